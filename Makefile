@@ -1,0 +1,54 @@
+# Entry points. Each recipe hands over to one Python module; what it does is said there.
+SHELL := /bin/sh
+PYTHON ?= python3
+STACK ?= lab
+PY := .venv/bin/python
+LAB := $(PY) -m lab
+
+# Handed over in the environment and unexpanded, so that a command's quotes and dollar signs arrive as typed.
+override CMD := $(value CMD)
+export CMD LAB_ID
+
+.DEFAULT_GOAL := help
+.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse check test bench
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | awk -F': ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+venv: .venv/.installed
+
+.venv/.installed: requirements-dev.txt lab/bootstrap.sh
+	@PYTHON='$(PYTHON)' sh lab/bootstrap.sh
+
+tools: venv ## build every tool of the lab that is neither on PATH nor in the cache
+	@$(LAB) tools
+
+lab: venv ## bring up the lab: the whole platform on this machine, nothing real touched (LAB_ID=name for a second one)
+	@$(LAB) up
+
+lab-preview: venv ## what `make lab` would change
+	@$(LAB) lab-preview
+
+lab-shell: venv ## a shell where pulumi and kubectl speak to the lab; CMD='...' runs one command
+	@$(LAB) shell
+
+lab-down: venv ## destroy the lab's stack, stop its processes, remove its files
+	@$(LAB) down
+
+preview: venv ## preview STACK=name with no machine and no credential in reach
+	@$(LAB) preview '$(STACK)'
+
+rehearse: venv ## up, a second up and destroy of STACK=name in a network namespace with the stack's own addresses
+	@$(LAB) rehearse '$(STACK)'
+
+check: venv ## lint, types, generated files
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@$(PY) -m stacks.schema --check
+
+test: venv tools ## every test, the lab's included
+	@.venv/bin/pytest
+
+bench: venv tools ## one JSON object: seconds and peak memory by number of nodes
+	@$(PY) -m lab.bench

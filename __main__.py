@@ -1,0 +1,16 @@
+"""The platform, layer by layer. Each layer's arguments are what it depends on."""
+
+import pulumi
+
+from stacks import cluster, network, proxmox, settings
+
+configured, secrets = settings.load()
+
+site = proxmox.deploy(configured, secrets)
+kubernetes = cluster.deploy(configured, secrets, site=site)
+pods = network.deploy(configured, cluster=kubernetes)
+
+pulumi.export("apiEndpoint", f"https://{configured.network.api_vip}:6443")
+pulumi.export("nodes", cluster.node_table(configured))
+pulumi.export("kubeconfig", kubernetes.talos.kubeconfig)
+pulumi.export("talosconfig", kubernetes.talos.talosconfig)

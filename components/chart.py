@@ -1,0 +1,110 @@
+"""Where a pinned chart is taken from, and its values from `charts/values/`.
+
+Owns no resource: it turns a `ChartPin` into the arguments of a `helm.v3.Release`, so that every release is pinned,
+awaited and bounded in time in the same way. `charts.mirror` replaces every repository: a directory (for air-gapped
+sites and the lab), an oci:// path or the URL of one Helm repository.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import yaml
+from pulumi_kubernetes.helm.v3 import ReleaseArgs, RepositoryOptsArgs
+
+from components.versions import ChartPin
+
+CHARTS = Path(__file__).resolve().parent.parent / "charts"
+
+RELEASE_TIMEOUT = 600
+"""Seconds that Helm waits for a release's workloads; Helm's own default of 300 is short for a first image pull."""
+
+
+class ChartError(ValueError):
+    """A chart cannot be taken from where the settings say."""
+
+
+@dataclass(frozen=True)
+class ChartSource:
+    """Where charts come from: their publishers, or the one mirror that replaces all of them."""
+
+    mirror: str | None = None
+
+    def release(
+        self, pin: ChartPin, *, name: str, namespace: pulumi.Input[str], values: Mapping[str, Any]
+    ) -> ReleaseArgs:
+        """Arguments of the Release `name` of chart `pin`.
+
+        The description carries a digest of a local chart: the provider does not notice an edited chart whose version
+        stayed the same (measured), but it does notice a changed description.
+
+        Raises ChartError when the mirror is a directory that lacks the chart.
+        """
+        located = self._locate(pin)
+        return ReleaseArgs(
+            name=name,
+            namespace=namespace,
+            values=dict(values),
+            timeout=RELEASE_TIMEOUT,
+            max_history=5,
+            **located,
+        )
+
+    def _locate(self, pin: ChartPin) -> dict[str, Any]:
+        described = f"{pin.name} {pin.version}"
+        if self.mirror is None and not pin.repository.startswith("oci://"):
+            opts = RepositoryOptsArgs(repo=pin.repository)
+            return {"chart": pin.name, "version": pin.version, "repository_opts": opts, "description": described}
+        base = self.mirror or pin.repository
+        if base.startswith("oci://"):
+            return {"chart": f"{base.rstrip('/')}/{pin.name}", "version": pin.version, "description": described}
+        if base.startswith(("http://", "https://")):
+            opts = RepositoryOptsArgs(repo=base)
+            return {"chart": pin.name, "version": pin.version, "repository_opts": opts, "description": described}
+        path = _in_directory(Path(base).expanduser(), pin)
+        return {"chart": str(path), "description": f"{described} sha256:{_digest(path)[:16]}"}
+
+
+def _in_directory(mirror: Path, pin: ChartPin) -> Path:
+    """The archive `<name>-<version>.tgz` or the unpacked chart `<name>/` in `mirror`."""
+    archive, unpacked = mirror / f"{pin.name}-{pin.version}.tgz", mirror / pin.name
+    if archive.is_file():
+        return archive
+    if (unpacked / "Chart.yaml").is_file():
+        found = str(yaml.safe_load((unpacked / "Chart.yaml").read_text())["version"])
+        if found.removeprefix("v") != pin.version.removeprefix("v"):
+            raise ChartError(
+                f"homelab:charts.mirror: {unpacked} holds {pin.name} {found}, but its values are written for "
+                f"{pin.version}; put {archive.name} into the mirror"
+            )
+        return unpacked
+    raise ChartError(
+        f"homelab:charts.mirror: neither {archive.name} nor {pin.name}/Chart.yaml is in {mirror}; "
+        f"fetch it with: helm pull {pin.name} --repo {pin.repository} --version {pin.version} -d {mirror}"
+    )
+
+
+def _digest(chart: Path) -> str:
+    """SHA-256 over the names and contents of a chart's files; packing times do not count."""
+    digest = hashlib.sha256()
+    if chart.is_dir():
+        for path in sorted(p for p in chart.rglob("*") if p.is_file()):
+            digest.update(f"{path.relative_to(chart)}\0".encode() + path.read_bytes())
+    else:
+        with tarfile.open(chart) as archive:
+            for member in sorted(archive.getmembers(), key=lambda m: m.name):
+                content = archive.extractfile(member)
+                digest.update(f"{member.name}\0".encode() + (content.read() if content else b""))
+    return digest.hexdigest()
+
+
+def values(name: str) -> dict[str, Any]:
+    """The values of release `name` from `charts/values/<name>.yaml`."""
+    loaded: dict[str, Any] = yaml.safe_load((CHARTS / "values" / f"{name}.yaml").read_text())
+    return loaded

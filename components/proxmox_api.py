@@ -1,0 +1,147 @@
+"""A small client of the Proxmox VE API for the questions that the provider does not ask.
+
+Used only by resource hooks, so never in a preview. Owns no resource and keeps no state; standard library only.
+Answers are what the API documents: https://pve.proxmox.com/pve-docs/api-viewer/
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+REQUEST_TIMEOUT = 20
+"""Seconds for one request; pveproxy itself gives up on a node after 30."""
+
+_TASK_TIMEOUT = 120
+_POLL = 0.5
+
+
+class ProxmoxError(Exception):
+    """Proxmox refused or failed a request; the message names what, where and what to do."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxmoxLogin:
+    """Where Proxmox is and how to log in: with an API token, or with a user name and password.
+
+    The two secrets are Outputs and stay secret; they are awaited only inside a hook.
+    """
+
+    endpoint: str
+    insecure: bool
+    username: str | None
+    password: pulumi.Output[str] | None
+    api_token: pulumi.Output[str] | None
+
+    async def connect(self) -> ProxmoxApi:
+        """A client that is logged in.
+
+        Raises ProxmoxError when Proxmox does not answer or refuses the login.
+        """
+        token = await self.api_token.future() if self.api_token is not None else None
+        password = await self.password.future() if self.password is not None else None
+        api = ProxmoxApi(self.endpoint, self.insecure)
+        if token is not None:
+            await asyncio.to_thread(api.use_token, token)
+        else:
+            await asyncio.to_thread(api.log_in, self.username or "", password or "")
+        return api
+
+
+class ProxmoxApi:
+    """Requests to one Proxmox API endpoint. Methods block: call them through `asyncio.to_thread`."""
+
+    def __init__(self, endpoint: str, insecure: bool) -> None:
+        self.endpoint = endpoint.rstrip("/")
+        self._context = ssl.create_default_context()
+        if insecure:
+            self._context.check_hostname = False
+            self._context.verify_mode = ssl.CERT_NONE
+        self._headers: dict[str, str] = {}
+
+    def use_token(self, token: str) -> None:
+        """Authenticates further requests with an API token `user@realm!name=uuid`, and proves that it is accepted."""
+        self._headers = {"Authorization": f"PVEAPIToken={token}"}
+        try:
+            self.get("/version")
+        except ProxmoxError as error:
+            raise self._login_error(error, f"the API token {token.partition('=')[0]}", "proxmoxApiToken") from None
+
+    def log_in(self, username: str, password: str) -> None:
+        """Gets a ticket for `username`; valid for two hours."""
+        try:
+            ticket = self._request("POST", "/access/ticket", {"username": username, "password": password})
+        except ProxmoxError as error:
+            raise self._login_error(error, f"the password of {username}", "proxmoxPassword") from None
+        self._headers = {
+            "Cookie": f"PVEAuthCookie={urllib.parse.quote(ticket['ticket'], safe='')}",
+            "CSRFPreventionToken": ticket["CSRFPreventionToken"],
+        }
+
+    def _login_error(self, error: ProxmoxError, credential: str, key: str) -> ProxmoxError:
+        if error.status not in (401, 403):
+            return error
+        return ProxmoxError(
+            f"Proxmox at {self.endpoint} refused {credential}; "
+            f"set the right one: pulumi config set --secret homelab:{key}",
+            error.status,
+        )
+
+    def get(self, path: str) -> Any:
+        """The `data` of GET `path`, which starts with a slash."""
+        return self._request("GET", path)
+
+    def put(self, path: str, form: dict[str, Any]) -> Any:
+        """The `data` of PUT `path`; a task is waited for."""
+        return self._task(self._request("PUT", path, form))
+
+    def post(self, path: str, form: dict[str, Any] | None = None) -> Any:
+        """The `data` of POST `path`; a task is waited for."""
+        return self._task(self._request("POST", path, form or {}))
+
+    def _request(self, method: str, path: str, form: dict[str, Any] | None = None) -> Any:
+        body = urllib.parse.urlencode(form).encode() if form is not None else None
+        request = urllib.request.Request(
+            f"{self.endpoint}/api2/json{path}", data=body, method=method, headers=self._headers
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=REQUEST_TIMEOUT, context=self._context) as response:
+                return json.load(response)["data"]
+        except urllib.error.HTTPError as error:
+            raise ProxmoxError(
+                f"Proxmox at {self.endpoint} answered {error.code} {error.reason} to {method} {path}", error.code
+            ) from None
+        except (OSError, TimeoutError) as error:
+            reason = getattr(error, "reason", error)
+            raise ProxmoxError(
+                f"Proxmox at {self.endpoint} does not answer ({reason}); "
+                "check homelab:site.endpoint, that the host is up, and its certificate"
+            ) from None
+
+    def _task(self, data: Any) -> Any:
+        """Waits for a task (`UPID:node:...`), and raises ProxmoxError when it fails."""
+        if not (isinstance(data, str) and data.startswith("UPID:")):
+            return data
+        node = data.split(":")[1]
+        path = f"/nodes/{node}/tasks/{urllib.parse.quote(data, safe='')}/status"
+        deadline = time.monotonic() + _TASK_TIMEOUT
+        while (state := self.get(path))["status"] == "running":
+            if time.monotonic() > deadline:
+                raise ProxmoxError(f"Proxmox task {data} still runs after {_TASK_TIMEOUT} s; look at it on node {node}")
+            time.sleep(_POLL)
+        if state.get("exitstatus") != "OK":
+            raise ProxmoxError(f"Proxmox task {data} failed: {state.get('exitstatus')}")
+        return data

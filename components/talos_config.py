@@ -1,0 +1,154 @@
+"""Patches of the Talos machine configuration: small builders, one concern each.
+
+Owns what a configuration says beyond Talos's defaults. Does not talk to a machine and makes no resource: the results
+are plain documents that `TalosCluster` gives to the provider, which merges them into the generated configuration.
+Each builder returns one document; its docstring links the reference it follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+import yaml
+
+Document = dict[str, Any]
+
+KUBEPRISM_PORT = 7445
+"""Talos's default port of KubePrism (talos/pkg/machinery/constants)."""
+
+LINK = "net0"
+"""Our alias of a node's only network card, chosen by its MAC address: kernel names depend on the PCI layout."""
+
+REGION_LABEL = "topology.kubernetes.io/region"
+ZONE_LABEL = "topology.kubernetes.io/zone"
+
+
+def render(documents: Iterable[Document]) -> list[str]:
+    """Each document as YAML, with keys in the order in which they were written."""
+    return [yaml.safe_dump(document, sort_keys=False) for document in documents]
+
+
+def hostname(name: str) -> Document:
+    """A fixed host name; `auto: off` replaces the generated document's `auto: stable`.
+
+    https://www.talos.dev/v1.13/reference/configuration/network/hostnameconfig/
+    """
+    return {"apiVersion": "v1alpha1", "kind": "HostnameConfig", "auto": "off", "hostname": name}
+
+
+def link_alias(mac: str) -> Document:
+    """Names the card with address `mac` `LINK`, so that other documents can refer to it.
+
+    https://www.talos.dev/v1.13/reference/configuration/network/linkaliasconfig/
+    """
+    match = f'mac(link.permanent_addr) == "{mac.lower()}"'
+    return {"apiVersion": "v1alpha1", "kind": "LinkAliasConfig", "name": LINK, "selector": {"match": match}}
+
+
+def api_vip(address: IPv4Address) -> Document:
+    """The shared address of the Kubernetes API, held by one control plane at a time (needs etcd to elect it).
+
+    https://www.talos.dev/v1.13/reference/configuration/network/layer2vipconfig/
+    """
+    return {"apiVersion": "v1alpha1", "kind": "Layer2VIPConfig", "name": str(address), "link": LINK}
+
+
+def install(*, disk: str, image: str) -> Document:
+    """Where Talos is installed, and the installer image that `upgrade` uses."""
+    return {"machine": {"install": {"disk": disk, "image": image, "wipe": False}}}
+
+
+def pod_network(*, pods: IPv4Network, services: IPv4Network) -> Document:
+    """Address ranges of pods and Services; no CNI and no kube-proxy, because Cilium is both."""
+    return {
+        "cluster": {
+            "network": {"cni": {"name": "none"}, "podSubnets": [str(pods)], "serviceSubnets": [str(services)]},
+            "proxy": {"disabled": True},
+        }
+    }
+
+
+def kubeprism() -> Document:
+    """A balancer of all API servers on every node's localhost, so that the CNI needs neither VIP nor DNS."""
+    return {"machine": {"features": {"kubePrism": {"enabled": True, "port": KUBEPRISM_PORT}}}}
+
+
+def addresses(subnet: IPv4Network) -> Document:
+    """Keeps kubelet on the site's subnet, whatever other addresses (Tailscale's) a node has."""
+    return {"machine": {"kubelet": {"nodeIP": {"validSubnets": [str(subnet)]}}}}
+
+
+def etcd_addresses(subnet: IPv4Network) -> Document:
+    """Keeps etcd on the site's subnet; for control planes."""
+    return {"cluster": {"etcd": {"advertisedSubnets": [str(subnet)]}}}
+
+
+def api_certificate(names: Sequence[str]) -> Document:
+    """Further names and addresses in the API server's certificate; for control planes."""
+    return {"cluster": {"apiServer": {"certSANs": list(names)}}}
+
+
+def topology(*, region: str, zone: str, vm_id: int) -> Document:
+    """Region (the Proxmox cluster) and zone (the Proxmox node) as labels, and the id by which Proxmox CSI and the
+    Proxmox cloud controller know the VM: `proxmox://<region>/<vm id>`.
+    """
+    return {
+        "machine": {
+            "nodeLabels": {REGION_LABEL: region, ZONE_LABEL: zone},
+            "kubelet": {"extraArgs": {"provider-id": f"proxmox://{region}/{vm_id}"}},
+        }
+    }
+
+
+def kubelet_mounts(paths: Sequence[str]) -> Document:
+    """Host directories that kubelet must see: it runs in a container and otherwise mounts only /var/lib/kubelet."""
+    mounts = [
+        {"destination": path, "type": "bind", "source": path, "options": ["bind", "rshared", "rw"]} for path in paths
+    ]
+    return {"machine": {"kubelet": {"extraMounts": mounts}}}
+
+
+def kernel(*, modules: Sequence[str], sysctls: Mapping[str, str]) -> Document:
+    """Kernel modules to load and sysctls to set."""
+    return {"machine": {"kernel": {"modules": [{"name": m} for m in modules]}, "sysctls": dict(sysctls)}}
+
+
+def registry_mirror(registry: str, endpoints: Sequence[str]) -> Document:
+    """Pull images of `registry` from `endpoints` first, and from the registry itself when they do not answer.
+
+    https://www.talos.dev/v1.13/reference/configuration/cri/registrymirrorconfig/
+    """
+    urls = [{"url": endpoint} for endpoint in endpoints]
+    kind = "RegistryMirrorConfig"
+    return {"apiVersion": "v1alpha1", "kind": kind, "name": registry, "endpoints": urls, "skipFallback": False}
+
+
+def tailscale(*, routes: Sequence[IPv4Network], tags: Sequence[str], login_server: str | None) -> Document:
+    """Settings of the Tailscale extension, without the key that lets a node join (`tailscale_auth_key`).
+
+    https://www.talos.dev/v1.13/reference/configuration/extensions/extensionserviceconfig/ and
+    https://tailscale.com/kb/1282/docker for the variables.
+    """
+    extra = []
+    if tags:
+        extra.append("--advertise-tags=" + ",".join(tags))
+    if login_server is not None:
+        extra.append(f"--login-server={login_server}")
+    environment = ["TS_AUTH_ONCE=true", "TS_USERSPACE=false"]
+    if routes:
+        environment.append("TS_ROUTES=" + ",".join(str(route) for route in routes))
+    if extra:
+        environment.append("TS_EXTRA_ARGS=" + " ".join(extra))
+    return _tailscale_environment(environment)
+
+
+def tailscale_auth_key(key: str) -> Document:
+    """The key with which a new node joins the tailnet; merged into the document of `tailscale`."""
+    return _tailscale_environment([f"TS_AUTHKEY={key}"])
+
+
+def _tailscale_environment(environment: list[str]) -> Document:
+    kind = "ExtensionServiceConfig"
+    return {"apiVersion": "v1alpha1", "kind": kind, "name": "tailscale", "environment": environment}

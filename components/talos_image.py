@@ -1,0 +1,88 @@
+"""The Talos disk image: an Image Factory schematic, downloaded to every Proxmox datastore that needs it.
+
+Owns the schematic and the downloaded files. Does not own the disks made from them: a VM copies the image when it is
+created and never looks at it again, so a new image reaches running nodes by an upgrade, not by these files.
+Must exist before: a Proxmox datastore with content type `import` on each host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import pulumi
+import pulumi_proxmoxve as proxmox
+import pulumiverse_talos as talos
+import yaml
+
+DOWNLOAD_TIMEOUT = 1800
+"""Seconds for one download: some 1.3 GB over a slow line."""
+
+# Platform "nocloud" reads the address and host name from Proxmox's cloud-init drive.
+_PLATFORM = "nocloud-amd64"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TalosImageArgs:
+    """Arguments of `TalosImage`.
+
+    factory: URL of the Image Factory, without a slash at its end.
+    version: Talos version, such as v1.13.9.
+    extensions: official system extensions, such as siderolabs/qemu-guest-agent.
+    kernel_args: further arguments of the kernel's command line.
+    datastores: per Proxmox host the datastore that takes the image.
+    """
+
+    factory: str
+    version: str
+    extensions: Sequence[str]
+    kernel_args: Sequence[str]
+    datastores: Mapping[str, str]
+
+    def schematic(self) -> str:
+        """The schematic as YAML; a different order of extensions is not a different image."""
+        customization: dict[str, object] = {}
+        if self.kernel_args:
+            customization["extraKernelArgs"] = list(self.kernel_args)
+        if self.extensions:
+            customization["systemExtensions"] = {"officialExtensions": sorted(self.extensions)}
+        return yaml.safe_dump({"customization": customization}, sort_keys=True)
+
+
+class TalosImage(pulumi.ComponentResource):
+    """A Talos image with its extensions, on every host that needs it."""
+
+    files: dict[str, pulumi.Output[str]]
+    """Per Proxmox host the id of the image, for a disk's `import_from`."""
+
+    installer: pulumi.Output[str]
+    """The installer image of the same schematic and version, for machine.install.image and upgrades."""
+
+    def __init__(self, name: str, args: TalosImageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("homelab:proxmox:TalosImage", name, None, opts)
+        schematic = talos.imagefactory.Schematic(
+            f"{name}-schematic", schematic=args.schematic(), opts=pulumi.ResourceOptions(parent=self)
+        )
+        self.files = {
+            host: proxmox.download.File(
+                f"{name}-{host}",
+                node_name=host,
+                datastore_id=datastore,
+                content_type="import",
+                url=pulumi.Output.format(
+                    "{0}/image/{1}/{2}/{3}.qcow2", args.factory, schematic.id, args.version, _PLATFORM
+                ),
+                # The schematic's id is part of the name: another set of extensions is another file.
+                file_name=schematic.id.apply(lambda id: f"talos-{args.version}-{id[:12]}-{_PLATFORM}.qcow2"),
+                # The factory builds on demand, so a size that differs later is not a reason to fetch it again.
+                overwrite=False,
+                overwrite_unmanaged=True,
+                upload_timeout=DOWNLOAD_TIMEOUT,
+                opts=pulumi.ResourceOptions(parent=self),
+            ).id
+            for host, datastore in args.datastores.items()
+        }
+        registry = urlsplit(args.factory).netloc
+        self.installer = pulumi.Output.format("{0}/nocloud-installer/{1}:{2}", registry, schematic.id, args.version)
+        self.register_outputs({"files": self.files, "installer": self.installer})

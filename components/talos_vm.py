@@ -1,0 +1,145 @@
+"""A VM for one Talos node.
+
+Owns the VM with its disks and cloud-init drive. Does not own the image (`TalosImage`), nor anything inside the VM:
+its configuration arrives over the Talos API (`TalosCluster`).
+Must exist before: the image on the VM's host. The VM runs when this component is done; the node may still be booting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface
+
+import pulumi
+import pulumi_proxmoxve as proxmox
+
+SYSTEM_DISK = "scsi0"
+
+# Seconds. A create copies the image; a shutdown waits for Talos to leave its cluster in peace.
+_CREATE, _START, _SHUTDOWN, _STOP = 900, 120, 180, 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class TalosVmArgs:
+    """Arguments of `TalosVm`; its name is the VM's and the node's.
+
+    host: the Proxmox host that runs it; vm_id and mac are fixed, so that a rebuilt VM is the same machine.
+    interface: address with its prefix length, given to Talos through cloud-init.
+    cores: virtual cores; memory: MiB, all of it reserved; disk: GiB.
+    image: id of the downloaded image on this host; it is only read when the disk is created.
+    start_order: position in which Proxmox starts its VMs after a power cut.
+    tags: sorted, lower case, as Proxmox stores them.
+    after: what is made and changed before this VM, so that two never restart at once.
+    """
+
+    host: str
+    vm_id: int
+    mac: str
+    interface: IPv4Interface
+    gateway: IPv4Address
+    resolvers: Sequence[IPv4Address]
+    domain: str
+    cores: int
+    memory: int
+    disk: int
+    datastore: str
+    bridge: str
+    vlan: int | None
+    image: pulumi.Input[str]
+    start_order: int
+    tags: Sequence[str]
+    delete_protection: bool
+    after: Sequence[pulumi.Resource]
+    hooks: pulumi.ResourceHookBinding
+
+    def __post_init__(self) -> None:
+        if list(self.tags) != sorted({tag.lower() for tag in self.tags}):
+            raise ValueError(
+                f"tags {list(self.tags)}: Proxmox stores tags sorted, in lower case and once; "
+                f"give {sorted({tag.lower() for tag in self.tags})}"
+            )
+
+
+class TalosVm(pulumi.ComponentResource):
+    """A running VM that boots Talos."""
+
+    vm: proxmox.VmLegacy
+    """The VM; what lives inside it is `deleted_with` it."""
+
+    def __init__(self, name: str, args: TalosVmArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("homelab:proxmox:TalosVm", name, None, opts)
+        self.vm = proxmox.VmLegacy(
+            name,
+            node_name=args.host,
+            name=name,
+            vm_id=args.vm_id,
+            description="A Talos node, managed by Pulumi",
+            tags=list(args.tags),
+            machine="q35",
+            bios="ovmf",
+            scsi_hardware="virtio-scsi-single",
+            operating_system={"type": "l26"},
+            cpu={"type": "host", "cores": args.cores, "sockets": 1, "numa": False},
+            # No ballooning: a kubelet must not see its memory shrink.
+            memory={"dedicated": args.memory, "floating": 0},
+            # Keys must not be enrolled: Talos's plain image is not signed for Secure Boot.
+            efi_disk={"datastore_id": args.datastore, "type": "4m", "pre_enrolled_keys": False, "file_format": "raw"},
+            disks=[
+                {
+                    "interface": SYSTEM_DISK,
+                    "datastore_id": args.datastore,
+                    "import_from": args.image,
+                    "size": args.disk,
+                    "file_format": "raw",
+                    "iothread": True,
+                    "ssd": True,
+                    "discard": "on",
+                    "cache": "none",
+                    "backup": False,
+                    "replicate": False,
+                }
+            ],
+            network_devices=[
+                {
+                    "bridge": args.bridge,
+                    "model": "virtio",
+                    "mac_address": args.mac,
+                    "firewall": False,
+                    **({} if args.vlan is None else {"vlan_id": args.vlan}),
+                }
+            ],
+            initialization={
+                "datastore_id": args.datastore,
+                "interface": "ide2",
+                "dns": {"servers": [str(resolver) for resolver in args.resolvers], "domain": args.domain},
+                "ip_configs": [{"ipv4": {"address": args.interface.with_prefixlen, "gateway": str(args.gateway)}}],
+            },
+            # Waiting for the agent's address would take up to 15 minutes where the extension is missing; the Talos API
+            # is what proves that a node is up.
+            agent={"enabled": True, "trim": True, "timeout": "30s", "wait_for_ip": {"disabled": True}},
+            boot_orders=[SYSTEM_DISK],
+            on_boot=True,
+            startup={"order": args.start_order, "up_delay": 15, "down_delay": 60},
+            started=True,
+            stop_on_destroy=True,
+            protection=args.delete_protection,
+            timeout_create=_CREATE,
+            timeout_start_vm=_START,
+            timeout_shutdown_vm=_SHUTDOWN,
+            timeout_stop_vm=_STOP,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                protect=args.delete_protection,
+                delete_before_replace=True,
+                depends_on=args.after,
+                hooks=args.hooks,
+                ignore_changes=[
+                    # The provider invents a default for the nested block and then sees a change at every preview.
+                    "disks[0].speed",
+                    # A new image is for new disks; a running node gets it by an upgrade.
+                    "disks[0].importFrom",
+                ],
+            ),
+        )
+        self.register_outputs({"vm_id": self.vm.vm_id})

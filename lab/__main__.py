@@ -1,0 +1,62 @@
+"""`python -m lab COMMAND`: what the Makefile's recipes run. LAB_ID in the environment names the lab, CMD a command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from types import FrameType
+
+from lab import commands
+from lab.errors import LabError
+from lab.progress import say
+from lab.session import Session
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as of a shell."""
+
+
+def main() -> int:
+    """Run one command and return its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
+    parser.add_argument("command", choices=["tools", "up", "lab-preview", "shell", "down", "preview", "rehearse"])
+    parser.add_argument("stack", nargs="?", default=commands.STACK, help="for preview and rehearse")
+    arguments = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        return _run(arguments.command, arguments.stack)
+    except LabError as error:
+        say(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted: the same command again goes on from here")
+        return INTERRUPTED
+
+
+def _run(command: str, stack: str) -> int:
+    lab = Session(os.environ.get("LAB_ID") or commands.STACK, commands.STACK)
+    match command:
+        case "tools":
+            return commands.tools()
+        case "up":
+            return commands.up(lab)
+        case "lab-preview":
+            return commands.lab_preview(lab)
+        case "shell":
+            return commands.shell(lab, os.environ.get("CMD") or None)
+        case "down":
+            return commands.down(lab)
+        case "preview":
+            return commands.preview(Session(f"preview-{stack}", stack))
+        case _:
+            return commands.rehearse(Session(f"rehearse-{stack}", stack))
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""Lab charts: small charts of our own with the names, versions and objects that later parts of the program rely on.
+
+They are written from the table `charts.yaml`, one for each chart that the program pins, in the layout that the setting
+`charts.mirror` expects. They stand in for the real charts only where those cannot be had: they prove the graph, its
+order and its waiting, not the values that the program gives to a real chart.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components import versions
+from lab.errors import LabError
+from lab.session import write_private
+
+TABLE = Path(__file__).with_name("charts.yaml")
+
+
+def pinned() -> list[versions.ChartPin]:
+    """Every chart that the program pins."""
+    return [value for value in vars(versions).values() if isinstance(value, versions.ChartPin)]
+
+
+def write(directory: Path, pins: Iterable[versions.ChartPin]) -> list[Path]:
+    """Write `<name>-<version>.tgz` for each pin into `directory`; equal input gives equal bytes.
+
+    Raises:
+        LabError: if the table has no entry for a pinned chart.
+    """
+    table = yaml.safe_load(TABLE.read_text())
+    written = []
+    for pin in pins:
+        if pin.name not in table:
+            raise LabError(f"{TABLE}: no entry for the chart {pin.name!r}, which components/versions.py pins: add one")
+        path = directory / f"{pin.name}-{pin.version}.tgz"
+        content = _archive(pin.name, _files(pin.name, pin.version, table[pin.name]))
+        if not path.exists() or path.read_bytes() != content:
+            path.write_bytes(content)
+        written.append(path)
+    return written
+
+
+def write_stages(path: Path) -> None:
+    """Write kwok's configuration: the stages of custom resources."""
+    write_private(path, Path(__file__).with_name("stages.yaml").read_text())
+
+
+def _files(name: str, version: str, entry: Mapping[str, Any]) -> dict[str, str]:
+    values: dict[str, Any] = {}
+    objects = [_config_map(key, data) for key, data in entry.get("configMaps", {}).items()]
+    objects += [_service(service) for service in entry.get("services", [])]
+    objects += [_workload(name, version, workload, values) for workload in entry.get("workloads", [])]
+    chart = {"apiVersion": "v2", "name": name, "version": version, "description": f"{name}, played by the lab"}
+    files = {
+        "Chart.yaml": yaml.safe_dump(chart, sort_keys=False),
+        "values.yaml": yaml.safe_dump(values),
+        "templates/objects.yaml": "---\n".join(_template(item) for item in objects),
+    }
+    if crds := entry.get("crds"):
+        files["crds/crds.yaml"] = "---\n".join(yaml.safe_dump(_crd(crd), sort_keys=False) for crd in crds)
+    return files
+
+
+def _template(item: Mapping[str, Any]) -> str:
+    """An object as a Helm template: JSON, in which "@path@" stands for a value of the chart."""
+    return re.sub(r'"@([\w.]+)@"', r"{{ \1 }}", json.dumps(item, indent=2)) + "\n"
+
+
+def _metadata(name: str, labels: Mapping[str, str] | None = None) -> dict[str, Any]:
+    return {"name": name, "namespace": "@.Release.Namespace@", "labels": dict(labels or {})}
+
+
+def _config_map(name: str, data: Mapping[str, str]) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _metadata(name), "data": dict(data)}
+
+
+def _service(service: Mapping[str, Any]) -> dict[str, Any]:
+    spec = {
+        "type": service.get("type", "ClusterIP"),
+        "selector": {"app.kubernetes.io/name": service.get("selects", service["name"])},
+        "ports": [{"name": "main", "port": service["port"]}],
+    }
+    return {"apiVersion": "v1", "kind": "Service", "metadata": _metadata(service["name"]), "spec": spec}
+
+
+def _workload(chart: str, version: str, workload: Mapping[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    selector = {"app.kubernetes.io/name": workload["name"]}
+    labels = {**workload.get("labels", {}), **selector}
+    container: dict[str, Any] = {"name": workload["name"], "image": f"lab.invalid/{chart}:{version}"}
+    if workload.get("privileged"):
+        container["securityContext"] = {"privileged": True}
+    pod: dict[str, Any] = {"tolerations": [{"operator": "Exists"}], "containers": [container]}
+    if workload.get("hostNetwork"):
+        pod["hostNetwork"] = True
+    spec: dict[str, Any] = {
+        "selector": {"matchLabels": selector},
+        "template": {"metadata": {"labels": labels}, "spec": pod},
+    }
+    if workload["kind"] != "DaemonSet":
+        spec["replicas"] = _replicas(workload.get("replicas", 1), values)
+    if workload["kind"] == "StatefulSet":
+        spec["serviceName"] = workload["name"]
+    return {
+        "apiVersion": "apps/v1",
+        "kind": workload["kind"],
+        "metadata": _metadata(workload["name"], labels),
+        "spec": spec,
+    }
+
+
+def _replicas(replicas: int | str, values: dict[str, Any]) -> int | str:
+    """A number as it is; a path as a reference, with a default of one in the chart's values."""
+    if isinstance(replicas, int):
+        return replicas
+    *parents, last = replicas.split(".")
+    for key in parents:
+        values = values.setdefault(key, {})
+    values.setdefault(last, 1)
+    return f"@.Values.{replicas}@"
+
+
+def _crd(crd: Mapping[str, Any]) -> dict[str, Any]:
+    kind, plural, group = crd["kind"], crd["plural"], crd["group"]
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    names = crd.get("versions", ["v1"])
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "scope": crd.get("scope", "Namespaced"),
+            "names": {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": f"{kind}List"},
+            "versions": [
+                {
+                    "name": name,
+                    "served": True,
+                    "storage": name == names[-1],
+                    "schema": schema,
+                    "subresources": {"status": {}},
+                }
+                for name in names
+            ],
+        },
+    }
+
+
+def _archive(chart: str, files: Mapping[str, str]) -> bytes:
+    """A chart archive without times or owners."""
+    buffer = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as compressed,
+        tarfile.open(fileobj=compressed, mode="w") as archive,
+    ):
+        for name in sorted(files):
+            content = files[name].encode()
+            info = tarfile.TarInfo(f"{chart}/{name}")
+            info.size = len(content)
+            info.mode = 0o644
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()

@@ -1,0 +1,185 @@
+"""The lab's commands, one function each; every one returns the exit status."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+from lab import configuration, network, plugins, processes, programs, report
+from lab.cli import Cli
+from lab.errors import LabError
+from lab.preparation import Lab, equip, lab_replacements, prepare, save_credentials, second_octet
+from lab.progress import Progress, say
+from lab.session import CHECKOUT, Session
+
+STACK = "lab"
+
+
+def tools() -> int:
+    """Build whatever is missing."""
+    progress = Progress()
+    with progress.stage("tools"):
+        programs.ensure(programs.LAB)
+        plugins.choose()
+    return 0
+
+
+def up(session: Session) -> int:
+    """Bring the lab up, or finish what is missing of it."""
+    progress = Progress()
+    with session.locked():
+        lab = prepare(session, progress)
+        lab.cli.recover()
+        with progress.stage("up"):
+            status = lab.cli.run("up", "--yes", "--skip-preview")
+        if status:
+            return _failed(lab, "up", "make lab")
+        save_credentials(lab.cli, session)
+    print(report.summary(lab, progress.seconds))
+    print("\nmake lab-shell for a shell in it, make lab-down to end it")
+    return 0
+
+
+def preview(session: Session, *, like_the_lab: bool = False) -> int:
+    """Preview a stack on an empty state, with no process of the lab running and no credential."""
+    with session.locked(wait=True):
+        found = equip(session, programs.PREVIEW)
+        replacements = lab_replacements(session, None) if like_the_lab or os.environ.get("CHARTS_MIRROR") else {}
+        if not like_the_lab:
+            replacements.pop("homelab:talos.factory", None)
+        derived = configuration.derive(configuration.read(session.stack), octet=None, replacements=replacements)
+        cli = Cli(session, found["pulumi"].path)
+        configuration.install(session, cli, derived)
+        return cli.run("preview")
+
+
+def lab_preview(session: Session) -> int:
+    """Preview the lab's stack: against its state if there is a lab, else as for any stack."""
+    if not session.config.exists():
+        return preview(Session(f"preview-{STACK}", STACK), like_the_lab=True)
+    with session.locked():
+        found = equip(session, programs.PREVIEW)
+        octet = second_octet(session)
+        derived = configuration.derive(
+            configuration.read(session.stack), octet=octet, replacements=lab_replacements(session, octet)
+        )
+        cli = Cli(session, found["pulumi"].path)
+        configuration.install(session, cli, derived)
+        return cli.run("preview")
+
+
+def shell(session: Session, command: str | None) -> int:
+    """A shell, or one command, with `pulumi`, `kubectl` and `talosctl` set up for the lab."""
+    with session.locked(wait=True):
+        lab = prepare(session, Progress(quiet=True))
+        state = lab.cli.stack_file()
+        stale = not session.kubeconfig.exists() or session.kubeconfig.stat().st_mtime < state.stat().st_mtime
+        if stale and lab.cli.resources():
+            save_credentials(lab.cli, session)
+    environment = session.environment() | lab.hardware.environment()
+    if command:
+        return subprocess.call(["sh", "-c", command], env=environment, cwd=CHECKOUT)
+    say(f"lab {session.name}: pulumi, kubectl and talosctl speak to it; `exit` leaves it running")
+    return subprocess.call([os.environ.get("SHELL") or "/bin/sh"], env=environment, cwd=CHECKOUT)
+
+
+def down(session: Session) -> int:
+    """Destroy the lab's stack, check that nothing is left of it, stop its processes, remove its files."""
+    if not session.exists():
+        processes.stop_all(session)
+        say(f"there is no lab {session.name!r}")
+        return 0
+    with session.locked():
+        status = _destroy(session)
+        if status:
+            return status
+        stopped = processes.stop_all(session)
+        session.remove()
+    say(f"lab {session.name!r} is gone: {stopped} processes ended")
+    return 0
+
+
+def rehearse(session: Session) -> int:
+    """Up, a second up that must change nothing, and destroy, in a namespace with the stack's own addresses."""
+    if network.inside_namespace():
+        return _rehearsal(session)
+    with session.locked():
+        if session.exists():
+            processes.stop_all(session)
+            shutil.rmtree(session.directory, ignore_errors=True)
+        with Progress().stage("tools"):
+            equip(session, programs.LAB)
+        status = network.enter_namespace(["rehearse", session.stack])
+        processes.stop_all(session)
+        if status == 0:
+            session.remove()
+    return status
+
+
+def _rehearsal(session: Session) -> int:
+    progress = Progress()
+    lab = prepare(session, progress)
+    for step, arguments in {
+        "up": ("up", "--yes", "--skip-preview"),
+        "second up": ("up", "--yes", "--skip-preview", "--expect-no-changes"),
+        "destroy": ("destroy", "--yes", "--skip-preview"),
+    }.items():
+        with progress.stage(step):
+            status = lab.cli.run(*arguments)
+        if status:
+            return _failed(lab, step, f"make rehearse STACK={session.stack}")
+    _refuse_remains(lab)
+    print(report.summary(lab, progress.seconds))
+    print(f"\nthe rehearsal of {session.stack} went through: nothing is left of it")
+    return 0
+
+
+def _destroy(session: Session) -> int:
+    """Destroy what the state holds. Parts that had died are started again for it; if that is of no avail, say so."""
+    cli = Cli(session, programs.ensure(programs.PREVIEW)["pulumi"].path)
+    if not cli.has_stack() or not session.config.exists():
+        return 0
+    cli.refuse_if_busy()
+    if not cli.resources():
+        return 0
+    healthy = all(processes.running(session, name) for name in ("talos-nodes", "proxmox"))
+    with _forgiven(not healthy):
+        lab = prepare(session, Progress())
+        lab.cli.recover()
+        if lab.cli.run("destroy", "--yes", "--skip-preview"):
+            raise LabError(
+                f"the destroy failed; logs are in {session.logs}. The lab still runs: look at it with "
+                "`make lab-shell`, then `make lab-down` again. To drop it without a destroy, "
+                "`make lab-shell CMD='pulumi stack rm --yes --force'` comes first"
+            )
+        _refuse_remains(lab)
+    return 0
+
+
+@contextlib.contextmanager
+def _forgiven(broken: bool) -> Iterator[None]:
+    """A failure counts unless the lab was broken before: its hardware is gone then, and only files are left."""
+    try:
+        yield
+    except LabError as error:
+        if not broken:
+            raise
+        say(f"a part of this lab had died, and the destroy did not go through ({error}); its remains are removed")
+
+
+def _refuse_remains(lab: Lab) -> None:
+    left = lab.hardware.left_over()
+    if left:
+        raise LabError("the destroy left behind in Proxmox:\n" + "\n".join(f"  {line}" for line in left))
+
+
+def _failed(lab: Lab, step: str, again: str) -> int:
+    say(
+        f"\n{step} failed. The lab's logs: {lab.session.logs}"
+        + ("" if network.inside_namespace() else "; it still runs, look at it with `make lab-shell`")
+        + f". Go on with `{again}`"
+    )
+    return 1

@@ -1,0 +1,151 @@
+"""The lab's own copy of a stack's configuration. The checkout's `Pulumi.<stack>.yaml` is read, never written.
+
+In the copy every secret is the lab's own, and the settings that point at the outside world point at the lab. What was
+replaced is told to the user.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from lab.cli import Cli
+from lab.errors import LabError
+from lab.network import shifted
+from lab.session import CHECKOUT, Session, write_private
+
+API_TOKEN = "homelab:proxmoxApiToken"
+PASSWORD = "homelab:proxmoxPassword"
+TAILSCALE_KEY = "homelab:tailscaleAuthKey"
+
+_ENCRYPTION_KEYS = ("encryptionsalt", "encryptedkey", "secretsprovider")
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A configuration without secrets, the paths at which it wants some, and what was replaced, in words."""
+
+    config: dict[str, Any]
+    secret_paths: frozenset[str]
+    replaced: tuple[str, ...]
+
+
+def read(stack: str) -> dict[str, Any]:
+    """The `config` mapping of the checkout's file for a stack.
+
+    Raises:
+        LabError: if the file is missing or is no mapping.
+    """
+    path = CHECKOUT / f"Pulumi.{stack}.yaml"
+    try:
+        document = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        known = sorted(found.name.split(".")[1] for found in CHECKOUT.glob("Pulumi.*.yaml"))
+        raise LabError(
+            f"there is no stack {stack!r}: {path} is missing. Stacks: {', '.join(known) or 'none'}"
+        ) from None
+    except yaml.YAMLError as error:
+        raise LabError(f"{path} is not YAML: {error}") from None
+    if not isinstance(document, dict) or not isinstance(document.get("config"), dict):
+        raise LabError(f"{path} has no `config:` mapping")
+    return dict(document["config"])
+
+
+def derive(source: Mapping[str, Any], *, octet: int | None, replacements: Mapping[str, str]) -> Derived:
+    """The lab's configuration for a source: other addresses for an octet, other values at the paths of `replacements`.
+
+    A path is `homelab:<key>.<key>`; each replacement is named in `replaced`.
+    """
+    wanted = set(_secure_paths(source))
+    config = _without_secure(source)
+    replaced = [f"{path}: generated" for path in sorted(wanted)]
+    if octet is not None:
+        config = shifted(config, octet)
+    for path, value in replacements.items():
+        key, name = path.split(".")
+        section = dict(config.get(key) or {})
+        if section.get(name) != value:
+            replaced.append(f"{path}: {value}")
+        config[key] = section | {name: value}
+    for path in _required(config) - wanted:
+        wanted.add(path)
+        replaced.append(f"{path}: generated")
+    return Derived(config, frozenset(wanted), tuple(replaced))
+
+
+def install(session: Session, cli: Cli, derived: Derived) -> dict[str, str]:
+    """Write the copy, make the stack if needed, store the secrets; return these by path, in clear.
+
+    Secrets that were generated before stay, so that a second `up` changes nothing.
+    """
+    known = _stored(session)
+    values = {path: known.get(path) or _generate(path, derived.config) for path in sorted(derived.secret_paths)}
+    before = yaml.safe_load(session.config.read_text()) if session.config.exists() else {}
+    document = {key: before[key] for key in _ENCRYPTION_KEYS if key in before} | {"config": dict(derived.config)}
+    kept = set()
+    for path in values:
+        secure = (before.get("config") or {}).get(path)
+        if path in known and isinstance(secure, dict) and "secure" in secure:
+            document["config"][path] = secure
+            kept.add(path)
+    write_private(session.config, yaml.safe_dump(document, sort_keys=False))
+    write_private(session.directory / "secrets.json", json.dumps(values))
+    cli.init()
+    for path in sorted(values.keys() - kept):
+        cli.set_secret(path, values[path])
+    session.config.chmod(0o600)
+    return values
+
+
+def _stored(session: Session) -> dict[str, str]:
+    path = session.directory / "secrets.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def _required(config: Mapping[str, Any]) -> set[str]:
+    """Secrets without which the program refuses the configuration."""
+    required = set()
+    site = config.get("homelab:site") or {}
+    if not {API_TOKEN, PASSWORD} & config.keys():
+        required.add(PASSWORD if site.get("username") else API_TOKEN)
+    extensions = (config.get("homelab:talos") or {}).get("extensions") or {}
+    if extensions.get("tailscale") and TAILSCALE_KEY not in config:
+        required.add(TAILSCALE_KEY)
+    return required
+
+
+def _generate(path: str, config: Mapping[str, Any]) -> str:
+    if path == API_TOKEN:
+        return f"root@pam!lab={uuid.uuid4()}"
+    if path == TAILSCALE_KEY:
+        return f"tskey-auth-lab-{secrets.token_hex(16)}"
+    return secrets.token_urlsafe(24)
+
+
+def _secure_paths(value: Any, path: str = "") -> Iterator[str]:
+    if _is_secure(value):
+        yield path
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _secure_paths(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _secure_paths(item, f"{path}[{index}]")
+
+
+def _without_secure(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_secure(item) for key, item in value.items() if not _is_secure(item)}
+    if isinstance(value, list):
+        return [_without_secure(item) for item in value if not _is_secure(item)]
+    return value
+
+
+def _is_secure(value: Any) -> bool:
+    return isinstance(value, Mapping) and set(value) == {"secure"}

@@ -1,0 +1,5 @@
+"""What the lab tells its user when it cannot go on."""
+
+
+class LabError(Exception):
+    """A cause that the user can act on: the message names the value, the rule and the remedy. Shown without traceback."""

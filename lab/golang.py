@@ -1,0 +1,180 @@
+"""Builds Go binaries into the user's cache: once per version, never twice at the same time, never half.
+
+A binary is built from a module that lies in this repository (`lab/tools/<tool>` pins somebody else's program,
+`lab/<part>` holds our own sources), with every dependency fixed by its go.sum.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.progress import say, ticking
+
+LAB = Path(__file__).resolve().parent
+OLDEST_GO = (1, 21)
+"""The first Go that fetches by itself the newer toolchain which a go.mod asks for."""
+
+
+@dataclass(frozen=True)
+class GoBinary:
+    """How one binary is built.
+
+    `directory` is the module's, relative to lab/. `module` is the required module whose version names the binary;
+    None for our own sources, which are named by a digest of what they consist of. In `ldflags`, {version} is that
+    version. `generate` is a package that is run once in the copy of the sources before the build.
+    """
+
+    name: str
+    directory: str
+    package: str
+    module: str | None = None
+    ldflags: str = "-s -w"
+    generate: str | None = None
+
+    def sources(self) -> Path:
+        """The module's directory."""
+        return LAB / self.directory
+
+    def version(self) -> str:
+        """The required version without its v, or a digest of our own sources."""
+        if self.module is None:
+            return _digest_of_tree(self.sources())
+        text = (self.sources() / "go.mod").read_text()
+        found = re.search(rf"^(?:require )?\s*{re.escape(self.module)} v(\S+)", text, re.MULTILINE)
+        if found is None:
+            raise LabError(f"{self.sources() / 'go.mod'} requires no {self.module}: name its version there")
+        return found.group(1)
+
+    def linker_flags(self) -> str:
+        """The flags with the version filled in."""
+        return self.ldflags.replace("{version}", self.version())
+
+    def key(self) -> str:
+        """The name of its directory in the cache: equal keys mean equal binaries."""
+        if self.module is None:
+            return f"{self.name}-{self.version()}"
+        recipe = hashlib.sha256(f"{self.package} {self.linker_flags()}".encode())
+        recipe.update((self.sources() / "go.sum").read_bytes())
+        return f"{self.name}-{self.version()}-{recipe.hexdigest()[:8]}"
+
+
+def cache() -> Path:
+    """Where built tools are kept: ${XDG_CACHE_HOME:-~/.cache}/homelab."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(base) / "homelab"
+
+
+def cached(binary: GoBinary) -> Path | None:
+    """The binary in the cache, if it was built before."""
+    path = cache() / binary.key() / binary.name
+    return path if path.is_file() else None
+
+
+def build(binary: GoBinary) -> Path:
+    """Return the binary's path in the cache, building it there first if needed.
+
+    Raises:
+        LabError: if Go is missing and cannot be installed, or the build fails (with the path of its log).
+    """
+    if found := cached(binary):
+        return found
+    key = binary.key()
+    cache().mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _locked(cache() / f"{key}.lock", f"{binary.name}: waiting for another build"):
+        if found := cached(binary):
+            return found
+        go = find_go()
+        scratch = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=cache()))
+        log = cache() / f"{key}.log"
+        try:
+            with ticking(f"building {binary.name} {binary.version()}"):
+                _compile(go, binary, scratch, log)
+            (scratch / binary.name).chmod(0o755)
+            scratch.rename(cache() / key)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        log.unlink(missing_ok=True)
+    return cache() / key / binary.name
+
+
+def _compile(go: str, binary: GoBinary, target: Path, log: Path) -> None:
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
+    steps = [
+        [go, "build", "-mod=readonly", "-buildvcs=false", "-trimpath", f"-ldflags={binary.linker_flags()}"]
+        + ["-o", str(target / binary.name), binary.package]
+    ]
+    if binary.generate:
+        steps.insert(0, [go, "run", "-mod=readonly", binary.generate])
+    with log.open("wb") as output:
+        for step in steps:
+            output.write(f"$ {' '.join(step)}\n".encode())
+            output.flush()
+            result = subprocess.run(
+                step, cwd=binary.sources(), env=environment, stdout=output, stderr=subprocess.STDOUT, check=False
+            )
+            if result.returncode:
+                tail = "\n".join(f"      {line}" for line in log.read_text(errors="replace").splitlines()[-8:])
+                raise LabError(f"building {binary.name} failed:\n{tail}\n  The whole log: {log}")
+
+
+@functools.cache
+def find_go() -> str:
+    """The path of a usable Go.
+
+    Raises:
+        LabError: if there is none and it cannot be installed here.
+    """
+    if shutil.which("go") is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        say("    installing Go (apt-get)")
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        subprocess.run(["apt-get", "update", "-qq"], env=environment, stdout=subprocess.DEVNULL, check=False)
+        command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "golang-go", "ca-certificates"]
+        subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False)
+    go = shutil.which("go")
+    if go is None:
+        raise LabError("Go is missing, and the lab's tools are built with it. Install it: apt-get install golang-go")
+    text = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout.strip()
+    found = re.match(r"go(\d+)\.(\d+)", text)
+    if found is None or (int(found.group(1)), int(found.group(2))) < OLDEST_GO:
+        raise LabError(
+            f"{go} is {text or 'of unknown version'}: Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or newer is needed. "
+            "Install a newer one, for example from Debian's backports: apt-get install -t bookworm-backports golang-go"
+        )
+    return go
+
+
+@contextlib.contextmanager
+def _locked(path: Path, waiting: str) -> Iterator[None]:
+    with path.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with ticking(waiting):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _digest_of_tree(directory: Path) -> str:
+    """Twelve hex digits over every file that can end up in a binary."""
+    digest = hashlib.sha256()
+    for path in sorted(directory.rglob("*")):
+        relative = path.relative_to(directory)
+        if not path.is_file() or path.name.endswith("_test.go") or path.suffix in {".md", ".pyc"}:
+            continue
+        if any(part in {"testdata", "__pycache__"} or part.startswith(".") for part in relative.parts):
+            continue
+        digest.update(f"{relative}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,175 @@
+"""Starts what stands in for a site: the simulated Proxmox VE and the simulated Talos nodes, sized by the settings.
+
+Owns the two configuration files and the order of the start. What they do is theirs: `lab/proxmox`, `lab/talos`.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import ssl
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from lab import charts, inventory, processes
+from lab.configuration import API_TOKEN, PASSWORD
+from lab.errors import LabError
+from lab.programs import Found
+from lab.session import Session, write_private
+
+if TYPE_CHECKING:
+    from stacks.settings import Settings
+
+NODES = "talos-nodes"
+PROXMOX = "proxmox"
+
+CONTROL_PLANE_TOOLS = {
+    "etcd": "etcd",
+    "kubeApiserver": "kube-apiserver",
+    "kubeControllerManager": "kube-controller-manager",
+    "kubeScheduler": "kube-scheduler",
+    "kwok": "kwok",
+    "kubectl": "kubectl",
+    "talosctl": "talosctl",
+}
+"""The simulator's name for each program that it starts."""
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """The simulated site of one lab."""
+
+    session: Session
+    settings: Settings
+    factory: str
+    """URL of the image factory that the simulator serves."""
+    values: Mapping[str, str]
+    """The lab's secrets by their path in the configuration."""
+
+    def start(self, tools: Mapping[str, Found]) -> list[str]:
+        """Start what does not run yet and wait until it answers. Tells what was started.
+
+        Raises:
+            LabError: if an address is taken, or a process does not come up.
+        """
+        started = []
+        if not processes.running(self.session, NODES):
+            self._refuse_if_taken(*self._factory_address())
+            write_private(self.session.directory / "nodes.json", json.dumps(self._nodes_config(tools), indent=2))
+            charts.write_stages(self.session.directory / "kwok.yaml")
+            self.control(NODES).unlink(missing_ok=True)
+            command = [str(tools["talos-nodes"].path), "--config", str(self.session.directory / "nodes.json")]
+            processes.start(self.session, NODES, command)
+            started.append(NODES)
+        if not processes.running(self.session, PROXMOX):
+            self._refuse_if_taken(*self.proxmox_address())
+            write_private(self.session.directory / "proxmox.json", json.dumps(self._proxmox_config(), indent=2))
+            self.control(PROXMOX).unlink(missing_ok=True)
+            command = [sys.executable, "-m", "lab.proxmox", "--config", str(self.session.directory / "proxmox.json")]
+            processes.start(self.session, PROXMOX, command)
+            started.append(PROXMOX)
+        host, port = self._factory_address()
+        processes.wait_until(self.session, NODES, lambda: processes.listening(host, port), f"{host}:{port}")
+        there, api = self.proxmox_address()
+        processes.wait_until(self.session, PROXMOX, lambda: processes.listening(there, api), f"{there}:{api}")
+        if self.session.recall("inventory") is None:
+            self.session.remember(inventory=sorted(inventory.take(self.control(PROXMOX))))
+        return started
+
+    def left_over(self) -> list[str]:
+        """What the simulated Proxmox holds now and did not when the lab began."""
+        return sorted(inventory.take(self.control(PROXMOX)) - set(self.session.recall("inventory") or []))
+
+    def healthy(self) -> bool:
+        """Whether both processes run."""
+        return all(processes.running(self.session, name) for name in (NODES, PROXMOX))
+
+    def proxmox_address(self) -> tuple[str, int]:
+        """Host and port of the simulated Proxmox."""
+        parts = urlsplit(self.settings.site.endpoint)
+        return str(parts.hostname), parts.port or 8006
+
+    def control(self, name: str) -> Path:
+        """The control socket of one of the two processes."""
+        return self.session.sockets / f"{name}.sock"
+
+    def environment(self) -> dict[str, str]:
+        """What programs need to trust the simulated Proxmox, when the settings ask them to verify it."""
+        if self.settings.site.insecure:
+            return {}
+        bundle = self.session.directory / "ca-bundle.pem"
+        if not bundle.exists():
+            system = ssl.get_default_verify_paths().cafile
+            known = Path(system).read_text() if system else ""
+            authority = self._state(PROXMOX) / "ca.crt"
+            if not authority.exists():
+                raise LabError(f"the simulated Proxmox has made no {authority}, by which programs are to trust it")
+            bundle.write_text(known + authority.read_text())
+        return {"SSL_CERT_FILE": str(bundle)}
+
+    def _state(self, name: str) -> Path:
+        path = self.session.directory / "state-of" / name
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return path
+
+    def _factory_address(self) -> tuple[str, int]:
+        parts = urlsplit(self.factory)
+        return str(parts.hostname), parts.port or 80
+
+    def _nodes_config(self, tools: Mapping[str, Found]) -> dict[str, Any]:
+        host, port = self._factory_address()
+        return {
+            "state": str(self._state(NODES)),
+            "control": str(self.control(NODES)),
+            "factory": f"{host}:{port}",
+            "kwokConfig": str(self.session.directory / "kwok.yaml"),
+            "bootSeconds": 0.3,
+            "installSeconds": 0.3,
+            "rebootSeconds": 0.5,
+        } | {key: str(tools[tool].path) for key, tool in CONTROL_PLANE_TOOLS.items()}
+
+    def _proxmox_config(self) -> dict[str, Any]:
+        host, port = self.proxmox_address()
+        site = self.settings.site
+        tokens = {}
+        if token := self.values.get(API_TOKEN):
+            name, secret = token.split("=", 1)
+            tokens[name] = secret
+        return {
+            "host": host,
+            "port": port,
+            "user": site.username or "root@pam",
+            # With an API token nobody logs in by password; the simulator wants one all the same.
+            "password": self.values.get(PASSWORD) or secrets.token_urlsafe(24),
+            "tokens": tokens,
+            "stateDir": str(self._state(PROXMOX)),
+            "control": str(self.control(PROXMOX)),
+            "nodesControl": str(self.control(NODES)),
+            "timeScale": 0.02,
+            "nodes": {name: {"cores": each.cores, "memoryMiB": each.memory} for name, each in site.hosts.items()},
+            "bridges": [site.bridge],
+            "datastores": self._datastores(),
+        }
+
+    def _datastores(self) -> dict[str, dict[str, Any]]:
+        """Every datastore that the settings name, with the content types that the program wants of it."""
+        disks, images = "images,rootdir", "iso,vztmpl,backup,import,snippets"
+        hosts = self.settings.site.hosts.values()
+        for_disks = {host.disk_datastore for host in hosts} | {self.settings.storage.datastore}
+        for_images = {host.image_datastore for host in hosts}
+        return (
+            {name: {"type": "zfspool", "content": disks} for name in for_disks - for_images}
+            | {name: {"type": "dir", "content": images} for name in for_images - for_disks}
+            | {name: {"type": "dir", "content": f"{disks},{images}"} for name in for_images & for_disks}
+        )
+
+    def _refuse_if_taken(self, host: str, port: int) -> None:
+        if processes.listening(host, port):
+            raise LabError(
+                f"{host}:{port} is in use by a process that is not this lab's, perhaps a lab in another directory: "
+                "stop that one there (`make lab-down`), or give this one another name: LAB_ID=second"
+            )

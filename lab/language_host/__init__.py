@@ -1,0 +1,1 @@
+"""A Pulumi language host for Python, used only where the official one is not installed."""

@@ -1,0 +1,142 @@
+"""Brings a lab to the point where `pulumi up` can run: programs, configuration, charts, processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from lab import charts, configuration, network, plugins, programs
+from lab.cli import Cli
+from lab.errors import LabError
+from lab.hardware import Hardware
+from lab.programs import Found
+from lab.progress import Progress
+from lab.session import ROOT, Session, write_private
+
+if TYPE_CHECKING:
+    from stacks.settings import Settings
+
+LOCAL_FACTORY = "http://127.20.0.11:8090"
+"""Where the simulator serves the Talos Image Factory's API; another second octet with another LAB_ID."""
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A lab that is ready for `pulumi`."""
+
+    session: Session
+    programs: Mapping[str, Found]
+    settings: Settings
+    hardware: Hardware
+    cli: Cli
+    replaced: tuple[str, ...]
+
+
+def equip(session: Session, names: tuple[str, ...]) -> dict[str, Found]:
+    """Find or build the named programs and every plugin, and put them on the lab's PATH.
+
+    Raises:
+        LabError: if one can be neither found nor built.
+    """
+    session.create()
+    tools = programs.ensure(names)
+    shown = {name: tools[name] for name in ("pulumi", "kubectl", "talosctl") if name in tools}
+    everything = plugins.choose()
+    plugins.fill(session.bin, {**shown, **everything})
+    return tools | everything
+
+
+def prepare(session: Session, progress: Progress) -> Lab:
+    """Converge programs, configuration and processes of a lab.
+
+    Raises:
+        LabError: if something is missing that cannot be made here.
+    """
+    with progress.stage("tools"):
+        found = equip(session, programs.LAB)
+    with progress.stage("configuration"):
+        octet = None if network.inside_namespace() else second_octet(session)
+        replacements = lab_replacements(session, octet)
+        derived = configuration.derive(configuration.read(session.stack), octet=octet, replacements=replacements)
+        settings = parse(derived.config)
+        cli = Cli(session, found["pulumi"].path)
+        values = configuration.install(session, cli, derived)
+        hardware = Hardware(session, settings, replacements["homelab:talos.factory"], values)
+        if network.inside_namespace():
+            hold_addresses(session, settings)
+    with progress.stage("processes"):
+        hardware.start(found)
+        cli.environment.update(hardware.environment())
+    return Lab(session, found, settings, hardware, cli, derived.replaced)
+
+
+def lab_replacements(session: Session, octet: int | None) -> dict[str, str]:
+    """The settings that point at the lab instead of the outside world; lab charts are written on the way."""
+    factory = LOCAL_FACTORY if octet is None else network.shifted(LOCAL_FACTORY, octet)
+    mirror = os.environ.get("CHARTS_MIRROR")
+    if mirror and "://" not in mirror and not Path(mirror).is_dir():
+        raise LabError(
+            f"CHARTS_MIRROR={mirror}: no such directory. Give one with <chart>-<version>.tgz files, or a URL"
+        )
+    if not mirror:
+        charts.write(session.charts, charts.pinned())
+        mirror = str(session.charts)
+    elif "://" not in mirror:
+        mirror = str(Path(mirror).resolve())
+    return {"homelab:talos.factory": factory, "homelab:charts.mirror": mirror}
+
+
+def parse(config: Mapping[str, Any]) -> Settings:
+    """The typed settings of a configuration file's `config` mapping.
+
+    Raises:
+        LabError: with what the program's own checks say.
+    """
+    from stacks import settings
+
+    prefix = "homelab:"
+    secrets = {configuration.API_TOKEN, configuration.PASSWORD, configuration.TAILSCALE_KEY}
+    raw = {
+        key.removeprefix(prefix): item for key, item in config.items() if key.startswith(prefix) and key not in secrets
+    }
+    try:
+        return settings.parse(raw)
+    except settings.SettingsError as error:
+        raise LabError(str(error)) from None
+
+
+def second_octet(session: Session) -> int:
+    """The second octet of the lab's loopback addresses, the same for as long as the lab exists."""
+    known = session.recall("octet")
+    if known is None:
+        known = network.octet(session.name, network.octets_in_use() | _octets_of_other_labs(session))
+        session.remember(octet=known)
+    return int(known)
+
+
+def hold_addresses(session: Session, settings: Settings) -> None:
+    """In a rehearsal's namespace: put the stack's addresses on the loopback device."""
+    addresses = [node.address for node in settings.nodes.values()]
+    addresses += [settings.network.api_vip, settings.network.gateway, *settings.network.resolvers]
+    host = str(urlsplit(settings.site.endpoint).hostname)
+    numeric = network.as_address(host)
+    network.hold([*addresses, *([numeric] if numeric else [])])
+    if numeric is None:
+        network.name_hosts({host: network.NAMED_HOST}, session.directory)
+
+
+def _octets_of_other_labs(session: Session) -> set[int]:
+    others = (Session(path.parent.name, "lab").recall("octet") for path in ROOT.glob("*/lab.json"))
+    return {int(octet) for octet in others if octet is not None}
+
+
+def save_credentials(lab_cli: Cli, session: Session) -> None:
+    """Write kubeconfig and talosconfig from the stack's outputs, for kubectl and talosctl."""
+    outputs = lab_cli.outputs()
+    for name, path in (("kubeconfig", session.kubeconfig), ("talosconfig", session.talosconfig)):
+        if isinstance(outputs.get(name), str):
+            write_private(path, outputs[name])

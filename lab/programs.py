@@ -1,0 +1,126 @@
+"""The programs that the lab runs: where each comes from, and which command needs it.
+
+One that the user has installed is used where its version fits; everything else is built from its Go module.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.golang import GoBinary, build, cached
+from lab.session import outer_path
+
+KUBERNETES_LDFLAGS = (
+    "-s -w -X k8s.io/component-base/version.gitVersion=v{version}"
+    " -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36"
+)
+"""Without a version linked in, clients cannot parse what the API server says of itself."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A program that can be run, and where it came from, in the words of the report."""
+
+    path: Path
+    origin: str
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program and the test that one on the user's PATH must pass; None: only the pinned one is used."""
+
+    binary: GoBinary
+    fits: Callable[[Path], bool] | None = None
+
+    def find(self) -> Found | None:
+        """What can be used without building anything."""
+        if self.fits and (path := shutil.which(self.binary.name, path=outer_path())) and self.fits(Path(path)):
+            return Found(Path(path), "installed")
+        if path_in_cache := cached(self.binary):
+            return Found(path_in_cache, f"built, {self.binary.version()}")
+        return None
+
+
+def _pulumi_fits(path: Path) -> bool:
+    """Whether a CLI is of the major version 3 and not older than the one that is pinned."""
+    text = _output([str(path), "version"])
+    found = re.match(r"v?3\.(\d+)\.", text)
+    return found is not None and int(found.group(1)) >= 259
+
+
+def _kubectl_fits(path: Path) -> bool:
+    """Whether a kubectl is within one minor version of the pinned API server."""
+    try:
+        version = json.loads(_output([str(path), "version", "--client", "--output=json"]))["clientVersion"]
+        return abs(int(re.sub(r"\D", "", version["minor"])) - 36) <= 1
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _output(command: list[str]) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def _kubernetes(name: str) -> GoBinary:
+    return GoBinary(name, "tools/kubernetes", f"k8s.io/kubernetes/cmd/{name}", "k8s.io/kubernetes", KUBERNETES_LDFLAGS)
+
+
+_TOOLS = [
+    Tool(
+        GoBinary(
+            "pulumi",
+            "tools/pulumi",
+            "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
+            "github.com/pulumi/pulumi/pkg/v3",
+            "-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{version}",
+        ),
+        _pulumi_fits,
+    ),
+    Tool(GoBinary("etcd", "tools/etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3")),
+    Tool(_kubernetes("kube-apiserver")),
+    Tool(_kubernetes("kube-controller-manager")),
+    Tool(_kubernetes("kube-scheduler")),
+    Tool(_kubernetes("kubectl"), _kubectl_fits),
+    Tool(GoBinary("kwok", "tools/kwok", "sigs.k8s.io/kwok/cmd/kwok", "sigs.k8s.io/kwok")),
+    Tool(
+        GoBinary(
+            "talosctl",
+            "tools/talosctl",
+            "github.com/siderolabs/talos/cmd/talosctl",
+            "github.com/siderolabs/talos",
+            "-s -w -X github.com/siderolabs/talos/pkg/machinery/gendata/data.tag=v{version}",
+        )
+    ),
+    Tool(GoBinary("talos-nodes", "talos", "./cmd/talos-nodes")),
+]
+
+TOOLS = {tool.binary.name: tool for tool in _TOOLS}
+"""Every program, in the order in which they are built."""
+
+PREVIEW = ("pulumi",)
+"""What a preview needs besides the provider plugins."""
+
+LAB = tuple(TOOLS)
+"""What a running lab needs."""
+
+
+def ensure(names: Iterable[str]) -> dict[str, Found]:
+    """Find or build each named tool.
+
+    Raises:
+        LabError: if one can be neither found nor built.
+    """
+    found = {}
+    for name in names:
+        tool = TOOLS[name]
+        found[name] = tool.find() or Found(build(tool.binary), f"built, {tool.binary.version()}")
+    return found

@@ -1,0 +1,55 @@
+"""What a lab says at its end: where things are, and what of it was real."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from lab.plugins import LANGUAGE_HOST, STAND_INS
+from lab.programs import Found
+
+if TYPE_CHECKING:
+    from lab.preparation import Lab
+
+_KUBERNETES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+
+
+def summary(lab: Lab, seconds: Mapping[str, float]) -> str:
+    """The table that `make lab` and `make rehearse` print."""
+    settings = lab.settings
+    nodes = sorted(settings.nodes.items(), key=lambda item: (item[1].role, item[0]))
+    sections = [
+        (
+            "endpoints",
+            [
+                ("Proxmox VE", settings.site.endpoint),
+                ("Talos", " ".join(str(node.address) for node in settings.control_planes.values())),
+                ("Kubernetes API", f"https://{settings.network.api_vip}:6443"),
+                ("image factory", lab.hardware.factory),
+            ],
+        ),
+        ("nodes", [(name, f"{node.address}  {node.role}, VM {node.vm_id} on {node.host}") for name, node in nodes]),
+        ("what was real", list(reality(lab.programs))),
+        ("replaced for the lab", [tuple(line.split(": ", 1)) for line in lab.replaced]),
+        ("seconds", [(stage, f"{value:.1f}") for stage, value in seconds.items()]),
+    ]
+    return "\n".join(_section(title, rows) for title, rows in sections if rows)
+
+
+def reality(programs: Mapping[str, Found]) -> Iterable[tuple[str, str]]:
+    """Each part and whether it was real, played, or a stand-in."""
+    yield "Pulumi engine", f"real ({programs['pulumi'].origin})"
+    yield "Python language host", programs[LANGUAGE_HOST].origin
+    for provider, binary in STAND_INS.items():
+        yield f"provider {provider}", programs[binary.name].origin
+    yield "Proxmox VE", "simulated"
+    yield "Talos nodes", "simulated, with Talos's own configuration checks and PKI"
+    yield "Kubernetes", f"real ({', '.join(_KUBERNETES)})"
+    yield "kubelets, pods", "played by kwok"
+    yield "network, disks", "none: addresses of this machine's loopback device"
+
+
+def _section(title: str, rows: Iterable[tuple[str, ...]]) -> str:
+    rows = list(rows)
+    width = max(len(row[0]) for row in rows)
+    return "\n".join([title, *(f"  {row[0]:<{width}}  {' '.join(row[1:])}" for row in rows)])

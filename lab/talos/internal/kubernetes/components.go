@@ -1,0 +1,289 @@
+package kubernetes
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"homelab/lab/talos/internal/pki"
+	"homelab/lab/talos/internal/process"
+)
+
+const (
+	apiServerName = "kube-apiserver"
+	kwokIdentity  = "kwok-lab"
+	kwokPort      = 10247
+
+	restartDelay = time.Second
+)
+
+// component is one supervised process of the control plane.
+type component struct {
+	process  *process.Process
+	args     []string
+	revision string // the files that the arguments name, as they were at the start
+	started  time.Time
+	ready    bool // the apiserver said so once
+}
+
+// api is where the apiserver is and how the lab itself talks to it.
+type api struct {
+	endpoint string // as the machine configuration declares it
+	listener string // address:port
+	client   *http.Client
+}
+
+// ensureAPI brings the components up, or back, in the shape that the ruling configuration asks for.
+func (c *ControlPlane) ensureAPI(ctx context.Context) error {
+	c.mu.Lock()
+	fault := c.fault
+
+	var addresses []string
+	for _, m := range sorted(c.members) {
+		addresses = append(addresses, m.Address)
+	}
+
+	if len(c.candidates) == 0 || len(addresses) == 0 {
+		c.mu.Unlock()
+
+		return nil
+	}
+
+	ruling := c.candidates[0]
+	c.mu.Unlock()
+
+	host, port, err := endpointOf(ruling)
+	if err != nil {
+		return err
+	}
+
+	listener := net.JoinHostPort(host, strconv.Itoa(port))
+	server := "https://" + listener
+
+	if err = c.connect(ruling, listener); err != nil {
+		return err
+	}
+
+	args, err := c.apiServerArgs(ruling, addresses, host, port)
+	if err != nil {
+		return err
+	}
+
+	if fault != "" {
+		return nil // a test broke it on purpose; the others live on without it, as on real nodes
+	}
+
+	if err = c.ensure(apiServerName, c.binaries.APIServer, args); err != nil {
+		return err
+	}
+
+	if err = c.Ready(ctx); err != nil {
+		return nil //nolint:nilerr // starting, or overloaded: the next tick looks again
+	}
+
+	c.mu.Lock()
+	apiserver := c.components[apiServerName]
+	first := !apiserver.ready
+	apiserver.ready = true
+	c.mu.Unlock()
+
+	if first {
+		c.journal.Record("apiserver-ready", 0, "", "listener", listener)
+	}
+
+	if err = c.ensureManifests(ctx, ruling); err != nil {
+		return err
+	}
+
+	for _, part := range []struct {
+		name, path string
+		args       func() ([]string, error)
+	}{
+		{"kube-controller-manager", c.binaries.ControllerManager, func() ([]string, error) { return c.controllerManagerArgs(ruling, host, server) }},
+		{"kube-scheduler", c.binaries.Scheduler, func() ([]string, error) { return c.schedulerArgs(ruling, host, server) }},
+		{"kwok", c.binaries.Kwok, func() ([]string, error) { return c.kwokArgs(ruling, host, kwokPort, server) }},
+	} {
+		if args, err = part.args(); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
+
+		if err = c.ensure(part.name, part.path, args); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+// ensure starts the component when it does not run, and restarts it when its flags or files changed.
+func (c *ControlPlane) ensure(name, path string, args []string) error {
+	revision := c.revision(name)
+
+	c.mu.Lock()
+	known := c.components[name]
+	c.mu.Unlock()
+
+	if known != nil && known.process.Running() {
+		if slices.Equal(known.args, args) && known.revision == revision {
+			return nil
+		}
+
+		known.process.Stop()
+		c.journal.Record("component-restart", 0, name, "reason", "its configuration changed")
+	} else if known != nil && time.Since(known.started) < restartDelay {
+		return nil
+	}
+
+	started, err := process.Start(name, c.path(name+".log"), path, args...)
+	if err != nil {
+		return err
+	}
+
+	c.mu.Lock()
+	c.components[name] = &component{process: started, args: args, revision: revision, started: time.Now()}
+	c.mu.Unlock()
+	c.journal.Record("component-start", 0, name)
+
+	return nil
+}
+
+// revision covers the files that a component reads only when it starts.
+func (c *ControlPlane) revision(name string) string {
+	if name != apiServerName {
+		return ""
+	}
+
+	var all bytes.Buffer
+
+	for _, file := range []string{"admission-control-config.yaml", "auditpolicy.yaml", "authorization-config.yaml", "encryptionconfig.yaml", "ca.crt"} {
+		content, _ := os.ReadFile(c.path("pki", file))
+		all.Write(content)
+	}
+
+	return fmt.Sprintf("%x", digest(all.Bytes()))
+}
+
+func (c *ControlPlane) stopComponents(reason string) {
+	c.mu.Lock()
+	components := maps.Clone(c.components)
+	clear(c.components)
+	c.mu.Unlock()
+
+	if len(components) == 0 {
+		return
+	}
+
+	// The apiserver goes last, so that the others can release their leases.
+	for _, name := range []string{"kwok", "kube-scheduler", "kube-controller-manager", apiServerName} {
+		if known := components[name]; known != nil {
+			known.process.Stop()
+		}
+	}
+
+	c.journal.Record("control-plane-down", 0, "", "reason", reason)
+}
+
+func (c *ControlPlane) connect(m Member, listener string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	endpoint := m.Config.Cluster().Endpoint().String()
+	if c.api != nil && c.api.listener == listener && c.api.endpoint == endpoint {
+		return nil
+	}
+
+	ca := m.Config.Cluster().IssuingCA()
+
+	certificate, err := pki.IssueTLS(ca, pki.Leaf{CommonName: "lab", Organizations: []string{"system:masters"}, Client: true})
+	if err != nil {
+		return err
+	}
+
+	c.api = &api{endpoint: endpoint, listener: listener, client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: pki.Pool(ca.Crt), Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
+	}}}
+
+	return nil
+}
+
+// apiError is an answer of the apiserver that is not a success.
+type apiError struct {
+	status int
+	text   string
+}
+
+func (e *apiError) Error() string { return e.text }
+
+// call sends one request to the apiserver as an administrator. A PATCH is a merge patch.
+func (c *ControlPlane) call(ctx context.Context, method, path string, body any) ([]byte, error) {
+	c.mu.Lock()
+	target := c.api
+	c.mu.Unlock()
+
+	if target == nil {
+		return nil, fmt.Errorf("kube-apiserver: the cluster is not bootstrapped")
+	}
+
+	var content io.Reader
+
+	if body != nil {
+		document, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+
+		content = bytes.NewReader(document)
+	}
+
+	address, err := url.JoinPath("https://"+target.listener, path)
+	if err != nil {
+		return nil, err
+	}
+
+	request, err := http.NewRequestWithContext(ctx, method, address, content)
+	if err != nil {
+		return nil, err
+	}
+
+	request.Header.Set("Content-Type", "application/json")
+
+	if method == http.MethodPatch {
+		request.Header.Set("Content-Type", "application/merge-patch+json")
+	}
+
+	response, err := target.client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		return nil, err
+	}
+
+	if response.StatusCode >= http.StatusMultipleChoices {
+		return nil, &apiError{response.StatusCode, fmt.Sprintf("%s %s: %s: %.300s", method, path, response.Status, answer)}
+	}
+
+	return answer, nil
+}
+
+func statusOf(err error) int {
+	if answer, ok := err.(*apiError); ok { //nolint:errorlint // call returns it unwrapped
+		return answer.status
+	}
+
+	return 0
+}

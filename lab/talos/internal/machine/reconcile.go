@@ -1,0 +1,239 @@
+package machine
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"homelab/lab/talos/internal/kubernetes"
+)
+
+const apiProbe = 2 * time.Second
+
+func shortName(extension string) string { return path.Base(extension) }
+
+// Run lets running nodes take part in the cluster until ctx ends: etcd members, Node objects, API on their own address.
+func (s *Site) Run(ctx context.Context) {
+	ticker := time.NewTicker(300 * time.Millisecond)
+	defer ticker.Stop()
+
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			s.reconcile(ctx)
+		}
+	}
+}
+
+func (s *Site) reconcile(ctx context.Context) {
+	id := s.control.ClusterID()
+
+	var candidates []kubernetes.Member
+
+	probe, cancel := context.WithTimeout(ctx, apiProbe)
+	apiReady := id != "" && s.control.Ready(probe) == nil
+	cancel()
+
+	for _, m := range s.list() {
+		v := m.view()
+		inCluster := id != "" && v.config != nil && v.config.Cluster().ID() == id
+
+		if member, ok := m.member(); ok && inCluster && v.stage == Running {
+			candidates = append(candidates, member)
+
+			if !s.control.IsMember(v.spec.Address) {
+				m.join(ctx, member)
+			}
+		}
+
+		m.setReady(v.stage == Running && (!v.controlPlane() || s.control.Healthy(v.spec.Address)))
+		m.serveAPI(ctx, v, inCluster)
+
+		if apiReady {
+			if err := m.kubelet(ctx, v, id, inCluster); err != nil && ctx.Err() == nil {
+				m.note("error", "error", err)
+			}
+		}
+	}
+
+	s.control.SetCandidates(candidates)
+}
+
+// join adds the machine's etcd member in the background: it takes seconds, and one joins after the other.
+func (m *Machine) join(ctx context.Context, member kubernetes.Member) {
+	m.site.mu.Lock()
+	defer m.site.mu.Unlock()
+
+	if m.joining || m.busy {
+		return
+	}
+
+	m.joining = true
+
+	go func() {
+		if err := m.site.control.Join(ctx, member); err != nil && ctx.Err() == nil {
+			m.note("etcd-join-retried", "error", err)
+		}
+
+		m.site.mu.Lock()
+		m.joining = false
+		m.site.mu.Unlock()
+	}()
+}
+
+func (m *Machine) setReady(ready bool) {
+	m.site.mu.Lock()
+	changed := m.ready != ready
+	m.ready = ready
+	m.site.mu.Unlock()
+
+	if changed {
+		m.publishStatus()
+	}
+}
+
+// serveAPI opens the Kubernetes API on a control plane's own address while its etcd member is healthy.
+func (m *Machine) serveAPI(ctx context.Context, v view, inCluster bool) {
+	target := m.site.control.Listener()
+	wanted := inCluster && v.controlPlane() && v.stage == Running && m.site.control.Healthy(v.spec.Address) && target != ""
+	own := ""
+
+	if wanted {
+		own = net.JoinHostPort(v.spec.Address, strconv.Itoa(v.config.Cluster().LocalAPIServerPort()))
+		wanted = own != target
+	}
+
+	m.site.mu.Lock()
+	defer m.site.mu.Unlock()
+
+	switch {
+	case wanted && m.proxy == nil:
+		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", own)
+		if err != nil {
+			return // still closing from the last boot: the next look tries again
+		}
+
+		m.proxy = listener
+
+		go proxy(listener, target)
+	case !wanted && m.proxy != nil:
+		_ = m.proxy.Close()
+		m.proxy = nil
+	}
+}
+
+func proxy(listener net.Listener, target string) {
+	for {
+		client, err := listener.Accept()
+		if err != nil {
+			return
+		}
+
+		go func() {
+			defer client.Close()
+
+			server, err := net.DialTimeout("tcp", target, apiProbe)
+			if err != nil {
+				return
+			}
+			defer server.Close()
+
+			go func() {
+				_, _ = io.Copy(server, client)
+				_ = server.Close()
+			}()
+
+			_, _ = io.Copy(client, server)
+		}()
+	}
+}
+
+// kubelet registers a running node, brings its object up to date, and lets its lease stop when the node does not run.
+func (m *Machine) kubelet(ctx context.Context, v view, cluster string, inCluster bool) error {
+	m.site.mu.Lock()
+	registered, silenced := m.registered, m.silenced
+	m.site.mu.Unlock()
+
+	if !inCluster || v.stage != Running {
+		if !strings.HasPrefix(registered, cluster+" ") || silenced {
+			return nil
+		}
+
+		_, name, _ := strings.Cut(registered, " ")
+		name, _, _ = strings.Cut(name, " ")
+
+		if err := m.site.control.Silence(ctx, name); err != nil {
+			return err
+		}
+
+		m.setRegistered(registered, true)
+		m.note("kubelet-stopped")
+
+		return nil
+	}
+
+	node := m.node(v)
+	wanted := fmt.Sprintf("%s %s %+v", cluster, node.Name, node)
+
+	if wanted == registered && !silenced {
+		return nil
+	}
+
+	if err := m.site.control.Register(ctx, node); err != nil {
+		return fmt.Errorf("register node %s: %w", node.Name, err)
+	}
+
+	m.setRegistered(wanted, false)
+	m.note("kubelet-registered", "node", node.Name)
+
+	if v.controlPlane() {
+		m.publishStaticPods(v)
+	}
+
+	return nil
+}
+
+func (m *Machine) setRegistered(registered string, silenced bool) {
+	m.site.mu.Lock()
+	defer m.site.mu.Unlock()
+
+	m.registered, m.silenced = registered, silenced
+}
+
+// node is what the kubelet of this configuration on this VM reports.
+func (m *Machine) node(v view) kubernetes.Node {
+	settings := v.config.Machine()
+	_, kubelet, _ := strings.Cut(settings.Kubelet().Image()[strings.LastIndex(settings.Kubelet().Image(), "/")+1:], ":")
+
+	node := kubernetes.Node{
+		Name: v.hostname, Address: v.spec.Address, ControlPlane: v.controlPlane(), Labels: settings.NodeLabels(), Annotations: settings.NodeAnnotations(),
+		Cores: v.spec.Cores, MemoryMiB: v.spec.MemoryMiB, DiskBytes: v.spec.DiskBytes, BootID: v.bootID, MachineID: fmt.Sprintf("%032x", m.vmid),
+		OSImage: "Talos (" + v.version + ")", Kernel: "6.18.0-talos", KubeletVersion: kubelet,
+	}
+
+	if values := settings.Kubelet().ExtraArgs()["provider-id"]; len(values) > 0 {
+		node.ProviderID = values[0]
+	}
+
+	if node.ControlPlane && !v.config.Cluster().ScheduleOnControlPlanes() {
+		node.Taints = append(node.Taints, kubernetes.Taint{Key: "node-role.kubernetes.io/control-plane", Effect: "NoSchedule"})
+	}
+
+	for key, value := range settings.NodeTaints() {
+		text, effect, found := strings.Cut(value, ":")
+		if !found {
+			text, effect = "", value
+		}
+
+		node.Taints = append(node.Taints, kubernetes.Taint{Key: key, Value: text, Effect: effect})
+	}
+
+	return node
+}

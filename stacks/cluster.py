@@ -1,0 +1,176 @@
+"""Layer 2, the cluster: one VM a node, Talos on them, and a Kubernetes API that answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Interface
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+from stacks.settings import Node, Secrets, Settings
+
+from components.talos_cluster import TailscaleArgs, TalosCluster, TalosClusterArgs, TalosNodeArgs, checks
+from components.talos_hooks import TalosChecks
+from components.talos_secrets import TalosSecrets
+from components.talos_vm import TalosVm, TalosVmArgs
+from stacks.proxmox import SiteLayer
+
+LONGHORN_MODULES = ("nvme_tcp", "vfio_pci", "uio_pci_generic")
+LONGHORN_SYSCTLS = {"vm.nr_hugepages": "1024"}
+LONGHORN_PATH = "/var/lib/longhorn"
+"""https://longhorn.io/docs/1.10.0/v2-data-engine/prerequisites/"""
+
+
+@dataclass(frozen=True)
+class ClusterLayer:
+    """What later layers need of the cluster."""
+
+    talos: TalosCluster
+    machines: Mapping[str, TalosVm]
+    kubernetes: kubernetes.Provider
+    foundation: pulumi.Resource
+    """The VM without which nothing inside the cluster exists; everything in Kubernetes is `deleted_with` it."""
+
+    @property
+    def inside(self) -> pulumi.ResourceOptions:
+        """Options of a component that lives in the cluster.
+
+        With the VMs gone its objects are gone: a destroy does not ask the API for them, so no finalizer and no dead
+        API can hold it up (measured: without this it fails and deletes nothing).
+        """
+        return pulumi.ResourceOptions(providers=[self.kubernetes], deleted_with=self.foundation)
+
+
+def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer) -> ClusterLayer:
+    """VMs one after another, then Talos on one node after another: changes follow the same chains."""
+    providers = pulumi.ResourceOptions(providers=[site.provider, site.talos_provider])
+    talos_secrets = TalosSecrets("talos-secrets", settings.versions.talos, opts=providers)
+    nodes = {
+        name: TalosNodeArgs(
+            controlplane=node.role == "controlplane",
+            address=node.address,
+            mac=node.mac,
+            vm_id=node.vm_id,
+            zone=node.host,
+        )
+        for name, node in _in_order(settings).items()
+    }
+    talos_checks = checks(
+        nodes=nodes,
+        api_vip=settings.network.api_vip,
+        secrets=talos_secrets,
+        node_timeout=settings.talos.timeouts.node,
+        api_timeout=settings.talos.timeouts.api,
+    )
+    machines = _machines(settings, site, talos_checks)
+    cluster = TalosCluster(
+        settings.cluster.name,
+        TalosClusterArgs(
+            cluster_name=settings.cluster.name,
+            region=settings.site.name,
+            secrets=talos_secrets,
+            nodes=nodes,
+            machines=[machine.vm for machine in machines.values()],
+            subnet=settings.network.subnet,
+            api_vip=settings.network.api_vip,
+            pods=settings.network.pod_cidr,
+            services=settings.network.service_cidr,
+            talos_version=settings.versions.talos,
+            kubernetes_version=settings.versions.kubernetes,
+            installer=site.image.installer,
+            install_disk=settings.talos.install_disk,
+            registry_mirrors=settings.talos.registry_mirrors,
+            kubelet_mounts=_kubelet_mounts(settings),
+            kernel_modules=_kernel_modules(settings),
+            sysctls=LONGHORN_SYSCTLS if settings.features.longhorn_v2 else {},
+            tailscale=_tailscale(settings, secrets),
+            checks=talos_checks,
+        ),
+        opts=providers,
+    )
+    provider = kubernetes.Provider(
+        "kubernetes",
+        kubeconfig=cluster.kubeconfig,
+        # Without it a changed address in the kubeconfig would replace everything in the cluster (measured).
+        cluster_identifier=cluster.cluster_id,
+        enable_config_map_mutable=True,
+        enable_secret_mutable=True,
+    )
+    foundation = machines[talos_checks.first_control_plane].vm
+    return ClusterLayer(cluster, machines, provider, foundation)
+
+
+def node_table(settings: Settings) -> dict[str, dict[str, str | int]]:
+    """The nodes as a person wants to see them, by name."""
+    return {
+        name: {"role": node.role, "address": str(node.address), "vmId": node.vm_id, "host": node.host}
+        for name, node in _in_order(settings).items()
+    }
+
+
+def _in_order(settings: Settings) -> dict[str, Node]:
+    """Nodes in the order in which they are made and changed: control planes first."""
+    return {**settings.control_planes, **settings.workers}
+
+
+def _machines(settings: Settings, site: SiteLayer, talos_checks: TalosChecks) -> dict[str, TalosVm]:
+    """The VMs, chained: a change of all of them restarts one at a time."""
+    hooks = pulumi.ResourceHookBinding(
+        before_create=[site.checks.before_create()],
+        before_update=[talos_checks.before_vm_update(), site.checks.before_update()],
+        after_update=[talos_checks.after_vm_update()],
+    )
+    machines: dict[str, TalosVm] = {}
+    previous: list[pulumi.Resource] = []
+    for position, (name, node) in enumerate(_in_order(settings).items()):
+        host = settings.site.hosts[node.host]
+        machines[name] = TalosVm(
+            name,
+            TalosVmArgs(
+                host=node.host,
+                vm_id=node.vm_id,
+                mac=node.mac,
+                interface=IPv4Interface(f"{node.address}/{settings.network.subnet.prefixlen}"),
+                gateway=settings.network.gateway,
+                resolvers=settings.network.resolvers,
+                domain=settings.cluster.domain,
+                cores=node.cores,
+                memory=node.memory,
+                disk=node.disk,
+                datastore=host.disk_datastore,
+                bridge=settings.site.bridge,
+                vlan=settings.site.vlan,
+                image=site.image.files[node.host],
+                start_order=position + 1,
+                tags=sorted({"talos", node.role, site.tag}),
+                delete_protection=settings.site.delete_protection,
+                after=previous,
+                hooks=hooks,
+            ),
+            opts=pulumi.ResourceOptions(providers=[site.provider]),
+        )
+        previous = [machines[name].vm]
+    return machines
+
+
+def _kubelet_mounts(settings: Settings) -> list[str]:
+    longhorn = [LONGHORN_PATH] if settings.features.longhorn_v2 else []
+    return sorted({*settings.talos.kubelet_mounts, *settings.storage.local_paths, *longhorn})
+
+
+def _kernel_modules(settings: Settings) -> list[str]:
+    zfs = ["zfs"] if settings.talos.extensions.zfs else []
+    return zfs + list(LONGHORN_MODULES if settings.features.longhorn_v2 else ())
+
+
+def _tailscale(settings: Settings, secrets: Secrets) -> TailscaleArgs | None:
+    if not settings.talos.extensions.tailscale or secrets.tailscale_auth_key is None:
+        return None
+    tailscale = settings.tailscale
+    return TailscaleArgs(
+        routes=tailscale.routes,
+        tags=tailscale.tags,
+        login_server=tailscale.login_server,
+        auth_key=secrets.tailscale_auth_key,
+    )

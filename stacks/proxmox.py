@@ -1,0 +1,118 @@
+"""Layer 1, the site: the Proxmox provider, accounts for programs in the cluster, and the Talos image on each host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_proxmoxve as proxmox
+import pulumiverse_talos as talos
+from stacks.settings import Secrets, Settings
+
+from components.proxmox_account import ProxmoxAccount, ProxmoxAccountArgs
+from components.proxmox_api import ProxmoxLogin
+from components.proxmox_hooks import PlannedVm, ProxmoxChecks
+from components.talos_image import TalosImage, TalosImageArgs
+
+CSI_PRIVILEGES = ("Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.Audit", "VM.Audit", "VM.Config.Disk")
+"""What Proxmox CSI asks for: https://github.com/sergelogvinov/proxmox-csi-plugin/blob/main/docs/install.md"""
+
+EXTENSIONS = {
+    "qemu_guest_agent": ("siderolabs/qemu-guest-agent",),
+    "tailscale": ("siderolabs/tailscale",),
+    "zfs": ("siderolabs/zfs",),
+    "nfs_utils": ("siderolabs/nfs-utils",),
+    "gvisor": ("siderolabs/gvisor",),
+}
+"""Official system extensions behind each switch of homelab:talos.extensions."""
+
+LONGHORN_EXTENSIONS = ("siderolabs/iscsi-tools", "siderolabs/util-linux-tools")
+"""https://longhorn.io/docs/1.10.0/advanced-resources/os-distro-specific/talos-linux-support/"""
+
+
+@dataclass(frozen=True)
+class SiteLayer:
+    """What later layers need of the site."""
+
+    provider: proxmox.Provider
+    talos_provider: talos.Provider
+    checks: ProxmoxChecks
+    image: TalosImage
+    csi: ProxmoxAccount
+
+    @property
+    def tag(self) -> str:
+        """The tag that marks this stack's VMs."""
+        return self.checks.tag
+
+
+def deploy(settings: Settings, secrets: Secrets) -> SiteLayer:
+    """Checks the site, then makes in it what does not depend on a cluster."""
+    site = settings.site
+    login = ProxmoxLogin(
+        endpoint=site.endpoint,
+        insecure=site.insecure,
+        username=site.username,
+        password=secrets.proxmox_password,
+        api_token=secrets.proxmox_api_token,
+    )
+    checks = ProxmoxChecks(
+        login=login,
+        tag=f"{pulumi.get_project()}-{pulumi.get_stack()}".lower(),
+        vms={name: PlannedVm(node.vm_id, node.host) for name, node in settings.nodes.items()},
+        datastores={
+            host: {site.hosts[host].image_datastore: "import", site.hosts[host].disk_datastore: "images"}
+            for host in settings.hosts_in_use
+        },
+    )
+    site_is_ready = checks.before_anything()
+    provider = proxmox.Provider(
+        "proxmox",
+        endpoint=login.endpoint,
+        insecure=login.insecure,
+        username=login.username if login.api_token is None else None,
+        password=login.password,
+        api_token=login.api_token,
+        # Also before an update: credentials that Proxmox refuses must not replace those in the state, which `destroy` uses.
+        opts=pulumi.ResourceOptions(
+            hooks=pulumi.ResourceHookBinding(before_create=[site_is_ready], before_update=[site_is_ready])
+        ),
+    )
+    # Nothing at all is made at a site that was refused, not even a cluster's secrets.
+    talos_provider = talos.Provider(
+        "talos",
+        image_factory_url=settings.talos.factory,
+        opts=pulumi.ResourceOptions(depends_on=[provider]),
+    )
+    both = pulumi.ResourceOptions(providers=[provider, talos_provider])
+    image = TalosImage(
+        "talos",
+        TalosImageArgs(
+            factory=settings.talos.factory,
+            version=settings.versions.talos,
+            extensions=_extensions(settings),
+            kernel_args=settings.talos.kernel_args,
+            datastores={host: site.hosts[host].image_datastore for host in settings.hosts_in_use},
+        ),
+        opts=both,
+    )
+    csi = ProxmoxAccount(
+        "csi",
+        ProxmoxAccountArgs(
+            account=f"{settings.cluster.name}-csi",
+            comment=f"Proxmox CSI of cluster {settings.cluster.name}, managed by Pulumi",
+            privileges=CSI_PRIVILEGES,
+            paths=[
+                f"/storage/{settings.storage.datastore}",
+                *(f"/vms/{node.vm_id}" for node in settings.nodes.values()),
+            ],
+        ),
+        opts=both,
+    )
+    return SiteLayer(provider, talos_provider, checks, image, csi)
+
+
+def _extensions(settings: Settings) -> list[str]:
+    switches = settings.talos.extensions.model_dump()
+    chosen = [extension for switch, names in EXTENSIONS.items() if switches[switch] for extension in names]
+    return chosen + list(LONGHORN_EXTENSIONS if settings.features.longhorn_v2 else ())

@@ -1,0 +1,150 @@
+"""The wording of refusals: what pydantic found, as one plain line with value, rule and remedy.
+
+Owns the translation of type and format errors and the search for secrets in the clear. A finding about a secret never
+shows the value. Does not own the rules between values (`settings_rules`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from stacks.settings_model import Settings
+
+PREFIX = "homelab:"
+SECRET_KEYS = ("proxmoxPassword", "proxmoxApiToken", "tailscaleAuthKey")
+"""The keys of a stack file that hold secrets."""
+
+Location = tuple[str | int, ...]
+
+_SECRET_NAME = re.compile(r"pass(word|wd|phrase)?$|secret|token|credential|(auth|api|private)_?key$", re.IGNORECASE)
+_SECRET_VALUE = re.compile(
+    r"\btskey-[a-z]+-"  # a Tailscale key
+    r"|\S+@\S+!\S+=[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}"  # a Proxmox API token
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+    r"|://[^/\s@]+:[^/\s@]+@"  # a password inside a URL
+)
+_EXPECTED = {
+    "int_type": "a whole number; write it in digits, without quotes",
+    "bool_type": "true or false; write one of the two, without quotes",
+    "string_type": "text; write it in quotes",
+    "list_type": "a list; write each item on a line of its own after '- '",
+    "dict_type": "a map; write `name: value` lines below the key",
+    "model_type": "a map; write `name: value` lines below the key",
+}
+
+
+def path(location: Location) -> str:
+    """The place of a value in the stack file, as `homelab:network.resolvers[0]`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return PREFIX + text.removeprefix(".")
+
+
+def secrets_in_plain_text(raw: Mapping[str, object]) -> dict[Location, str]:
+    """One finding for each value that is, or is called, a secret, by its place."""
+    advice = f"set {', '.join(SECRET_KEYS[:-1])} or {SECRET_KEYS[-1]} with `pulumi config set --secret {PREFIX}<key>`"
+    return {
+        place: f"{path(place)}: looks like a secret and stands there in plain text; remove it, replace it where it is "
+        f"valid, and {advice}"
+        for place, value in _leaves(raw)
+        if (isinstance(place[-1], str) and _SECRET_NAME.search(place[-1]) and value is not None)
+        or (isinstance(value, str) and _SECRET_VALUE.search(value))
+    }
+
+
+def translate(error: ValidationError, leaked: Mapping[Location, str]) -> list[str]:
+    """A line for each error, in the order of the models; what `leaked` names keeps that text instead."""
+    findings = list(leaked.values())
+    for detail in error.errors(include_url=False):
+        location = tuple(part for part in detail["loc"] if part != "[key]")
+        if not any(location[: len(place)] == place or place[: len(location)] == location for place in leaked):
+            findings.append(f"{path(location)}: {_sentence(detail, location)}")
+    return findings
+
+
+def _sentence(detail: Any, location: Location) -> str:
+    kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
+    match kind:
+        case "value_error":
+            return str(context["error"])
+        case "missing":
+            return f"missing; add it{_example(location)}"
+        case "extra_forbidden":
+            return f"unknown key; {_near(location)}"
+        case "literal_error":
+            return f"{value!r} is not {context['expected']}; write one of them"
+        case "greater_than_equal":
+            return f"{value} is less than {context['ge']}; give {context['ge']} or more"
+        case "less_than_equal":
+            return f"{value} is more than {context['le']}; give {context['le']} or less"
+        case "too_short":
+            return "is empty; add at least one entry"
+        case _ if kind in _EXPECTED:
+            return f"{_shown(value)} is not {_EXPECTED[kind]}"
+    return f"{_shown(value)} is refused: {detail['msg']}"
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "nothing (an empty value)"
+    return f"a {'map' if isinstance(value, Mapping) else 'list'}" if isinstance(value, Mapping | list) else repr(value)
+
+
+def _near(location: Location) -> str:
+    """The keys that the map at this place may have, or the one that was probably meant."""
+    *parent, key = location
+    known = _keys_of(Settings, parent)
+    if not parent:
+        known += SECRET_KEYS
+    if meant := difflib.get_close_matches(str(key), known, n=1, cutoff=0.6):
+        return f'did you mean "{meant[0]}"?'
+    return f"it may have {', '.join(known)}; remove it"
+
+
+def _example(location: Location) -> str:
+    description = _field(location)
+    return f": {description}" if description else ""
+
+
+def _keys_of(model: type[BaseModel], parent: Sequence[str | int]) -> tuple[str, ...]:
+    found = _model_at(model, parent)
+    return tuple(str(field.alias) for field in found.model_fields.values()) if found else ()
+
+
+def _field(location: Location) -> str:
+    """The first sentence of a field's description."""
+    model = _model_at(Settings, location[:-1])
+    for field in model.model_fields.values() if model else ():
+        if field.alias == location[-1] and field.description:
+            return field.description.split(". ")[0].split("; ")[0].rstrip(".").replace("\n", " ")
+    return ""
+
+
+def _model_at(model: type[BaseModel], parts: Sequence[str | int]) -> type[BaseModel] | None:
+    """The model of the map at a place; a map from names to models swallows one part more."""
+    rest = list(parts)
+    while rest:
+        alias = rest.pop(0)
+        kind: Any = next((f.annotation for f in model.model_fields.values() if f.alias == alias), None)
+        if getattr(kind, "__origin__", None) is dict:
+            kind = kind.__args__[1]
+            rest = rest[1:]
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return None
+        model = kind
+    return model
+
+
+def _leaves(value: object, place: Location = ()) -> Iterator[tuple[Location, object]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(inner, (*place, str(key)))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _leaves(inner, (*place, index))
+    elif place:
+        yield place, value

@@ -1,0 +1,280 @@
+"""The rules between values of the configuration: what no single value can show.
+
+Owns addresses, capacity, versions and what needs what. Each rule is a generator of findings over a tree whose types and
+formats are right already; a value that one rule refused is not refused again for the consequences.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network, ip_address
+from itertools import combinations
+from urllib.parse import urlsplit
+
+from stacks.settings_errors import path
+from stacks.settings_model import Settings
+from stacks.settings_types import AddressRange
+
+KUBERNETES_BY_TALOS: dict[tuple[int, int], tuple[int, int]] = {
+    (1, 11): (29, 34),
+    (1, 12): (30, 35),
+    (1, 13): (31, 36),
+}
+"""First and last Kubernetes 1.x that a Talos release supports.
+
+From pkg/machinery/compatibility in siderolabs/talos and https://docs.siderolabs.com/talos/v1.13/getting-started/support-matrix.
+Ends with the newest Talos whose machine configuration the pinned Talos provider can check.
+"""
+
+CONTROL_PLANE_MEMORY = 2048
+"""MiB; a worker's 1024 is the model's bound.
+
+From https://docs.siderolabs.com/talos/v1.13/getting-started/system-requirements.
+"""
+
+CSI_VM_ID = 9999
+"""The Proxmox CSI driver calls its volumes vm-9999-pvc-*, as if they were disks of this VM."""
+
+_POD_BLOCK = 24
+"""Prefix length of each node's part of the pod network: kube-controller-manager's --node-cidr-mask-size."""
+
+
+def check(settings: Settings) -> list[str]:
+    """Every finding, one line each, or none."""
+    rules = (
+        _roles,
+        _hosts,
+        _capacity,
+        _unique,
+        _addresses,
+        _resolvers,
+        _pools,
+        _networks,
+        _versions,
+        _tailscale,
+        _features,
+    )
+    return [f"{path(place)}: {text}" for rule in rules for place, text in rule(settings)]
+
+
+Findings = Iterator[tuple[tuple[str | int, ...], str]]
+
+
+def _roles(settings: Settings) -> Findings:
+    names = list(settings.control_planes)
+    if not names:
+        yield ("nodes",), "no node has role controlplane; give it to one node, or to three"
+    elif len(names) % 2 == 0:
+        yield (
+            ("nodes",),
+            f"{len(names)} control planes ({', '.join(names)}); etcd needs an odd number, as an even one survives no "
+            "more failures: add or remove one",
+        )
+    for name, node in settings.control_planes.items():
+        if node.memory < CONTROL_PLANE_MEMORY:
+            yield (
+                ("nodes", name, "memory"),
+                f"{node.memory} MiB is less than the {CONTROL_PLANE_MEMORY} MiB that Talos asks for on a control "
+                f"plane; give {CONTROL_PLANE_MEMORY} or more",
+            )
+    for name, node in settings.nodes.items():
+        if node.vm_id == CSI_VM_ID:
+            yield (
+                ("nodes", name, "vmId"),
+                f"{CSI_VM_ID} is the id under which the Proxmox CSI driver keeps its volumes; choose another",
+            )
+
+
+def _hosts(settings: Settings) -> Findings:
+    known = list(settings.site.hosts)
+    for name, node in settings.nodes.items():
+        if node.host not in known:
+            near = difflib.get_close_matches(node.host, known, n=1)
+            remedy = f'did you mean "{near[0]}"?' if near else f"choose one of {', '.join(known)}, or add it"
+            yield ("nodes", name, "host"), f'"{node.host}" is not in site.hosts; {remedy}'
+
+
+def _capacity(settings: Settings) -> Findings:
+    for name, host in settings.site.hosts.items():
+        guests = {node_name: node for node_name, node in settings.nodes.items() if node.host == name}
+        for node_name, node in guests.items():
+            if node.cores > host.cores:
+                yield (
+                    ("nodes", node_name, "cores"),
+                    f"{node.cores} cores are more than the {host.cores} of host {name}, and Proxmox starts no such VM; "
+                    f"give {host.cores} or less",
+                )
+        memory = sum(node.memory for node in guests.values())
+        if memory > host.memory:
+            yield (
+                ("site", "hosts", name, "memory"),
+                f"its nodes ({', '.join(guests)}) take {memory} MiB together, the host has {host.memory} MiB for VMs; "
+                f"take {memory - host.memory} MiB from them, or move one to another host",
+            )
+        disk = sum(node.disk for node in guests.values())
+        if host.disk is not None and disk > host.disk:
+            yield (
+                ("site", "hosts", name, "disk"),
+                f"its nodes ({', '.join(guests)}) take {disk} GiB together, the host has {host.disk} GiB for VMs; "
+                f"take {disk - host.disk} GiB from them, or move one to another host",
+            )
+
+
+def _unique(settings: Settings) -> Findings:
+    for key, noun in (("vmId", "VM id"), ("mac", "MAC address")):
+        owners: dict[object, str] = {}
+        for name, node in settings.nodes.items():
+            value = node.vm_id if key == "vmId" else node.mac
+            if value in owners:
+                yield ("nodes", name, key), f"{value} is already the {noun} of {owners[value]}; choose another"
+            owners.setdefault(value, name)
+
+
+def _addresses(settings: Settings) -> Findings:
+    """Addresses that must each be alone, in the subnet and outside the pools."""
+    network = settings.network
+    pools = _named_pools(settings)
+    taken: dict[IPv4Address, str] = {}
+    for place, address, must_be_inside in _machines(settings):
+        here = ".".join(place)
+        if address not in network.subnet:
+            if must_be_inside:
+                yield (
+                    place,
+                    f"{address} is outside network.subnet {network.subnet}; give it an address in that subnet",
+                )
+            continue
+        if end := _end(network.subnet, address):
+            yield place, f"{address} is the {end} of network.subnet {network.subnet}; choose another"
+        elif address in taken:
+            yield place, f"{address} is already {taken[address]}; choose a free address"
+        elif pool := next((name for name, pool in pools.items() if address in pool), None):
+            yield (
+                place,
+                f"{address} lies in network.pools.{pool} {pools[pool]}, which MetalLB hands out; choose an address "
+                "outside the pools",
+            )
+        taken.setdefault(address, here)
+
+
+def _machines(settings: Settings) -> Iterator[tuple[tuple[str, ...], IPv4Address, bool]]:
+    """Every single address with its place, and whether it must be in the subnet."""
+    yield ("network", "gateway"), settings.network.gateway, True
+    try:
+        endpoint = ip_address(urlsplit(settings.site.endpoint).hostname or "")
+    except ValueError:
+        endpoint = None
+    if isinstance(endpoint, IPv4Address):
+        yield ("site", "endpoint"), endpoint, False
+    yield ("network", "apiVip"), settings.network.api_vip, True
+    for name, node in settings.nodes.items():
+        yield ("nodes", name, "address"), node.address, True
+
+
+def _resolvers(settings: Settings) -> Findings:
+    inside = {node.address: f"nodes.{name}.address" for name, node in settings.nodes.items()}
+    inside[settings.network.api_vip] = "network.apiVip"
+    for index, address in enumerate(settings.network.resolvers):
+        pool = next((f"network.pools.{name}" for name, pool in _named_pools(settings).items() if address in pool), None)
+        if what := inside.get(address, pool):
+            yield (
+                ("network", "resolvers", index),
+                f"{address} belongs to the cluster ({what}) and answers only once that runs; name a resolver outside "
+                "the cluster",
+            )
+
+
+def _pools(settings: Settings) -> Findings:
+    subnet = settings.network.subnet
+    pools = _named_pools(settings)
+    for name, pool in pools.items():
+        place = ("network", "pools", name)
+        if pool.first not in subnet or pool.last not in subnet:
+            yield place, f"{pool} is not inside network.subnet {subnet}; choose addresses of that subnet"
+        else:
+            for address in (subnet.network_address, subnet.broadcast_address):
+                if address in pool:
+                    yield (
+                        place,
+                        f"{pool} holds {address}, the {_end(subnet, address)} of network.subnet {subnet}; leave it out",
+                    )
+    for (name, pool), (other_name, other) in combinations(pools.items(), 2):
+        if pool.overlaps(other):
+            yield (
+                ("network", "pools", other_name),
+                f"{other} overlaps network.pools.{name} {pool}; give each pool addresses of its own",
+            )
+
+
+def _networks(settings: Settings) -> Findings:
+    network = settings.network
+    named = {"subnet": network.subnet, "podCidr": network.pod_cidr, "serviceCidr": network.service_cidr}
+    for (name, one), (other_name, other) in combinations(named.items(), 2):
+        if one.overlaps(other):
+            yield (
+                ("network", other_name),
+                f"{other} overlaps network.{name} {one}; choose a network that is used nowhere else",
+            )
+    room = 1 << max(_POD_BLOCK - network.pod_cidr.prefixlen, 0) if network.pod_cidr.prefixlen <= _POD_BLOCK else 0
+    if room < len(settings.nodes):
+        yield (
+            ("network", "podCidr"),
+            f"{network.pod_cidr} has room for {room} nodes of a /{_POD_BLOCK} each, the cluster has "
+            f"{len(settings.nodes)}; give a larger network",
+        )
+
+
+def _versions(settings: Settings) -> Findings:
+    versions = settings.versions
+    talos, kubernetes = _minor(versions.talos), _minor(versions.kubernetes)
+    supported = KUBERNETES_BY_TALOS.get(talos)
+    if supported is None:
+        known = ", ".join(f"{major}.{minor}" for major, minor in KUBERNETES_BY_TALOS)
+        yield ("versions", "talos"), f"{versions.talos} is not a release that this program knows; choose one of {known}"
+    elif kubernetes[0] != 1 or not supported[0] <= kubernetes[1] <= supported[1]:
+        yield (
+            ("versions", "kubernetes"),
+            f"{versions.kubernetes} is not supported by Talos {versions.talos}; choose a release from "
+            f"v1.{supported[0]} to v1.{supported[1]}, or another Talos",
+        )
+
+
+def _tailscale(settings: Settings) -> Findings:
+    if settings.talos.extensions.tailscale:
+        return
+    tailscale = settings.tailscale
+    values = {
+        "routes": ", ".join(map(str, tailscale.routes)),
+        "tags": ", ".join(tailscale.tags),
+        "loginServer": tailscale.login_server,
+    }
+    for key, value in values.items():
+        if value:
+            yield (
+                ("tailscale", key),
+                f"{value} has no effect while talos.extensions.tailscale is false; set that to true, or remove this",
+            )
+
+
+def _features(settings: Settings) -> Findings:
+    if settings.features.longhorn_v2 and not settings.workers:
+        yield (
+            ("features", "longhornV2"),
+            "true needs a worker, on which the engine takes a core of its own; add a worker, or set it to false",
+        )
+
+
+def _named_pools(settings: Settings) -> dict[str, AddressRange]:
+    pools = settings.network.pools
+    return {"ingress": pools.ingress, "dns": pools.dns, "services": pools.services}
+
+
+def _end(network: IPv4Network, address: IPv4Address) -> str | None:
+    ends = {network.network_address: "network address", network.broadcast_address: "broadcast address"}
+    return ends.get(address)
+
+
+def _minor(version: str) -> tuple[int, int]:
+    major, minor, _ = version.removeprefix("v").split(".")
+    return int(major), int(minor)

@@ -1,0 +1,76 @@
+"""Records the real program for the graph tests, with what providers would answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from checks.graph import Graph, Invoke, Secret, load_stack_config, record
+
+ROOT = Path(__file__).resolve().parents[2]
+
+PLANTED = {
+    "homelab:proxmoxPassword": "planted-password",
+    "homelab:proxmoxApiToken": "root@pam!planted=00000000-0000-0000-0000-000000000000",
+    "homelab:tailscaleAuthKey": "planted-auth-key",
+}
+"""Values of the stack's secrets, to be searched for where they must not be."""
+
+_PAIR = {"cert": "Y2VydA==", "key": "a2V5"}
+_FAKES: dict[str, Any] = {
+    "talos:machine/secrets:Secrets": {
+        "machineSecrets": Secret(
+            {
+                "certs": {
+                    "etcd": _PAIR,
+                    "k8s": _PAIR,
+                    "k8sAggregator": _PAIR,
+                    "k8sServiceaccount": {"key": "a2V5"},
+                    "os": _PAIR,
+                },
+                "cluster": {"id": "planted-cluster-id", "secret": "s"},
+                "secrets": {"bootstrapToken": "b", "secretboxEncryptionSecret": "e"},
+                "trustdinfo": {"token": "t"},
+            }
+        ),
+        "clientConfiguration": {"caCertificate": "Y2E=", "clientCertificate": "Y2M=", "clientKey": Secret("Y2s=")},
+    },
+    "talos:imageFactory/schematic:Schematic": {"id": "f" * 64},
+    "csi-token": {"id": "lab-csi@pve!api", "value": Secret("lab-csi@pve!api=planted-token")},
+    "talos:cluster/kubeconfig:Kubeconfig": {"kubeconfigRaw": Secret("apiVersion: v1\nkind: Config\n")},
+}
+
+
+def _machine_configuration(invoke: Invoke) -> dict[str, Any]:
+    return {"id": "1", "machineConfiguration": json.dumps(invoke.args["configPatches"])}
+
+
+_INVOKES: dict[str, Any] = {
+    "talos:machine/getConfiguration:getConfiguration": _machine_configuration,
+    "talos:client/getConfiguration:getConfiguration": {"id": "1", "talosConfig": Secret("context: lab\n")},
+}
+
+Change = Callable[[dict[str, Any]], None]
+
+
+def recorded(stack: str = "lab", *, change: Change | None = None, known: bool = True) -> Graph:
+    """The graph of `stack`, whose settings `change` may edit first (keys without `homelab:`).
+
+    known: answer as providers do in a second preview; otherwise everything of a first preview is unknown.
+    """
+    config = load_stack_config(ROOT, stack)
+    settings = {key.removeprefix("homelab:"): json.loads(value) for key, value in config.items() if "homelab:" in key}
+    if change is not None:
+        change(settings)
+    login = "homelab:proxmoxPassword" if "username" in settings["site"] else "homelab:proxmoxApiToken"
+    return record(
+        ROOT,
+        project="homelab",
+        stack=stack,
+        config={**config, **{f"homelab:{key}": json.dumps(value) for key, value in settings.items()}},
+        secrets={key: PLANTED[key] for key in (login, "homelab:tailscaleAuthKey")},
+        fakes=_FAKES if known else {},
+        invokes=_INVOKES if known else {},
+    )

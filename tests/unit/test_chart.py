@@ -1,0 +1,87 @@
+"""Where a chart is taken from."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from components.chart import ChartError, ChartSource
+from components.versions import ChartPin
+
+PIN = ChartPin("demo", "1.2.3", "https://charts.example.org")
+OCI_PIN = ChartPin("demo", "1.2.3", "oci://registry.example.org/charts")
+
+
+def release(mirror: str | None, pin: ChartPin = PIN) -> dict[str, object]:
+    args = ChartSource(mirror).release(pin, name="demo", namespace="demo", values={})
+    return {k: v for k, v in vars(args).items() if v is not None}
+
+
+def pack(directory: Path, content: str, mtime: int = 0) -> Path:
+    archive = directory / "demo-1.2.3.tgz"
+    with tarfile.open(archive, "w:gz") as tar:
+        info = tarfile.TarInfo("demo/Chart.yaml")
+        info.size, info.mtime = len(content), mtime
+        tar.addfile(info, io.BytesIO(content.encode()))
+    return archive
+
+
+def test_without_a_mirror_the_publisher_serves_the_pinned_version() -> None:
+    args = release(None)
+    assert (args["chart"], args["version"]) == ("demo", "1.2.3")
+    assert vars(args["repository_opts"])["repo"] == "https://charts.example.org"
+
+
+def test_a_registry_is_asked_by_the_charts_full_name() -> None:
+    assert release(None, OCI_PIN)["chart"] == "oci://registry.example.org/charts/demo"
+
+
+def test_a_url_as_mirror_replaces_the_repository() -> None:
+    assert (
+        vars(release("https://mirror.example.org", OCI_PIN)["repository_opts"])["repo"] == "https://mirror.example.org"
+    )
+
+
+def test_a_registry_as_mirror_replaces_the_repository() -> None:
+    args = release("oci://mirror.example.org/charts/")
+    assert args["chart"] == "oci://mirror.example.org/charts/demo"
+    assert "repository_opts" not in args
+
+
+def test_a_directory_as_mirror_gives_the_archive_of_the_pinned_version(tmp_path: Path) -> None:
+    assert release(str(tmp_path) if pack(tmp_path, "v") else None)["chart"] == str(tmp_path / "demo-1.2.3.tgz")
+
+
+def test_a_directory_as_mirror_gives_an_unpacked_chart(tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "Chart.yaml").write_text("version: v1.2.3\n")
+    assert release(str(tmp_path))["chart"] == str(tmp_path / "demo")
+
+
+def test_an_unpacked_chart_of_another_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "Chart.yaml").write_text("version: 9.9.9\n")
+    with pytest.raises(ChartError, match=r"holds demo 9\.9\.9, but its values are written for 1\.2\.3"):
+        release(str(tmp_path))
+
+
+def test_a_chart_that_the_mirror_lacks_is_named_with_the_command_that_fetches_it(tmp_path: Path) -> None:
+    with pytest.raises(ChartError, match="helm pull demo --repo https://charts.example.org --version 1.2.3"):
+        release(str(tmp_path))
+
+
+def test_an_edited_chart_of_the_same_version_changes_the_release(tmp_path: Path) -> None:
+    pack(tmp_path, "one")
+    before = release(str(tmp_path))["description"]
+    pack(tmp_path, "two")
+    assert release(str(tmp_path))["description"] != before
+
+
+def test_a_chart_packed_again_does_not_change_the_release(tmp_path: Path) -> None:
+    pack(tmp_path, "one", mtime=1)
+    before = release(str(tmp_path))["description"]
+    pack(tmp_path, "one", mtime=2)
+    assert release(str(tmp_path))["description"] == before

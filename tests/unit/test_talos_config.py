@@ -1,0 +1,69 @@
+"""Machine configuration patches."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+
+import yaml
+
+from components import talos_config as config
+
+
+def test_the_hostname_document_turns_the_generated_name_off() -> None:
+    assert config.hostname("worker-0") == {
+        "apiVersion": "v1alpha1",
+        "kind": "HostnameConfig",
+        "auto": "off",
+        "hostname": "worker-0",
+    }
+
+
+def test_the_vip_is_on_the_link_that_is_chosen_by_mac_address() -> None:
+    alias, vip = config.link_alias("BC:24:11:00:00:01"), config.api_vip(IPv4Address("10.0.3.1"))
+    assert alias["name"] == vip["link"]
+    assert alias["selector"]["match"] == 'mac(link.permanent_addr) == "bc:24:11:00:00:01"'
+
+
+def test_provider_id_and_topology_labels_name_the_same_region() -> None:
+    machine = config.topology(region="atlas", zone="pve1", vm_id=1001)["machine"]
+    assert machine["kubelet"]["extraArgs"]["provider-id"] == "proxmox://atlas/1001"
+    assert machine["nodeLabels"] == {"topology.kubernetes.io/region": "atlas", "topology.kubernetes.io/zone": "pve1"}
+
+
+def test_a_registry_mirror_falls_back_to_the_registry() -> None:
+    document = config.registry_mirror("docker.io", ["http://10.0.3.4:5000"])
+    assert document["skipFallback"] is False
+    assert document["endpoints"] == [{"url": "http://10.0.3.4:5000"}]
+
+
+def test_tailscale_settings_carry_no_key() -> None:
+    document = config.tailscale(
+        routes=[IPv4Network("10.0.3.0/27")], tags=["tag:cluster-router"], login_server="https://headscale.example.org"
+    )
+    assert "TS_ROUTES=10.0.3.0/27" in document["environment"]
+    assert (
+        "TS_EXTRA_ARGS=--advertise-tags=tag:cluster-router --login-server=https://headscale.example.org"
+        in document["environment"]
+    )
+    assert not any(entry.startswith("TS_AUTHKEY") for entry in document["environment"])
+
+
+def test_the_tailscale_key_goes_into_the_same_document_as_the_settings() -> None:
+    settings = config.tailscale(routes=[], tags=[], login_server=None)
+    key = config.tailscale_auth_key("planted")
+    assert (key["kind"], key["name"]) == (settings["kind"], settings["name"])
+    assert key["environment"] == ["TS_AUTHKEY=planted"]
+
+
+def test_kubelet_sees_a_mounted_directory_at_the_same_path() -> None:
+    mount = config.kubelet_mounts(["/var/openebs/local"])["machine"]["kubelet"]["extraMounts"][0]
+    assert mount["source"] == mount["destination"] == "/var/openebs/local"
+    assert "rshared" in mount["options"]
+
+
+def test_rendered_documents_are_yaml_that_reads_back() -> None:
+    documents = [
+        config.kubeprism(),
+        config.pod_network(pods=IPv4Network("10.244.0.0/16"), services=IPv4Network("10.96.0.0/12")),
+    ]
+    assert [yaml.safe_load(text) for text in config.render(documents)] == documents
