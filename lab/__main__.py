@@ -54,7 +54,7 @@ def _run(command: str, stack: str) -> int:
             return commands.rehearse(Session(f"rehearse-{stack}", stack))
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 

@@ -20,8 +20,8 @@ from lab.errors import LabError
 from lab.network import shifted
 from lab.session import CHECKOUT, Session, write_private
 
-API_TOKEN = "homelab:proxmoxApiToken"
-PASSWORD = "homelab:proxmoxPassword"
+API_TOKEN = "homelab:proxmoxApiToken"  # noqa: S105 (the name of a key)
+PASSWORD = "homelab:proxmoxPassword"  # noqa: S105 (the name of a key)
 TAILSCALE_KEY = "homelab:tailscaleAuthKey"
 
 _ENCRYPTION_KEYS = ("encryptionsalt", "encryptedkey", "secretsprovider")
@@ -33,7 +33,7 @@ class Derived:
 
     config: dict[str, Any]
     secret_paths: frozenset[str]
-    replaced: tuple[str, ...]
+    replaced: Mapping[str, str]
 
 
 def read(stack: str) -> dict[str, Any]:
@@ -64,19 +64,19 @@ def derive(source: Mapping[str, Any], *, octet: int | None, replacements: Mappin
     """
     wanted = set(_secure_paths(source))
     config = _without_secure(source)
-    replaced = [f"{path}: generated" for path in sorted(wanted)]
+    replaced = dict.fromkeys(sorted(wanted), "generated")
     if octet is not None:
         config = shifted(config, octet)
     for path, value in replacements.items():
         key, name = path.split(".")
         section = dict(config.get(key) or {})
         if section.get(name) != value:
-            replaced.append(f"{path}: {value}")
+            replaced[path] = value
         config[key] = section | {name: value}
     for path in _required(config) - wanted:
         wanted.add(path)
-        replaced.append(f"{path}: generated")
-    return Derived(config, frozenset(wanted), tuple(replaced))
+        replaced[path] = "generated"
+    return Derived(config, frozenset(wanted), replaced)
 
 
 def install(session: Session, cli: Cli, derived: Derived) -> dict[str, str]:
@@ -85,7 +85,7 @@ def install(session: Session, cli: Cli, derived: Derived) -> dict[str, str]:
     Secrets that were generated before stay, so that a second `up` changes nothing.
     """
     known = _stored(session)
-    values = {path: known.get(path) or _generate(path, derived.config) for path in sorted(derived.secret_paths)}
+    values = {path: known.get(path) or _generate(path) for path in sorted(derived.secret_paths)}
     before = yaml.safe_load(session.config.read_text()) if session.config.exists() else {}
     document = {key: before[key] for key in _ENCRYPTION_KEYS if key in before} | {"config": dict(derived.config)}
     kept = set()
@@ -120,7 +120,7 @@ def _required(config: Mapping[str, Any]) -> set[str]:
     return required
 
 
-def _generate(path: str, config: Mapping[str, Any]) -> str:
+def _generate(path: str) -> str:
     if path == API_TOKEN:
         return f"root@pam!lab={uuid.uuid4()}"
     if path == TAILSCALE_KEY:

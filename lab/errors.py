@@ -2,4 +2,4 @@
 
 
 class LabError(Exception):
-    """A cause that the user can act on: the message names the value, the rule and the remedy. Shown without traceback."""
+    """A cause that the user can act on, shown without traceback: the value, the rule and the remedy."""

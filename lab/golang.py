@@ -112,8 +112,10 @@ def build(binary: GoBinary) -> Path:
 def _compile(go: str, binary: GoBinary, target: Path, log: Path) -> None:
     environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
     steps = [
-        [go, "build", "-mod=readonly", "-buildvcs=false", "-trimpath", f"-ldflags={binary.linker_flags()}"]
-        + ["-o", str(target / binary.name), binary.package]
+        [
+            *(go, "build", "-mod=readonly", "-buildvcs=false", "-trimpath", f"-ldflags={binary.linker_flags()}"),
+            *("-o", str(target / binary.name), binary.package),
+        ]
     ]
     if binary.generate:
         steps.insert(0, [go, "run", "-mod=readonly", binary.generate])

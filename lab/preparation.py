@@ -33,7 +33,7 @@ class Lab:
     settings: Settings
     hardware: Hardware
     cli: Cli
-    replaced: tuple[str, ...]
+    replaced: Mapping[str, str]
 
 
 def equip(session: Session, names: tuple[str, ...]) -> dict[str, Found]:
@@ -113,7 +113,7 @@ def second_octet(session: Session) -> int:
     """The second octet of the lab's loopback addresses, the same for as long as the lab exists."""
     known = session.recall("octet")
     if known is None:
-        known = network.octet(session.name, network.octets_in_use() | _octets_of_other_labs(session))
+        known = network.octet(session.name, network.octets_in_use() | _octets_of_other_labs())
         session.remember(octet=known)
     return int(known)
 
@@ -129,7 +129,7 @@ def hold_addresses(session: Session, settings: Settings) -> None:
         network.name_hosts({host: network.NAMED_HOST}, session.directory)
 
 
-def _octets_of_other_labs(session: Session) -> set[int]:
+def _octets_of_other_labs() -> set[int]:
     others = (Session(path.parent.name, "lab").recall("octet") for path in ROOT.glob("*/lab.json"))
     return {int(octet) for octet in others if octet is not None}
 

@@ -18,7 +18,7 @@ def summary(lab: Lab, seconds: Mapping[str, float]) -> str:
     """The table that `make lab` and `make rehearse` print."""
     settings = lab.settings
     nodes = sorted(settings.nodes.items(), key=lambda item: (item[1].role, item[0]))
-    sections = [
+    sections: list[tuple[str, list[tuple[str, str]]]] = [
         (
             "endpoints",
             [
@@ -30,7 +30,7 @@ def summary(lab: Lab, seconds: Mapping[str, float]) -> str:
         ),
         ("nodes", [(name, f"{node.address}  {node.role}, VM {node.vm_id} on {node.host}") for name, node in nodes]),
         ("what was real", list(reality(lab.programs))),
-        ("replaced for the lab", [tuple(line.split(": ", 1)) for line in lab.replaced]),
+        ("replaced for the lab", list(lab.replaced.items())),
         ("seconds", [(stage, f"{value:.1f}") for stage, value in seconds.items()]),
     ]
     return "\n".join(_section(title, rows) for title, rows in sections if rows)
@@ -49,7 +49,7 @@ def reality(programs: Mapping[str, Found]) -> Iterable[tuple[str, str]]:
     yield "network, disks", "none: addresses of this machine's loopback device"
 
 
-def _section(title: str, rows: Iterable[tuple[str, ...]]) -> str:
+def _section(title: str, rows: Iterable[tuple[str, str]]) -> str:
     rows = list(rows)
     width = max(len(row[0]) for row in rows)
-    return "\n".join([title, *(f"  {row[0]:<{width}}  {' '.join(row[1:])}" for row in rows)])
+    return "\n".join([title, *(f"  {name:<{width}}  {text}" for name, text in rows)])

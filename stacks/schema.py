@@ -1,6 +1,7 @@
-"""The JSON schema of a stack file, for editors: `python -m stacks.schema` writes it, `--check` says whether it is current.
+"""The JSON schema of a stack file, for editors.
 
-Made from the models alone, so it knows types, bounds and patterns, not the rules between values.
+`python -m stacks.schema` writes it, `--check` says whether it is current. Made from the models
+alone, so it knows types, bounds and patterns, not the rules between values.
 """
 
 from __future__ import annotations
@@ -46,23 +47,25 @@ def stack_file_schema() -> dict[str, Any]:
         "required": ["config"],
         "$defs": settings["$defs"],
     }
-    _close_maps(schema["$defs"])
-    _close_maps(keys)
+    _tidy(schema["$defs"])
+    _tidy(keys)
     return schema
 
 
-def _close_maps(schema: Any) -> None:
-    """Refuse the names that a map's pattern does not match; pydantic's schema leaves them open."""
+def _tidy(schema: Any) -> None:
+    """Refuse names that a map's pattern does not match, which pydantic leaves open; drop titles, which repeat names."""
     if isinstance(schema, dict):
         if "patternProperties" in schema:
             schema["additionalProperties"] = False
+        if isinstance(schema.get("title"), str):
+            del schema["title"]
         for value in schema.values():
-            _close_maps(value)
+            _tidy(value)
 
 
 def main() -> int:
     """Write or check the file; 1 if it is not current."""
-    parser = argparse.ArgumentParser(prog="python -m stacks.schema", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m stacks.schema", description="The JSON schema of a stack file.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the file is not current")
     text = json.dumps(stack_file_schema(), indent=2) + "\n"
     if parser.parse_args().check:

@@ -48,8 +48,7 @@ def secrets_in_plain_text(raw: Mapping[str, object]) -> dict[Location, str]:
     """One finding for each value that is, or is called, a secret, by its place."""
     advice = f"set {', '.join(SECRET_KEYS[:-1])} or {SECRET_KEYS[-1]} with `pulumi config set --secret {PREFIX}<key>`"
     return {
-        place: f"{path(place)}: looks like a secret and stands there in plain text; remove it, replace it where it is "
-        f"valid, and {advice}"
+        place: f"{path(place)}: looks like a secret in plain text; remove it, renew it where it is valid, and {advice}"
         for place, value in _leaves(raw)
         if (isinstance(place[-1], str) and _SECRET_NAME.search(place[-1]) and value is not None)
         or (isinstance(value, str) and _SECRET_VALUE.search(value))
@@ -72,17 +71,17 @@ def _sentence(detail: Any, location: Location) -> str:
         case "value_error":
             return str(context["error"])
         case "missing":
-            return f"missing; add it{_example(location)}"
+            return f"missing, and there is no default; add it{_example(location)}"
         case "extra_forbidden":
             return f"unknown key; {_near(location)}"
         case "literal_error":
             return f"{value!r} is not {context['expected']}; write one of them"
         case "greater_than_equal":
-            return f"{value} is less than {context['ge']}; give {context['ge']} or more"
+            return f"{value} is less than the minimum {context['ge']}; give {context['ge']} or more"
         case "less_than_equal":
-            return f"{value} is more than {context['le']}; give {context['le']} or less"
+            return f"{value} is more than the maximum {context['le']}; give {context['le']} or less"
         case "too_short":
-            return "is empty; add at least one entry"
+            return "is empty, which leaves nothing to work with; add an entry"
         case _ if kind in _EXPECTED:
             return f"{_shown(value)} is not {_EXPECTED[kind]}"
     return f"{_shown(value)} is refused: {detail['msg']}"
@@ -119,8 +118,9 @@ def _field(location: Location) -> str:
     """The first sentence of a field's description."""
     model = _model_at(Settings, location[:-1])
     for field in model.model_fields.values() if model else ():
-        if field.alias == location[-1] and field.description:
-            return field.description.split(". ")[0].split("; ")[0].rstrip(".").replace("\n", " ")
+        if field.alias == location[-1]:
+            words = field.description or getattr(field.annotation, "__doc__", None) or ""
+            return re.split(r"[.;:]\s", words + " ")[0].strip().replace("\n", " ")
     return ""
 
 

@@ -92,7 +92,7 @@ def _hosts(settings: Settings) -> Findings:
         if node.host not in known:
             near = difflib.get_close_matches(node.host, known, n=1)
             remedy = f'did you mean "{near[0]}"?' if near else f"choose one of {', '.join(known)}, or add it"
-            yield ("nodes", name, "host"), f'"{node.host}" is not in site.hosts; {remedy}'
+            yield ("nodes", name, "host"), f"{node.host!r} is not in site.hosts; {remedy}"
 
 
 def _capacity(settings: Settings) -> Findings:
@@ -176,6 +176,8 @@ def _resolvers(settings: Settings) -> Findings:
     inside = {node.address: f"nodes.{name}.address" for name, node in settings.nodes.items()}
     inside[settings.network.api_vip] = "network.apiVip"
     for index, address in enumerate(settings.network.resolvers):
+        if address == settings.network.gateway:
+            continue  # A clash with it is a finding about the other address.
         pool = next((f"network.pools.{name}" for name, pool in _named_pools(settings).items() if address in pool), None)
         if what := inside.get(address, pool):
             yield (
@@ -230,8 +232,11 @@ def _versions(settings: Settings) -> Findings:
     talos, kubernetes = _minor(versions.talos), _minor(versions.kubernetes)
     supported = KUBERNETES_BY_TALOS.get(talos)
     if supported is None:
-        known = ", ".join(f"{major}.{minor}" for major, minor in KUBERNETES_BY_TALOS)
-        yield ("versions", "talos"), f"{versions.talos} is not a release that this program knows; choose one of {known}"
+        known = ", ".join(f"v{major}.{minor}" for major, minor in KUBERNETES_BY_TALOS)
+        yield (
+            ("versions", "talos"),
+            f"{versions.talos} is not a release whose Kubernetes is known here; choose one of {known}",
+        )
     elif kubernetes[0] != 1 or not supported[0] <= kubernetes[1] <= supported[1]:
         yield (
             ("versions", "kubernetes"),

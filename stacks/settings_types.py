@@ -130,14 +130,16 @@ def _domain(text: str) -> str:
 
 
 def _url(text: str, schemes: tuple[str, ...], example: str, *, path: bool) -> str:
-    """Check an absolute URL. Messages leave out its user part, which may hold a password."""
+    """Check an absolute URL, and give it without a final slash."""
+    if re.search(r"://[^/]*@", text):
+        raise ValueError(f"names a user, which may be a secret and is not shown; write it without, as {example}")
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
         raise ValueError(f"{text!r} is not a URL; write it as {example}") from None
     if parts.scheme not in schemes or not parts.hostname or port == 0 or re.search(r"\s", text):
-        raise ValueError(f"{text!r} is not {' or '.join(schemes)} with a host; write it as {example}")
+        raise ValueError(f"{text!r} is not an {' or '.join(schemes)} URL; write it as {example}")
     if parts.query or parts.fragment or (not path and parts.path not in ("", "/")):
         raise ValueError(f"{text!r} holds more than scheme, host and port; write it as {example}")
     return text.rstrip("/")

@@ -76,20 +76,32 @@ def leaked_values(graph: Graph, planted: Mapping[str, str]) -> list[Finding]:
     found: set[Finding] = set()
     for key, value in planted.items():
         forms = (value, base64.b64encode(value.encode()).decode())
-
-        def shows(place: Any, forms: tuple[str, str] = forms) -> bool:
-            return any(form in text for text in plain_strings(place) for form in forms)
-
-        for node in graph.nodes.values():
-            places = {**{f"input {k}": v for k, v in node.inputs.items()}, "URN": node.urn}
-            places |= {f"output {k}": v for k, v in node.outputs.items()}
-            for place, content in places.items():
-                if shows(content):
-                    message = f"{place} shows {key} in clear: derive it from the secret Output, or wrap it in one"
-                    found.add(Finding("secret-in-clear", _label(node), message, node.source))
-        if shows(graph.log):
-            found.add(Finding("secret-in-clear", "log", f"a message shows {key} in clear: leave the value out"))
+        for place in _places(graph):
+            if any(form in text for text in plain_strings(place.content) for form in forms):
+                message = f"{place.name} shows {key} in clear: derive it from the secret Output, or wrap it in one"
+                found.add(Finding("secret-in-clear", place.owner.replace(value, f"<{key}>"), message, place.source))
     return sorted(found)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Something that a state file or a terminal shows, secrets aside."""
+
+    owner: str
+    name: str
+    content: Any
+    source: str = ""
+
+
+def _places(graph: Graph) -> Iterator[_Place]:
+    yield _Place("log", "a message", graph.log)
+    for node in graph.nodes.values():
+        label = _label(node)
+        yield _Place(label, "URN", node.urn, node.source)
+        for name, content in node.inputs.items():
+            yield _Place(label, f"input {name}", content, node.source)
+        for name, content in node.outputs.items():
+            yield _Place(label, f"output {name}", content, node.source)
 
 
 def _label(node: Node) -> str:

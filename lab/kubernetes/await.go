@@ -21,7 +21,8 @@ const (
 	lastPoll  = time.Second
 )
 
-// notReadyError says that an object exists but has not become what was waited for.
+// notReadyError says that an object exists but has not become what was waited for. The engine lists the reasons
+// below the message.
 type notReadyError struct {
 	message string
 	reasons []string
@@ -98,8 +99,7 @@ func (p *provider) timedOut(ctx context.Context, w *waiter, obj *unstructured.Un
 	if ctx.Err() != nil {
 		message = fmt.Sprintf("Resource operation was cancelled for %q", obj.GetName())
 	}
-	reasons := w.reasons(context.WithoutCancel(ctx), obj, last)
-	return &notReadyError{message + ": " + strings.Join(reasons, "; "), reasons}
+	return &notReadyError{message, w.reasons(context.WithoutCancel(ctx), obj, last)}
 }
 
 // checkReady looks once, for a refresh: an object that is not ready counts as failed, and the next update waits again.

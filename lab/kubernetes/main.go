@@ -25,6 +25,9 @@ import (
 // maxMessage bounds one gRPC message in bytes, as the engine does: a chart's values can be large.
 const maxMessage = 400 << 20
 
+// gracePeriod is how long running operations get to return once the process is told to end.
+const gracePeriod = 5 * time.Second
+
 func main() {
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "pulumi-resource-kubernetes:", err)
@@ -57,6 +60,8 @@ func run() error {
 	go func() {
 		<-ctx.Done()
 		p.cancel()
+		// Helm's uninstall cannot be cancelled; what has not ended by then is cut off.
+		time.AfterFunc(gracePeriod, server.Stop)
 		server.GracefulStop()
 	}()
 	// The engine reads the port from the first line of stdout.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
@@ -16,12 +15,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// firstRetry is the pause after the first failed try of a create; each next one doubles it. With createTries that
-// is a minute for a namespace or a CRD to appear.
-const (
-	firstRetry  = time.Second
-	createTries = 6
-)
+// createTries is how often a create is tried. With pauses of 1, 2, 4, 8 and 16 seconds, that is half a minute for a
+// namespace or a CRD to appear.
+const createTries = 6
 
 func (p *provider) checkObject(_ context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
 	gvk, err := kindOf(req.GetUrn())
@@ -169,7 +165,7 @@ func (p *provider) post(ctx context.Context, urn string, obj *unstructured.Unstr
 	if preview {
 		dryRun = []string{metav1.DryRunAll}
 	}
-	pause := firstRetry
+	pause := p.firstRetry
 	for try := 0; ; try++ {
 		client, err := p.cluster.client(obj)
 		var live *unstructured.Unstructured

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/urn"
@@ -26,6 +27,7 @@ type provider struct {
 	host        *host
 	cancelled   context.Context
 	cancel      context.CancelFunc
+	firstRetry  time.Duration // pause after the first failed try of a create; each next one doubles it
 	keepSecrets bool
 	settings    settings
 	cluster     *cluster
@@ -34,7 +36,7 @@ type provider struct {
 func newProvider() *provider {
 	cancelled, cancel := context.WithCancel(context.Background())
 	return &provider{
-		host: &host{}, cancelled: cancelled, cancel: cancel,
+		host: &host{}, firstRetry: time.Second, cancelled: cancelled, cancel: cancel,
 		cluster: &cluster{unreachable: "the provider has not been configured", namespace: "default"},
 	}
 }

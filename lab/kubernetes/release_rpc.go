@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +45,12 @@ func (p *provider) checkRelease(_ context.Context, req *pulumirpc.CheckRequest) 
 	if err := mergeValueFiles(news); err != nil {
 		failures = append(failures, &pulumirpc.CheckFailure{Property: "valueYamlFiles", Reason: err.Error()})
 	}
+	if holdsAsset(news["values"]) {
+		failures = append(failures, &pulumirpc.CheckFailure{
+			Property: "values", Reason: "it holds an asset or archive; give its text, or use valueYamlFiles",
+		})
+		delete(news, "values")
+	}
 	p.fillRelease(news, olds, req.GetUrn())
 	r, err := decodeRelease(news)
 	if err != nil {
@@ -65,6 +72,24 @@ func (p *provider) checkRelease(_ context.Context, req *pulumirpc.CheckRequest) 
 	}
 	inputs, err := p.marshal(news)
 	return &pulumirpc.CheckResponse{Inputs: inputs, Failures: failures}, err
+}
+
+func holdsAsset(v resource.PropertyValue) bool {
+	switch {
+	case v.IsAsset(), v.IsArchive():
+		return true
+	case v.IsSecret():
+		return holdsAsset(v.SecretValue().Element)
+	case v.IsArray():
+		return slices.ContainsFunc(v.ArrayValue(), holdsAsset)
+	case v.IsObject():
+		for _, e := range v.ObjectValue() {
+			if holdsAsset(e) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // fillRelease sets what the program may leave out.
@@ -321,7 +346,7 @@ func (p *provider) unavailable(ctx context.Context, r *release, installed *helmr
 	if len(reasons) > 0 {
 		message += "; not ready: " + strings.Join(reasons, "; ")
 	}
-	return &notReadyError{message, reasons}
+	return errors.New(message)
 }
 
 // reportProgress shows, until it is told to stop, what a running install or upgrade waits for.

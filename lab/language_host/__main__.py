@@ -28,30 +28,30 @@ MAX_MESSAGE_BYTES = 400 * 1024 * 1024
 
 
 class Host(LanguageServer):
-    """Runs the program that a request names. The calls of the base class that are not overridden are right as they are."""
+    """Runs the program that a request names. The base class answers what is not overridden here."""
 
     def __init__(self) -> None:
         super().__init__(lambda: None)
 
-    def Handshake(self, request: Any, context: grpc.ServicerContext) -> Any:
+    def Handshake(self, _request: Any, _context: grpc.ServicerContext) -> Any:  # noqa: N802 (the protocol\'s name)
         """Answer the engine's first call. Nothing is negotiated."""
         return language_pb2.LanguageHandshakeResponse()
 
-    def GetPluginInfo(self, request: Any, context: grpc.ServicerContext) -> Any:
+    def GetPluginInfo(self, _request: Any, _context: grpc.ServicerContext) -> Any:  # noqa: N802 (the protocol\'s name)
         """Say that this is a host without a release of its own."""
         return plugin_pb2.PluginInfo(version="0.0.0")
 
-    def RuntimeOptionsPrompts(self, request: Any, context: grpc.ServicerContext) -> Any:
+    def RuntimeOptionsPrompts(self, _request: Any, _context: grpc.ServicerContext) -> Any:  # noqa: N802 (the protocol\'s name)
         """Ask for no options."""
         return language_pb2.RuntimeOptionsResponse()
 
-    def Run(self, request: Any, context: grpc.ServicerContext) -> Any:
+    def Run(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 (the protocol's name)
         """Run the program; its error has been shown when the answer says `bail`."""
         directory = os.path.abspath(request.info.program_directory or request.pwd)
         entry = os.path.normpath(os.path.join(directory, request.info.entry_point or "."))
         os.chdir(request.pwd)
         self.program = lambda: _run(entry, directory)
-        answer = super().Run(request, context)
+        answer = super().Run(request, context)  # type: ignore[no-untyped-call]
         return language_pb2.RunResponse(bail=True) if answer.error else answer
 
 
@@ -85,7 +85,7 @@ def _end_with_the_engine(engine: int) -> None:
     os._exit(1)
 
 
-def _leave_quietly(signum: int, frame: FrameType | None) -> None:
+def _leave_quietly(_number: int, _frame: FrameType | None) -> None:
     sys.stdout.flush()
     os._exit(0)
 

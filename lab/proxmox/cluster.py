@@ -52,8 +52,14 @@ class LabPve(Faults, Access, Qemu, Storage):
             self.add_token(tokenid, value.get_secret_value())
 
     def _report(self, vm: LabVm) -> None:
-        self.reports.put(vm.vmid, self.machine(vm))
+        self.announce(vm)
         self.changed()
+
+    def announce(self, vm: LabVm) -> None:
+        """Tell the node simulator of a VM. One without a cloud-init address is no node, and none of its business."""
+        machine = self.machine(vm)
+        if machine["address"]:
+            self.reports.put(vm.vmid, machine)
 
     async def task(
         self, node: str, ttype: str, tid: Any, user: str, body: Callable[[], Awaitable[Any]], **kwargs: Any

@@ -46,7 +46,7 @@ class Drives(FakePve):  # type: ignore[misc]
         if volume.endswith(":cloudinit"):
             sid = volume_ref(volume)[0] or default
             name = f"vm-{vmid}-cloudinit"
-            if name in self._volumes(sid):
+            if name in self.storages[sid]["volumes"]:
                 pool = self.storages[sid].get("pool", "rpool/data")
                 raise die(f"zfs error: cannot create '{pool}/{name}': dataset already exists")
             record = {"content": "images", "format": "raw", "size": CLOUD_INIT_BYTES, "vmid": vmid}

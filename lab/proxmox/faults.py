@@ -127,7 +127,7 @@ class Faults(FakePve):  # type: ignore[misc]
             store = self.storages[fault.storage]
             for part in parts_of(store).values():
                 part.pop("avail", None)
-                if store.get("limited"):
+                if self.settings.datastores[fault.storage].size_gib:
                     part["avail"] = store["total"] - sum(int(v["size"]) for v in part["volumes"].values())
 
     def clear_faults(self) -> None:

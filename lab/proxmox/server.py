@@ -42,7 +42,7 @@ class Server:
         self._file.keep(self.pve)
         self.reports.start()
         for vm in self.pve.vms:
-            self.reports.put(vm.vmid, self.pve.machine(vm))
+            self.pve.announce(vm)
         await self._control.start(self.settings.control)
         await self.pve.serve(str(certificate), str(key))
         log.info("listening on %s", self.pve.url)

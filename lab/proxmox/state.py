@@ -2,8 +2,8 @@
 # This file reads and writes objects of fakepve, which is under that licence.
 """Keeps the simulated cluster in a file, so that a stop or a crash of the process does not lose it.
 
-Kept: VMs, volumes, roles, users, tokens, access control. Not kept: sessions, tasks, faults, the list of requests, and
-VMs whose creation had not ended.
+Kept: VMs without their snapshots, volumes, roles, users, tokens, access control. Not kept: sessions, tasks, faults, the
+list of requests, and VMs whose creation had not ended.
 """
 
 from __future__ import annotations

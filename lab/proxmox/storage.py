@@ -98,8 +98,6 @@ def make_storage(datastore: Datastore, nodes: list[str]) -> dict[str, Any]:
         options["nodes"] = ",".join(datastore.nodes)
     size = datastore.size_gib * GIB if datastore.size_gib else UNLIMITED_BYTES
     options["total"] = size
-    if datastore.size_gib:
-        options["limited"] = 1
 
     def content() -> dict[str, Any]:
         space = {"avail": size} if datastore.size_gib else {}

@@ -145,6 +145,12 @@ def test_a_secret_in_clear_is_found(program: Callable[[str], None], place: str) 
     assert [finding.message.startswith(f"{place} shows token in clear") for finding in found] == [True]
 
 
-def test_a_leak_is_reported_without_the_value() -> None:
-    found = leaked_values(leaking(lambda token: pulumi.export("out", token)), PLANTED)
+@pytest.mark.parametrize(
+    "program",
+    [lambda token: pulumi.export("out", token), lambda token: Thing(f"thing-{token}", ResourceOptions()) and None],
+    ids=["stack output", "name"],
+)
+def test_a_leak_is_reported_without_the_value(program: Callable[[str], None]) -> None:
+    found = leaked_values(leaking(program), PLANTED)
+    assert found
     assert PLANTED["token"] not in str(found)

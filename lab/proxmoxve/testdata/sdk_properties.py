@@ -20,7 +20,15 @@ import pulumi_proxmoxve.download
 import pulumi_proxmoxve.user
 from pulumi._types import input_type_types, is_input_type
 
-RESOURCES = (sdk.VmLegacy, sdk.RoleLegacy, sdk.UserLegacy, sdk.Acl, sdk.download.File, sdk.user.Token)
+RESOURCES: tuple[Any, ...] = (
+    sdk.VmLegacy,
+    sdk.RoleLegacy,
+    sdk.UserLegacy,
+    sdk.Acl,
+    sdk.download.File,
+    sdk.user.Token,
+    sdk.Provider,
+)
 SCALARS = {str: "string", int: "integer", bool: "boolean", float: "number"}
 
 
@@ -58,7 +66,7 @@ def properties(cls: type, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 def main() -> None:
     found: dict[str, dict[str, str]] = {}
-    for resource in (*RESOURCES, sdk.Provider):
+    for resource in RESOURCES:
         module = sys.modules[resource.__module__]
         found[resource.pulumi_type] = dict(sorted(properties(vars(module)[f"{resource.__name__}Args"])))
     json.dump(found, sys.stdout, indent=2, sort_keys=True)

@@ -28,7 +28,6 @@ var versions = []string{
 // knownExtension tells whether name ("siderolabs/qemu-guest-agent") is an official extension.
 func knownExtension(name string) bool {
 	short, found := strings.CutPrefix(name, vendor)
-
 	return found && slices.Contains(officialExtensions, short)
 }
 
@@ -39,6 +38,5 @@ func knownVersion(version string) bool {
 			return true
 		}
 	}
-
 	return false
 }

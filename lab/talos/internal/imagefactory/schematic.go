@@ -64,18 +64,15 @@ var DefaultID, _ = Schematic{}.ID()
 // ParseSchematic reads a schematic and refuses what the format does not know.
 func ParseSchematic(document []byte) (Schematic, error) {
 	var schematic Schematic
-
 	if len(bytes.TrimSpace(document)) == 0 {
 		return schematic, nil
 	}
 
 	decoder := yaml.NewDecoder(bytes.NewReader(document))
 	decoder.KnownFields(true)
-
 	if err := decoder.Decode(&schematic); err != nil {
 		return schematic, fmt.Errorf("schematic: %w", err)
 	}
-
 	return schematic, nil
 }
 
@@ -85,11 +82,9 @@ func (s Schematic) Marshal() ([]byte, error) {
 
 	encoder := yaml.NewEncoder(&out)
 	encoder.SetIndent(4)
-
 	if err := encoder.Encode(s); err != nil {
 		return nil, err
 	}
-
 	return out.Bytes(), encoder.Close()
 }
 
@@ -101,7 +96,6 @@ func (s Schematic) ID() (string, error) {
 	}
 
 	sum := sha256.Sum256(document)
-
 	return hex.EncodeToString(sum[:]), nil
 }
 
@@ -110,7 +104,6 @@ func (s Schematic) Extensions() []string {
 	if s.Customization.SystemExtensions == nil {
 		return nil
 	}
-
 	return s.Customization.SystemExtensions.OfficialExtensions
 }
 
@@ -129,6 +122,5 @@ func ParseImage(reference string) (schematic, version string) {
 	if matches := versionPattern.FindAllStringSubmatch(reference, -1); len(matches) > 0 {
 		version = "v" + matches[len(matches)-1][1]
 	}
-
 	return schematic, version
 }

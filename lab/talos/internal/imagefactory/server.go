@@ -49,7 +49,6 @@ func Open(dir string) (*Factory, error) {
 			return nil, fmt.Errorf("image factory: %s: %w", file, err)
 		}
 	}
-
 	return f, nil
 }
 
@@ -73,7 +72,6 @@ func (f *Factory) Add(document []byte) (string, error) {
 	defer f.mu.Unlock()
 
 	f.schematics[id] = schematic
-
 	return id, os.WriteFile(filepath.Join(f.dir, id+".yaml"), normalised, 0o600)
 }
 
@@ -83,7 +81,6 @@ func (f *Factory) Lookup(id string) (Schematic, bool) {
 	defer f.mu.Unlock()
 
 	schematic, found := f.schematics[id]
-
 	return schematic, found
 }
 
@@ -103,7 +100,6 @@ func (f *Factory) Check(id, version string) error {
 			return fmt.Errorf("official extension %q is not available for Talos version %s", name, version)
 		}
 	}
-
 	return nil
 }
 
@@ -120,7 +116,6 @@ func (f *Factory) Handler() http.Handler {
 	mux.HandleFunc("GET /version/{version}/extensions/official", f.getExtensions)
 	mux.HandleFunc("GET /version/{version}/overlays/official", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, []any{}) })
 	mux.HandleFunc("GET /image/{schematic}/{version}/{file}", f.getImage)
-
 	return mux
 }
 
@@ -128,14 +123,12 @@ func (f *Factory) postSchematic(w http.ResponseWriter, r *http.Request) {
 	document, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxSchematic))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
-
 		return
 	}
 
 	id, err := f.Add(document)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
-
 		return
 	}
 
@@ -144,15 +137,12 @@ func (f *Factory) postSchematic(w http.ResponseWriter, r *http.Request) {
 
 func (f *Factory) getExtensions(w http.ResponseWriter, r *http.Request) {
 	version := r.PathValue("version")
-
 	if !knownVersion(version) {
 		http.Error(w, fmt.Sprintf("version %s is not available", version), http.StatusNotFound)
-
 		return
 	}
 
 	extensions := make([]map[string]string, 0, len(officialExtensions))
-
 	for _, name := range officialExtensions {
 		digest := sha256.Sum256([]byte(name + version))
 		extensions = append(extensions, map[string]string{
@@ -169,10 +159,8 @@ func (f *Factory) getExtensions(w http.ResponseWriter, r *http.Request) {
 
 func (f *Factory) getImage(w http.ResponseWriter, r *http.Request) {
 	id, version, file := r.PathValue("schematic"), r.PathValue("version"), r.PathValue("file")
-
 	if !imageFile.MatchString(file) {
 		http.Error(w, fmt.Sprintf("image %q is not one that the lab's factory offers", file), http.StatusNotFound)
-
 		return
 	}
 

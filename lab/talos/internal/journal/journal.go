@@ -4,7 +4,9 @@
 package journal
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -32,14 +34,18 @@ type Journal struct {
 	events []Event
 }
 
-// Open appends to path.
+// Open appends to path and goes on counting where the last run stopped.
 func Open(path string) (*Journal, error) {
+	earlier, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("open the journal: %w", err)
+	}
+
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
 	}
-
-	return &Journal{file: file, next: 1}, nil
+	return &Journal{file: file, next: bytes.Count(earlier, []byte{'\n'}) + 1}, nil
 }
 
 // Record adds an event; details are pairs of key and value.
@@ -64,7 +70,6 @@ func (j *Journal) Record(kind string, machine int, name string, details ...any) 
 	event.Seq = j.next
 	j.next++
 	j.events = append(j.events, event)
-
 	if len(j.events) > kept {
 		j.events = append([]Event(nil), j.events[kept/2:]...)
 	}
@@ -86,6 +91,5 @@ func (j *Journal) Since(seq int) []Event {
 			found = append(found, event)
 		}
 	}
-
 	return found
 }

@@ -22,28 +22,24 @@ type files struct {
 func (f *files) write(name string, content []byte) string {
 	path, err := f.control.write(name, content)
 	f.keep(err)
-
 	return path
 }
 
 func (f *files) yaml(name string, content any) string {
 	document, err := yaml.Marshal(content)
 	f.keep(err)
-
 	return f.write(name, document)
 }
 
 func (f *files) pair(name string, ca *pki.CA, leaf pki.Leaf) (crt, key string) {
 	crt, key, err := f.control.pair(name, ca, leaf)
 	f.keep(err)
-
 	return crt, key
 }
 
 func (f *files) kubeconfig(name, user, server string, cluster clusterConfig) string {
 	leaf := pki.Leaf{CommonName: user, Client: true}
 	crt, key := f.pair("clients/"+name, cluster.IssuingCA(), leaf)
-
 	return f.yaml(name+".kubeconfig", map[string]any{
 		"apiVersion": "v1", "kind": "Config", "current-context": name,
 		"clusters": []any{map[string]any{"name": name, "cluster": map[string]any{"server": server, "certificate-authority": f.control.path("pki", "ca.crt")}}},
@@ -73,7 +69,6 @@ func (c *ControlPlane) apiServerArgs(m Member, addresses []string, host string, 
 
 	services, err := cluster.Network().APIServerIPs()
 	f.keep(err)
-
 	for _, address := range services {
 		names = append(names, address.String())
 	}
@@ -152,13 +147,11 @@ func (c *ControlPlane) apiServerArgs(m Member, addresses []string, host string, 
 		// A loopback address may not stand in an EndpointSlice.
 		flags["endpoint-reconciler-type"] = "none"
 	}
-
 	return render(flags, cluster.APIServer().ExtraArgs()), f.err
 }
 
 func encryption(cluster clusterConfig) map[string]any {
 	var providers []any
-
 	if secret := cluster.SecretboxEncryptionSecret(); secret != "" {
 		providers = append(providers, map[string]any{"secretbox": map[string]any{"keys": []any{map[string]any{"name": "key2", "secret": secret}}}})
 	}
@@ -166,7 +159,6 @@ func encryption(cluster clusterConfig) map[string]any {
 	if secret := cluster.AESCBCEncryptionSecret(); secret != "" {
 		providers = append(providers, map[string]any{"aescbc": map[string]any{"keys": []any{map[string]any{"name": "key1", "secret": secret}}}})
 	}
-
 	return map[string]any{
 		"apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration",
 		"resources": []any{map[string]any{"resources": []string{"secrets"}, "providers": append(providers, map[string]any{"identity": map[string]any{}})}},
@@ -200,7 +192,6 @@ func (c *ControlPlane) controllerManagerArgs(m Member, host, server string) ([]s
 		// A machine that is switched off shows within half a minute instead of a whole one.
 		"node-monitor-grace-period": "25s",
 	}
-
 	return render(flags, cluster.ControllerManager().ExtraArgs()), f.err
 }
 
@@ -222,7 +213,6 @@ func (c *ControlPlane) schedulerArgs(m Member, host, server string) ([]string, e
 			"clientConnection": map[string]any{"kubeconfig": kubeconfig},
 		}),
 	}
-
 	return render(flags, m.Config.Cluster().Scheduler().ExtraArgs()), f.err
 }
 
@@ -240,13 +230,12 @@ func (c *ControlPlane) kwokArgs(m Member, host string, port int, server string) 
 
 	args := []string{
 		"--kubeconfig", kubeconfig, "--manage-all-nodes=true", "--node-lease-duration-seconds=40",
-		"--server-address", net.JoinHostPort(host, strconv.Itoa(port)), "--id", kwokIdentity,
+		"--server-address", net.JoinHostPort(host, strconv.Itoa(port)),
 	}
 
 	if c.binaries.KwokConfig != "" {
 		args = append(args, "--config", c.binaries.KwokConfig)
 	}
-
 	return args, f.err
 }
 
@@ -266,6 +255,5 @@ func render(flags map[string]string, extra map[string][]string) []string {
 	for _, name := range slices.Sorted(maps.Keys(flags)) {
 		args = append(args, "--"+name+"="+flags[name])
 	}
-
 	return args
 }

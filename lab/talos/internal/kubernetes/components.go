@@ -14,6 +14,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"homelab/lab/talos/internal/pki"
@@ -22,7 +23,6 @@ import (
 
 const (
 	apiServerName = "kube-apiserver"
-	kwokIdentity  = "kwok-lab"
 	kwokPort      = 10247
 
 	restartDelay = time.Second
@@ -47,16 +47,9 @@ type api struct {
 // ensureAPI brings the components up, or back, in the shape that the ruling configuration asks for.
 func (c *ControlPlane) ensureAPI(ctx context.Context) error {
 	c.mu.Lock()
-	fault := c.fault
-
-	var addresses []string
-	for _, m := range sorted(c.members) {
-		addresses = append(addresses, m.Address)
-	}
-
-	if len(c.candidates) == 0 || len(addresses) == 0 {
+	fault, addresses := c.fault, c.addresses
+	if len(c.candidates) == 0 {
 		c.mu.Unlock()
-
 		return nil
 	}
 
@@ -70,7 +63,6 @@ func (c *ControlPlane) ensureAPI(ctx context.Context) error {
 
 	listener := net.JoinHostPort(host, strconv.Itoa(port))
 	server := "https://" + listener
-
 	if err = c.connect(ruling, listener); err != nil {
 		return err
 	}
@@ -97,7 +89,6 @@ func (c *ControlPlane) ensureAPI(ctx context.Context) error {
 	first := !apiserver.ready
 	apiserver.ready = true
 	c.mu.Unlock()
-
 	if first {
 		c.journal.Record("apiserver-ready", 0, "", "listener", listener)
 	}
@@ -122,7 +113,6 @@ func (c *ControlPlane) ensureAPI(ctx context.Context) error {
 			return err
 		}
 	}
-
 	return nil
 }
 
@@ -133,16 +123,19 @@ func (c *ControlPlane) ensure(name, path string, args []string) error {
 	c.mu.Lock()
 	known := c.components[name]
 	c.mu.Unlock()
-
 	if known != nil && known.process.Running() {
-		if slices.Equal(known.args, args) && known.revision == revision {
+		if slices.Equal(stable(known.args), stable(args)) && known.revision == revision {
 			return nil
 		}
 
 		known.process.Stop()
 		c.journal.Record("component-restart", 0, name, "reason", "its configuration changed")
-	} else if known != nil && time.Since(known.started) < restartDelay {
-		return nil
+	} else if known != nil {
+		if time.Since(known.started) < restartDelay {
+			return nil
+		}
+
+		c.journal.Record("component-exit", 0, name, "log", c.path(name+".log"))
 	}
 
 	started, err := process.Start(name, c.path(name+".log"), path, args...)
@@ -154,8 +147,13 @@ func (c *ControlPlane) ensure(name, path string, args []string) error {
 	c.components[name] = &component{process: started, args: args, revision: revision, started: time.Now()}
 	c.mu.Unlock()
 	c.journal.Record("component-start", 0, name)
-
 	return nil
+}
+
+// stable leaves out what may change without a restart: one of the etcd servers that it started with is enough for the
+// apiserver, which lives through the exchange of a control plane like that.
+func stable(args []string) []string {
+	return slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return strings.HasPrefix(arg, "--etcd-servers=") })
 }
 
 // revision covers the files that a component reads only when it starts.
@@ -165,21 +163,19 @@ func (c *ControlPlane) revision(name string) string {
 	}
 
 	var all bytes.Buffer
-
 	for _, file := range []string{"admission-control-config.yaml", "auditpolicy.yaml", "authorization-config.yaml", "encryptionconfig.yaml", "ca.crt"} {
 		content, _ := os.ReadFile(c.path("pki", file))
 		all.Write(content)
 	}
-
 	return fmt.Sprintf("%x", digest(all.Bytes()))
 }
 
-func (c *ControlPlane) stopComponents(reason string) {
+// stopComponents ends them in the given way; without etcd they could not end in order.
+func (c *ControlPlane) stopComponents(reason string, end func(*process.Process)) {
 	c.mu.Lock()
 	components := maps.Clone(c.components)
 	clear(c.components)
 	c.mu.Unlock()
-
 	if len(components) == 0 {
 		return
 	}
@@ -187,7 +183,7 @@ func (c *ControlPlane) stopComponents(reason string) {
 	// The apiserver goes last, so that the others can release their leases.
 	for _, name := range []string{"kwok", "kube-scheduler", "kube-controller-manager", apiServerName} {
 		if known := components[name]; known != nil {
-			known.process.Stop()
+			end(known.process)
 		}
 	}
 
@@ -230,13 +226,11 @@ func (c *ControlPlane) call(ctx context.Context, method, path string, body any) 
 	c.mu.Lock()
 	target := c.api
 	c.mu.Unlock()
-
 	if target == nil {
 		return nil, fmt.Errorf("kube-apiserver: the cluster is not bootstrapped")
 	}
 
 	var content io.Reader
-
 	if body != nil {
 		document, err := json.Marshal(body)
 		if err != nil {
@@ -257,7 +251,6 @@ func (c *ControlPlane) call(ctx context.Context, method, path string, body any) 
 	}
 
 	request.Header.Set("Content-Type", "application/json")
-
 	if method == http.MethodPatch {
 		request.Header.Set("Content-Type", "application/merge-patch+json")
 	}
@@ -276,7 +269,6 @@ func (c *ControlPlane) call(ctx context.Context, method, path string, body any) 
 	if response.StatusCode >= http.StatusMultipleChoices {
 		return nil, &apiError{response.StatusCode, fmt.Sprintf("%s %s: %s: %.300s", method, path, response.Status, answer)}
 	}
-
 	return answer, nil
 }
 
@@ -284,6 +276,5 @@ func statusOf(err error) int {
 	if answer, ok := err.(*apiError); ok { //nolint:errorlint // call returns it unwrapped
 		return answer.status
 	}
-
 	return 0
 }

@@ -47,6 +47,7 @@ type Member struct {
 var (
 	ErrBootstrapped = errors.New("etcd data directory is not empty")
 	ErrNotMember    = errors.New("etcd is not running on this node")
+	ErrNoQuorum     = errors.New("no healthy etcd member to join through")
 )
 
 // Faults of the API that a test can ask for.
@@ -67,7 +68,8 @@ type ControlPlane struct {
 	mu         sync.Mutex
 	members    map[string]*member // by address
 	clusterID  string             // empty: not bootstrapped
-	candidates []Member           // running control planes, lowest address first; the first one's configuration rules
+	candidates []Member           // running control planes; the first one's configuration rules
+	addresses  []string           // of all configured control planes
 	fault      string
 	etcdClient *etcdClient
 	api        *api
@@ -87,7 +89,6 @@ func New(binaries Binaries, dir string, events *journal.Journal) (*ControlPlane,
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("control plane: %w", err)
 	}
-
 	return &ControlPlane{
 		binaries: binaries, dir: dir, journal: events,
 		members: map[string]*member{}, components: map[string]*component{},
@@ -128,11 +129,9 @@ func (c *ControlPlane) Status(ctx context.Context) Status {
 		status.Endpoint = c.api.endpoint
 	}
 	c.mu.Unlock()
-
 	if c.Ready(ctx) == nil {
 		status.APIServer = "up"
 	}
-
 	return status
 }
 
@@ -140,14 +139,12 @@ func (c *ControlPlane) Status(ctx context.Context) Status {
 func (c *ControlPlane) ClusterID() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-
 	return c.clusterID
 }
 
 // Ready is nil when the apiserver says that it is ready.
 func (c *ControlPlane) Ready(ctx context.Context) error {
 	_, err := c.call(ctx, "GET", "/readyz", nil)
-
 	return err
 }
 
@@ -155,11 +152,9 @@ func (c *ControlPlane) Ready(ctx context.Context) error {
 func (c *ControlPlane) Listener() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-
 	if c.api == nil {
 		return ""
 	}
-
 	return c.api.listener
 }
 
@@ -177,7 +172,6 @@ func (c *ControlPlane) SetFault(fault string) error {
 	defer c.mu.Unlock()
 
 	c.fault = fault
-
 	if apiserver := c.components[apiServerName]; apiserver != nil {
 		switch fault {
 		case faultDown:
@@ -188,7 +182,6 @@ func (c *ControlPlane) SetFault(fault string) error {
 			apiserver.process.Resume()
 		}
 	}
-
 	return nil
 }
 
@@ -198,12 +191,10 @@ func (c *ControlPlane) Run(ctx context.Context) {
 	defer ticker.Stop()
 
 	failures := 0
-
 	for {
 		select {
 		case <-ctx.Done():
 			c.stop()
-
 			return
 		case <-ticker.C:
 		}
@@ -219,7 +210,6 @@ func (c *ControlPlane) Run(ctx context.Context) {
 		}
 
 		c.parts.Lock()
-
 		switch {
 		case c.ClusterID() == "": // gone in the meantime
 		case failures == 0:
@@ -228,7 +218,7 @@ func (c *ControlPlane) Run(ctx context.Context) {
 			}
 		case failures >= 2:
 			// One missed probe is an election; the virtual address is given up only when the quorum stays away.
-			c.stopComponents("etcd has no quorum")
+			c.stopComponents("etcd has no quorum", (*process.Process).Kill)
 		}
 
 		c.parts.Unlock()
@@ -237,11 +227,10 @@ func (c *ControlPlane) Run(ctx context.Context) {
 
 // stop ends all processes and keeps all data.
 func (c *ControlPlane) stop() {
-	c.stopComponents("the lab stops")
+	c.stopComponents("the lab stops", (*process.Process).Stop)
 
 	c.mu.Lock()
 	var running []*process.Process
-
 	for _, m := range c.members {
 		if m.process != nil {
 			running = append(running, m.process)
@@ -250,7 +239,6 @@ func (c *ControlPlane) stop() {
 	c.mu.Unlock()
 
 	var group sync.WaitGroup
-
 	for _, child := range running {
 		group.Go(child.Stop)
 	}
@@ -267,14 +255,13 @@ func (c *ControlPlane) tearDown() {
 	c.parts.Lock()
 	defer c.parts.Unlock()
 
-	c.stopComponents("the last control plane is gone")
+	c.stopComponents("the last control plane is gone", (*process.Process).Kill)
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
-	c.api, c.etcdClient, c.manifests = nil, nil, ""
-	c.candidates = nil
-
+	c.api, c.etcdClient, c.manifests, c.fault = nil, nil, "", ""
+	c.candidates, c.addresses = nil, nil
 	if err := os.RemoveAll(c.path("pki")); err != nil {
 		c.journal.Record("control-plane-error", 0, "", "error", err)
 	}
@@ -282,13 +269,13 @@ func (c *ControlPlane) tearDown() {
 	c.journal.Record("cluster-gone", 0, "")
 }
 
-// SetCandidates tells which configured control planes run now. The first one's configuration is the one that the
-// apiserver, the controller-manager and the scheduler follow.
-func (c *ControlPlane) SetCandidates(running []Member) {
+// SetControlPlanes tells which configured control planes run now, and the addresses of all. The first running one's
+// configuration is the one that the apiserver, the controller-manager and the scheduler follow.
+func (c *ControlPlane) SetControlPlanes(running []Member, addresses []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
-	c.candidates = running
+	c.candidates, c.addresses = running, addresses
 }
 
 func (c *ControlPlane) path(parts ...string) string {
@@ -298,7 +285,6 @@ func (c *ControlPlane) path(parts ...string) string {
 // write stores a file that may hold a secret, if it differs, and returns its path.
 func (c *ControlPlane) write(name string, content []byte) (string, error) {
 	path := c.path("pki", name)
-
 	if old, err := os.ReadFile(path); err == nil && string(old) == string(content) {
 		return path, nil
 	}
@@ -311,7 +297,6 @@ func (c *ControlPlane) write(name string, content []byte) (string, error) {
 	if err := os.WriteFile(path+".new", content, 0o600); err != nil {
 		return "", err
 	}
-
 	return path, os.Rename(path+".new", path)
 }
 
@@ -319,7 +304,6 @@ func (c *ControlPlane) write(name string, content []byte) (string, error) {
 func (c *ControlPlane) pair(name string, ca *pki.CA, leaf pki.Leaf) (crt, key string, err error) {
 	crt, key = c.path("pki", name+".crt"), c.path("pki", name+".key")
 	description := fmt.Sprintf("%+v %x\n", leaf, digest(ca.Crt))
-
 	if old, readErr := os.ReadFile(c.path("pki", name+".for")); readErr == nil && string(old) == description {
 		return crt, key, nil
 	}
@@ -338,7 +322,6 @@ func (c *ControlPlane) pair(name string, ca *pki.CA, leaf pki.Leaf) (crt, key st
 	}
 
 	_, err = c.write(name+".for", []byte(description))
-
 	return crt, key, err
 }
 
@@ -346,7 +329,6 @@ func (c *ControlPlane) pair(name string, ca *pki.CA, leaf pki.Leaf) (crt, key st
 func endpointOf(m Member) (host string, port int, err error) {
 	endpoint := m.Config.Cluster().Endpoint()
 	port = m.Config.Cluster().LocalAPIServerPort()
-
 	if given := endpoint.Port(); given != "" {
 		if port, err = strconv.Atoi(given); err != nil {
 			return "", 0, fmt.Errorf("cluster endpoint %s: port %q is not a number", endpoint, given)
@@ -362,14 +344,12 @@ func endpointOf(m Member) (host string, port int, err error) {
 	if net.ParseIP(endpoint.Hostname()) != nil {
 		return endpoint.Hostname(), port, nil
 	}
-
 	return "", 0, fmt.Errorf("the cluster endpoint %s is a name and the machine configuration declares no virtual IP: "+
 		"the lab cannot tell where the API listens; declare a Layer2VIPConfig or use an address", endpoint)
 }
 
 func virtualAddresses(cfg config.Provider) []string {
 	var found []string
-
 	for _, vip := range cfg.NetworkVirtualIPConfigs() {
 		found = append(found, vip.VIP().String())
 	}
@@ -383,6 +363,5 @@ func virtualAddresses(cfg config.Provider) []string {
 			found = append(found, device.VIPConfig().IP())
 		}
 	}
-
 	return found
 }

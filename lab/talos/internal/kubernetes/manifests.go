@@ -38,7 +38,6 @@ func (c *ControlPlane) ensureManifests(ctx context.Context, m Member) error {
 	values["DNSAddress"] = addresses[0].String()
 
 	var documents bytes.Buffer
-
 	if err = bootstrapTemplate.Execute(&documents, values); err != nil {
 		return err
 	}
@@ -50,7 +49,6 @@ func (c *ControlPlane) ensureManifests(ctx context.Context, m Member) error {
 	c.mu.Lock()
 	applied := c.manifests == documents.String()
 	c.mu.Unlock()
-
 	if applied {
 		return nil
 	}
@@ -61,7 +59,6 @@ func (c *ControlPlane) ensureManifests(ctx context.Context, m Member) error {
 
 	if err = poll(ctx, 30*time.Second, func() error {
 		_, err := c.call(ctx, http.MethodGet, "/api/v1/namespaces/kube-system", nil)
-
 		return err
 	}); err != nil {
 		return err
@@ -77,13 +74,11 @@ func (c *ControlPlane) ensureManifests(ctx context.Context, m Member) error {
 	kubectl.Stdin = &documents
 	kubectl.Stderr = &errorText
 	content := documents.String()
-
 	if err = kubectl.Run(); err != nil {
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {
 			err = fmt.Errorf("%w: %.500s", err, errorText.String())
 		}
-
 		return fmt.Errorf("apply the bootstrap manifests: %w", err)
 	}
 
@@ -92,6 +87,5 @@ func (c *ControlPlane) ensureManifests(ctx context.Context, m Member) error {
 	c.mu.Unlock()
 
 	c.journal.Record("manifests-applied", 0, "", "inline", len(cluster.InlineManifests()))
-
 	return nil
 }

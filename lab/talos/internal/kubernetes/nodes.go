@@ -98,7 +98,6 @@ func (c *ControlPlane) Register(ctx context.Context, node Node) error {
 	}
 
 	answer, err := c.call(ctx, http.MethodGet, path, nil)
-
 	switch {
 	case statusOf(err) == http.StatusNotFound:
 		spec["taints"] = node.Taints
@@ -119,19 +118,16 @@ func (c *ControlPlane) Register(ctx context.Context, node Node) error {
 			return err
 		}
 	}
-
 	return c.releaseLease(ctx, node.Name)
 }
 
 func (c *ControlPlane) update(ctx context.Context, path string, answer []byte, node Node, labels, annotations, spec, status map[string]any) error {
 	var known nodeObject
-
 	if err := json.Unmarshal(answer, &known); err != nil {
 		return err
 	}
 
 	var previous []string
-
 	if text := known.Metadata.Annotations[ownedLabels]; text != "" {
 		if err := json.Unmarshal([]byte(text), &previous); err != nil {
 			return fmt.Errorf("node %s: annotation %s: %w", node.Name, ownedLabels, err)
@@ -162,13 +158,11 @@ func (c *ControlPlane) update(ctx context.Context, path string, answer []byte, n
 	}
 
 	spec["taints"] = taints
-
 	if _, err := c.call(ctx, http.MethodPatch, path, map[string]any{"metadata": map[string]any{"labels": labels, "annotations": annotations}, "spec": spec}); err != nil {
 		return err
 	}
 
 	_, err := c.call(ctx, http.MethodPatch, path+"/status", map[string]any{"status": status})
-
 	return err
 }
 
@@ -192,31 +186,27 @@ func (c *ControlPlane) mirrorPods(ctx context.Context, node Node) error {
 			return err
 		}
 	}
-
 	return nil
 }
 
-const leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/"
+const (
+	leases     = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/"
+	leaseLimit = 2 * time.Second
+)
 
 // Silence stops the renewal of a node's lease: its kubelet is gone. Kubernetes finds out on its own.
 func (c *ControlPlane) Silence(ctx context.Context, name string) error {
 	// kwok renews only leases that it holds. The time of the last renewal stays as it is; only the holder changes, for
 	// longer than any lab lives.
-	err := poll(ctx, 5*time.Second, func() error {
-		_, err := c.call(ctx, http.MethodPatch, leases+name, map[string]any{"spec": map[string]any{
-			"holderIdentity": name + "-is-off", "leaseDurationSeconds": 1 << 30,
-		}})
+	ctx, cancel := context.WithTimeout(ctx, leaseLimit)
+	defer cancel()
 
-		if statusOf(err) == http.StatusNotFound {
-			return nil
-		}
-
-		return err
-	})
-	if err != nil {
+	_, err := c.call(ctx, http.MethodPatch, leases+name, map[string]any{"spec": map[string]any{
+		"holderIdentity": name + "-is-off", "leaseDurationSeconds": 1 << 30,
+	}})
+	if err != nil && statusOf(err) != http.StatusNotFound {
 		return fmt.Errorf("node %s: stop its lease: %w", name, err)
 	}
-
 	return nil
 }
 
@@ -242,14 +232,12 @@ func (c *ControlPlane) releaseLease(ctx context.Context, name string) error {
 	}
 
 	_, err = c.call(ctx, http.MethodDelete, leases+name, nil)
-
 	return err
 }
 
 // Cordon makes a node unschedulable, as a graceful reset does.
 func (c *ControlPlane) Cordon(ctx context.Context, name string) error {
 	_, err := c.call(ctx, http.MethodPatch, "/api/v1/nodes/"+name, map[string]any{"spec": map[string]any{"unschedulable": true}})
-
 	return err
 }
 
@@ -263,7 +251,6 @@ func (c *ControlPlane) NodeReady(ctx context.Context, name string) (registered, 
 	}
 
 	var node nodeObject
-
 	if err := json.Unmarshal(answer, &node); err != nil {
 		return false, false, err
 	}
@@ -273,6 +260,5 @@ func (c *ControlPlane) NodeReady(ctx context.Context, name string) (registered, 
 			return true, condition.Status == "True", nil
 		}
 	}
-
 	return true, false, nil
 }

@@ -48,15 +48,12 @@ func needsReboot(current, next config.Provider) bool {
 
 	b = b.DeepCopy()
 	b.ConfigDebug, b.ClusterConfig = a.ConfigDebug, a.ClusterConfig
-
 	if a.MachineConfig != nil && b.MachineConfig != nil {
 		copyFields(b.MachineConfig, a.MachineConfig, immediate)
-
 		if a.MachineConfig.MachineFeatures != nil && b.MachineConfig.MachineFeatures != nil {
 			copyFields(b.MachineConfig.MachineFeatures, a.MachineConfig.MachineFeatures, immediateFeatures)
 		}
 	}
-
 	return !reflect.DeepEqual(a, b)
 }
 
@@ -71,16 +68,13 @@ func (s *machineService) ApplyConfiguration(ctx context.Context, in *machineapi.
 		answer, err := t.apply(ctx, in)
 		if err != nil {
 			t.note("apply-refused", "mode", in.GetMode().String(), "code", status.Code(err).String(), "error", err)
-
 			return nil, err
 		}
 
 		answer.Metadata = info
 		t.note("apply", "requested", in.GetMode().String(), "mode", answer.GetMode().String(), "dryRun", in.GetDryRun())
-
 		return answer, nil
 	})
-
 	return &machineapi.ApplyConfigurationResponse{Messages: messages}, err
 }
 
@@ -106,14 +100,12 @@ func (m *Machine) apply(ctx context.Context, in *machineapi.ApplyConfigurationRe
 	current := m.view().config
 	fresh := current == nil
 	mode := in.GetMode()
-
 	if fresh && mode == machineapi.ApplyConfigurationRequest_REBOOT {
 		mode = machineapi.ApplyConfigurationRequest_NO_REBOOT
 	}
 
 	details := "Applied configuration with a reboot"
 	reboot := !fresh && needsReboot(current, next)
-
 	switch mode {
 	case machineapi.ApplyConfigurationRequest_NO_REBOOT:
 		if reboot {
@@ -139,38 +131,31 @@ func (m *Machine) apply(ctx context.Context, in *machineapi.ApplyConfigurationRe
 
 	if in.GetDryRun() {
 		answer.ModeDetails = "Dry run summary:\n" + details + " (skipped in dry-run)."
-
 		return answer, nil
 	}
-
 	return answer, m.adopt(next, mode, fresh)
 }
 
 // adopt stores the configuration and puts it into effect as the mode says.
 func (m *Machine) adopt(next config.Provider, mode machineapi.ApplyConfigurationRequest_Mode, fresh bool) error {
 	m.site.mu.Lock()
-
 	if m.busy {
 		m.site.mu.Unlock()
-
 		return status.Error(codes.FailedPrecondition,
 			"configuration was already applied and node is rebooting, cannot apply more configuration changes until next reboot")
 	}
 
 	m.stored = next
 	live := !fresh && mode == machineapi.ApplyConfigurationRequest_NO_REBOOT
-
 	if live {
 		m.config = next
 	}
 	m.site.mu.Unlock()
-
 	if err := m.save(); err != nil {
 		return status.Error(codes.Internal, err.Error())
 	}
 
 	var err error
-
 	switch {
 	case live:
 		m.publish()
@@ -183,7 +168,6 @@ func (m *Machine) adopt(next config.Provider, mode machineapi.ApplyConfiguration
 	if err != nil {
 		return status.Error(codes.FailedPrecondition, err.Error())
 	}
-
 	return nil
 }
 
@@ -206,13 +190,11 @@ func (s *Site) validate(ctx context.Context, document []byte) error {
 	output, err := exec.CommandContext(limit, s.options.Talosctl, "validate", "--config", file.Name(), "--mode", "cloud").CombinedOutput()
 
 	var exit *exec.ExitError
-
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &exit) && exit.Exited():
 		reason := strings.ReplaceAll(strings.TrimSpace(string(output)), file.Name(), "the configuration")
-
 		return status.Error(codes.InvalidArgument, "talosctl validate: "+reason)
 	default:
 		return status.Error(codes.Internal, fmt.Sprintf("talosctl validate did not run: %v", err))

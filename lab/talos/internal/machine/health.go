@@ -27,12 +27,10 @@ func (s *clusterService) HealthCheck(in *clusterapi.HealthCheckRequest, stream g
 
 	ctx, cancel := context.WithTimeout(stream.Context(), wait)
 	defer cancel()
-
 	for _, check := range s.checks(in.GetClusterInfo()) {
 		for {
 			err := check.holds(ctx)
 			message := "waiting for " + check.name + ": OK"
-
 			if err != nil {
 				message = fmt.Sprintf("waiting for %s: %v", check.name, err)
 			}
@@ -50,7 +48,6 @@ func (s *clusterService) HealthCheck(in *clusterapi.HealthCheckRequest, stream g
 			}
 		}
 	}
-
 	return nil
 }
 
@@ -66,7 +63,6 @@ func (s *clusterService) checks(info *clusterapi.ClusterInfo) []check {
 
 	nodes := func(controlPlanes, workers bool) (found []*Machine) {
 		asked := append(append([]string{}, info.GetControlPlaneNodes()...), info.GetWorkerNodes()...)
-
 		for _, m := range site.list() {
 			v := m.view()
 			if v.config == nil || v.config.Cluster().ID() != own.config.Cluster().ID() {
@@ -81,7 +77,6 @@ func (s *clusterService) checks(info *clusterapi.ClusterInfo) []check {
 				found = append(found, m)
 			}
 		}
-
 		return found
 	}
 
@@ -93,17 +88,14 @@ func (s *clusterService) checks(info *clusterapi.ClusterInfo) []check {
 					return fmt.Errorf("%s: %w", v.spec.Address, err)
 				}
 			}
-
 			return nil
 		}
 	}
-
 	return []check{
 		{"etcd to be healthy", every(true, false, func(_ context.Context, m *Machine, v view) error {
 			if !site.control.Healthy(v.spec.Address) {
 				return fmt.Errorf("service etcd is not healthy")
 			}
-
 			return nil
 		})},
 		{"etcd members to be consistent across nodes", every(true, false, func(ctx context.Context, _ *Machine, v view) error {
@@ -111,27 +103,23 @@ func (s *clusterService) checks(info *clusterapi.ClusterInfo) []check {
 			if err == nil && len(members) != len(nodes(true, false)) {
 				err = fmt.Errorf("%d etcd members, %d control planes", len(members), len(nodes(true, false)))
 			}
-
 			return err
 		})},
 		{"apid to be ready", every(true, true, func(_ context.Context, _ *Machine, v view) error {
 			if v.stage != Running {
 				return fmt.Errorf("the node is %s", v.stage)
 			}
-
 			return nil
 		})},
 		{"all nodes to finish boot sequence", every(true, true, func(_ context.Context, _ *Machine, v view) error {
 			if !v.ready {
 				return fmt.Errorf("not ready")
 			}
-
 			return nil
 		})},
 		{"all k8s nodes to report", site.control.Ready},
 		{"all k8s nodes to report ready", every(true, true, func(ctx context.Context, _ *Machine, v view) error {
 			registered, ready, err := site.control.NodeReady(ctx, v.hostname)
-
 			switch {
 			case err != nil:
 				return err
@@ -140,7 +128,6 @@ func (s *clusterService) checks(info *clusterapi.ClusterInfo) []check {
 			case !ready:
 				return fmt.Errorf("node %s is not ready", v.hostname)
 			}
-
 			return nil
 		})},
 	}
@@ -154,6 +141,5 @@ func contains(list []string, values ...string) bool {
 			}
 		}
 	}
-
 	return false
 }

@@ -17,10 +17,8 @@ import (
 func (s *machineService) Reboot(ctx context.Context, _ *machineapi.RebootRequest) (*machineapi.RebootResponse, error) {
 	messages, err := each(ctx, s.m, func(t *Machine, info *common.Metadata) (*machineapi.Reboot, error) {
 		actor := uuid()
-
 		return &machineapi.Reboot{Metadata: info, ActorId: actor}, refused(t.reboot(actor, "reboot"))
 	})
-
 	return &machineapi.RebootResponse{Messages: messages}, err
 }
 
@@ -31,10 +29,8 @@ func (s *machineService) Upgrade(ctx context.Context, in *machineapi.UpgradeRequ
 		}
 
 		actor := uuid()
-
 		return &machineapi.Upgrade{Metadata: info, Ack: "Upgrade request received", ActorId: actor}, refused(t.reboot(actor, "upgrade"))
 	})
-
 	return &machineapi.UpgradeResponse{Messages: messages}, err
 }
 
@@ -57,11 +53,9 @@ func (s *machineService) Reset(ctx context.Context, in *machineapi.ResetRequest)
 		}
 
 		actor := uuid()
-
 		return &machineapi.Reset{Metadata: info, ActorId: actor},
 			refused(t.reset(actor, in.GetGraceful(), in.GetReboot(), all || wipe["STATE"], all || wipe["EPHEMERAL"]))
 	})
-
 	return &machineapi.ResetResponse{Messages: messages}, err
 }
 
@@ -73,10 +67,8 @@ func (s *machineService) Shutdown(ctx context.Context, _ *machineapi.ShutdownReq
 				t.stopServices(false)
 			}
 		})
-
 		return &machineapi.Shutdown{Metadata: info, ActorId: uuid()}, refused(err)
 	})
-
 	return &machineapi.ShutdownResponse{Messages: messages}, err
 }
 
@@ -84,7 +76,6 @@ func refused(err error) error {
 	if err == nil {
 		return nil
 	}
-
 	return status.Error(codes.FailedPrecondition, err.Error())
 }
 
@@ -111,7 +102,6 @@ func (s *Site) parseInstaller(image string) (schematic, version string, err erro
 	} else if !strings.Contains(image, "factory.talos.dev/") {
 		return "", "", status.Errorf(codes.NotFound, "pull %s: the lab's Image Factory has no such schematic", image)
 	}
-
 	return schematic, version, nil
 }
 
@@ -120,7 +110,6 @@ func (m *Machine) install(image string) error {
 	schematic, version, err := m.site.parseInstaller(image)
 	if err != nil {
 		m.note("upgrade-refused", "image", image, "error", err)
-
 		return err
 	}
 
@@ -129,7 +118,6 @@ func (m *Machine) install(image string) error {
 	m.site.mu.Unlock()
 
 	m.note("upgrade", "image", image, "version", version, "schematic", schematic)
-
 	return m.save()
 }
 
@@ -148,7 +136,6 @@ func (s *imageService) Pull(in *machineapi.ImageServicePullRequest, stream grpc.
 	if _, _, err = target.site.parseInstaller(in.GetImageRef()); err != nil {
 		return err
 	}
-
 	return stream.Send(&machineapi.ImageServicePullResponse{Response: &machineapi.ImageServicePullResponse_Name{Name: in.GetImageRef()}})
 }
 
@@ -174,7 +161,6 @@ func (s *lifecycleService) Upgrade(in *machineapi.LifecycleServiceUpgradeRequest
 	}}); err != nil {
 		return err
 	}
-
 	return stream.Send(&machineapi.LifecycleServiceUpgradeResponse{Progress: &machineapi.LifecycleServiceInstallProgress{
 		Response: &machineapi.LifecycleServiceInstallProgress_ExitCode{ExitCode: 0},
 	}})

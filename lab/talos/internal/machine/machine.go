@@ -120,7 +120,6 @@ func (m *Machine) view() view {
 	if spec.Address == "" {
 		spec = m.record.Next // never switched on
 	}
-
 	return view{
 		spec: spec, config: m.config, hostname: hostname(m.config, m.vmid, spec), stage: m.stage, ready: m.ready, bootID: m.bootID,
 		version: m.record.Version, schematic: m.record.Schematic, cosi: m.cosi,
@@ -128,12 +127,13 @@ func (m *Machine) view() view {
 	}
 }
 
-func (v view) controlPlane() bool { return v.config != nil && v.config.Machine().Type().IsControlPlane() }
+func (v view) controlPlane() bool {
+	return v.config != nil && v.config.Machine().Type().IsControlPlane()
+}
 
 func (m *Machine) on() bool {
 	m.site.mu.Lock()
 	defer m.site.mu.Unlock()
-
 	return m.cancel != nil
 }
 
@@ -143,7 +143,6 @@ func (m *Machine) member() (kubernetes.Member, bool) {
 	if !v.controlPlane() {
 		return kubernetes.Member{}, false
 	}
-
 	return kubernetes.Member{
 		Machine: m.vmid, Name: v.hostname, Address: v.spec.Address, DataDir: filepath.Join(m.dir(), "etcd"), Config: v.config,
 	}, true
@@ -157,7 +156,6 @@ func (m *Machine) save() error {
 	document, err := json.MarshalIndent(m.record, "", "  ")
 	stored := m.stored
 	m.site.mu.Unlock()
-
 	if err != nil {
 		return err
 	}
@@ -167,7 +165,6 @@ func (m *Machine) save() error {
 	}
 
 	path := filepath.Join(m.dir(), configFile)
-
 	if stored == nil {
 		if err = os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -182,7 +179,6 @@ func (m *Machine) save() error {
 			return err
 		}
 	}
-
 	return replace(filepath.Join(m.dir(), recordFile), document)
 }
 
@@ -196,7 +192,6 @@ func replace(path string, content []byte) error {
 	if err = errors.Join(err, file.Close()); err != nil {
 		return err
 	}
-
 	return os.Rename(file.Name(), path)
 }
 
@@ -224,7 +219,6 @@ func (s *Site) load(vmid int) (*Machine, error) {
 	}
 
 	m.config = m.stored
-
 	return m, nil
 }
 
@@ -243,14 +237,12 @@ func hostname(cfg config.Provider, vmid int, spec Spec) string {
 			return stableHostname(vmid, spec.MAC)
 		}
 	}
-
 	return fallbackHostname(spec.Address)
 }
 
 func uuid() string {
 	b := make([]byte, 16)
 	_, _ = rand.Read(b)
-
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
@@ -266,7 +258,6 @@ func (m *Machine) setStage(stage Stage) {
 	m.stage = stage
 	m.ready = false
 	m.site.mu.Unlock()
-
 	if changed {
 		m.note("stage", "stage", stage)
 		m.publishStatus()

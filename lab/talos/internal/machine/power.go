@@ -24,12 +24,10 @@ func (m *Machine) begin() {
 
 	m.note("power-on")
 	m.setStage(Booting)
-
 	go func() {
 		defer close(ended)
 
 		m.boot(ctx, m.site.options.BootTime)
-
 		for {
 			select {
 			case <-ctx.Done():
@@ -46,7 +44,6 @@ func (m *Machine) end(cut bool) {
 	m.site.mu.Lock()
 	cancel, ended := m.cancel, m.ended
 	m.site.mu.Unlock()
-
 	if cancel == nil {
 		return
 	}
@@ -67,17 +64,14 @@ func (m *Machine) end(cut bool) {
 // ask hands a request to the power session. It refuses while another one runs, and when the machine is off.
 func (m *Machine) ask(do request) error {
 	m.site.mu.Lock()
-
 	if m.cancel == nil || m.busy {
 		m.site.mu.Unlock()
-
 		return errBusy
 	}
 
 	m.busy = true
 	requests, ended := m.requests, m.ended
 	m.site.mu.Unlock()
-
 	go func() {
 		select {
 		case requests <- func(ctx context.Context) {
@@ -89,7 +83,6 @@ func (m *Machine) ask(do request) error {
 		case <-ended:
 		}
 	}()
-
 	return nil
 }
 
@@ -101,9 +94,10 @@ func (m *Machine) boot(ctx context.Context, wait time.Duration) {
 		return
 	}
 
+	m.setStage(Booting)
+
 	m.site.mu.Lock()
 	r := &m.record
-
 	if r.PendingVersion != "" {
 		r.Version, r.Schematic = r.PendingVersion, r.PendingSchematic
 		r.PendingVersion, r.PendingSchematic = "", ""
@@ -149,7 +143,6 @@ func (m *Machine) startServices(ctx context.Context) {
 // belongs tells whether the member is of the cluster that runs, or of the first one after a start of the lab.
 func (s *Site) belongs(member kubernetes.Member) bool {
 	id := s.control.ClusterID()
-
 	return id == "" || id == member.Config.Cluster().ID()
 }
 
@@ -160,7 +153,6 @@ func (m *Machine) stopServices(cut bool) {
 	m.server, m.proxy = nil, nil
 	address := m.record.Spec.Address
 	m.site.mu.Unlock()
-
 	if server != nil {
 		server.Stop()
 	}
@@ -194,7 +186,6 @@ func (m *Machine) reboot(actor, sequence string) error {
 		m.note("reboot", "reason", sequence)
 		m.emit(actor, &machineapi.SequenceEvent{Sequence: sequence, Action: machineapi.SequenceEvent_START})
 		m.emit(actor, &machineapi.TaskEvent{Task: "stopAllServices", Action: machineapi.TaskEvent_START})
-
 		if pause(ctx, 200*time.Millisecond) {
 			m.restart(ctx)
 		}
@@ -210,7 +201,6 @@ func (m *Machine) reset(actor string, graceful, reboot, wipeState, wipeData bool
 
 		m.emit(actor, &machineapi.SequenceEvent{Sequence: "reset", Action: machineapi.SequenceEvent_START})
 		v := m.view()
-
 		if member, ok := m.member(); wipeData && ok {
 			if graceful && m.site.control.Ready(ctx) == nil {
 				_ = m.site.control.Cordon(ctx, v.hostname) // the API may be gone by now: nodes leave side by side
@@ -219,13 +209,11 @@ func (m *Machine) reset(actor string, graceful, reboot, wipeState, wipeData bool
 			if err := m.site.control.Leave(ctx, member, graceful); err != nil {
 				m.note("reset-failed", "error", err)
 				m.emit(actor, &machineapi.SequenceEvent{Sequence: "reset", Action: machineapi.SequenceEvent_STOP, Error: failure(err)})
-
 				return
 			}
 		}
 
 		m.emit(actor, &machineapi.TaskEvent{Task: "stopAllServices", Action: machineapi.TaskEvent_START})
-
 		if !pause(ctx, 300*time.Millisecond) {
 			return
 		}
@@ -240,7 +228,6 @@ func (m *Machine) reset(actor string, graceful, reboot, wipeState, wipeData bool
 		m.site.mu.Unlock()
 
 		m.note("reset", "graceful", graceful, "reboot", reboot)
-
 		if err := m.save(); err != nil {
 			m.note("error", "error", err)
 		}
@@ -264,13 +251,11 @@ func (m *Machine) configure() error {
 		server := m.server
 		m.config, m.server = m.stored, nil
 		m.site.mu.Unlock()
-
 		if server != nil {
 			server.Stop()
 		}
 
 		m.setStage(Installing)
-
 		if err := m.listen(ctx); err != nil {
 			m.note("error", "error", err)
 		}
@@ -288,11 +273,14 @@ func (m *Machine) setSilent(silent bool) error {
 		return nil
 	}
 
+	m.site.mu.Lock()
+	ended := m.ended
+	m.site.mu.Unlock()
+
 	done := make(chan struct{})
 
 	err := m.ask(func(ctx context.Context) {
 		defer close(done)
-
 		if silent {
 			m.setStage(Silent)
 			m.stopServices(true)
@@ -304,8 +292,10 @@ func (m *Machine) setSilent(silent bool) error {
 		return err
 	}
 
-	<-done
-
+	select {
+	case <-done:
+	case <-ended: // switched off in the meantime
+	}
 	return nil
 }
 
@@ -327,6 +317,5 @@ func fallbackHostname(address string) string {
 func stableHostname(vmid int, mac string) string {
 	sum := sha256.Sum256([]byte(fmt.Sprintf("%d/%s", vmid, mac)))
 	text := new(big.Int).SetBytes(sum[:]).Text(36)
-
 	return "talos-" + text[1:4] + "-" + text[4:7]
 }

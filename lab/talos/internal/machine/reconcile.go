@@ -2,10 +2,13 @@ package machine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,7 +24,6 @@ func shortName(extension string) string { return path.Base(extension) }
 func (s *Site) Run(ctx context.Context) {
 	ticker := time.NewTicker(300 * time.Millisecond)
 	defer ticker.Stop()
-
 	for {
 		select {
 		case <-ctx.Done():
@@ -34,28 +36,36 @@ func (s *Site) Run(ctx context.Context) {
 
 func (s *Site) reconcile(ctx context.Context) {
 	id := s.control.ClusterID()
+	if id == "" {
+		s.mu.Lock()
+		clear(s.gone)
+		s.mu.Unlock()
+	}
 
-	var candidates []kubernetes.Member
+	var (
+		running   []kubernetes.Member
+		addresses []string
+	)
 
 	probe, cancel := context.WithTimeout(ctx, apiProbe)
 	apiReady := id != "" && s.control.Ready(probe) == nil
 	cancel()
-
 	for _, m := range s.list() {
 		v := m.view()
 		inCluster := id != "" && v.config != nil && v.config.Cluster().ID() == id
+		if member, ok := m.member(); ok && inCluster {
+			addresses = append(addresses, v.spec.Address)
+			if v.stage == Running {
+				running = append(running, member)
+			}
 
-		if member, ok := m.member(); ok && inCluster && v.stage == Running {
-			candidates = append(candidates, member)
-
-			if !s.control.IsMember(v.spec.Address) {
+			if v.stage == Running && !s.control.IsMember(v.spec.Address) {
 				m.join(ctx, member)
 			}
 		}
 
 		m.setReady(v.stage == Running && (!v.controlPlane() || s.control.Healthy(v.spec.Address)))
 		m.serveAPI(ctx, v, inCluster)
-
 		if apiReady {
 			if err := m.kubelet(ctx, v, id, inCluster); err != nil && ctx.Err() == nil {
 				m.note("error", "error", err)
@@ -63,23 +73,55 @@ func (s *Site) reconcile(ctx context.Context) {
 		}
 	}
 
-	s.control.SetCandidates(candidates)
+	s.control.SetControlPlanes(running, addresses)
+	if apiReady {
+		s.silenceGone(ctx)
+	}
+}
+
+// forget notes that the kubelet behind a registration is gone for good. The caller holds mu.
+func (s *Site) forget(registered string) {
+	if name := registeredName(registered); name != "" {
+		s.gone[name] = true
+	}
+}
+
+// silenceGone stops the leases of nodes whose machine was destroyed, or goes by another name now.
+func (s *Site) silenceGone(ctx context.Context) {
+	s.mu.Lock()
+	names := slices.Collect(maps.Keys(s.gone))
+	s.mu.Unlock()
+	for _, name := range names {
+		if s.control.Silence(ctx, name) == nil {
+			s.mu.Lock()
+			delete(s.gone, name)
+			s.mu.Unlock()
+		}
+	}
+}
+
+// registeredName takes the node's name out of what kubelet remembers: cluster, name, everything.
+func registeredName(registered string) string {
+	if fields := strings.SplitN(registered, " ", 3); len(fields) == 3 {
+		return fields[1]
+	}
+	return ""
 }
 
 // join adds the machine's etcd member in the background: it takes seconds, and one joins after the other.
 func (m *Machine) join(ctx context.Context, member kubernetes.Member) {
 	m.site.mu.Lock()
 	defer m.site.mu.Unlock()
-
 	if m.joining || m.busy {
 		return
 	}
 
 	m.joining = true
-
 	go func() {
-		if err := m.site.control.Join(ctx, member); err != nil && ctx.Err() == nil {
+		err := m.site.control.Join(ctx, member)
+		if err != nil && ctx.Err() == nil && !errors.Is(err, kubernetes.ErrNoQuorum) {
 			m.note("etcd-join-retried", "error", err)
+			pause(ctx, time.Second)
 		}
 
 		m.site.mu.Lock()
@@ -93,7 +135,6 @@ func (m *Machine) setReady(ready bool) {
 	changed := m.ready != ready
 	m.ready = ready
 	m.site.mu.Unlock()
-
 	if changed {
 		m.publishStatus()
 	}
@@ -104,7 +145,6 @@ func (m *Machine) serveAPI(ctx context.Context, v view, inCluster bool) {
 	target := m.site.control.Listener()
 	wanted := inCluster && v.controlPlane() && v.stage == Running && m.site.control.Healthy(v.spec.Address) && target != ""
 	own := ""
-
 	if wanted {
 		own = net.JoinHostPort(v.spec.Address, strconv.Itoa(v.config.Cluster().LocalAPIServerPort()))
 		wanted = own != target
@@ -112,7 +152,6 @@ func (m *Machine) serveAPI(ctx context.Context, v view, inCluster bool) {
 
 	m.site.mu.Lock()
 	defer m.site.mu.Unlock()
-
 	switch {
 	case wanted && m.proxy == nil:
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", own)
@@ -121,7 +160,6 @@ func (m *Machine) serveAPI(ctx context.Context, v view, inCluster bool) {
 		}
 
 		m.proxy = listener
-
 		go proxy(listener, target)
 	case !wanted && m.proxy != nil:
 		_ = m.proxy.Close()
@@ -144,7 +182,6 @@ func proxy(listener net.Listener, target string) {
 				return
 			}
 			defer server.Close()
-
 			go func() {
 				_, _ = io.Copy(server, client)
 				_ = server.Close()
@@ -160,43 +197,41 @@ func (m *Machine) kubelet(ctx context.Context, v view, cluster string, inCluster
 	m.site.mu.Lock()
 	registered, silenced := m.registered, m.silenced
 	m.site.mu.Unlock()
-
 	if !inCluster || v.stage != Running {
 		if !strings.HasPrefix(registered, cluster+" ") || silenced {
 			return nil
 		}
 
-		_, name, _ := strings.Cut(registered, " ")
-		name, _, _ = strings.Cut(name, " ")
-
-		if err := m.site.control.Silence(ctx, name); err != nil {
+		if err := m.site.control.Silence(ctx, registeredName(registered)); err != nil {
 			return err
 		}
 
 		m.setRegistered(registered, true)
 		m.note("kubelet-stopped")
-
 		return nil
 	}
 
 	node := m.node(v)
 	wanted := fmt.Sprintf("%s %s %+v", cluster, node.Name, node)
-
 	if wanted == registered && !silenced {
 		return nil
 	}
 
+	m.site.mu.Lock()
+	delete(m.site.gone, node.Name)
+	if name := registeredName(registered); name != node.Name && strings.HasPrefix(registered, cluster+" ") {
+		m.site.forget(registered)
+	}
+	m.site.mu.Unlock()
 	if err := m.site.control.Register(ctx, node); err != nil {
 		return fmt.Errorf("register node %s: %w", node.Name, err)
 	}
 
 	m.setRegistered(wanted, false)
 	m.note("kubelet-registered", "node", node.Name)
-
 	if v.controlPlane() {
 		m.publishStaticPods(v)
 	}
-
 	return nil
 }
 
@@ -214,8 +249,9 @@ func (m *Machine) node(v view) kubernetes.Node {
 
 	node := kubernetes.Node{
 		Name: v.hostname, Address: v.spec.Address, ControlPlane: v.controlPlane(), Labels: settings.NodeLabels(), Annotations: settings.NodeAnnotations(),
-		Cores: v.spec.Cores, MemoryMiB: v.spec.MemoryMiB, DiskBytes: v.spec.DiskBytes, BootID: v.bootID, MachineID: fmt.Sprintf("%032x", m.vmid),
-		OSImage: "Talos (" + v.version + ")", Kernel: "6.18.0-talos", KubeletVersion: kubelet,
+		Cores: v.spec.Cores, MemoryMiB: v.spec.MemoryMiB, DiskBytes: v.spec.DiskBytes, BootID: v.bootID,
+		MachineID: fmt.Sprintf("ab%030x", m.vmid), // letters in it: kwok's template reads digits alone as a number
+		OSImage:   "Talos (" + v.version + ")", Kernel: "6.18.0-talos", KubeletVersion: kubelet,
 	}
 
 	if values := settings.Kubelet().ExtraArgs()["provider-id"]; len(values) > 0 {
@@ -234,6 +270,5 @@ func (m *Machine) node(v view) kubernetes.Node {
 
 		node.Taints = append(node.Taints, kubernetes.Taint{Key: key, Value: text, Effect: effect})
 	}
-
 	return node
 }

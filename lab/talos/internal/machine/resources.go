@@ -38,7 +38,6 @@ func (m *Machine) newState() {
 	// The registries only fail on a state that is not empty.
 	_ = registry.NewNamespaceRegistry(fresh).RegisterDefault(ctx)
 	_ = types.RegisterDefault(ctx)
-
 	for _, kind := range kinds {
 		_ = types.Register(ctx, kind)
 	}
@@ -55,7 +54,6 @@ func put[T resource.Resource](m *Machine, fresh T, fill func(T)) {
 	m.site.mu.Lock()
 	st := m.state
 	m.site.mu.Unlock()
-
 	if st == nil {
 		return
 	}
@@ -68,7 +66,6 @@ func put[T resource.Resource](m *Machine, fresh T, fill func(T)) {
 			if typed, ok := known.(T); ok {
 				fill(typed)
 			}
-
 			return nil
 		})
 	}
@@ -94,7 +91,6 @@ var stages = map[Stage]struct {
 func (m *Machine) publishStatus() {
 	v := m.view()
 	shown, known := stages[v.stage]
-
 	if !known {
 		return
 	}
@@ -117,7 +113,6 @@ func (m *Machine) publish() {
 	}
 
 	put(m, k8s.NewNodename(k8s.NamespaceName, k8s.NodenameID), func(r *k8s.Nodename) { r.TypedSpec().Nodename = v.hostname })
-
 	for label, device := range map[string]string{"STATE": "/dev/sda4", "EPHEMERAL": "/dev/sda5"} {
 		put(m, block.NewVolumeStatus(block.NamespaceName, label), func(r *block.VolumeStatus) {
 			r.TypedSpec().Phase, r.TypedSpec().Location, r.TypedSpec().Size = block.VolumePhaseReady, device, uint64(v.spec.DiskBytes)
@@ -131,7 +126,6 @@ func (m *Machine) publish() {
 	}
 
 	m.publishExtensions(v)
-
 	for _, other := range m.site.list() {
 		o := other.view()
 		if o.config != nil && o.config.Cluster().ID() == v.config.Cluster().ID() {
@@ -164,7 +158,6 @@ func (m *Machine) publishExtensions(v view) {
 	}
 
 	layer("schematic", "schematic", v.schematic)
-
 	if schematic, found := m.site.factory.Lookup(v.schematic); found {
 		for _, name := range schematic.Extensions() {
 			layer(shortName(name), shortName(name), v.version)
@@ -195,7 +188,6 @@ func (m *Machine) emit(actor string, payload proto.Message) {
 	defer m.site.mu.Unlock()
 
 	m.events = append(m.events, event)
-
 	for watcher := range m.watchers {
 		select {
 		case watcher <- event:
@@ -214,7 +206,6 @@ func (s *machineService) Events(in *machineapi.EventsRequest, stream grpc.Server
 
 	target.site.mu.Lock()
 	first := len(target.events) - int(in.GetTailEvents())
-
 	if in.GetTailEvents() < 0 || first < 0 {
 		first = 0
 	}
@@ -222,7 +213,6 @@ func (s *machineService) Events(in *machineapi.EventsRequest, stream grpc.Server
 	past := append([]*machineapi.Event(nil), target.events[first:]...)
 	target.watchers[watcher] = struct{}{}
 	target.site.mu.Unlock()
-
 	defer func() {
 		target.site.mu.Lock()
 		delete(target.watchers, watcher)
@@ -266,7 +256,6 @@ func (s *stateService) Get(ctx context.Context, in *cosiapi.GetRequest) (*cosiap
 	if err != nil {
 		return nil, err
 	}
-
 	return target.view().cosi.Get(ctx, in)
 }
 
@@ -275,7 +264,6 @@ func (s *stateService) List(in *cosiapi.ListRequest, stream grpc.ServerStreaming
 	if err != nil {
 		return err
 	}
-
 	return target.view().cosi.List(in, stream)
 }
 
@@ -284,6 +272,5 @@ func (s *stateService) Watch(in *cosiapi.WatchRequest, stream grpc.ServerStreami
 	if err != nil {
 		return err
 	}
-
 	return target.view().cosi.Watch(in, stream)
 }

@@ -30,16 +30,13 @@ const apidPort = "50000"
 // listen opens the Talos API on the machine's address.
 func (m *Machine) listen(ctx context.Context) error {
 	v := m.view()
-
 	if err := m.maintenanceCertificate(v); err != nil {
 		return err
 	}
 
 	var listener net.Listener
-
 	for {
 		var err error
-
 		if listener, err = net.Listen("tcp", net.JoinHostPort(v.spec.Address, apidPort)); err == nil {
 			break
 		}
@@ -55,14 +52,12 @@ func (m *Machine) listen(ctx context.Context) error {
 			if err := m.authorize(ctx, info.FullMethod); err != nil {
 				return nil, err
 			}
-
 			return handler(ctx, request)
 		}),
 		grpc.StreamInterceptor(func(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 			if err := m.authorize(stream.Context(), info.FullMethod); err != nil {
 				return err
 			}
-
 			return handler(service, stream)
 		}),
 	)
@@ -76,9 +71,7 @@ func (m *Machine) listen(ctx context.Context) error {
 	m.site.mu.Lock()
 	m.server = server
 	m.site.mu.Unlock()
-
 	go func() { _ = server.Serve(listener) }()
-
 	return nil
 }
 
@@ -96,7 +89,6 @@ func (m *Machine) maintenanceCertificate(v view) error {
 	m.site.mu.Lock()
 	m.maintenance = certificate
 	m.site.mu.Unlock()
-
 	return nil
 }
 
@@ -104,13 +96,11 @@ func (m *Machine) maintenanceCertificate(v view) error {
 func (m *Machine) handshake(*tls.ClientHelloInfo) (*tls.Config, error) {
 	m.site.mu.Lock()
 	defer m.site.mu.Unlock()
-
 	if m.config == nil {
 		return &tls.Config{Certificates: []tls.Certificate{m.maintenance}, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS13}, nil
 	}
 
 	security := m.config.Machine().Security()
-
 	if m.certified != m.config {
 		signer := m.signer()
 		if signer == nil {
@@ -130,7 +120,6 @@ func (m *Machine) handshake(*tls.ClientHelloInfo) (*tls.Config, error) {
 	}
 
 	var authorities [][]byte
-
 	if ca := security.IssuingCA(); ca != nil {
 		authorities = append(authorities, ca.Crt)
 	}
@@ -138,7 +127,6 @@ func (m *Machine) handshake(*tls.ClientHelloInfo) (*tls.Config, error) {
 	for _, accepted := range security.AcceptedCAs() {
 		authorities = append(authorities, accepted.Crt)
 	}
-
 	return &tls.Config{
 		Certificates: []tls.Certificate{*m.certificate}, ClientCAs: pki.Pool(authorities...), ClientAuth: tls.RequireAndVerifyClientCert,
 		NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS13,
@@ -162,7 +150,6 @@ func (m *Machine) signer() *pki.CA {
 			return trusted.IssuingCA()
 		}
 	}
-
 	return nil
 }
 
@@ -174,12 +161,10 @@ var readable = []string{
 
 func (m *Machine) authorize(ctx context.Context, full string) error {
 	method := full[strings.LastIndex(full, "/")+1:]
-
 	if m.view().config == nil {
 		if slices.Contains(readable, method) || method == "ApplyConfiguration" {
 			return nil
 		}
-
 		return status.Error(codes.PermissionDenied, "not authorized")
 	}
 
@@ -195,26 +180,22 @@ func (m *Machine) authorize(ctx context.Context, full string) error {
 			}
 		}
 	}
-
 	return status.Error(codes.PermissionDenied, "not authorized")
 }
 
 // targets resolves apid's routing: `node` to one machine, `nodes` to many, whose answers then carry their names.
 func (m *Machine) targets(ctx context.Context) (names []string, many bool) {
 	incoming, _ := metadata.FromIncomingContext(ctx)
-
 	if nodes := incoming.Get("nodes"); len(nodes) > 0 {
 		for _, entry := range nodes {
 			names = append(names, strings.Split(entry, ",")...)
 		}
-
 		return names, true
 	}
 
 	if node := incoming.Get("node"); len(node) > 0 {
 		return node[:1], false
 	}
-
 	return []string{m.view().spec.Address}, false
 }
 
@@ -235,11 +216,9 @@ func (m *Machine) route(name string) (*Machine, error) {
 	}
 
 	v := target.view()
-
 	if v.config == nil || !slices.Contains([]Stage{Running, Installing}, v.stage) || v.config.Cluster().ID() != own.config.Cluster().ID() {
 		return nil, status.Errorf(codes.Unavailable, "node %q does not answer (%s)", name, v.stage)
 	}
-
 	return target, nil
 }
 
@@ -254,7 +233,6 @@ func (m *Machine) one(ctx context.Context) (*Machine, *common.Metadata, error) {
 	if err != nil || !many {
 		return target, nil, err
 	}
-
 	return target, &common.Metadata{Hostname: names[0]}, nil
 }
 
@@ -263,7 +241,6 @@ func each[T proto.Message](ctx context.Context, m *Machine, call func(target *Ma
 	names, many := m.targets(ctx)
 
 	var answers []T
-
 	for _, name := range names {
 		var info *common.Metadata
 		if many {
@@ -273,10 +250,8 @@ func each[T proto.Message](ctx context.Context, m *Machine, call func(target *Ma
 		target, err := m.route(name)
 		if err == nil {
 			var answer T
-
 			if answer, err = call(target, info); err == nil {
 				answers = append(answers, answer)
-
 				continue
 			}
 		}
@@ -300,6 +275,5 @@ func each[T proto.Message](ctx context.Context, m *Machine, call func(target *Ma
 
 		answers = append(answers, failed)
 	}
-
 	return answers, nil
 }

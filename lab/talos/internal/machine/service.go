@@ -35,7 +35,6 @@ func onlyControlPlanes(v view, what string) error {
 	if !v.controlPlane() {
 		return status.Errorf(codes.Unimplemented, "%s is only available on control plane nodes", what)
 	}
-
 	return nil
 }
 
@@ -43,10 +42,8 @@ func (s *machineService) Bootstrap(ctx context.Context, _ *machineapi.BootstrapR
 	messages, err := each(ctx, s.m, func(t *Machine, info *common.Metadata) (*machineapi.Bootstrap, error) {
 		err := t.bootstrap()
 		t.note("bootstrap", "code", status.Code(err).String())
-
 		return &machineapi.Bootstrap{Metadata: info}, err
 	})
-
 	return &machineapi.BootstrapResponse{Messages: messages}, err
 }
 
@@ -61,14 +58,12 @@ func (m *Machine) bootstrap() error {
 	}
 
 	member, _ := m.member()
-
 	switch err := m.site.control.Bootstrap(member); {
 	case errors.Is(err, kubernetes.ErrBootstrapped):
 		return status.Error(codes.AlreadyExists, err.Error())
 	case err != nil:
 		return status.Error(codes.Internal, err.Error())
 	}
-
 	return nil
 }
 
@@ -114,7 +109,6 @@ func (s *machineService) Kubeconfig(_ *emptypb.Empty, stream grpc.ServerStreamin
 
 	compressed := gzip.NewWriter(&archive)
 	files := tar.NewWriter(compressed)
-
 	if err = files.WriteHeader(&tar.Header{
 		Typeflag: tar.TypeReg, Name: "kubeconfig", Size: int64(len(document)), ModTime: time.Now(), Mode: 0o600,
 	}); err != nil {
@@ -128,7 +122,6 @@ func (s *machineService) Kubeconfig(_ *emptypb.Empty, stream grpc.ServerStreamin
 	if err = errors.Join(files.Close(), compressed.Close()); err != nil {
 		return err
 	}
-
 	return stream.Send(&common.Data{Bytes: archive.Bytes(), Metadata: info})
 }
 
@@ -141,7 +134,6 @@ func (s *machineService) Version(ctx context.Context, _ *emptypb.Empty) (*machin
 			Features: &machineapi.FeaturesInfo{Rbac: true},
 		}, nil
 	})
-
 	return &machineapi.VersionResponse{Messages: messages}, err
 }
 
@@ -149,17 +141,14 @@ func (s *machineService) Hostname(ctx context.Context, _ *emptypb.Empty) (*machi
 	messages, err := each(ctx, s.m, func(t *Machine, info *common.Metadata) (*machineapi.Hostname, error) {
 		return &machineapi.Hostname{Metadata: info, Hostname: t.view().hostname}, nil
 	})
-
 	return &machineapi.HostnameResponse{Messages: messages}, err
 }
 
 func (s *machineService) Memory(ctx context.Context, _ *emptypb.Empty) (*machineapi.MemoryResponse, error) {
 	messages, err := each(ctx, s.m, func(t *Machine, info *common.Metadata) (*machineapi.Memory, error) {
 		total := uint64(t.view().spec.MemoryMiB) * 1024
-
 		return &machineapi.Memory{Metadata: info, Meminfo: &machineapi.MemInfo{Memtotal: total, Memfree: total / 2, Memavailable: total / 2}}, nil
 	})
-
 	return &machineapi.MemoryResponse{Messages: messages}, err
 }
 
@@ -169,10 +158,8 @@ func (s *machineService) ServiceList(ctx context.Context, _ *emptypb.Empty) (*ma
 		for _, service := range t.services() {
 			list.Services = append(list.Services, service)
 		}
-
 		return list, nil
 	})
-
 	return &machineapi.ServiceListResponse{Messages: messages}, err
 }
 
@@ -190,10 +177,8 @@ func (m *Machine) services() []*machineapi.ServiceInfo {
 	}
 
 	var services []*machineapi.ServiceInfo
-
 	for _, name := range names {
 		state, message, healthy := "Running", "Health check successful", true
-
 		switch {
 		case name == "etcd" && !m.site.control.IsMember(v.spec.Address):
 			state, message, healthy = "Preparing", "Running pre state", false
@@ -209,7 +194,6 @@ func (m *Machine) services() []*machineapi.ServiceInfo {
 			Events: &machineapi.ServiceEvents{Events: []*machineapi.ServiceEvent{{State: state, Msg: message, Ts: timestamppb.Now()}}},
 		})
 	}
-
 	return services
 }
 
@@ -223,10 +207,8 @@ func (s *machineService) EtcdMemberList(ctx context.Context, _ *machineapi.EtcdM
 		if err != nil {
 			return nil, status.Error(codes.Unavailable, err.Error())
 		}
-
 		return &machineapi.EtcdMembers{Metadata: info, Members: members}, nil
 	})
-
 	return &machineapi.EtcdMemberListResponse{Messages: messages}, err
 }
 
@@ -241,10 +223,8 @@ func (s *machineService) EtcdRemoveMemberByID(ctx context.Context, in *machineap
 		}
 
 		t.note("etcd-member-removed")
-
 		return &machineapi.EtcdRemoveMemberByID{Metadata: info}, nil
 	})
-
 	return &machineapi.EtcdRemoveMemberByIDResponse{Messages: messages}, err
 }
 
@@ -258,10 +238,8 @@ func (s *machineService) EtcdStatus(ctx context.Context, _ *emptypb.Empty) (*mac
 		if err != nil {
 			return nil, status.Error(codes.Unavailable, err.Error())
 		}
-
 		return &machineapi.EtcdStatus{Metadata: info, MemberStatus: state}, nil
 	})
-
 	return &machineapi.EtcdStatusResponse{Messages: messages}, err
 }
 
@@ -269,7 +247,6 @@ func (s *machineService) EtcdAlarmList(ctx context.Context, _ *emptypb.Empty) (*
 	messages, err := each(ctx, s.m, func(t *Machine, info *common.Metadata) (*machineapi.EtcdAlarm, error) {
 		return &machineapi.EtcdAlarm{Metadata: info}, onlyControlPlanes(t.view(), "etcd alarm list")
 	})
-
 	return &machineapi.EtcdAlarmListResponse{Messages: messages}, err
 }
 
@@ -282,7 +259,6 @@ func (s *machineService) Read(in *machineapi.ReadRequest, stream grpc.ServerStre
 	v := target.view()
 
 	var content string
-
 	switch in.GetPath() {
 	case "/proc/sys/kernel/random/boot_id":
 		content = v.bootID
@@ -291,7 +267,6 @@ func (s *machineService) Read(in *machineapi.ReadRequest, stream grpc.ServerStre
 	default:
 		return status.Errorf(codes.NotFound, "stat %s: no such file or directory", in.GetPath())
 	}
-
 	return stream.Send(&common.Data{Bytes: []byte(content + "\n"), Metadata: info})
 }
 
@@ -305,7 +280,6 @@ func (m *Machine) commandLine(v view) string {
 	if schematic, found := m.site.factory.Lookup(v.schematic); found {
 		arguments = append(arguments, schematic.Customization.ExtraKernelArgs...)
 	}
-
 	return strings.Join(arguments, " ")
 }
 
@@ -321,6 +295,5 @@ func (s *storageService) Disks(ctx context.Context, _ *emptypb.Empty) (*storagea
 			Serial: fmt.Sprintf("drive-scsi0-%d", t.vmid), SystemDisk: true,
 		}}}, nil
 	})
-
 	return &storageapi.DisksResponse{Messages: messages}, err
 }

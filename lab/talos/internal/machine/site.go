@@ -54,11 +54,12 @@ type Site struct {
 
 	mu       sync.Mutex // guards the map and everything in the machines that says so
 	machines map[int]*Machine
+	gone     map[string]bool // names of Node objects without a machine, whose lease has to stop
 }
 
 // Open loads the machines of an earlier run and switches on those that were on.
 func Open(options Options, control *kubernetes.ControlPlane, factory *imagefactory.Factory, events *journal.Journal) (*Site, error) {
-	s := &Site{options: options, control: control, factory: factory, journal: events, machines: map[int]*Machine{}}
+	s := &Site{options: options, control: control, factory: factory, journal: events, machines: map[int]*Machine{}, gone: map[string]bool{}}
 
 	if err := os.MkdirAll(options.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("machines: %w", err)
@@ -96,7 +97,6 @@ func Open(options Options, control *kubernetes.ControlPlane, factory *imagefacto
 			s.switchOn(m)
 		}
 	}
-
 	return s, nil
 }
 
@@ -114,11 +114,9 @@ func (s *Site) Announce(vmid int, spec Spec, on bool) error {
 	defer s.power.Unlock()
 
 	s.mu.Lock()
-
 	for _, other := range s.machines {
 		if other.vmid != vmid && other.record.Next.Address == spec.Address {
 			s.mu.Unlock()
-
 			return fmt.Errorf("machine %d: address %s is that of machine %d (%s)", vmid, spec.Address, other.vmid, other.record.Next.Name)
 		}
 	}
@@ -133,14 +131,12 @@ func (s *Site) Announce(vmid int, spec Spec, on bool) error {
 	m.record.Next = spec
 	isOn := m.record.On
 	s.mu.Unlock()
-
 	switch {
 	case on && !isOn:
 		s.switchOn(m)
 	case !on && isOn:
 		s.switchOff(m)
 	}
-
 	return m.save()
 }
 
@@ -152,7 +148,6 @@ func (s *Site) Destroy(ctx context.Context, vmid int) error {
 	s.mu.Lock()
 	m := s.machines[vmid]
 	s.mu.Unlock()
-
 	if m == nil {
 		return nil
 	}
@@ -169,11 +164,11 @@ func (s *Site) Destroy(ctx context.Context, vmid int) error {
 
 	s.mu.Lock()
 	delete(s.machines, vmid)
+	s.forget(m.registered)
 	name := m.record.Next.Name
 	s.mu.Unlock()
 
 	s.journal.Record("destroyed", vmid, name)
-
 	return os.RemoveAll(m.dir())
 }
 
@@ -182,11 +177,9 @@ func (s *Site) SetSilent(vmid int, silent bool) error {
 	s.mu.Lock()
 	m := s.machines[vmid]
 	s.mu.Unlock()
-
 	if m == nil {
 		return fmt.Errorf("machine %d does not exist", vmid)
 	}
-
 	return m.setSilent(silent)
 }
 
@@ -196,7 +189,6 @@ func (s *Site) Close() {
 	defer s.power.Unlock()
 
 	var group sync.WaitGroup
-
 	for _, m := range s.list() {
 		if m.on() {
 			group.Go(func() { m.end(false) })
@@ -211,7 +203,6 @@ func (s *Site) switchOn(m *Machine) {
 	m.record.On = true
 	m.record.Spec = m.record.Next
 	m.record.PowerCycles = append(m.record.PowerCycles, time.Now().UTC())
-
 	if m.config == nil {
 		// A blank disk: the image decides what runs. Later only an upgrade does.
 		m.record.Schematic, m.record.Version = imageOf(m.record.Spec.Image)
@@ -232,7 +223,6 @@ func (s *Site) switchOff(m *Machine) {
 func (s *Site) list() []*Machine {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-
 	return slices.SortedFunc(maps.Values(s.machines), func(a, b *Machine) int { return cmp.Compare(a.vmid, b.vmid) })
 }
 
@@ -243,7 +233,6 @@ func (s *Site) find(node string) *Machine {
 			return m
 		}
 	}
-
 	return nil
 }
 
@@ -288,7 +277,6 @@ func (s *Site) Reports() []Report {
 
 		reports = append(reports, report)
 	}
-
 	return reports
 }
 
@@ -302,6 +290,5 @@ func imageOf(image string) (schematic, version string) {
 	if version == "" {
 		version = builtFor
 	}
-
 	return schematic, version
 }

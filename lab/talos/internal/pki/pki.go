@@ -31,7 +31,6 @@ func SelfSigned(organization string) (*CA, error) {
 	if err != nil {
 		return nil, err
 	}
-
 	return x509.NewCertificateAndKeyFromCertificateAuthority(ca), nil
 }
 
@@ -51,7 +50,6 @@ func Issue(ca *CA, leaf Leaf) (*CA, error) {
 		domains   []string
 		usage     []stdx509.ExtKeyUsage
 	)
-
 	for _, name := range leaf.Names {
 		if ip := net.ParseIP(name); ip != nil {
 			addresses = append(addresses, ip)
@@ -76,7 +74,6 @@ func Issue(ca *CA, leaf Leaf) (*CA, error) {
 	if err != nil {
 		return nil, fmt.Errorf("certificate %q: %w", leaf.CommonName, err)
 	}
-
 	return x509.NewCertificateAndKeyFromKeyPair(pair), nil
 }
 
@@ -86,7 +83,6 @@ func IssueTLS(ca *CA, leaf Leaf) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-
 	return tls.X509KeyPair(pair.Crt, pair.Key)
 }
 
@@ -96,6 +92,5 @@ func Pool(certificates ...[]byte) *stdx509.CertPool {
 	for _, certificate := range certificates {
 		pool.AppendCertsFromPEM(certificate)
 	}
-
 	return pool
 }

@@ -65,7 +65,6 @@ func Start(name, logFile, path string, args ...string) (*Process, error) {
 		_ = cmd.Wait()
 		close(p.done)
 	}()
-
 	return p, nil
 }
 
@@ -83,7 +82,6 @@ func (p *Process) Running() bool {
 func (p *Process) Stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGCONT)
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-
 	select {
 	case <-p.done:
 	case <-time.After(gracePeriod):

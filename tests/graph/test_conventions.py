@@ -1,0 +1,94 @@
+"""What holds for every resource of the real program, in each stack that the repository brings."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+
+import pytest
+
+from checks.graph import Graph, component_types, convention_findings, leaked_values, plain_strings, reveal
+from tests.graph.program import PLANTED, ROOT, recorded
+
+STACKS = ("lab", "prod")
+
+COMPONENT_TYPES = {
+    "homelab:network:Cilium",
+    "homelab:proxmox:ProxmoxAccount",
+    "homelab:proxmox:TalosImage",
+    "homelab:proxmox:TalosVm",
+    "homelab:talos:TalosCluster",
+    "homelab:talos:TalosSecrets",
+}
+"""Every component's type token. State knows a component and all below it by this name: to change one that a site
+already runs needs an alias in the component, else its resources are deleted and made again."""
+
+
+@cache
+def graph_of(stack: str, *, known: bool) -> Graph:
+    return recorded(stack, known=known)
+
+
+@pytest.fixture(params=STACKS)
+def stack(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=[False, True], ids=["first-preview", "known-outputs"])
+def graph(request: pytest.FixtureRequest, stack: str) -> Graph:
+    return graph_of(stack, known=request.param)
+
+
+def test_every_convention_is_kept(graph: Graph) -> None:
+    assert [str(finding) for finding in convention_findings(graph, "homelab")] == []
+
+
+def test_nothing_is_beyond_the_recorder(graph: Graph) -> None:
+    assert graph.unsupported == []
+
+
+def test_no_resource_waits_for_a_value_that_only_an_up_knows(stack: str) -> None:
+    first, later = graph_of(stack, known=False), graph_of(stack, known=True)
+    assert set(first.nodes) == set(later.nodes)
+
+
+def test_every_function_is_called_once_its_arguments_are_known(stack: str) -> None:
+    assert graph_of(stack, known=True).invokes_skipped == []
+
+
+def test_every_faked_answer_is_asked_for(stack: str) -> None:
+    assert graph_of(stack, known=True).unused_fakes == []
+
+
+def test_a_recorded_component_has_a_pinned_type(graph: Graph) -> None:
+    assert component_types(graph) - COMPONENT_TYPES == set()
+
+
+def test_a_pinned_type_belongs_to_exactly_one_component_class() -> None:
+    assert sorted(tokens_in_source()) == sorted(COMPONENT_TYPES)
+
+
+def test_no_secret_of_the_configuration_shows_in_clear(graph: Graph) -> None:
+    assert [str(finding) for finding in leaked_values(graph, PLANTED)] == []
+
+
+@pytest.mark.parametrize("key", PLANTED)
+def test_the_search_for_secrets_looks_for_values_that_are_used(key: str) -> None:
+    hidden = (text for stack in STACKS for text in revealed_strings(graph_of(stack, known=True)))
+    assert any(PLANTED[key] in text for text in hidden), f"no stack passes {key} on, so its search could not fail"
+
+
+def revealed_strings(graph: Graph) -> list[str]:
+    return [text for node in graph.resources() for text in plain_strings(reveal(node.inputs))]
+
+
+def tokens_in_source() -> list[str]:
+    """The first argument of `super().__init__` in each ComponentResource: a literal, whatever the instance's name."""
+    found = []
+    for file in sorted((ROOT / "components").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and any("ComponentResource" in ast.unparse(b) for b in node.bases):
+                calls = [call for call in ast.walk(node) if isinstance(call, ast.Call)]
+                [start] = [call for call in calls if ast.unparse(call.func) == "super().__init__"]
+                found.append(str(ast.literal_eval(start.args[0])))
+    return found
