@@ -87,7 +87,7 @@ class ProxmoxApi:
         except ProxmoxError as error:
             raise self._login_error(error, f"the password of {username}", "proxmoxPassword") from None
         self._headers = {
-            "Cookie": f"PVEAuthCookie={urllib.parse.quote(ticket['ticket'], safe='')}",
+            "Cookie": f"PVEAuthCookie={ticket['ticket']}",
             "CSRFPreventionToken": ticket["CSRFPreventionToken"],
         }
 

@@ -12,13 +12,17 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
+from grpclib.client import Channel, UnaryStreamMethod, UnaryUnaryMethod
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 PORT = 50000
 """Port of apid on every node (talos/pkg/machinery/constants)."""
@@ -118,11 +122,8 @@ class TalosNode:
 
     def __init__(self, address: str, credentials: TalosCredentials) -> None:
         self.address = address
-        tls = grpc.ssl_channel_credentials(
-            credentials.ca_certificate, credentials.client_key, credentials.client_certificate
-        )
-        # A proxy of the environment is never on the way to a machine of the site.
-        self._channel = grpc.aio.secure_channel(f"{address}:{PORT}", tls, options=[("grpc.enable_http_proxy", 0)])
+        # Not grpcio: its TLS library offers no Ed25519, and Talos's certificates are Ed25519.
+        self._channel = Channel(address, PORT, ssl=_tls(credentials))
 
     async def __aenter__(self) -> TalosNode:
         return self
@@ -130,18 +131,22 @@ class TalosNode:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._channel.close()
+        self._channel.close()
 
     async def _call(self, method: str, request: Any, response: str, timeout: float = RPC_TIMEOUT) -> Any:
-        call: Any = self._channel.unary_unary(
-            f"/machine.MachineService/{method}",
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=_CLASSES[response].FromString,
+        call: Any = UnaryUnaryMethod(
+            self._channel, f"/machine.MachineService/{method}", type(request), _CLASSES[response]
         )
+        return await self._answer(method, call(request, timeout=timeout))
+
+    async def _answer(self, method: str, answer: Awaitable[Any]) -> Any:
         try:
-            return await call(request, timeout=timeout)
-        except grpc.aio.AioRpcError as error:
-            raise _RefusedError(self.address, method, error) from None
+            return await answer
+        except GRPCError as error:
+            raise _RefusedError(self.address, method, error.status, error.message or "") from None
+        except (OSError, TimeoutError, StreamTerminatedError) as error:
+            reason = str(error) or type(error).__name__
+            raise TalosError(f"node {self.address} does not answer {method}: {reason}") from None
 
     async def version(self) -> str:
         """The running Talos version, such as v1.13.9."""
@@ -169,18 +174,9 @@ class TalosNode:
 
     async def boot_id(self) -> str:
         """An id that changes with every boot of the node's kernel."""
-        call: Any = self._channel.unary_stream(
-            "/machine.MachineService/Read",
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=_CLASSES["Data"].FromString,
-        )
-        content = b""
-        try:
-            request = _CLASSES["ReadRequest"](path="/proc/sys/kernel/random/boot_id")
-            async for chunk in call(request, timeout=RPC_TIMEOUT):
-                content += chunk.bytes
-        except grpc.aio.AioRpcError as error:
-            raise _RefusedError(self.address, "Read", error) from None
+        request = _CLASSES["ReadRequest"](path="/proc/sys/kernel/random/boot_id")
+        call: Any = UnaryStreamMethod(self._channel, "/machine.MachineService/Read", type(request), _CLASSES["Data"])
+        content = b"".join(chunk.bytes for chunk in await self._answer("Read", call(request, timeout=RPC_TIMEOUT)))
         return content.decode().strip()
 
     async def bootstrap(self) -> bool:
@@ -188,7 +184,7 @@ class TalosNode:
         try:
             await self._call("Bootstrap", _CLASSES["Empty"](), "Empty")
         except _RefusedError as refusal:
-            if refusal.code == grpc.StatusCode.ALREADY_EXISTS:
+            if refusal.status == Status.ALREADY_EXISTS:
                 return False
             raise
         return True
@@ -199,6 +195,21 @@ class TalosNode:
 
 
 class _RefusedError(TalosError):
-    def __init__(self, address: str, method: str, error: grpc.aio.AioRpcError) -> None:
-        self.code = error.code()
-        super().__init__(f"node {address}: {method}: {self.code.name}: {error.details()}")
+    def __init__(self, address: str, method: str, status: Status, message: str) -> None:
+        self.status = status
+        super().__init__(f"node {address} refuses {method}: {status.name}: {message}")
+
+
+def _tls(credentials: TalosCredentials) -> ssl.SSLContext:
+    """Mutual TLS with the cluster's own CA. The ssl module reads a key from a file only: it exists for that moment."""
+    context = ssl.create_default_context(cadata=credentials.ca_certificate.decode())
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_alpn_protocols(["h2"])
+    # Talos labels its PKCS #8 keys by their algorithm, which OpenSSL does not expect.
+    key = credentials.client_key.replace(b"ED25519 PRIVATE KEY", b"PRIVATE KEY")
+    with tempfile.TemporaryDirectory() as directory:
+        chain = Path(directory) / "client.pem"
+        chain.touch(mode=0o600)
+        chain.write_bytes(credentials.client_certificate + b"\n" + key)
+        context.load_cert_chain(chain)
+    return context

@@ -62,7 +62,13 @@ class TalosImage(pulumi.ComponentResource):
     def __init__(self, name: str, args: TalosImageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:proxmox:TalosImage", name, None, opts)
         schematic = talos.imagefactory.Schematic(
-            f"{name}-schematic", schematic=args.schematic(), opts=pulumi.ResourceOptions(parent=self)
+            f"{name}-schematic",
+            schematic=args.schematic(),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # Updated in place, it would keep the old id, and every URL would name the old image.
+                replace_on_changes=["schematic"],
+            ),
         )
         self.files = {
             host: proxmox.download.File(
@@ -74,7 +80,7 @@ class TalosImage(pulumi.ComponentResource):
                     "{0}/image/{1}/{2}/{3}.qcow2", args.factory, schematic.id, args.version, _PLATFORM
                 ),
                 # The schematic's id is part of the name: another set of extensions is another file.
-                file_name=schematic.id.apply(lambda id: f"talos-{args.version}-{id[:12]}-{_PLATFORM}.qcow2"),
+                file_name=schematic.id.apply(lambda id: f"talos-{args.version}-{id}-{_PLATFORM}.qcow2"),
                 # The factory builds on demand, so a size that differs later is not a reason to fetch it again.
                 overwrite=False,
                 overwrite_unmanaged=True,

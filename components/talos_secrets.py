@@ -7,7 +7,6 @@ over a machine's restart talks to its cluster. They never change: a new set is a
 from __future__ import annotations
 
 from dataclasses import dataclass
-
 from typing import Any
 
 import pulumi

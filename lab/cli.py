@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from lab import processes
 from lab.errors import LabError
 from lab.progress import say
 from lab.session import CHECKOUT, MARKER, Session
@@ -94,6 +95,7 @@ class Cli:
         """
         if self.refuse_if_busy():
             say("    an update was killed: its lock is removed (pulumi cancel)")
+            processes.stop_orphans(self.session)
             self.capture("cancel", "--yes", self.session.stack)
         if self._pending_operations() and self.run("refresh", "--yes", "--skip-preview", "--clear-pending-creates"):
             say("    the refresh failed; going on, as the next `up` repairs more than a refresh can")

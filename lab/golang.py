@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ from lab.errors import LabError
 from lab.progress import say, ticking
 
 LAB = Path(__file__).resolve().parent
+UNUSED_SECONDS = 14 * 24 * 3600
+"""Age at which a binary that another one has superseded is removed from the cache."""
+
 OLDEST_GO = (1, 21)
 """The first Go that fetches by itself the newer toolchain which a go.mod asks for."""
 
@@ -77,9 +81,12 @@ def cache() -> Path:
 
 
 def cached(binary: GoBinary) -> Path | None:
-    """The binary in the cache, if it was built before."""
+    """The binary in the cache, if it was built before. Asking counts as use."""
     path = cache() / binary.key() / binary.name
-    return path if path.is_file() else None
+    if not path.is_file():
+        return None
+    os.utime(path.parent)
+    return path
 
 
 def build(binary: GoBinary) -> Path:
@@ -106,7 +113,16 @@ def build(binary: GoBinary) -> Path:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         log.unlink(missing_ok=True)
+        _remove_unused(binary)
     return cache() / key / binary.name
+
+
+def _remove_unused(binary: GoBinary) -> None:
+    """Remove earlier builds of a binary that no checkout has used for a while."""
+    for path in cache().glob(f"{binary.name}-[0-9a-f]*"):
+        if path.is_dir() and path.name != binary.key() and time.time() - path.stat().st_mtime > UNUSED_SECONDS:
+            shutil.rmtree(path, ignore_errors=True)
+            path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
 
 
 def _compile(go: str, binary: GoBinary, target: Path, log: Path) -> None:

@@ -105,7 +105,7 @@ class Hardware:
         if not bundle.exists():
             system = ssl.get_default_verify_paths().cafile
             known = Path(system).read_text() if system else ""
-            authority = self._state(PROXMOX) / "ca.crt"
+            authority = self._state(PROXMOX) / "ca.pem"
             if not authority.exists():
                 raise LabError(f"the simulated Proxmox has made no {authority}, by which programs are to trust it")
             bundle.write_text(known + authority.read_text())

@@ -121,7 +121,7 @@ def second_octet(session: Session) -> int:
 def hold_addresses(session: Session, settings: Settings) -> None:
     """In a rehearsal's namespace: put the stack's addresses on the loopback device."""
     addresses = [node.address for node in settings.nodes.values()]
-    addresses += [settings.network.api_vip, settings.network.gateway, *settings.network.resolvers]
+    addresses.append(settings.network.api_vip)
     host = str(urlsplit(settings.site.endpoint).hostname)
     numeric = network.as_address(host)
     network.hold([*addresses, *([numeric] if numeric else [])])

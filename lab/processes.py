@@ -115,6 +115,11 @@ def stop_all(session: Session) -> int:
     return len(everything)
 
 
+def stop_orphans(session: Session) -> None:
+    """End the provider plugins of a Pulumi CLI that was killed; they would go on with what they were doing."""
+    _end([process for process in members(session) if _is_orphan(process.pid)], signal.SIGKILL)
+
+
 def members(session: Session) -> list[Process]:
     """Every live process of this lab, except this one and those that it descends from.
 
@@ -130,7 +135,7 @@ def members(session: Session) -> list[Process]:
             continue
         try:
             environment = (entry / "environ").read_bytes().split(b"\0")
-            program = os.path.basename(os.readlink(entry / "exe"))
+            program = _program(int(entry.name))
         except OSError:
             continue
         stat = _stat(int(entry.name))
@@ -138,6 +143,19 @@ def members(session: Session) -> list[Process]:
         if ours and stat is not None and (process := Process(int(entry.name), stat[1])).alive():
             found.append(process)
     return found
+
+
+def _is_orphan(pid: int) -> bool:
+    """Whether a process is a provider plugin whose parent is no Pulumi CLI."""
+    try:
+        parent = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1]
+        return _program(pid).startswith("pulumi-resource-") and _program(int(parent)) != "pulumi"
+    except OSError:
+        return False
+
+
+def _program(pid: int) -> str:
+    return os.path.basename(os.readlink(f"/proc/{pid}/exe")).removesuffix(" (deleted)")
 
 
 def _end(processes: Sequence[Process], number: signal.Signals) -> None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_proxmoxve as proxmox
 import pulumiverse_talos as talos
-from stacks.settings import Secrets, Settings
 
 from components.proxmox_account import ProxmoxAccount, ProxmoxAccountArgs
 from components.proxmox_api import ProxmoxLogin
 from components.proxmox_hooks import PlannedVm, ProxmoxChecks
 from components.talos_image import TalosImage, TalosImageArgs
+from stacks.settings import Secrets, Settings
 
 CSI_PRIVILEGES = ("Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.Audit", "VM.Audit", "VM.Config.Disk")
 """What Proxmox CSI asks for: https://github.com/sergelogvinov/proxmox-csi-plugin/blob/main/docs/install.md"""

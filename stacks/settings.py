@@ -109,8 +109,10 @@ def load() -> tuple[Settings, Secrets]:
     Raises:
         SettingsError: the configuration or the choice of credentials was refused.
     """
-    raw, findings = _read_plain()
-    findings += _check_secrets(raw)
+    raw, hidden = _read_plain()
+    findings = [*hidden, *_check_secrets(raw)]
+    if hidden:
+        raise SettingsError(findings)  # More findings would show what is stored as a secret.
     try:
         settings = parse(raw)
     except SettingsError as error:
@@ -122,7 +124,7 @@ def load() -> tuple[Settings, Secrets]:
 
 
 def _read_plain() -> tuple[dict[str, object], list[str]]:
-    """The values that are no secrets, known keys or not, and what is wrong with how they are stored."""
+    """The values of all keys that hold no credential, and a finding for each section that is stored as a secret."""
     config = pulumi.Config(_PROJECT)
     raw: dict[str, object] = {}
     findings: list[str] = []
@@ -130,6 +132,9 @@ def _read_plain() -> tuple[dict[str, object], list[str]]:
     stored = {name.removeprefix(PREFIX) for name in {**get_config_env(), **CONFIG.get()} if name.startswith(PREFIX)}
     for key in sorted({*_SECTIONS, *stored} - {*SECRET_KEYS}):
         if is_config_secret(PREFIX + key):
+            if key not in _SECTIONS:
+                raw[key] = None  # Perhaps a misspelt secret; for an unknown key, the name is all that is told.
+                continue
             findings.append(
                 f"{PREFIX}{key}: holds a secret, but settings stand in plain text; remove it, and set "
                 f"{' or '.join(SECRET_KEYS)} with `pulumi config set --secret {PREFIX}<key>`"

@@ -218,7 +218,8 @@ def _networks(settings: Settings) -> Findings:
                 ("network", other_name),
                 f"{other} overlaps network.{name} {one}; choose a network that is used nowhere else",
             )
-    room = 1 << max(_POD_BLOCK - network.pod_cidr.prefixlen, 0) if network.pod_cidr.prefixlen <= _POD_BLOCK else 0
+    spare_bits = _POD_BLOCK - network.pod_cidr.prefixlen
+    room = 1 << spare_bits if spare_bits >= 0 else 0
     if room < len(settings.nodes):
         yield (
             ("network", "podCidr"),

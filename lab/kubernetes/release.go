@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -179,6 +180,24 @@ func mergeValueFiles(props resource.PropertyMap) error {
 		props["values"] = resource.MakeSecret(props["values"])
 	}
 	return nil
+}
+
+func holdsAsset(v resource.PropertyValue) bool {
+	switch {
+	case v.IsAsset(), v.IsArchive():
+		return true
+	case v.IsSecret():
+		return holdsAsset(v.SecretValue().Element)
+	case v.IsArray():
+		return slices.ContainsFunc(v.ArrayValue(), holdsAsset)
+	case v.IsObject():
+		for _, e := range v.ObjectValue() {
+			if holdsAsset(e) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // overlay sets over's values in base, map by map.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -26,11 +27,6 @@ func demo(namespace string, values props) props {
 	}
 }
 
-func (s *session) releaseNamespace() string {
-	s.t.Helper()
-	return s.namespace()
-}
-
 func statusOf(t *testing.T, m *made) resource.PropertyMap {
 	t.Helper()
 	return m.properties(t)["status"].ObjectValue()
@@ -38,7 +34,7 @@ func statusOf(t *testing.T, m *made) resource.PropertyMap {
 
 func TestAReleaseIsInstalledAndAwaited(t *testing.T) {
 	s := live(t)
-	m := s.create(token, demo(s.releaseNamespace(), props{"replicas": 2}))
+	m := s.create(token, demo(s.namespace(), props{"replicas": 2}))
 	status := statusOf(t, m)
 	if status["status"].StringValue() != "deployed" || status["revision"].NumberValue() != 1 ||
 		status["appVersion"].StringValue() != "1.2.3" || status["version"].StringValue() != "0.1.0" {
@@ -48,7 +44,7 @@ func TestAReleaseIsInstalledAndAwaited(t *testing.T) {
 
 func TestAReleaseIsRenderedForTheLiveCluster(t *testing.T) {
 	s := live(t)
-	ns := s.releaseNamespace()
+	ns := s.namespace()
 	s.create(token, demo(ns, props{}))
 	secret, err := s.client("v1", "Secret", ns).Get(t.Context(), "demo", metav1.GetOptions{})
 	if err != nil {
@@ -67,7 +63,7 @@ func TestAReleaseIsRenderedForTheLiveCluster(t *testing.T) {
 
 func TestAnUnchangedReleaseGivesNoDiff(t *testing.T) {
 	s := live(t)
-	inputs := demo(s.releaseNamespace(), props{"replicas": 1})
+	inputs := demo(s.namespace(), props{"replicas": 1})
 	m := s.create(token, inputs)
 	s.refresh(m)
 	if diff := s.diff(m, inputs); diff.GetChanges() != pulumirpc.DiffResponse_DIFF_NONE {
@@ -77,7 +73,7 @@ func TestAnUnchangedReleaseGivesNoDiff(t *testing.T) {
 
 func TestChangedValuesUpgradeARelease(t *testing.T) {
 	s := live(t)
-	ns := s.releaseNamespace()
+	ns := s.namespace()
 	m := s.create(token, demo(ns, props{"replicas": 1}))
 	if diff := s.diff(m, demo(ns, props{"replicas": 2})); diff.GetDetailedDiff()["values.replicas"] == nil {
 		t.Fatalf("diff is %v", diff.GetDetailedDiff())
@@ -91,7 +87,7 @@ func TestChangedValuesUpgradeARelease(t *testing.T) {
 func TestAnEditedChartOfTheSameVersionIsNotNoticed(t *testing.T) {
 	s := live(t)
 	dir := copyChart(t)
-	inputs := demo(s.releaseNamespace(), props{})
+	inputs := demo(s.namespace(), props{})
 	inputs["chart"] = dir
 	m := s.create(token, inputs)
 	template := filepath.Join(dir, "templates", "workload.yaml")
@@ -123,7 +119,7 @@ func copyChart(t *testing.T) string {
 func TestASecretValueStaysSecretInTheState(t *testing.T) {
 	s := live(t)
 	hidden := resource.MakeSecret(resource.NewStringProperty("planted"))
-	m := s.create(token, demo(s.releaseNamespace(), props{"password": hidden}))
+	m := s.create(token, demo(s.namespace(), props{"password": hidden}))
 	s.refresh(m)
 	state := m.properties(t)
 	if value := state["values"].ObjectValue()["password"]; !value.IsSecret() {
@@ -136,7 +132,7 @@ func TestASecretValueStaysSecretInTheState(t *testing.T) {
 
 func TestAFailedReleaseNamesWhatIsNotReadyAndIsTriedAgain(t *testing.T) {
 	s := live(t)
-	inputs := demo(s.releaseNamespace(), props{"nodeSelector": props{"no": "where"}})
+	inputs := demo(s.namespace(), props{"nodeSelector": props{"no": "where"}})
 	inputs["timeout"] = 5
 	m, err := s.tryCreate(token, inputs)
 	wantError(t, err, "not ready: Deployment demo: 0 of 1 ready")
@@ -151,7 +147,7 @@ func TestAFailedReleaseNamesWhatIsNotReadyAndIsTriedAgain(t *testing.T) {
 
 func TestARefreshHidesTheFailureOfARelease(t *testing.T) {
 	s := live(t)
-	inputs := demo(s.releaseNamespace(), props{"nodeSelector": props{"no": "where"}})
+	inputs := demo(s.namespace(), props{"nodeSelector": props{"no": "where"}})
 	inputs["timeout"] = 5
 	m, err := s.tryCreate(token, inputs)
 	wantError(t, err, "failed to become available")
@@ -163,7 +159,7 @@ func TestARefreshHidesTheFailureOfARelease(t *testing.T) {
 
 func TestAnAtomicReleaseThatFailsLeavesNothing(t *testing.T) {
 	s := live(t)
-	inputs := demo(s.releaseNamespace(), props{"nodeSelector": props{"no": "where"}})
+	inputs := demo(s.namespace(), props{"nodeSelector": props{"no": "where"}})
 	inputs["timeout"], inputs["atomic"] = 5, true
 	m, err := s.tryCreate(token, inputs)
 	wantError(t, err, "has been uninstalled due to atomic being set")
@@ -174,7 +170,7 @@ func TestAnAtomicReleaseThatFailsLeavesNothing(t *testing.T) {
 
 func TestADeletedReleaseIsUninstalled(t *testing.T) {
 	s := live(t)
-	ns := s.releaseNamespace()
+	ns := s.namespace()
 	m := s.create(token, demo(ns, props{}))
 	if err := s.tryDelete(m, 0); err != nil {
 		t.Fatal(err)
@@ -190,7 +186,7 @@ func TestADeletedReleaseIsUninstalled(t *testing.T) {
 
 func TestAReleaseNameInUseIsRefused(t *testing.T) {
 	s := live(t)
-	inputs := demo(s.releaseNamespace(), props{})
+	inputs := demo(s.namespace(), props{})
 	s.create(token, inputs)
 	_, err := s.tryCreate(token, inputs)
 	wantError(t, err, "cannot re-use a name that is still in use")
@@ -198,9 +194,8 @@ func TestAReleaseNameInUseIsRefused(t *testing.T) {
 
 func TestAChartComesFromARepository(t *testing.T) {
 	s := live(t)
-	t.Setenv("PULUMI_K8S_HELM_REPOSITORY_CACHE", t.TempDir())
-	s.configure(realCluster(t))
-	inputs := demo(s.releaseNamespace(), props{})
+	s.configure(realCluster(t), "helmReleaseSettings", fmt.Sprintf(`{"repositoryCache": %q}`, t.TempDir()))
+	inputs := demo(s.namespace(), props{})
 	inputs["chart"], inputs["version"] = "demo", "~0.1"
 	inputs["repositoryOpts"] = props{"repo": repository(t)}
 	m := s.create(token, inputs)
@@ -312,14 +307,14 @@ func TestValuesWinOverValueFilesAndLaterFilesOverEarlierOnes(t *testing.T) {
 	}
 	inputs := resource.PropertyMap{
 		"valueYamlFiles": resource.NewArrayProperty([]resource.PropertyValue{
-			file("a: {x: 1, y: 1, z: 1}"), file("a: {y: 2, z: 2}"),
+			file("a: {first: 1, second: 1, third: 1}"), file("a: {second: 2, third: 2}"),
 		}),
-		"values": resource.NewObjectProperty(resource.NewPropertyMapFromMap(props{"a": props{"z": 3}})),
+		"values": resource.NewObjectProperty(resource.NewPropertyMapFromMap(props{"a": props{"third": 3}})),
 	}
 	if err := mergeValueFiles(inputs); err != nil {
 		t.Fatal(err)
 	}
-	want := resource.NewPropertyMapFromMap(props{"values": props{"a": props{"x": 1, "y": 2, "z": 3}}})
+	want := resource.NewPropertyMapFromMap(props{"values": props{"a": props{"first": 1, "second": 2, "third": 3}}})
 	if diff := want.Diff(inputs); diff != nil {
 		t.Fatalf("inputs are %v", inputs)
 	}

@@ -17,7 +17,7 @@ from typing import Any
 
 from aiohttp import web
 from fakepve.model import PveError
-from fakepve.server import USER, ok
+from fakepve.server import API, USER, ok
 
 from lab.proxmox.access import Access
 from lab.proxmox.faults import Faults, api_path
@@ -110,7 +110,8 @@ class LabPve(Faults, Access, Qemu, Storage):
         for route in list(router.routes()):
             path = route.resource.canonical if route.resource else "/"
             takes_slashes = any(name in path for name in ("{volume}", "{cidr}", "/pools/{poolid}"))
-            if not path.endswith("/") and not takes_slashes:
+            of_clients = path.startswith(f"{API}/") and route.method != "HEAD"
+            if of_clients and not path.endswith("/") and not takes_slashes:
                 router.add_route(route.method, f"{path}/", route.handler)
 
     @web.middleware

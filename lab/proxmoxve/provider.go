@@ -46,7 +46,8 @@ func newProvider(ctx context.Context) (*bridged, error) {
 		return nil, err
 	}
 
-	muxed := tfbridge.MuxShimWithDisjointgPF(ctx, sdkv2.NewProvider(sdk), frameworkSubset{fwprovider.New(upstreamVersion)()})
+	framework := frameworkSubset{fwprovider.New(upstreamVersion)()}
+	muxed := tfbridge.MuxShimWithDisjointgPF(ctx, sdkv2.NewProvider(sdk), framework)
 
 	info := bridge.ProviderInfo{
 		P:              muxed,

@@ -1,0 +1,369 @@
+"""The launcher's own decisions: addresses, configuration, charts, tools, processes. No lab is brought up here."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+import yaml
+from pulumi import RunError
+
+from components.versions import ChartPin
+from lab import charts, cli, configuration, golang, network, plugins, processes, session
+from lab.errors import LabError
+from lab.golang import GoBinary
+from lab.language_host import __main__ as language_host
+from lab.programs import Found
+from lab.session import MARKER, Session
+
+GO_MOD = "module example\n\ngo 1.21\n"
+HELLO = 'package main\n\nfunc main() { println("hello") }\n'
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    """A lab in a directory of its own; nothing of it survives the test."""
+    monkeypatch.setattr(session, "ROOT", tmp_path / ".lab")
+    before = os.umask(0o022)
+    found = Session("trial", "lab")
+    found.create()
+    yield found
+    processes.stop_all(found)
+    os.umask(before)
+
+
+@pytest.fixture
+def hello(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GoBinary:
+    """A Go program that needs no other module, and an empty cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    source = tmp_path / "hello"
+    source.mkdir()
+    (source / "go.mod").write_text(GO_MOD)
+    (source / "main.go").write_text(HELLO)
+    return GoBinary("hello", str(source), ".")
+
+
+def test_the_default_lab_keeps_its_addresses() -> None:
+    assert network.octet("lab", {20}) == network.DEFAULT_OCTET
+
+
+def test_a_named_lab_gets_the_same_octet_each_time() -> None:
+    assert network.octet("second", set()) == network.octet("second", set())
+
+
+def test_a_named_lab_avoids_an_octet_in_use() -> None:
+    first = network.octet("second", set())
+    assert network.octet("second", {first}) not in {first, network.DEFAULT_OCTET}
+
+
+def test_every_lab_address_is_shifted_wherever_it_stands() -> None:
+    value = {"a": ["127.20.3.4-127.20.3.20", "https://127.20.0.10:8006/"], "127.20.0.1": 7}
+    assert network.shifted(value, 99) == {"a": ["127.99.3.4-127.99.3.20", "https://127.99.0.10:8006/"], "127.99.0.1": 7}
+
+
+@pytest.mark.parametrize("text", ["10.127.20.1", "127.200.1.1", "v127.20"])
+def test_what_only_looks_like_a_lab_address_stays(text: str) -> None:
+    assert network.shifted(text, 99) == text
+
+
+def test_a_host_that_is_a_name_is_no_address() -> None:
+    assert (network.as_address("10.0.0.2"), network.as_address("pve.home.test")) == (IPv4Address("10.0.0.2"), None)
+
+
+def test_an_encrypted_value_never_reaches_the_copy() -> None:
+    source = {"homelab:proxmoxApiToken": {"secure": "v1:cipher"}, "homelab:site": {"name": "x"}}
+    derived = configuration.derive(source, octet=None, replacements={})
+    assert (derived.config, derived.secret_paths) == (
+        {"homelab:site": {"name": "x"}},
+        frozenset({"homelab:proxmoxApiToken"}),
+    )
+
+
+def test_a_site_with_a_user_name_gets_a_password() -> None:
+    derived = configuration.derive({"homelab:site": {"username": "root@pam"}}, octet=None, replacements={})
+    assert derived.secret_paths == {configuration.PASSWORD}
+
+
+def test_a_site_without_a_user_name_gets_an_api_token() -> None:
+    assert configuration.derive({"homelab:site": {}}, octet=None, replacements={}).secret_paths == {
+        configuration.API_TOKEN
+    }
+
+
+def test_the_tailscale_extension_gets_a_key() -> None:
+    source = {"homelab:talos": {"extensions": {"tailscale": True}}}
+    assert configuration.TAILSCALE_KEY in configuration.derive(source, octet=None, replacements={}).secret_paths
+
+
+def test_a_replaced_setting_is_told() -> None:
+    derived = configuration.derive({}, octet=None, replacements={"homelab:charts.mirror": "/charts"})
+    assert derived.config["homelab:charts"] == {"mirror": "/charts"}
+    assert derived.replaced["homelab:charts.mirror"] == "/charts"
+
+
+def test_a_replacement_leaves_the_source_alone() -> None:
+    source = {"homelab:talos": {"factory": "https://factory.example.org"}}
+    configuration.derive(source, octet=None, replacements={"homelab:talos.factory": "http://127.20.0.11:8090"})
+    assert source == {"homelab:talos": {"factory": "https://factory.example.org"}}
+
+
+def test_a_stack_without_a_file_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(LabError, match=r"no stack 'absent'.*Stacks: lab, prod"):
+        configuration.read("absent")
+
+
+def test_every_pinned_chart_has_a_lab_chart(tmp_path: Path) -> None:
+    written = charts.write(tmp_path, charts.pinned())
+    assert written
+    assert all(path.is_file() for path in written)
+
+
+def test_lab_charts_are_the_same_bytes_every_time(tmp_path: Path) -> None:
+    first = charts.write(tmp_path, charts.pinned())[0].read_bytes()
+    (tmp_path / "again").mkdir()
+    assert charts.write(tmp_path / "again", charts.pinned())[0].read_bytes() == first
+
+
+def test_a_chart_without_an_entry_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="no entry for the chart 'absent'"):
+        charts.write(tmp_path, [ChartPin("absent", "1.0.0", "https://example.org")])
+
+
+def test_a_lab_chart_takes_replicas_from_the_values(tmp_path: Path) -> None:
+    (cilium,) = charts.write(tmp_path, [ChartPin("cilium", "9.9.9", "https://example.org")])
+    with tarfile.open(cilium) as archive:
+        files = {member.name: archive.extractfile(member).read().decode() for member in archive}  # type: ignore[union-attr]
+    assert yaml.safe_load(files["cilium/values.yaml"]) == {"operator": {"replicas": 1}}
+    assert '"replicas": {{ .Values.operator.replicas }}' in files["cilium/templates/objects.yaml"]
+
+
+@pytest.mark.parametrize("name", ["../up", "", "Lab", "a" * 60])
+def test_a_lab_name_that_is_no_plain_word_is_refused(name: str) -> None:
+    with pytest.raises(LabError, match="LAB_ID"):
+        Session(name, "lab")
+
+
+def test_everything_in_a_lab_is_its_owners_only(lab: Session) -> None:
+    modes = {path: path.stat().st_mode & 0o077 for path in [lab.directory, *lab.directory.rglob("*")]}
+    assert set(modes.values()) == {0}
+
+
+def test_what_a_lab_remembers_survives_the_command(lab: Session) -> None:
+    lab.remember(octet=77, gone=1)
+    lab.remember(gone=None)
+    again = Session(lab.name, lab.stack)
+    assert (again.recall("octet"), again.recall("gone")) == (77, None)
+
+
+def test_a_control_socket_fits_its_limit_in_a_deep_checkout(lab: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.directory = lab.directory / ("deep" * 30)
+    lab.directory.mkdir()
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    short = lab.sockets
+    assert len(os.fsencode(short / "talos-nodes.sock")) < 108
+    lab.remove()
+    assert not short.exists()
+
+
+def test_two_commands_do_not_change_one_lab_at_once(lab: Session) -> None:
+    with lab.locked(), pytest.raises(LabError, match="another command works on the lab"), lab.locked():
+        pass
+
+
+def test_a_removed_lab_leaves_nothing(lab: Session) -> None:
+    with lab.locked():
+        lab.remove()
+    assert not session.ROOT.exists()
+
+
+def test_a_sites_credentials_do_not_reach_a_lab(lab: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROXMOX_VE_API_TOKEN", "site")
+    monkeypatch.setenv("PULUMI_ACCESS_TOKEN", "site")
+    monkeypatch.setenv("KUBECONFIG", "/site")
+    environment = lab.environment()
+    assert "PROXMOX_VE_API_TOKEN" not in environment
+    assert "PULUMI_ACCESS_TOKEN" not in environment
+    assert environment["KUBECONFIG"] == str(lab.kubeconfig)
+
+
+def test_a_process_is_started_once(lab: Session) -> None:
+    assert processes.start(lab, "sleeper", ["sleep", "60"])
+    assert not processes.start(lab, "sleeper", ["sleep", "60"])
+
+
+def test_a_reused_process_id_is_not_mistaken(lab: Session) -> None:
+    processes.start(lab, "sleeper", ["sleep", "60"])
+    file = lab.pids / "sleeper.json"
+    known = json.loads(file.read_text())
+    file.write_text(json.dumps({**known, "started": known["started"] - 1}))
+    assert processes.running(lab, "sleeper") is None
+
+
+def test_stopping_ends_what_a_process_started_in_a_session_of_its_own(lab: Session) -> None:
+    processes.start(lab, "parent", ["sh", "-c", "setsid sleep 60 & exec sleep 60"])
+    _until(lambda: len(processes.members(lab)) == 2)
+    assert processes.stop_all(lab) == 2
+    assert processes.members(lab) == []
+
+
+def test_a_process_that_ignores_sigterm_is_ended(lab: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "END_SECONDS", 0.5)
+    processes.start(lab, "stubborn", ["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"])
+    _until(lambda: bool(processes.members(lab)))
+    processes.stop_all(lab)
+    assert processes.members(lab) == []
+
+
+def test_a_process_whose_file_was_lost_is_found_by_its_marker(lab: Session) -> None:
+    child = subprocess.Popen(["sleep", "60"], env={**os.environ, MARKER: str(lab.directory)})
+    _until(lambda: bool(processes.members(lab)))
+    processes.stop_all(lab)
+    assert child.wait() == -signal.SIGTERM
+
+
+def test_a_shell_of_the_user_is_not_the_labs(lab: Session) -> None:
+    child = subprocess.Popen(["sleep", "60"], env={**os.environ, "HOMELAB_LAB_DIRECTORY": str(lab.directory)})
+    processes.stop_all(lab)
+    assert child.poll() is None
+    child.kill()
+    child.wait()
+
+
+def test_a_process_that_ends_early_is_reported_with_its_log(lab: Session) -> None:
+    processes.start(lab, "broken", ["sh", "-c", "echo cannot bind; exit 1"])
+    with pytest.raises(LabError, match=r"(?s)broken ended before it answered on 127\.0\.0\.1:1.*cannot bind"):
+        processes.wait_until(lab, "broken", lambda: False, "127.0.0.1:1")
+
+
+def test_a_lock_of_a_dead_process_has_no_owner(tmp_path: Path) -> None:
+    child = subprocess.Popen(["true"])
+    child.wait()
+    (tmp_path / "lock.json").write_text(json.dumps({"pid": child.pid}))
+    assert cli._live_owner(tmp_path / "lock.json") is None
+
+
+def test_a_lock_whose_id_went_to_another_program_has_no_owner(tmp_path: Path) -> None:
+    (tmp_path / "lock.json").write_text(json.dumps({"pid": os.getpid()}))
+    assert cli._live_owner(tmp_path / "lock.json") is None
+
+
+def test_a_binary_is_built_once(hello: GoBinary) -> None:
+    path = golang.build(hello)
+    built = path.stat().st_mtime_ns
+    assert golang.build(hello).stat().st_mtime_ns == built
+    assert subprocess.run([path], capture_output=True, text=True, check=True).stderr == "hello\n"
+
+
+def test_changed_sources_make_another_binary(hello: GoBinary) -> None:
+    before = hello.key()
+    (hello.sources() / "main.go").write_text(HELLO.replace("hello", "bye"))
+    assert hello.key() != before
+
+
+def test_a_changed_test_does_not_make_another_binary(hello: GoBinary) -> None:
+    before = hello.key()
+    (hello.sources() / "main_test.go").write_text("package main\n")
+    assert hello.key() == before
+
+
+def test_two_builds_at_once_make_one_binary(hello: GoBinary) -> None:
+    found: list[Path] = []
+    builders = [threading.Thread(target=lambda: found.append(golang.build(hello))) for _ in range(2)]
+    for builder in builders:
+        builder.start()
+    for builder in builders:
+        builder.join()
+    assert len(found) == 2
+    assert len(set(found)) == 1
+    assert not [path for path in golang.cache().iterdir() if path.name.startswith(".")]
+
+
+def test_a_failed_build_names_its_log_and_leaves_no_binary(hello: GoBinary) -> None:
+    (hello.sources() / "main.go").write_text("package main\n\nfunc main() { absent() }\n")
+    with pytest.raises(LabError, match=r"(?s)building hello failed:.*undefined: absent.*The whole log: .*\.log"):
+        golang.build(hello)
+    assert golang.cached(hello) is None
+
+
+def test_a_superseded_build_that_nobody_used_for_weeks_goes(hello: GoBinary) -> None:
+    old = golang.build(hello).parent
+    long_ago = time.time() - 2 * golang.UNUSED_SECONDS
+    os.utime(old, (long_ago, long_ago))
+    (hello.sources() / "main.go").write_text(HELLO.replace("hello", "bye"))
+    golang.build(hello)
+    assert not old.exists()
+
+
+def test_missing_go_is_named_with_the_command_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    golang.find_go.cache_clear()
+    with pytest.raises(LabError, match="apt-get install golang-go"):
+        golang.find_go()
+
+
+def test_the_newest_official_plugin_is_taken(tmp_path: Path) -> None:
+    for version in ("4.9.0", "4.34.2", "4.34.1"):
+        plugin = tmp_path / "plugins" / f"resource-kubernetes-v{version}" / "pulumi-resource-kubernetes"
+        plugin.parent.mkdir(parents=True)
+        plugin.touch(mode=0o755)
+    found = plugins.official("kubernetes", "", tmp_path)
+    assert found is not None
+    assert found.parent.name == "resource-kubernetes-v4.34.2"
+
+
+def test_a_labs_own_stand_in_does_not_count_as_installed(lab: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    (lab.bin / "pulumi-resource-talos").touch(mode=0o755)
+    monkeypatch.setenv("PATH", f"{lab.bin}{os.pathsep}/bin")
+    assert plugins.official("talos", session.outer_path(), lab.directory) is None
+
+
+def test_a_labs_path_holds_exactly_what_is_used(lab: Session) -> None:
+    (lab.bin / "stale").symlink_to("/nowhere")
+    plugins.fill(lab.bin, {"tool": Found(Path("/bin/true"), "installed")})
+    assert {path.name: path.readlink() for path in lab.bin.iterdir()} == {"tool": Path("/bin/true")}
+
+
+def test_a_failing_program_is_reported_from_its_own_first_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RunError, match=r"(?s)Traceback.*__main__\.py\", line 1.*ValueError: bad") as caught:
+        _run_program("raise ValueError('bad')", tmp_path, monkeypatch)
+    assert "runpy" not in str(caught.value)
+
+
+def test_an_error_meant_for_the_user_is_passed_on_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RunError, match=r"\Atold you\Z"):
+        _run_program("import pulumi\nraise pulumi.RunError('told you')", tmp_path, monkeypatch)
+
+
+def test_a_program_that_exits_with_a_status_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RunError, match=r"sys\.exit"):
+        _run_program("raise SystemExit(3)", tmp_path, monkeypatch)
+
+
+def test_a_program_finds_the_modules_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "beside_the_program.py").write_text("VALUE = 1\n")
+    _run_program("import beside_the_program\nassert beside_the_program.VALUE == 1", tmp_path, monkeypatch)
+
+
+def _run_program(source: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (directory / "__main__.py").write_text(source + "\n")
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    monkeypatch.setattr(sys, "argv", [])
+    language_host._run(str(directory), str(directory))
+
+
+def _until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not so within {seconds} s"
+        time.sleep(0.02)

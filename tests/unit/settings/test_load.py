@@ -1,0 +1,175 @@
+"""What `load` makes of a stack's configuration as Pulumi hands it over: texts, some of them secret."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import copy
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pulumi
+import pytest
+
+from stacks.settings import Secrets, Settings, SettingsError, load
+from tests.unit.settings import fixtures
+
+TOKEN, PASSWORD, AUTH_KEY = "homelab:proxmoxApiToken", "homelab:proxmoxPassword", "homelab:tailscaleAuthKey"
+PLANTED = "planted-value"
+
+Load = Callable[..., tuple[Settings, Secrets]]
+
+
+@pytest.fixture
+def load_with() -> Iterator[Load]:
+    """`load` on a configuration: settings as objects, secret keys, and keys stored in plain text."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+
+    def run(settings: Mapping[str, Any], secret: tuple[str, ...] = (), plain: Mapping[str, str] | None = None) -> Any:
+        config = {f"homelab:{key}": json.dumps(value) for key, value in settings.items()}
+        config |= {key: PLANTED for key in secret if key not in config} | dict(plain or {})
+
+        def isolated() -> tuple[Settings, Secrets]:
+            pulumi.runtime.set_all_config(config, list(secret))
+            return load()
+
+        return contextvars.copy_context().run(isolated)
+
+    yield run
+    loop.close()
+    asyncio.set_event_loop(None)
+
+
+def base(**sections: Any) -> dict[str, Any]:
+    raw: dict[str, Any] = copy.deepcopy(fixtures.BASE)
+    for section, values in sections.items():
+        raw[section] = raw.get(section, {}) | values
+    return raw
+
+
+def refusal(load_with: Load, *args: Any, **kwargs: Any) -> list[str]:
+    with pytest.raises(SettingsError) as error:
+        load_with(*args, **kwargs)
+    assert PLANTED not in str(error.value)
+    return list(error.value.findings)
+
+
+def test_settings_arrive_as_their_types(load_with: Load) -> None:
+    settings, _ = load_with(base(), (TOKEN,))
+    assert str(settings.network.subnet) == "10.0.0.0/16"
+
+
+def test_a_section_of_its_own_key_is_read(load_with: Load) -> None:
+    settings, _ = load_with(base(storage={"datastore": "tank"}), (TOKEN,))
+    assert settings.storage.datastore == "tank"
+
+
+def test_a_token_arrives_as_a_secret_output(load_with: Load) -> None:
+    _, secrets = load_with(base(), (TOKEN,))
+    assert secrets.proxmox_api_token is not None
+    assert _resolved(secrets.proxmox_api_token) == (PLANTED, True)
+
+
+def test_a_password_arrives_as_a_secret_output(load_with: Load) -> None:
+    _, secrets = load_with(base(site={"username": "root@pam"}), (PASSWORD,))
+    assert secrets.proxmox_password is not None
+    assert _resolved(secrets.proxmox_password) == (PLANTED, True)
+
+
+def test_an_auth_key_arrives_as_a_secret_output(load_with: Load) -> None:
+    _, secrets = load_with(base(talos={"extensions": {"tailscale": True}}), (TOKEN, AUTH_KEY))
+    assert secrets.tailscale_auth_key is not None
+    assert _resolved(secrets.tailscale_auth_key) == (PLANTED, True)
+
+
+def test_secrets_that_are_not_set_are_absent(load_with: Load) -> None:
+    _, secrets = load_with(base(), (TOKEN,))
+    assert (secrets.proxmox_password, secrets.tailscale_auth_key) == (None, None)
+
+
+def test_a_secret_is_not_shown_by_the_repr_of_what_load_gives(load_with: Load) -> None:
+    assert PLANTED not in repr(load_with(base(), (TOKEN,)))
+
+
+def test_a_stack_without_credentials_is_refused(load_with: Load) -> None:
+    assert refusal(load_with, base()) == [
+        "homelab:proxmoxApiToken: missing, and so is proxmoxPassword; set one of them with "
+        "`pulumi config set --secret homelab:proxmoxApiToken`"
+    ]
+
+
+def test_two_logins_are_refused(load_with: Load) -> None:
+    assert refusal(load_with, base(site={"username": "root@pam"}), (TOKEN, PASSWORD)) == [
+        "homelab:proxmoxPassword: is set along with proxmoxApiToken, and one login is enough; remove one of them"
+    ]
+
+
+def test_a_password_without_its_user_is_refused(load_with: Load) -> None:
+    assert refusal(load_with, base(), (PASSWORD,)) == [
+        "homelab:site.username: missing, but proxmoxPassword is set; name its user, as root@pam"
+    ]
+
+
+def test_tailscale_without_its_key_is_refused(load_with: Load) -> None:
+    assert refusal(load_with, base(talos={"extensions": {"tailscale": True}}), (TOKEN,)) == [
+        "homelab:tailscaleAuthKey: missing, but talos.extensions.tailscale is true; set it with "
+        "`pulumi config set --secret homelab:tailscaleAuthKey`"
+    ]
+
+
+def test_a_secret_stored_in_plain_text_is_refused_and_not_shown(load_with: Load) -> None:
+    assert refusal(load_with, base(), plain={TOKEN: PLANTED}) == [
+        "homelab:proxmoxApiToken: is stored in plain text; set it with "
+        "`pulumi config set --secret homelab:proxmoxApiToken`, and change it where it is valid"
+    ]
+
+
+def test_a_section_that_holds_a_secret_is_refused_and_not_shown(load_with: Load) -> None:
+    raw = base(site={"bridge": f"{PLANTED}!"})
+    assert refusal(load_with, raw, ("homelab:site", TOKEN)) == [
+        "homelab:site: holds a secret, but settings stand in plain text; remove it, and set proxmoxPassword or "
+        "proxmoxApiToken or tailscaleAuthKey with `pulumi config set --secret homelab:<key>`",
+    ]
+
+
+def test_a_misspelt_section_is_refused(load_with: Load) -> None:
+    assert refusal(load_with, base(featuers={"longhornV2": True}), (TOKEN,)) == [
+        'homelab:featuers: unknown key; did you mean "features"?'
+    ]
+
+
+def test_a_misspelt_secret_is_refused_and_not_shown(load_with: Load) -> None:
+    assert refusal(load_with, base(), (TOKEN, "homelab:tailscaleAuthKy")) == [
+        'homelab:tailscaleAuthKy: unknown key; did you mean "tailscaleAuthKey"?'
+    ]
+
+
+def test_a_misspelt_secret_in_plain_text_is_refused_and_not_shown(load_with: Load) -> None:
+    assert refusal(load_with, base(), (TOKEN,), {"homelab:proxmoxPasword": PLANTED}) == [
+        'homelab:proxmoxPasword: unknown key; did you mean "proxmoxPassword"?'
+    ]
+
+
+def test_keys_of_other_namespaces_are_none_of_its_business(load_with: Load) -> None:
+    settings, _ = load_with(base(), (TOKEN,), {"kubernetes:context": "elsewhere"})
+    assert settings.site.name == "atlas"
+
+
+def test_a_section_that_is_text_is_refused(load_with: Load) -> None:
+    assert refusal(load_with, base(), (TOKEN,), {"homelab:charts": "mirror"}) == [
+        "homelab:charts: 'mirror' is not a map; write `name: value` lines below the key"
+    ]
+
+
+def test_findings_about_settings_and_credentials_are_told_together(load_with: Load) -> None:
+    findings = refusal(load_with, base(site={"vlan": 4095}))
+    assert [line.split(": ")[0] for line in findings] == ["homelab:proxmoxApiToken", "homelab:site.vlan"]
+
+
+def _resolved(output: pulumi.Output[str]) -> tuple[str | None, bool]:
+    async def both() -> tuple[str | None, bool]:
+        return await output.future(), await output.is_secret()
+
+    return asyncio.get_event_loop().run_until_complete(both())
