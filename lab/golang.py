@@ -85,7 +85,8 @@ def cached(binary: GoBinary) -> Path | None:
     path = cache() / binary.key() / binary.name
     if not path.is_file():
         return None
-    os.utime(path.parent)
+    with contextlib.suppress(OSError):
+        os.utime(path.parent)
     return path
 
 

@@ -73,7 +73,8 @@ def deploy(settings: Settings, secrets: Secrets) -> SiteLayer:
         username=login.username if login.api_token is None else None,
         password=login.password,
         api_token=login.api_token,
-        # Also before an update: credentials that Proxmox refuses must not replace those in the state, which `destroy` uses.
+        # Also before an update: credentials that Proxmox refuses must not replace those in the state, which a destroy
+        # uses.
         opts=pulumi.ResourceOptions(
             hooks=pulumi.ResourceHookBinding(before_create=[site_is_ready], before_update=[site_is_ready])
         ),

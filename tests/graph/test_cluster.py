@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -22,12 +23,12 @@ def vm(name: str) -> str:
     return f"{VM} {name}"
 
 
-@pytest.mark.parametrize(("earlier", "later"), zip(NODES, NODES[1:], strict=False))
+@pytest.mark.parametrize(("earlier", "later"), pairwise(NODES))
 def test_a_vm_is_changed_only_after_the_one_before_it(graph: Graph, earlier: str, later: str) -> None:
     assert graph.depends(vm(later), vm(earlier))
 
 
-@pytest.mark.parametrize(("earlier", "later"), zip(NODES, NODES[1:], strict=False))
+@pytest.mark.parametrize(("earlier", "later"), pairwise(NODES))
 def test_a_node_is_configured_only_after_the_one_before_it(graph: Graph, earlier: str, later: str) -> None:
     assert graph.depends(f"lab-{later}", f"lab-{earlier}")
 

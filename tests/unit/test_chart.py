@@ -69,7 +69,7 @@ def test_an_unpacked_chart_of_another_version_is_refused(tmp_path: Path) -> None
 
 
 def test_a_chart_that_the_mirror_lacks_is_named_with_the_command_that_fetches_it(tmp_path: Path) -> None:
-    with pytest.raises(ChartError, match="helm pull demo --repo https://charts.example.org --version 1.2.3"):
+    with pytest.raises(ChartError, match=r"helm pull demo --repo https://charts\.example\.org --version 1\.2\.3"):
         release(str(tmp_path))
 
 

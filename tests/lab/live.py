@@ -1,0 +1,126 @@
+"""A lab of the tests' own: brought up by `make lab`'s code, changed through its configuration and its simulators."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lab.hardware import NODES, PROXMOX
+from lab.session import Session
+
+ROOT = Path(__file__).resolve().parents[2]
+Change = Callable[[dict[str, Any]], None]
+
+
+class LiveLab:
+    """One lab, by its name; `LAB_ID` keeps it apart from a user's."""
+
+    def __init__(self, name: str) -> None:
+        self.session = Session(name, "lab")
+        self.environment = self.session.environment()
+
+    def command(self, name: str, timeout: float = 400) -> subprocess.CompletedProcess[str]:
+        """Run `python -m lab <name>` as the Makefile does; output of both streams in `stdout`."""
+        return subprocess.run(
+            [sys.executable, "-m", "lab", name],
+            cwd=ROOT,
+            env=os.environ | {"LAB_ID": self.session.name},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def run(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        """Run a program in the lab's environment; output of both streams in `stdout`."""
+        return subprocess.run(
+            arguments,
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def up(self, *more: str) -> subprocess.CompletedProcess[str]:
+        """`pulumi up` as a user types it."""
+        return self.run("pulumi", "up", "--yes", "--skip-preview", "--non-interactive", *more)
+
+    def up_killed_after(self, seconds: float) -> None:
+        """`pulumi up` that dies by SIGKILL with everything that it started."""
+        process = subprocess.Popen(
+            ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive"],
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(seconds)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def state(self) -> dict[str, dict[str, Any]]:
+        """Resources in the stack's state by URN."""
+        deployment = json.loads(self.run("pulumi", "stack", "export").stdout)["deployment"]
+        return {resource["urn"]: resource for resource in deployment.get("resources") or []}
+
+    @contextlib.contextmanager
+    def changed(self, change: Change) -> Iterator[None]:
+        """The stack's configuration with `change` made to its settings (keys without `homelab:`)."""
+        before = self.session.config.read_text()
+        content = yaml.safe_load(before)
+        settings = {key.removeprefix("homelab:"): value for key, value in content["config"].items()}
+        change(settings)
+        content["config"] = {
+            key: settings.get(key.removeprefix("homelab:"), value) for key, value in content["config"].items()
+        }
+        self.session.config.write_text(yaml.safe_dump(content, sort_keys=False))
+        try:
+            yield
+        finally:
+            self.session.config.write_text(before)
+
+    def proxmox(self, method: str, path: str, body: object = None) -> Any:
+        """A request to the simulated Proxmox's control socket."""
+        return _request(self.session.sockets / f"{PROXMOX}.sock", method, path, body)
+
+    def nodes(self, method: str, path: str, body: object = None) -> Any:
+        """A request to the node simulator's control socket."""
+        return _request(self.session.sockets / f"{NODES}.sock", method, path, body)
+
+    def vms(self) -> dict[int, dict[str, Any]]:
+        """The simulated Proxmox's VMs by id."""
+        return {vm["vmid"]: vm for vm in self.proxmox("GET", "/state")["vms"]}
+
+
+def _request(path: Path, method: str, target: str, body: object) -> Any:
+    connection = http.client.HTTPConnection("localhost", timeout=30)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(str(path))
+    payload = None if body is None else json.dumps(body)
+    connection.request(method, target, payload, {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    content = response.read()
+    if response.status >= 400:
+        raise AssertionError(f"{method} {target}: {response.status} {content.decode()}")
+    return json.loads(content) if content else None
