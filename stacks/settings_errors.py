@@ -7,9 +7,10 @@ shows the value. Does not own the rules between values (`settings_rules`).
 from __future__ import annotations
 
 import difflib
+import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -71,7 +72,7 @@ def _sentence(detail: Any, location: Location) -> str:
         case "value_error":
             return str(context["error"])
         case "missing":
-            return f"missing, and there is no default; add it{_example(location)}"
+            return f"missing, and there is no default; add it: {_meaning(location)}"
         case "extra_forbidden":
             return f"unknown key; {_near(location)}"
         case "literal_error":
@@ -96,7 +97,7 @@ def _shown(value: object) -> str:
 def _near(location: Location) -> str:
     """The keys that the map at this place may have, or the one that was probably meant."""
     *parent, key = location
-    known = _keys_of(Settings, parent)
+    known = [str(field.alias) for field in _model_at(parent).model_fields.values()]
     if not parent:
         known += SECRET_KEYS
     if meant := difflib.get_close_matches(str(key), known, n=1, cutoff=0.6):
@@ -104,39 +105,25 @@ def _near(location: Location) -> str:
     return f"it may have {', '.join(known)}; remove it"
 
 
-def _example(location: Location) -> str:
-    description = _field(location)
-    return f": {description}" if description else ""
+def _meaning(location: Location) -> str:
+    """What the key at this place is for: the first words of its docstring, or of its model's."""
+    fields = _model_at(location[:-1]).model_fields.values()
+    field = next(field for field in fields if field.alias == location[-1])
+    words = field.description or inspect.getdoc(field.annotation) or ""
+    return re.split(r"[.;:]\s", words + " ")[0].replace("\n", " ")
 
 
-def _keys_of(model: type[BaseModel], parent: Sequence[str | int]) -> tuple[str, ...]:
-    found = _model_at(model, parent)
-    return tuple(str(field.alias) for field in found.model_fields.values()) if found else ()
-
-
-def _field(location: Location) -> str:
-    """The first sentence of a field's description."""
-    model = _model_at(Settings, location[:-1])
-    for field in model.model_fields.values() if model else ():
-        if field.alias == location[-1]:
-            words = field.description or getattr(field.annotation, "__doc__", None) or ""
-            return re.split(r"[.;:]\s", words + " ")[0].strip().replace("\n", " ")
-    return ""
-
-
-def _model_at(model: type[BaseModel], parts: Sequence[str | int]) -> type[BaseModel] | None:
-    """The model of the map at a place; a map from names to models swallows one part more."""
-    rest = list(parts)
-    while rest:
-        alias = rest.pop(0)
-        kind: Any = next((f.annotation for f in model.model_fields.values() if f.alias == alias), None)
-        if getattr(kind, "__origin__", None) is dict:
-            kind = kind.__args__[1]
-            rest = rest[1:]
-        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-            return None
-        model = kind
-    return model
+def _model_at(place: Sequence[str | int]) -> type[BaseModel]:
+    """The model of the map at a place where pydantic missed a key or found one too many, hence surely a model."""
+    model: Any = Settings
+    rest = iter(place)
+    for alias in rest:
+        model = next(field.annotation for field in model.model_fields.values() if field.alias == alias)
+        if get_origin(model) is dict:
+            model = get_args(model)[1]
+            next(rest)  # The name of one entry, which has no model of its own.
+    checked: type[BaseModel] = model
+    return checked
 
 
 def _leaves(value: object, place: Location = ()) -> Iterator[tuple[Location, object]]:

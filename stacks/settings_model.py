@@ -128,7 +128,9 @@ class Versions(_Model):
     """The releases that nodes run. Those of charts are pinned beside the components that install them."""
 
     talos: t.Version
+    """Talos on every node."""
     kubernetes: t.Version
+    """Kubernetes, one that the Talos release supports."""
 
 
 class Extensions(_Model):

@@ -27,6 +27,7 @@ _VERSION = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 _TAG = re.compile(r"tag:[A-Za-z][A-Za-z0-9-]*")
 _USER = re.compile(r"[^\s:/@!]+@[A-Za-z][A-Za-z0-9._-]+")
 _SYSTEM_DISK = re.compile(r"/dev/sd[a-z]")
+_THIS_NETWORK = IPv4Network("0.0.0.0/8")
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def _network(text: str) -> IPv4Network:
 def _subnet(network: IPv4Network) -> IPv4Network:
     if network.prefixlen > 29:
         raise ValueError(f"{network} holds too few addresses for a cluster; give a network of /29 or larger")
-    if network.is_multicast or network.is_unspecified or network.is_reserved:
+    if network.is_multicast or network.is_reserved or network.overlaps(_THIS_NETWORK):
         raise ValueError(f"{network} is a reserved range that no node can use; give a private network, as 10.0.0.0/16")
     return network
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from components.proxmox_api import ProxmoxApi
 from lab.hardware import NODES, PROXMOX
 from lab.session import Session
 
@@ -107,6 +108,14 @@ class LiveLab:
     def nodes(self, method: str, path: str, body: object = None) -> Any:
         """A request to the node simulator's control socket."""
         return _request(self.session.sockets / f"{NODES}.sock", method, path, body)
+
+    def remove_foreign_vm(self, vm_id: int, host: str) -> None:
+        """Take a planted VM away again, as its owner would."""
+        settings = yaml.safe_load(self.session.config.read_text())["config"]["homelab:site"]
+        api = ProxmoxApi(settings["endpoint"], insecure=True)
+        api.log_in(settings["username"], self.run("pulumi", "config", "get", "homelab:proxmoxPassword").stdout.strip())
+        api.post(f"/nodes/{host}/qemu/{vm_id}/status/stop")
+        api._task(api._request("DELETE", f"/nodes/{host}/qemu/{vm_id}"))
 
     def vms(self) -> dict[int, dict[str, Any]]:
         """The simulated Proxmox's VMs by id."""
