@@ -101,7 +101,7 @@ class TalosCluster(pulumi.ComponentResource):
     """Administrator's talosconfig, with the control planes as endpoints; a secret."""
 
     cluster_id: pulumi.Output[str]
-    """Changes only with a rebuilt cluster."""
+    """Changes only with a rebuilt cluster; a secret, because Talos's discovery service knows the cluster by it."""
 
     def __init__(self, name: str, args: TalosClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:talos:TalosCluster", name, None, opts)

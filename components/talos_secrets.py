@@ -35,7 +35,7 @@ class TalosSecrets(pulumi.ComponentResource):
     """Certificate of the Kubernetes CA, PEM in base64."""
 
     cluster_id: pulumi.Output[str]
-    """Changes only with a rebuilt cluster."""
+    """Changes only with a rebuilt cluster; a secret, because Talos's discovery service knows the cluster by it."""
 
     def __init__(self, name: str, talos_version: str, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:talos:TalosSecrets", name, None, opts)
@@ -50,7 +50,7 @@ class TalosSecrets(pulumi.ComponentResource):
         self.client = ClientCredentials(client.ca_certificate, client.client_certificate, key)
         self.machine_secrets = pulumi.Output.secret(secrets.machine_secrets.apply(_renamed))
         self.kubernetes_ca = secrets.machine_secrets.certs.k8s.cert
-        self.cluster_id = pulumi.Output.unsecret(secrets.machine_secrets.cluster.id)
+        self.cluster_id = pulumi.Output.secret(secrets.machine_secrets.cluster.id)
         self.register_outputs({"cluster_id": self.cluster_id})
 
 

@@ -49,7 +49,8 @@ def test_kubernetes_is_reached_only_with_the_released_kubeconfig(graph: Graph) -
 
 
 def test_a_changed_address_does_not_replace_what_is_in_the_cluster(graph: Graph) -> None:
-    assert graph["pulumi:providers:kubernetes kubernetes"].inputs["clusterIdentifier"] == "planted-cluster-id"
+    identifier = graph["pulumi:providers:kubernetes kubernetes"].inputs["clusterIdentifier"]
+    assert identifier == Secret("planted-cluster-id")
 
 
 def test_everything_in_kubernetes_goes_with_the_first_control_plane(graph: Graph) -> None:

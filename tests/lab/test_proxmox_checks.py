@@ -1,0 +1,148 @@
+"""The program's own checks in Proxmox (`components/proxmox_hooks.py`), each against the simulated Proxmox VE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+
+from components.proxmox_api import ProxmoxApi, ProxmoxError, ProxmoxLogin
+from components.proxmox_hooks import PlannedVm, ProxmoxChecks, _finish_earlier_update
+from tests.lab.proxmox_site import HOST, PASSWORD, Site
+
+TAG = "homelab-test"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    running = Site(tmp_path)
+    yield running
+    running.close()
+
+
+def client(site: Site, password: str = PASSWORD) -> ProxmoxApi:
+    api = ProxmoxApi(f"https://{HOST}:{site.server.pve.port}/", insecure=True)
+    api.log_in("root@pam", password)
+    return api
+
+
+def checked(site: Site, *, vm: PlannedVm | None = None, datastores: dict[str, dict[str, str]] | None = None) -> None:
+    """What the hook on the Proxmox provider does, for one planned VM."""
+    login = ProxmoxLogin(endpoint="unused", insecure=True, username=None, password=None, api_token=None)
+    stores = datastores or {"pve1": {"local": "import", "local-zfs": "images"}}
+    vms = {"worker-0": vm or PlannedVm(2001, "pve1")}
+    ProxmoxChecks(login=login, tag=TAG, vms=vms, datastores=stores)._check_site(client(site))
+
+
+def test_a_site_that_has_everything_is_accepted(site: Site) -> None:
+    checked(site)
+    assert site.control("GET", "/state")["vms"] == []
+
+
+def test_a_refused_password_names_the_key_to_set_and_not_the_password(site: Site) -> None:
+    with pytest.raises(ProxmoxError, match="refused the password of root@pam") as refused:
+        client(site, "planted-wrong")
+    assert "pulumi config set --secret homelab:proxmoxPassword" in str(refused.value)
+    assert "planted-wrong" not in str(refused.value)
+
+
+def test_a_refused_token_is_named_without_its_value(site: Site) -> None:
+    api = ProxmoxApi(f"https://{HOST}:{site.server.pve.port}/", insecure=True)
+    with pytest.raises(ProxmoxError, match="refused the API token root@pam!ci") as refused:
+        api.use_token("root@pam!ci=planted-value")
+    assert "planted-value" not in str(refused.value)
+
+
+def test_an_endpoint_where_nothing_listens_is_named() -> None:
+    with pytest.raises(ProxmoxError, match=r"https://127\.34\.0\.9:1 does not answer .*check homelab:site.endpoint"):
+        ProxmoxApi("https://127.34.0.9:1", insecure=True).log_in("root@pam", "x")
+
+
+def test_a_certificate_that_nobody_signed_is_refused_unless_told_otherwise(site: Site) -> None:
+    with pytest.raises(ProxmoxError, match="certificate"):
+        ProxmoxApi(f"https://{HOST}:{site.server.pve.port}", insecure=False).log_in("root@pam", PASSWORD)
+
+
+def test_a_host_that_the_site_lacks_is_named_with_those_it_has(site: Site) -> None:
+    with pytest.raises(ProxmoxError, match="no online host pve7; it has pve1, pve2"):
+        checked(site, datastores={"pve7": {}})
+
+
+def test_a_datastore_that_the_host_lacks_is_named_with_those_it_has(site: Site) -> None:
+    with pytest.raises(ProxmoxError, match=r"host pve1 has no datastore tank; it has .*local-zfs"):
+        checked(site, datastores={"pve1": {"tank": "images"}})
+
+
+def test_a_datastore_without_the_content_type_comes_with_the_command_that_allows_it(site: Site) -> None:
+    with pytest.raises(ProxmoxError, match=r"pvesm set local-zfs --content .*images.*,import"):
+        checked(site, datastores={"pve1": {"local-zfs": "import"}})
+
+
+def test_a_vm_without_the_stacks_tag_is_refused(site: Site) -> None:
+    site.create(2001, tags="precious")
+    with pytest.raises(
+        ProxmoxError, match=r"VM 2001 \('vm-2001' on host pve1, stopped\) is not this stack's.*not touched"
+    ):
+        checked(site)
+
+
+def test_a_vm_whose_tag_only_begins_like_the_stacks_is_refused(site: Site) -> None:
+    site.create(2001, tags=f"{TAG}-2")
+    with pytest.raises(ProxmoxError, match="is not this stack's"):
+        checked(site)
+
+
+def test_an_orphan_of_this_stack_is_taken_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "info", said.append)
+    site.create(2001, tags=f"talos;{TAG}")
+    checked(site)
+    assert said == [
+        "VM 2001 ('vm-2001' on host pve1, stopped) is an orphan of an earlier run of this stack; taking it back"
+    ]
+
+
+def test_an_orphan_on_another_host_comes_with_the_command_that_moves_it(site: Site) -> None:
+    site.create(2001, "pve2", tags=TAG)
+    with pytest.raises(ProxmoxError, match=r"qm migrate 2001 pve1 \(on pve2\), or set host: pve2"):
+        checked(site)
+
+
+def properties(cores: int = 2, memory: int = 2048, size: int = 20) -> dict[str, Any]:
+    disks = [{"interface": "scsi0", "size": size}]
+    return {"vmId": 9001, "nodeName": "pve1", "cpu": {"cores": cores}, "memory": {"dedicated": memory}, "disks": disks}
+
+
+def finished(site: Site, recorded: dict[str, Any], wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulumi.log, "info", lambda _: None)
+    args = pulumi.ResourceHookArgs("urn", "9001", "worker-0", "t", new_inputs=wanted, old_outputs=recorded)
+    _finish_earlier_update(client(site), args)
+
+
+def test_cores_that_the_state_claims_and_the_vm_lacks_are_set(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.create_node(9001)
+    finished(site, properties(cores=4), properties(cores=4), monkeypatch)
+    assert int(site.config(9001)["cores"]) == 4
+
+
+def test_cores_that_this_update_changes_are_left_to_the_provider(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.create_node(9001)
+    finished(site, properties(cores=2), properties(cores=4), monkeypatch)
+    assert int(site.config(9001)["cores"]) == 2
+
+
+def test_a_disk_that_an_earlier_run_did_not_resize_is_resized(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.create_node(9001)
+    finished(site, properties(), properties(), monkeypatch)
+    assert "size=20G" in site.config(9001)["scsi0"]
+
+
+def test_a_running_vm_restarts_for_cores_that_were_missing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.create_node(9001)
+    site.power(9001, "start")
+    finished(site, properties(cores=4), properties(cores=4), monkeypatch)
+    assert int(site.config(9001, query="?current=1")["cores"]) == 4
+    assert site.api("GET", "/nodes/pve1/qemu/9001/status/current")["status"] == "running"
