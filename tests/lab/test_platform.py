@@ -186,6 +186,33 @@ def test_an_update_that_proxmox_refuses_is_made_up_for_by_the_next(lab: LiveLab)
     assert lab.up().returncode == 0
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "http", "method": "POST", "path": "/qemu$", "status": 500, "message": "planted", "times": 100},
+        {"kind": "task", "method": "POST", "path": "/qemu$", "message": "planted", "times": 100},
+    ],
+    ids=["proxmox-answers-500", "a-task-fails"],
+)
+def test_a_vm_that_could_not_be_made_is_made_by_the_next_up(lab: LiveLab, fault: dict[str, Any]) -> None:
+    def add(settings: dict[str, Any]) -> None:
+        worker = settings["nodes"]["worker-1"]
+        address = worker["address"].rsplit(".", 1)[0] + ".6"
+        more = {"address": address, "vmId": 2006, "mac": "BC:24:11:00:20:06", "host": "pve3"}
+        settings["nodes"]["worker-6"] = worker | more
+
+    with lab.changed(add):
+        lab.proxmox("POST", "/faults", fault)
+        failed = lab.up()
+        lab.proxmox("DELETE", "/faults")
+        assert failed.returncode != 0, failed.stdout
+        assert 2006 not in lab.vms()
+        again = lab.up()
+        assert again.returncode == 0, again.stdout
+        assert lab.vms()[2006]["status"] == "running"
+    assert lab.up().returncode == 0
+
+
 def test_a_vm_id_of_somebody_else_is_refused_and_that_vm_is_not_touched(lab: LiveLab) -> None:
     foreign = {"vmid": 2008, "node": "pve3", "name": "mail", "tags": "precious", "diskGiB": 10, "status": "running"}
     lab.proxmox("POST", "/vms", foreign)
