@@ -61,7 +61,7 @@ def translate(error: ValidationError, leaked: Mapping[Location, str]) -> list[st
     findings = list(leaked.values())
     for detail in error.errors(include_url=False):
         location = tuple(part for part in detail["loc"] if part != "[key]")
-        if not any(location[: len(place)] == place or place[: len(location)] == location for place in leaked):
+        if not any(place[: len(location)] == location for place in leaked):
             findings.append(f"{path(location)}: {_sentence(detail, location)}")
     return findings
 
@@ -133,5 +133,5 @@ def _leaves(value: object, place: Location = ()) -> Iterator[tuple[Location, obj
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             yield from _leaves(inner, (*place, index))
-    elif place:
+    else:
         yield place, value
