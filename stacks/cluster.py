@@ -8,13 +8,13 @@ from ipaddress import IPv4Interface
 
 import pulumi
 import pulumi_kubernetes as kubernetes
-from stacks.settings import Node, Secrets, Settings
 
 from components.talos_cluster import TailscaleArgs, TalosCluster, TalosClusterArgs, TalosNodeArgs, checks
 from components.talos_hooks import TalosChecks
 from components.talos_secrets import TalosSecrets
 from components.talos_vm import TalosVm, TalosVmArgs
 from stacks.proxmox import SiteLayer
+from stacks.settings import Node, Secrets, Settings
 
 LONGHORN_MODULES = ("nvme_tcp", "vfio_pci", "uio_pci_generic")
 LONGHORN_SYSCTLS = {"vm.nr_hugepages": "1024"}
@@ -156,7 +156,7 @@ def _machines(settings: Settings, site: SiteLayer, talos_checks: TalosChecks) ->
 
 def _kubelet_mounts(settings: Settings) -> list[str]:
     longhorn = [LONGHORN_PATH] if settings.features.longhorn_v2 else []
-    return sorted({*settings.talos.kubelet_mounts, *settings.storage.local_paths, *longhorn})
+    return sorted({*settings.kubelet_mounts, *longhorn})
 
 
 def _kernel_modules(settings: Settings) -> list[str]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stacks.settings import Settings
-
 from components.chart import ChartSource
 from components.cilium import Cilium, CiliumArgs
 from components.talos_config import KUBEPRISM_PORT
 from stacks.cluster import ClusterLayer
+from stacks.settings import Settings
 
 
 @dataclass(frozen=True)
