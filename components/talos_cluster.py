@@ -183,7 +183,9 @@ class TalosCluster(pulumi.ComponentResource):
                     timeouts=talos.machine.TimeoutArgs(create=timeout, update=timeout, delete=timeout),
                     opts=pulumi.ResourceOptions(
                         parent=self,
-                        depends_on=[*args.machines, *applied[-1:]],
+                        # The first waits for every machine, and each of the others for the one before it: all of them
+                        # for each would be a number of edges that grows with the square of the nodes.
+                        depends_on=applied[-1:] or list(args.machines),
                         hooks=hooks,
                         # A key is for a node that joins; one that has joined never sees another.
                         ignore_changes=["configPatches"],
