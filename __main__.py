@@ -10,7 +10,7 @@ site = proxmox.deploy(configured, secrets)
 kubernetes = cluster.deploy(configured, secrets, site=site)
 pods = network.deploy(configured, cluster=kubernetes)
 
-pulumi.export("apiEndpoint", f"https://{configured.network.api_vip}:6443")
+pulumi.export("apiEndpoint", kubernetes.talos.endpoint)
 pulumi.export("nodes", cluster.node_table(configured))
 pulumi.export("kubeconfig", kubernetes.talos.kubeconfig)
 pulumi.export("talosconfig", kubernetes.talos.talosconfig)

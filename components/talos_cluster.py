@@ -100,6 +100,9 @@ class TalosCluster(pulumi.ComponentResource):
     talosconfig: pulumi.Output[str]
     """Administrator's talosconfig, with the control planes as endpoints; a secret."""
 
+    endpoint: str
+    """URL of the Kubernetes API."""
+
     cluster_id: pulumi.Output[str]
     """Changes only with a rebuilt cluster; a secret, because Talos's discovery service knows the cluster by it."""
 
@@ -139,6 +142,7 @@ class TalosCluster(pulumi.ComponentResource):
         )
         self.kubeconfig = pulumi.Output.secret(kubeconfig.kubeconfig_raw)
         self.talosconfig = pulumi.Output.secret(talosconfig.talos_config)
+        self.endpoint = args.endpoint
         self.cluster_id = args.secrets.cluster_id
         self.register_outputs({"kubeconfig": self.kubeconfig, "talosconfig": self.talosconfig})
 

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,31 +34,11 @@ class LiveLab:
 
     def command(self, name: str, timeout: float = 400) -> subprocess.CompletedProcess[str]:
         """Run `python -m lab <name>` as the Makefile does; output of both streams in `stdout`."""
-        return subprocess.run(
-            [sys.executable, "-m", "lab", name],
-            cwd=ROOT,
-            env=os.environ | {"LAB_ID": self.session.name},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        return _completed([sys.executable, "-m", "lab", name], os.environ | {"LAB_ID": self.session.name}, timeout)
 
     def run(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run a program in the lab's environment; output of both streams in `stdout`."""
-        return subprocess.run(
-            arguments,
-            cwd=ROOT,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        return _completed(arguments, self.environment, timeout)
 
     def up(self, *more: str) -> subprocess.CompletedProcess[str]:
         """`pulumi up` as a user types it."""
@@ -120,6 +100,22 @@ class LiveLab:
     def vms(self) -> dict[int, dict[str, Any]]:
         """The simulated Proxmox's VMs by id."""
         return {vm["vmid"]: vm for vm in self.proxmox("GET", "/state")["vms"]}
+
+
+def _completed(
+    arguments: Sequence[str], environment: Mapping[str, str], timeout: float
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        arguments,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
 
 
 def _request(path: Path, method: str, target: str, body: object) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.live import LiveLab
+from tests.lab.live import Change, LiveLab
 
 VMS = {"controlplane-0": 1001, "controlplane-1": 1002, "controlplane-2": 1003, "worker-0": 2001, "worker-1": 2002}
 
@@ -48,6 +48,18 @@ def downtimes(events: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
         elif not running:
             away.setdefault(name, time)
     return sorted(found + [(name, start, "9") for name, start in away.items()], key=lambda span: span[1])
+
+
+def one_more_worker(number: int) -> Change:
+    """The change that adds worker-<number>, VM 200<number>, with worker-1's size on another host."""
+
+    def add(settings: dict[str, Any]) -> None:
+        worker = settings["nodes"]["worker-1"]
+        address = f"{worker['address'].rsplit('.', 1)[0]}.{number}"
+        identity = {"address": address, "vmId": 2000 + number, "mac": f"BC:24:11:00:20:0{number}", "host": "pve3"}
+        settings["nodes"][f"worker-{number}"] = worker | identity
+
+    return add
 
 
 def events_after(lab: LiveLab, seq: int) -> list[dict[str, Any]]:
@@ -110,11 +122,7 @@ def test_nothing_in_the_lab_is_readable_by_others(lab: LiveLab) -> None:
 
 
 def test_a_worker_more_changes_only_that_worker(lab: LiveLab) -> None:
-    def add(settings: dict[str, Any]) -> None:
-        worker = settings["nodes"]["worker-1"]
-        address = worker["address"].rsplit(".", 1)[0] + ".9"
-        more = {"address": address, "vmId": 2009, "mac": "BC:24:11:00:20:09", "host": "pve3"}
-        settings["nodes"]["worker-9"] = worker | more
+    add = one_more_worker(9)
 
     before = lab.state()
     with lab.changed(add):
@@ -195,11 +203,7 @@ def test_an_update_that_proxmox_refuses_is_made_up_for_by_the_next(lab: LiveLab)
     ids=["proxmox-answers-500", "a-task-fails"],
 )
 def test_a_vm_that_could_not_be_made_is_made_by_the_next_up(lab: LiveLab, fault: dict[str, Any]) -> None:
-    def add(settings: dict[str, Any]) -> None:
-        worker = settings["nodes"]["worker-1"]
-        address = worker["address"].rsplit(".", 1)[0] + ".6"
-        more = {"address": address, "vmId": 2006, "mac": "BC:24:11:00:20:06", "host": "pve3"}
-        settings["nodes"]["worker-6"] = worker | more
+    add = one_more_worker(6)
 
     with lab.changed(add):
         lab.proxmox("POST", "/faults", fault)
@@ -218,11 +222,7 @@ def test_a_vm_id_of_somebody_else_is_refused_and_that_vm_is_not_touched(lab: Liv
     lab.proxmox("POST", "/vms", foreign)
     before = lab.vms()[2008]
 
-    def take_its_id(settings: dict[str, Any]) -> None:
-        worker = settings["nodes"]["worker-1"]
-        address = worker["address"].rsplit(".", 1)[0] + ".8"
-        more = {"address": address, "vmId": 2008, "mac": "BC:24:11:00:20:08", "host": "pve3"}
-        settings["nodes"]["worker-8"] = worker | more
+    take_its_id = one_more_worker(8)
 
     with lab.changed(take_its_id):
         refused = lab.up()
@@ -275,10 +275,7 @@ def test_an_up_that_is_killed_at_five_points_converges(lab: LiveLab) -> None:
 
 def test_a_node_that_never_answers_is_named_with_a_remedy(lab: LiveLab) -> None:
     def add(settings: dict[str, Any]) -> None:
-        worker = settings["nodes"]["worker-1"]
-        address = worker["address"].rsplit(".", 1)[0] + ".7"
-        more = {"address": address, "vmId": 2007, "mac": "BC:24:11:00:20:07", "host": "pve3"}
-        settings["nodes"]["worker-7"] = worker | more
+        one_more_worker(7)(settings)
         settings.setdefault("talos", {})["timeouts"] = {"node": 30, "api": 60}
 
     def silence() -> None:
