@@ -222,6 +222,8 @@ class TalosCluster(pulumi.ComponentResource):
                 config.api_certificate(addresses),
                 config.etcd_addresses(args.subnet),
             ]
+            if len(args.controlplanes) == len(args.nodes):
+                documents.append(config.ordinary_pods_on_control_planes())
         if args.kubelet_mounts:
             documents.append(config.kubelet_mounts(args.kubelet_mounts))
         if args.kernel_modules or args.sysctls:

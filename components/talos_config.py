@@ -90,6 +90,14 @@ def api_certificate(names: Sequence[str]) -> Document:
     return {"cluster": {"apiServer": {"certSANs": list(names)}}}
 
 
+def ordinary_pods_on_control_planes() -> Document:
+    """Lets control planes run ordinary pods, and MetalLB announce from them; for a cluster that has no worker.
+
+    https://www.talos.dev/v1.13/talos-guides/howto/workers-on-controlplane/
+    """
+    return {"cluster": {"allowSchedulingOnControlPlanes": True}}
+
+
 def topology(*, region: str, zone: str, vm_id: int) -> Document:
     """Region (the Proxmox cluster) and zone (the Proxmox node) as labels, and the id by which Proxmox CSI and the
     Proxmox cloud controller know the VM: `proxmox://<region>/<vm id>`.

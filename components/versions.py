@@ -23,3 +23,33 @@ class ChartPin:
 
 # renovate: datasource=helm depName=cilium registryUrl=https://helm.cilium.io
 CILIUM = ChartPin("cilium", "1.20.0", "https://helm.cilium.io")
+
+# renovate: datasource=helm depName=metallb registryUrl=https://metallb.github.io/metallb
+METALLB = ChartPin("metallb", "0.16.1", "https://metallb.github.io/metallb")
+
+# renovate: datasource=docker depName=ghcr.io/nginx/charts/nginx-ingress
+NGINX_INGRESS = ChartPin("nginx-ingress", "2.6.0", "oci://ghcr.io/nginx/charts")
+
+# renovate: datasource=docker depName=quay.io/jetstack/charts/cert-manager
+CERT_MANAGER = ChartPin("cert-manager", "v1.21.1", "oci://quay.io/jetstack/charts")
+
+# renovate: datasource=docker depName=ghcr.io/sergelogvinov/charts/proxmox-csi-plugin
+PROXMOX_CSI = ChartPin("proxmox-csi-plugin", "0.5.9", "oci://ghcr.io/sergelogvinov/charts")
+
+# renovate: datasource=helm depName=sealed-secrets registryUrl=https://bitnami-labs.github.io/sealed-secrets
+SEALED_SECRETS = ChartPin("sealed-secrets", "2.18.5", "https://bitnami-labs.github.io/sealed-secrets")
+
+# renovate: datasource=helm depName=external-secrets registryUrl=https://charts.external-secrets.io
+EXTERNAL_SECRETS = ChartPin("external-secrets", "2.9.0", "https://charts.external-secrets.io")
+
+# renovate: datasource=docker depName=ghcr.io/bank-vaults/helm-charts/vault-operator
+VAULT_OPERATOR = ChartPin("vault-operator", "1.24.0", "oci://ghcr.io/bank-vaults/helm-charts")
+
+# renovate: datasource=helm depName=reloader registryUrl=https://stakater.github.io/stakater-charts
+RELOADER = ChartPin("reloader", "2.2.16", "https://stakater.github.io/stakater-charts")
+
+# renovate: datasource=docker depName=ghcr.io/emberstack/helm-charts/reflector
+REFLECTOR = ChartPin("reflector", "10.0.63", "oci://ghcr.io/emberstack/helm-charts")
+
+# renovate: datasource=helm depName=longhorn registryUrl=https://charts.longhorn.io
+LONGHORN = ChartPin("longhorn", "1.12.1", "https://charts.longhorn.io")

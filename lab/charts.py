@@ -22,6 +22,9 @@ from components import versions
 from lab.errors import LabError
 from lab.session import write_private
 
+_RESTRICTED_CONTAINER = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+"""What a pod of the Pod Security level `restricted` must say; the lab's API server enforces the levels."""
+
 TABLE = Path(__file__).with_name("charts.yaml")
 
 
@@ -59,6 +62,7 @@ def _files(name: str, version: str, entry: Mapping[str, Any]) -> dict[str, str]:
     objects = [_config_map(key, data) for key, data in entry.get("configMaps", {}).items()]
     objects += [_service(service) for service in entry.get("services", [])]
     objects += [_workload(name, version, workload, values) for workload in entry.get("workloads", [])]
+    objects += [_disruption_budget(budget) for budget in entry.get("disruptionBudgets", [])]
     chart = {"apiVersion": "v2", "name": name, "version": version, "description": f"{name}, played by the lab"}
     files = {
         "Chart.yaml": yaml.safe_dump(chart, sort_keys=False),
@@ -71,8 +75,8 @@ def _files(name: str, version: str, entry: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _template(item: Mapping[str, Any]) -> str:
-    """An object as a Helm template: JSON, in which "@path@" stands for a value of the chart."""
-    return re.sub(r'"@([\w.]+)@"', r"{{ \1 }}", json.dumps(item, indent=2)) + "\n"
+    """An object as a Helm template: JSON, in which "@path@" stands for a value of the chart, a tree as well."""
+    return re.sub(r'"@([\w.]+)@"', r"{{ \1 | toJson }}", json.dumps(item, indent=2)) + "\n"
 
 
 def _metadata(name: str, labels: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -96,17 +100,23 @@ def _workload(chart: str, version: str, workload: Mapping[str, Any], values: dic
     selector = {"app.kubernetes.io/name": workload["name"]}
     labels = {**workload.get("labels", {}), **selector}
     container: dict[str, Any] = {"name": workload["name"], "image": f"lab.invalid/{chart}:{version}"}
-    if workload.get("privileged"):
-        container["securityContext"] = {"privileged": True}
-    pod: dict[str, Any] = {"tolerations": [{"operator": "Exists"}], "containers": [container]}
+    container["securityContext"] = {"privileged": True} if workload.get("privileged") else _RESTRICTED_CONTAINER
+    pod: dict[str, Any] = {"containers": [container]}
+    if workload["kind"] == "DaemonSet" or workload.get("privileged") or workload.get("hostNetwork"):
+        pod["tolerations"] = [{"operator": "Exists"}]
+    if not workload.get("privileged"):
+        pod["securityContext"] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     if workload.get("hostNetwork"):
         pod["hostNetwork"] = True
+    for field, place in workload.get("fromValues", {}).items():
+        pod[field] = _reference(place, values, None)
     spec: dict[str, Any] = {
         "selector": {"matchLabels": selector},
         "template": {"metadata": {"labels": labels}, "spec": pod},
     }
     if workload["kind"] != "DaemonSet":
-        spec["replicas"] = _replicas(workload.get("replicas", 1), values)
+        replicas = workload.get("replicas", 1)
+        spec["replicas"] = replicas if isinstance(replicas, int) else _reference(replicas, values, 1)
     if workload["kind"] == "StatefulSet":
         spec["serviceName"] = workload["name"]
     return {
@@ -117,15 +127,23 @@ def _workload(chart: str, version: str, workload: Mapping[str, Any], values: dic
     }
 
 
-def _replicas(replicas: int | str, values: dict[str, Any]) -> int | str:
-    """A number as it is; a path as a reference, with a default of one in the chart's values."""
-    if isinstance(replicas, int):
-        return replicas
-    *parents, last = replicas.split(".")
+def _reference(place: str, values: dict[str, Any], default: object) -> str:
+    """A reference to a value of the chart, by its path, with a default in the chart's values."""
+    *parents, last = place.split(".")
     for key in parents:
         values = values.setdefault(key, {})
-    values.setdefault(last, 1)
-    return f"@.Values.{replicas}@"
+    values.setdefault(last, default)
+    return f"@.Values.{place}@"
+
+
+def _disruption_budget(budget: Mapping[str, Any]) -> dict[str, Any]:
+    selector = {"matchLabels": {"app.kubernetes.io/name": budget["selects"]}}
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": _metadata(budget["name"]),
+        "spec": {"maxUnavailable": 1, "selector": selector},
+    }
 
 
 def _crd(crd: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pulumi
+
 from components.chart import ChartSource
 from components.cilium import Cilium, CiliumArgs
 from components.talos_config import KUBEPRISM_PORT
@@ -16,6 +18,18 @@ class NetworkLayer:
     """What later layers need of the network."""
 
     cilium: Cilium
+    cluster: ClusterLayer
+
+    def inside(self, *after: pulumi.Resource) -> pulumi.ResourceOptions:
+        """Options of a component whose pods need the network, made when `after` is there.
+
+        See `ClusterLayer.inside` for what becomes of it at a destroy.
+        """
+        return pulumi.ResourceOptions(
+            providers=[self.cluster.kubernetes],
+            deleted_with=self.cluster.foundation,
+            depends_on=[self.cilium.release, *after],
+        )
 
 
 def deploy(settings: Settings, *, cluster: ClusterLayer) -> NetworkLayer:
@@ -29,4 +43,4 @@ def deploy(settings: Settings, *, cluster: ClusterLayer) -> NetworkLayer:
         ),
         opts=cluster.inside,
     )
-    return NetworkLayer(cilium)
+    return NetworkLayer(cilium, cluster)

@@ -16,7 +16,7 @@ from pulumi.runtime.config import CONFIG, get_config_env
 from pydantic import ValidationError
 
 from stacks import settings_errors, settings_rules
-from stacks.settings_errors import PREFIX, SECRET_KEYS
+from stacks.settings_errors import PREFIX, SECRET_KEYS, SET_A_SECRET
 from stacks.settings_model import (
     Charts,
     Cluster,
@@ -26,6 +26,7 @@ from stacks.settings_model import (
     Network,
     Node,
     Pools,
+    Sealing,
     Settings,
     Site,
     Storage,
@@ -46,6 +47,7 @@ __all__ = [
     "Network",
     "Node",
     "Pools",
+    "Sealing",
     "Secrets",
     "Settings",
     "SettingsError",
@@ -61,7 +63,7 @@ __all__ = [
 
 _PROJECT = "homelab"
 _SECTIONS = tuple(Settings.model_fields)
-_PASSWORD, _TOKEN, _AUTH_KEY = SECRET_KEYS
+_PASSWORD, _TOKEN, _AUTH_KEY, _SEALING_KEY = SECRET_KEYS
 
 
 # A RunError, so that the engine shows the findings alone and not a traceback of the program.
@@ -83,6 +85,8 @@ class Secrets:
     """`user@realm!name=uuid`."""
     tailscale_auth_key: pulumi.Output[str] | None
     """Key with which nodes join the tailnet."""
+    sealing_key: pulumi.Output[str] | None
+    """Private key of `sealing.certificate`, in PEM."""
 
 
 def parse(raw: Mapping[str, object]) -> Settings:
@@ -120,7 +124,7 @@ def load() -> tuple[Settings, Secrets]:
     if findings:
         raise SettingsError(findings)
     config = pulumi.Config(_PROJECT)
-    return settings, Secrets(*(config.get_secret(key) for key in (_PASSWORD, _TOKEN, _AUTH_KEY)))
+    return settings, Secrets(*(config.get_secret(key) for key in SECRET_KEYS))
 
 
 def _read_plain() -> tuple[dict[str, object], list[str]]:
@@ -136,8 +140,7 @@ def _read_plain() -> tuple[dict[str, object], list[str]]:
                 raw[key] = None  # Perhaps a misspelt secret; for an unknown key, the name is all that is told.
                 continue
             findings.append(
-                f"{PREFIX}{key}: holds a secret, but settings stand in plain text; remove it, and set "
-                f"{' or '.join(SECRET_KEYS)} with `pulumi config set --secret {PREFIX}<key>`"
+                f"{PREFIX}{key}: holds a secret, but settings stand in plain text; remove it, and {SET_A_SECRET}"
             )
         try:
             value = config.get_object(key)
@@ -171,6 +174,13 @@ def _check_secrets(raw: Mapping[str, object]) -> list[str]:
         findings.append(
             f"{PREFIX}{_AUTH_KEY}: missing, but talos.extensions.tailscale is true; set it with "
             f"`pulumi config set --secret {PREFIX}{_AUTH_KEY}`"
+        )
+    sealed = _at(raw, "sealing", "certificate") is not None
+    if sealed != (_SEALING_KEY in present):
+        there, missing = (_SEALING_KEY, "sealing.certificate")[:: -1 if sealed else 1]
+        findings.append(
+            f"{PREFIX}{missing}: missing, but {there} is set, and the two are one keypair; set both with "
+            "`make sealing-key STACK=<stack>`, or remove it"
         )
     return findings
 

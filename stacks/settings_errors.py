@@ -17,8 +17,11 @@ from pydantic import BaseModel, ValidationError
 from stacks.settings_model import Settings
 
 PREFIX = "homelab:"
-SECRET_KEYS = ("proxmoxPassword", "proxmoxApiToken", "tailscaleAuthKey")
+SECRET_KEYS = ("proxmoxPassword", "proxmoxApiToken", "tailscaleAuthKey", "sealingKey")
 """The keys of a stack file that hold secrets."""
+
+SET_A_SECRET = f"set {', '.join(SECRET_KEYS[:-1])} or {SECRET_KEYS[-1]} with `pulumi config set --secret {PREFIX}<key>`"
+"""The remedy for a secret in the wrong place."""
 
 Location = tuple[str | int, ...]
 
@@ -47,11 +50,11 @@ def path(location: Location) -> str:
 
 def secrets_in_plain_text(raw: Mapping[str, object]) -> dict[Location, str]:
     """One finding for each value that is, or is called, a secret, by its place."""
-    advice = f"set {', '.join(SECRET_KEYS[:-1])} or {SECRET_KEYS[-1]} with `pulumi config set --secret {PREFIX}<key>`"
     return {
-        place: f"{path(place)}: looks like a secret in plain text; remove it, renew it where it is valid, and {advice}"
+        place: f"{path(place)}: looks like a secret in plain text; remove it, renew it where it is valid, and "
+        + SET_A_SECRET
         for place, value in _leaves(raw)
-        if (isinstance(place[-1], str) and _SECRET_NAME.search(place[-1]) and value is not None)
+        if (_SECRET_NAME.search(str(place[-1])) and value is not None and place[0] != "rotation")
         or (isinstance(value, str) and _SECRET_VALUE.search(value))
     }
 

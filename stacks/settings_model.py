@@ -199,8 +199,17 @@ class Storage(_Model):
     """Proxmox storage in which the CSI driver makes volumes."""
     on_destroy: Literal["retain", "purge"] = "retain"
     """What a destroy does with this cluster's volumes: list them, or delete them."""
+    snapshots: bool = False
+    """Install the snapshot controller and a class of volume snapshots, which ZFS makes."""
     local_paths: Annotated[list[t.VarPath], t.Distinct] = []
     """Directories on the nodes that hold local volumes."""
+
+
+class Sealing(_Model):
+    """The keypair for which secrets are sealed in git; `make sealing-key` makes it once for a stack."""
+
+    certificate: t.Certificate | None = None
+    """The public half, in PEM; `homelab:sealingKey` is the other. Without both, each new state makes a keypair."""
 
 
 class Features(_Model):
@@ -223,6 +232,9 @@ class Settings(_Model):
     tailscale: Tailscale = Tailscale()
     charts: Charts = Charts()
     storage: Storage = Storage()
+    sealing: Sealing = Sealing()
+    rotation: dict[t.DnsLabel, Annotated[int, Field(ge=2)]] = {}
+    """Generation of an application secret by its name, where it is not the first; `make rotate` raises it."""
     features: Features = Features()
 
     @property
@@ -247,6 +259,11 @@ class Settings(_Model):
     def hosts_in_use(self) -> list[str]:
         """Names of the Proxmox VE hosts that run a node, in natural order."""
         return sorted({node.host for node in self.nodes.values()}, key=_natural)
+
+    @property
+    def schedulable(self) -> int:
+        """How many nodes take ordinary pods: the workers or, where there is none, the control planes."""
+        return len(self.workers) or len(self.control_planes)
 
     @property
     def kubelet_mounts(self) -> list[str]:

@@ -14,6 +14,8 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from pydantic import AfterValidator, BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
@@ -205,6 +207,17 @@ def _var_path(text: str) -> str:
     return text
 
 
+def _certificate(text: str) -> str:
+    remedy = "make one with `make sealing-key STACK=<stack>`"
+    try:
+        key = x509.load_pem_x509_certificate(text.encode()).public_key()
+    except ValueError:
+        raise ValueError(f"is not a certificate in PEM; {remedy}") from None
+    if not isinstance(key, RSAPublicKey):
+        raise ValueError(f"holds no RSA key, and SealedSecrets uses no other; {remedy}")
+    return text
+
+
 def _distinct(values: list[Any]) -> list[Any]:
     seen: list[Any] = []
     for value in values:
@@ -283,5 +296,6 @@ ChartSource = Annotated[str, AfterValidator(_chart_source), _schema("a directory
 KernelArgument = Annotated[str, AfterValidator(_kernel_argument), _schema("one kernel argument")]
 SystemDisk = Annotated[str, AfterValidator(_system_disk), _schema("a disk on the virtio-scsi bus", _SYSTEM_DISK)]
 VarPath = Annotated[str, AfterValidator(_var_path), _schema("an absolute path under /var")]
+Certificate = Annotated[str, AfterValidator(_certificate), _schema("an X.509 certificate of an RSA key, in PEM")]
 Distinct = AfterValidator(_distinct)
 """For a list whose items must differ."""

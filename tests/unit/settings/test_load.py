@@ -119,6 +119,21 @@ def test_tailscale_without_its_key_is_refused(load_with: Load) -> None:
     ]
 
 
+def test_a_sealing_key_without_its_certificate_is_refused(load_with: Load) -> None:
+    assert refusal(load_with, base(), (TOKEN, "homelab:sealingKey")) == [
+        "homelab:sealing.certificate: missing, but sealingKey is set, and the two are one keypair; set both with "
+        "`make sealing-key STACK=<stack>`, or remove it"
+    ]
+
+
+def test_a_sealing_certificate_without_its_key_is_refused(load_with: Load) -> None:
+    sealing = {"certificate": (fixtures.HERE / "certificate.pem").read_text()}
+    assert refusal(load_with, base(sealing=sealing), (TOKEN,)) == [
+        "homelab:sealingKey: missing, but sealing.certificate is set, and the two are one keypair; set both with "
+        "`make sealing-key STACK=<stack>`, or remove it"
+    ]
+
+
 def test_a_secret_stored_in_plain_text_is_refused_and_not_shown(load_with: Load) -> None:
     assert refusal(load_with, base(), plain={TOKEN: PLANTED}) == [
         "homelab:proxmoxApiToken: is stored in plain text; set it with "
@@ -129,8 +144,8 @@ def test_a_secret_stored_in_plain_text_is_refused_and_not_shown(load_with: Load)
 def test_a_section_that_holds_a_secret_is_refused_and_not_shown(load_with: Load) -> None:
     raw = base(site={"bridge": f"{PLANTED}!"})
     assert refusal(load_with, raw, ("homelab:site", TOKEN)) == [
-        "homelab:site: holds a secret, but settings stand in plain text; remove it, and set proxmoxPassword or "
-        "proxmoxApiToken or tailscaleAuthKey with `pulumi config set --secret homelab:<key>`",
+        "homelab:site: holds a secret, but settings stand in plain text; remove it, and set proxmoxPassword, "
+        "proxmoxApiToken, tailscaleAuthKey or sealingKey with `pulumi config set --secret homelab:<key>`",
     ]
 
 

@@ -1,0 +1,64 @@
+"""References between objects of the cluster: what a component hands out so that nobody types a name twice.
+
+Owns no resource. A reference names an object of the component that made it, and turns itself into the form in which
+Kubernetes, or an operator's custom resource, wants to be told about it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretReference:
+    """One key of a Secret; never its value.
+
+    ready: the resource after which the Secret exists; whoever reads it at start depends on that.
+    """
+
+    namespace: str
+    name: str
+    key: str
+    ready: pulumi.Resource
+
+    @property
+    def selector(self) -> dict[str, str]:
+        """The `secretKeyRef` of an environment variable, and of most custom resources."""
+        return {"name": self.name, "key": self.key}
+
+    def environment(self, variable: str) -> dict[str, Any]:
+        """An entry of a container's `env` that takes its value from here."""
+        return {"name": variable, "valueFrom": {"secretKeyRef": self.selector}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class IssuerReference:
+    """A ClusterIssuer of cert-manager.
+
+    ready: the resource after which it can issue.
+    """
+
+    name: str
+    ready: pulumi.Resource
+    kind: str = "ClusterIssuer"
+
+    @property
+    def spec(self) -> dict[str, str]:
+        """The `issuerRef` of a Certificate."""
+        return {"name": self.name, "kind": self.kind, "group": "cert-manager.io"}
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """On an Ingress: cert-manager makes its certificates with this issuer."""
+        return {"cert-manager.io/cluster-issuer": self.name}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorageClassReference:
+    """A StorageClass; `ready` is the resource after which volumes can be made in it."""
+
+    name: str
+    ready: pulumi.Resource
