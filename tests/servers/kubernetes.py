@@ -8,6 +8,7 @@ makes service accounts, nothing collects garbage, no pod runs. Admission webhook
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import secrets
 import ssl
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from cryptography import x509
@@ -27,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from lab.programs import ensure
-from tests.servers.processes import free_ports, server
+from tests.servers.processes import eventually, free_ports, server
 
 ISSUER = "https://kubernetes.default.svc"
 """Issuer of service account tokens, and the audience of one for which none is asked."""
@@ -89,8 +90,17 @@ class KubernetesApi:
         """One object."""
         return self.request("GET", f"{self._collection(api_version, kind, namespace)}/{name}")
 
+    def find(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> Any:
+        """One object, or None if there is none."""
+        try:
+            return self.get(api_version, kind, name, namespace)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
     def apply(self, *manifests: Mapping[str, Any]) -> None:
-        """Make or change objects one after another, by server-side apply."""
+        """Make or change objects one after another, by server-side apply; a CRD's kind is served when it is done."""
         for manifest in manifests:
             metadata = manifest["metadata"]
             collection = self._collection(manifest["apiVersion"], manifest["kind"], metadata.get("namespace"))
@@ -100,6 +110,8 @@ class KubernetesApi:
                 manifest,
                 kind="application/apply-patch+yaml",
             )
+            if manifest["kind"] == "CustomResourceDefinition":
+                eventually(functools.partial(self._served, manifest["spec"]), f"served {metadata['name']}")
 
     def namespace(self, name: str) -> None:
         """Make a namespace."""
@@ -120,6 +132,16 @@ class KubernetesApi:
         with contextlib.suppress(OSError, ApiError):
             return bool(self.request("GET", "/readyz") == "ok")
         return False
+
+    def _served(self, crd: Mapping[str, Any]) -> Literal[True] | None:
+        """Whether the kind of a CRD's spec can be asked for, in each version."""
+        for version in crd["versions"]:
+            with contextlib.suppress(ApiError, StopIteration):
+                collection = self._collection(f"{crd['group']}/{version['name']}", crd["names"]["kind"], None)
+                self.request("GET", collection)
+                continue
+            return None
+        return True
 
     def _collection(self, api_version: str, kind: str, namespace: str | None) -> str:
         """The path below which objects of a kind lie."""

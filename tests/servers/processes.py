@@ -9,6 +9,9 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 READY_SECONDS = 60.0
 """How long a server may take until it answers; a machine that also compiles something is slow."""
@@ -21,6 +24,19 @@ def free_ports(count: int) -> list[int]:
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         return [int(one.getsockname()[1]) for one in sockets]
+
+
+def eventually(question: Callable[[], T | None], what: str, *, seconds: float = 20) -> T:
+    """The first answer that is not None.
+
+    Raises:
+        AssertionError: there was none in time; names `what` was waited for.
+    """
+    deadline = time.monotonic() + seconds
+    while (answer := question()) is None:
+        assert time.monotonic() < deadline, f"after {seconds:.0f} s: no {what}"
+        time.sleep(0.05)
+    return answer
 
 
 def _environment() -> dict[str, str]:
