@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from checks.graph import Graph, component_types, convention_findings, leaked_values, plain_strings, reveal
-from tests.graph.program import PLANTED, ROOT, recorded
+from checks.program import PLANTED, ROOT, recorded
 
 STACKS = ("lab", "prod")
 
