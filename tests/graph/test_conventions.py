@@ -23,6 +23,8 @@ COMPONENT_TYPES = {
     "homelab:proxmox:ProxmoxAccount",
     "homelab:proxmox:TalosImage",
     "homelab:proxmox:TalosVm",
+    "homelab:secrets:SealedSecrets",
+    "homelab:secrets:SealingKey",
     "homelab:talos:TalosCluster",
     "homelab:talos:TalosSecrets",
 }
