@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from checks.graph import UNKNOWN, Finding, Graph, reveal
+from checks.graph import UNKNOWN, Finding, Graph, Secret
 
 Schemas = Mapping[str, Mapping[str, Any]]
 """Type token of a custom resource (`kubernetes:<group>/<version>:<Kind>`) to the schema of its objects."""
@@ -52,7 +52,7 @@ def schema_findings(graph: Graph, known: Schemas) -> list[Finding]:
     found: list[Finding] = []
     for node in graph.resources():
         if node.type in known:
-            content = {key: value for key, value in reveal(node.inputs).items() if key not in _META}
+            content = {key: value for key, value in node.inputs.items() if key not in _META}
             wrong = list(_violations(content, known[node.type], ""))
         elif _group(node.type) in groups:
             there = sorted(token for token in known if _group(token) == _group(node.type))
@@ -69,6 +69,10 @@ def _group(token: str) -> str:
 
 def _violations(value: Any, schema: Mapping[str, Any], place: str) -> Iterator[str]:
     if value is UNKNOWN or (value is None and schema.get("nullable")):
+        return
+    if isinstance(value, Secret):
+        if any(_violations(value.value, schema, place)):
+            yield f"{place} is a secret that does not fit: compare it with the CRD"
         return
     if schema.get("x-kubernetes-int-or-string"):
         if not isinstance(value, (str, int, float)) or isinstance(value, bool):

@@ -52,7 +52,7 @@ _ROWS = (
     DeclaredSecret(
         spec=SecretSpec(name=STORE_PROBE, namespace=external_secrets.NAMESPACE, keys={"value": Password()}),
         uptake="nothing",
-        consumers="no workloads (it only proves that Vault can be written and read)",
+        consumers="nobody; it only proves that Vault can be written and read",
     ),
 )
 

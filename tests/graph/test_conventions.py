@@ -17,6 +17,12 @@ COMPONENT_TYPES = {
     "homelab:proxmox:ProxmoxAccount",
     "homelab:proxmox:TalosImage",
     "homelab:proxmox:TalosVm",
+    "homelab:secrets:ApplicationSecret",
+    "homelab:secrets:ExternalSecrets",
+    "homelab:secrets:Reflector",
+    "homelab:secrets:Reloader",
+    "homelab:secrets:VaultAccess",
+    "homelab:secrets:VaultStore",
     "homelab:talos:TalosCluster",
     "homelab:talos:TalosSecrets",
 }
