@@ -20,9 +20,8 @@ from pulumi_kubernetes.helm.v3 import Release
 from components.chart import ChartSource, values
 from components.namespace import namespace
 from components.references import IssuerReference
+from components.secret_spec import OPERATOR_NAMESPACE
 from components.versions import EXTERNAL_SECRETS
-
-NAMESPACE: Final = "external-secrets"
 
 SERVICE_ACCOUNT: Final = "external-secrets"
 """The operator's account; the chart names it after the release."""
@@ -56,7 +55,7 @@ class ExternalSecrets(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ExternalSecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:ExternalSecrets", name, None, opts)
-        place = namespace(f"{name}-namespace", NAMESPACE, "restricted", parent=self)
+        place = namespace(f"{name}-namespace", OPERATOR_NAMESPACE, "restricted", parent=self)
         configured: dict[str, Any] = values("external-secrets")
         configured["replicaCount"] = args.replicas
         configured["webhook"]["replicaCount"] = args.replicas

@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
+OPERATOR_NAMESPACE: Final = "external-secrets"
+"""Where External Secrets Operator runs, and where its one secret is that proves the store."""
+
 PREVIOUS: Final = "-previous"
 """What is put after a key for its value of one generation earlier."""
 

@@ -14,7 +14,8 @@ from pulumi_kubernetes.core.v1 import ServiceAccount
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from pulumi_kubernetes.rbac.v1 import PolicyRuleArgs, Role, RoleBinding, RoleRefArgs, SubjectArgs
 
-from components import external_secrets
+from components.external_secrets import SERVICE_ACCOUNT
+from components.secret_spec import OPERATOR_NAMESPACE
 from components.vault_store import VaultStore
 
 
@@ -74,8 +75,8 @@ class VaultAccess(pulumi.ComponentResource):
             subjects=[
                 SubjectArgs(
                     kind="ServiceAccount",
-                    name=external_secrets.SERVICE_ACCOUNT,
-                    namespace=external_secrets.NAMESPACE,
+                    name=SERVICE_ACCOUNT,
+                    namespace=OPERATOR_NAMESPACE,
                 )
             ],
             opts=pulumi.ResourceOptions(

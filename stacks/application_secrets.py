@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from components import external_secrets
-from components.secret_spec import Password, SecretSpec
+from components.secret_spec import OPERATOR_NAMESPACE, Password, SecretSpec
 from stacks.settings_model import Settings
 
 Uptake = Literal["nothing", "restart", "operator", "procedure"]
@@ -50,7 +49,7 @@ STORE_PROBE = "store-probe"
 
 _ROWS = (
     DeclaredSecret(
-        spec=SecretSpec(name=STORE_PROBE, namespace=external_secrets.NAMESPACE, keys={"value": Password()}),
+        spec=SecretSpec(name=STORE_PROBE, namespace=OPERATOR_NAMESPACE, keys={"value": Password()}),
         uptake="nothing",
         consumers="nobody; it only proves that Vault can be written and read",
     ),

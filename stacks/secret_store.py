@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pulumi
 
-from components import external_secrets
 from components.application_secret import ApplicationSecret, ApplicationSecretArgs
 from components.chart import ChartSource
 from components.external_secrets import ExternalSecrets, ExternalSecretsArgs
 from components.references import IssuerReference, VaultLogin
 from components.reflector import Reflector, ReflectorArgs
 from components.reloader import Reloader, ReloaderArgs
+from components.secret_spec import OPERATOR_NAMESPACE
 from components.vault_access import VaultAccess, VaultAccessArgs
 from components.vault_store import VaultStore, VaultStoreArgs
 from stacks.application_secrets import SECRETS, STORE_PROBE, DeclaredSecret, namespaces
@@ -85,6 +85,5 @@ def deploy(
         generations=settings.rotation,
         secrets=secrets,
     )
-    probe = layer.in_namespace(external_secrets.NAMESPACE, operator.release)[STORE_PROBE]
-    ready = probe.reference("value").ready
-    return SecretStoreLayer(**{**vars(layer), "ready": ready})
+    probe = layer.in_namespace(OPERATOR_NAMESPACE, operator.release)[STORE_PROBE]
+    return replace(layer, ready=probe.reference("value").ready)
