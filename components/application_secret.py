@@ -1,8 +1,8 @@
 """A Secret with generated values, the only way in which the program has any.
 
 Owns, for one `SecretSpec`: the generators, the PushSecrets that bring the values into Vault, and the ExternalSecret
-that makes the Kubernetes Secret of what is in Vault. Does not own the restart of consumers (`reloader.py`) and no copy
-in another namespace (`reflector.py`).
+that makes the Kubernetes Secret of what is in Vault. Does not own the restart of consumers, which annotate themselves
+(`reloader.restart_on`), and no copy in another namespace (`reflector.py`).
 Must exist before: the namespace and its `VaultAccess`.
 
 A value is made once for a generation, and never again:
@@ -29,15 +29,14 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.references import SecretReference
 from components.reflector import Mirror
-from components.reloader import restart_on
 from components.secret_spec import PREVIOUS, Generated, SecretSpec
 from components.vault_access import VaultAccess
+from components.vault_store import READY
 
 REFRESH: Final = "1h0m0s"
 """How often an ExternalSecret reads Vault; a changed generation is read at once."""
 
 _ONCE: Final = "0s"
-_READY: Final = {"pulumi.com/waitFor": "condition=Ready"}
 _TIMEOUTS: Final = pulumi.CustomTimeouts(create="5m", update="5m", delete="2m")
 
 
@@ -74,13 +73,10 @@ class ApplicationSecret(pulumi.ComponentResource):
     namespace: str
     keys: frozenset[str]
     """All that are in the Secret, plain, derived and earlier values included."""
-    restart: Mapping[str, str]
-    """Annotations of a Deployment, StatefulSet or DaemonSet that is to restart when a value changes."""
 
     def __init__(self, name: str, args: ApplicationSecretArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:ApplicationSecret", name, None, opts)
         self.name, self.namespace = args.spec.name, args.spec.namespace
-        self.restart = restart_on(args.spec.name)
         self._mirror = args.mirror
         remote = _remote_keys(args)
         self.keys = frozenset({*remote, *args.spec.templates})
@@ -123,7 +119,7 @@ class ApplicationSecret(pulumi.ComponentResource):
             api_version="external-secrets.io/v1alpha1",
             kind="PushSecret",
             metadata=ObjectMetaArgs(
-                name=f"{spec.name}-v{args.generation}-{recipe.label}", namespace=spec.namespace, annotations=_READY
+                name=f"{spec.name}-v{args.generation}-{recipe.label}", namespace=spec.namespace, annotations=READY
             ),
             spec={
                 "refreshInterval": _ONCE,
@@ -161,7 +157,7 @@ class ApplicationSecret(pulumi.ComponentResource):
             name,
             api_version="external-secrets.io/v1",
             kind="ExternalSecret",
-            metadata=ObjectMetaArgs(name=spec.name, namespace=spec.namespace, annotations=_READY),
+            metadata=ObjectMetaArgs(name=spec.name, namespace=spec.namespace, annotations=READY),
             spec={
                 "refreshPolicy": "Periodic",
                 "refreshInterval": REFRESH,

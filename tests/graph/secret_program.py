@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -60,6 +61,10 @@ class Surroundings(pulumi.ComponentResource):
         self.register_outputs({})
 
 
+def _inside(provider: pulumi.ProviderResource, *after: pulumi.Resource) -> pulumi.ResourceOptions:
+    return pulumi.ResourceOptions(providers=[provider], depends_on=after)
+
+
 def spec(graph: Graph, name: str) -> dict[str, Any]:
     """The spec of a custom resource."""
     found: dict[str, Any] = graph[name].inputs["spec"]
@@ -73,13 +78,10 @@ def recorded(made: dict[str, ApplicationSecret] | None = None, **rotation: int) 
     def program() -> None:
         provider = kubernetes.Provider("kubernetes")
         around = Surroundings(provider)
-        network = NetworkLayer(
-            cilium=cast(Any, SimpleNamespace(release=around.issuer)),
-            cluster=cast(Any, SimpleNamespace(kubernetes=provider, foundation=around.vault)),
-        )
+        inside = partial(_inside, provider)
         layer = secret_store.deploy(
             parse({**fixtures.BASE, "rotation": generations}),
-            network=network,
+            network=cast(NetworkLayer, SimpleNamespace(inside=inside)),
             issuer=IssuerReference(name="cluster-ca", ready=around.issuer),
             login=VaultLogin(
                 server="https://vault.vault:8200",

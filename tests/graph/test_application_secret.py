@@ -186,9 +186,16 @@ def test_a_copied_secret_waits_for_what_copies_it(graph: Graph) -> None:
     assert graph.depends(f"{EXTERNAL} dns-key", f"{RELEASE} reflector")
 
 
-def test_a_workload_restarts_for_its_secrets_by_their_names(secret: ApplicationSecret) -> None:
-    assert secret.restart == {"secret.reloader.stakater.com/reload": "dns-key"}
-    assert restart_on("b", "a", "b") == {"secret.reloader.stakater.com/reload": "a,b"}
+def test_a_workload_restarts_for_its_secrets_by_their_names(
+    secret: ApplicationSecret, made: dict[str, ApplicationSecret]
+) -> None:
+    key, user, token = secret.reference("api-key"), secret.reference("user"), made["token"].reference("token")
+    assert restart_on(token, user, key) == {"secret.reloader.stakater.com/reload": "dns-key,token"}
+
+
+def test_a_workload_cannot_restart_for_a_secret_of_another_namespace(secret: ApplicationSecret) -> None:
+    with pytest.raises(ValueError, match="Secrets of dns, edge; a pod reads those of its own namespace alone"):
+        restart_on(secret.reference("user"), secret.reference("user", namespace="edge"))
 
 
 def test_every_node_below_an_application_secret_is_in_its_namespace(graph: Graph) -> None:
