@@ -13,7 +13,13 @@ from tests.graph.program import PLANTED, ROOT, recorded
 STACKS = ("lab", "prod")
 
 COMPONENT_TYPES = {
+    "homelab:certificates:CertManager",
+    "homelab:certificates:Certificate",
+    "homelab:certificates:ClusterCa",
+    "homelab:ingress:NginxIngress",
+    "homelab:network:AddressPool",
     "homelab:network:Cilium",
+    "homelab:network:MetalLb",
     "homelab:proxmox:ProxmoxAccount",
     "homelab:proxmox:TalosImage",
     "homelab:proxmox:TalosVm",

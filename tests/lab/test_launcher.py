@@ -144,7 +144,7 @@ def test_a_lab_chart_takes_replicas_from_the_values(tmp_path: Path) -> None:
     with tarfile.open(cilium) as archive:
         files = {member.name: archive.extractfile(member).read().decode() for member in archive}  # type: ignore[union-attr]
     assert yaml.safe_load(files["cilium/values.yaml"]) == {"operator": {"replicas": 1}}
-    assert '"replicas": {{ .Values.operator.replicas }}' in files["cilium/templates/objects.yaml"]
+    assert '"replicas": {{ .Values.operator.replicas | toJson }}' in files["cilium/templates/objects.yaml"]
 
 
 @pytest.mark.parametrize("name", ["../up", "", "Lab", "a" * 60])
