@@ -67,13 +67,16 @@ class ChartSource:
         if base.startswith(("http://", "https://")):
             opts = RepositoryOptsArgs(repo=base)
             return {"chart": pin.name, "version": pin.version, "repository_opts": opts, "description": described}
-        path = _in_directory(Path(base).expanduser(), pin)
+        path = in_directory(Path(base).expanduser(), pin)
         chart = str(without_remote_schemas(path))
         return {"chart": chart, "description": f"{described} sha256:{_digest(path)[:16]}"}
 
 
-def _in_directory(mirror: Path, pin: ChartPin) -> Path:
-    """The archive `<name>-<version>.tgz` or the unpacked chart `<name>/` in `mirror`."""
+def in_directory(mirror: Path, pin: ChartPin) -> Path:
+    """The archive `<name>-<version>.tgz` or the unpacked chart `<name>/` in `mirror`.
+
+    Raises ChartError when neither is there, or the unpacked chart has another version.
+    """
     archive, unpacked = mirror / f"{pin.name}-{pin.version}.tgz", mirror / pin.name
     if archive.is_file():
         return archive
@@ -85,9 +88,11 @@ def _in_directory(mirror: Path, pin: ChartPin) -> Path:
                 f"{pin.version}; put {archive.name} into the mirror"
             )
         return unpacked
+    oci = pin.repository.startswith("oci://")
+    chart = f"{pin.repository}/{pin.name}" if oci else f"{pin.name} --repo {pin.repository}"
     raise ChartError(
         f"homelab:charts.mirror: neither {archive.name} nor {pin.name}/Chart.yaml is in {mirror}; "
-        f"fetch it with: helm pull {pin.name} --repo {pin.repository} --version {pin.version} -d {mirror}"
+        f"fetch it with: helm pull {chart} --version {pin.version} -d {mirror}"
     )
 
 

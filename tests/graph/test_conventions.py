@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from checks.graph import Graph, component_types, convention_findings, leaked_values, plain_strings, reveal
-from tests.graph.program import PLANTED, ROOT, recorded
+from checks.program import PLANTED, ROOT, recorded
 
 STACKS = ("lab", "prod")
 
@@ -23,6 +23,8 @@ COMPONENT_TYPES = {
     "homelab:proxmox:ProxmoxAccount",
     "homelab:proxmox:TalosImage",
     "homelab:proxmox:TalosVm",
+    "homelab:secrets:SealedSecrets",
+    "homelab:secrets:SealingKey",
     "homelab:talos:TalosCluster",
     "homelab:talos:TalosSecrets",
 }

@@ -74,6 +74,11 @@ def test_a_chart_that_the_mirror_lacks_is_named_with_the_command_that_fetches_it
         release(str(tmp_path))
 
 
+def test_a_chart_of_a_registry_is_fetched_by_its_full_name(tmp_path: Path) -> None:
+    with pytest.raises(ChartError, match=r"helm pull oci://registry\.example\.org/charts/demo --version 1\.2\.3"):
+        release(str(tmp_path), OCI_PIN)
+
+
 def test_an_edited_chart_of_the_same_version_changes_the_release(tmp_path: Path) -> None:
     pack(tmp_path, "one")
     before = release(str(tmp_path))["description"]
