@@ -1,14 +1,23 @@
-"""A small, right configuration of Vault, and changes of it, for the tests of types and lint."""
+"""A right configuration of Vault, changes of it, and the graph of a Vault made with it."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from checks.graph import Graph, record
+from components.chart import ChartSource
+from components.references import IssuerReference, StorageClassReference
+from components.vault import Vault, VaultArgs
 from components.vault_access import platform_configuration
 from components.vault_config import Addition, VaultConfiguration
 from components.vault_oidc import ExternalGroup, OidcAuth, OidcRole, from_environment
+from components.vault_operator import VaultOperator, VaultOperatorArgs
 from components.vault_policy import Policy, Rule
 
 CALLBACK = "https://vault.example.org/ui/vault/auth/oidc/oidc/callback"
@@ -76,3 +85,26 @@ def renamed(place: str, new: str) -> Callable[[dict[str, Any]], object]:
         document[new] = document.pop(last)
 
     return change
+
+
+@cache
+def made(*, admission_policies: bool = True, size: int = 3) -> Graph:
+    """The graph of an operator `operator` and a Vault `vault`."""
+
+    def program() -> None:
+        provider = kubernetes.Provider("cluster", kubeconfig="{}")
+        opts = pulumi.ResourceOptions(providers=[provider])
+        ready = kubernetes.core.v1.ConfigMap("ready", opts=pulumi.ResourceOptions(provider=provider))
+        operator = VaultOperator(
+            "operator", VaultOperatorArgs(charts=ChartSource(), admission_policies=admission_policies), opts
+        )
+        args = VaultArgs(
+            operator=operator,
+            issuer=IssuerReference(name="cluster-ca", ready=ready),
+            storage=StorageClassReference(name="proxmox", ready=ready),
+            configuration=configuration(),
+            size=size,
+        )
+        Vault("vault", args, opts)
+
+    return record(program)
