@@ -115,9 +115,10 @@ class Plain:
 
     value: str
 
-    def __post_init__(self) -> None:
-        if "{{" in self.value:
-            raise ValueError(f"value: {self.value!r} holds '{{{{', which would start a template; leave that out")
+    @property
+    def template(self) -> str:
+        """The template that yields the value, which may hold the beginning of one: values of a chart do."""
+        return self.value.replace("{{", '{{ "{{" }}')
 
 
 Recipe = Generated | Plain
@@ -170,7 +171,7 @@ class SecretSpec:
     @property
     def templates(self) -> dict[str, str]:
         """The keys that are written by the template of the Secret: plain and derived ones."""
-        plain = {key: recipe.value for key, recipe in self.keys.items() if isinstance(recipe, Plain)}
+        plain = {key: recipe.template for key, recipe in self.keys.items() if isinstance(recipe, Plain)}
         return dict(sorted({**plain, **self.derived}.items()))
 
     def path(self, generation: int) -> str:

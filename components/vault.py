@@ -27,9 +27,10 @@ from pulumi_kubernetes.rbac.v1 import (
 
 from components.certificate import Certificate, CertificateArgs
 from components.references import IssuerReference, SecretReference, StorageClassReference
+from components.vault_clients import VAULT_NAMESPACE
 from components.vault_config import VaultConfiguration
 from components.vault_lint import require_clean
-from components.vault_operator import VAULT_NAMESPACE, VaultOperator
+from components.vault_operator import VaultOperator
 from components.vault_resource import VaultResource
 
 INSTANCE = "instance"
