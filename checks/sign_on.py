@@ -1,8 +1,8 @@
 """Checks that a service and Authentik say the same of a sign-on, as they would read it themselves.
 
 The rule: client id, issuer, client secret, redirect URI, scopes, the claim with the groups and the groups themselves
-agree on both sides. It reads the finished texts, Authentik's blueprints and each service's Secret with its Helm values, and
-knows of each service what that makes of them: where it finds a setting, and which redirect URI it will send.
+agree on both sides. It reads the finished texts, Authentik's blueprints and the Secret and chart values of a service,
+and knows of each service what that makes of them: where it finds a setting, and which redirect URI it will send.
 """
 
 from __future__ import annotations

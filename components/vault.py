@@ -50,6 +50,7 @@ class VaultArgs:
     storage: class of the volumes, whose size is `volume_size`.
     issuer: of the cluster's own authority, whom clients inside the cluster trust.
     configurer_annotations: on the configurer's Deployment, such as those with which Reloader restarts it.
+    host_aliases: host name to address, for what the servers call and DNS may not know yet.
     """
 
     operator: VaultOperator
@@ -59,6 +60,7 @@ class VaultArgs:
     size: int
     volume_size: str = "10Gi"
     configurer_annotations: Mapping[str, str] = field(default_factory=dict)
+    host_aliases: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.size not in (1, 3, 5):
@@ -98,6 +100,7 @@ class Vault(pulumi.ComponentResource):
             unseal_secret=f"{INSTANCE}-unseal-keys",
             external_config=args.configuration.document(),
             configurer_annotations=args.configurer_annotations,
+            host_aliases=args.host_aliases,
         )
         namespace = args.operator.namespace.metadata.name
         rights = self._create_account(name, namespace)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from components.chart import ChartSource
-from components.references import IssuerReference, StorageClassReference
+from components.references import IssuerReference, StorageClassReference, VaultLogin
 from components.vault import Vault, VaultArgs
-from components.vault_clients import VAULT_NAMESPACE, platform_configuration
+from components.vault_clients import (
+    AUDIENCE,
+    AUTH_PATH,
+    CLIENT,
+    EXTERNAL_SECRETS,
+    SECRETS,
+    VAULT_NAMESPACE,
+    platform_configuration,
+)
+from components.vault_config import VaultConfiguration
 from components.vault_operator import VaultOperator, VaultOperatorArgs
 from stacks.network import NetworkLayer
 from stacks.settings import Settings
@@ -25,6 +34,10 @@ class SecretsLayer:
     """What later layers need of it."""
 
     vault: Vault
+    configuration: VaultConfiguration
+    """What is inside Vault before there is an identity provider."""
+    login: VaultLogin
+    """How a namespace gets at its secrets."""
 
 
 def deploy(
@@ -34,10 +47,12 @@ def deploy(
     authority: IssuerReference,
     storage: StorageClassReference,
     application_namespaces: Sequence[str],
+    host_aliases: Mapping[str, str],
 ) -> SecretsLayer:
     """Vault, into which `application_namespaces` may log in for their own secrets.
 
     authority: issues certificates of the cluster's own authority.
+    host_aliases: host name to address, of what Vault calls before DNS knows it: the identity provider.
     """
     operator = VaultOperator(
         "vault-operator",
@@ -47,18 +62,30 @@ def deploy(
         ),
         opts=network.inside(),
     )
+    configuration = platform_configuration(application_namespaces, VAULT_NAMESPACE)
     vault = Vault(
         "vault",
         VaultArgs(
             operator=operator,
             issuer=authority,
             storage=storage,
-            configuration=platform_configuration(application_namespaces, VAULT_NAMESPACE),
+            configuration=configuration,
             size=3 if len(settings.nodes) >= QUORUM_NODES else 1,
+            host_aliases=host_aliases,
         ),
         opts=network.inside(),
     )
-    return SecretsLayer(vault)
+    login = VaultLogin(
+        server=vault.resource.address,
+        authority=vault.certificate_authority,
+        auth_path=AUTH_PATH,
+        role=EXTERNAL_SECRETS,
+        audience=AUDIENCE,
+        service_account=CLIENT,
+        mount=SECRETS.path,
+        ready=vault.ready,
+    )
+    return SecretsLayer(vault, configuration, login)
 
 
 def _release(version: str) -> tuple[int, int]:

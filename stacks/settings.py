@@ -23,6 +23,7 @@ from stacks.settings_model import (
     Extensions,
     Features,
     Host,
+    Identity,
     Network,
     Node,
     Pools,
@@ -33,6 +34,7 @@ from stacks.settings_model import (
     Tailscale,
     Talos,
     Timeouts,
+    User,
     Versions,
 )
 from stacks.settings_types import AddressRange
@@ -44,6 +46,7 @@ __all__ = [
     "Extensions",
     "Features",
     "Host",
+    "Identity",
     "Network",
     "Node",
     "Pools",
@@ -56,6 +59,7 @@ __all__ = [
     "Tailscale",
     "Talos",
     "Timeouts",
+    "User",
     "Versions",
     "load",
     "parse",

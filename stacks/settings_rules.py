@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from stacks.settings_errors import path
 from stacks.settings_model import Settings
 from stacks.settings_types import AddressRange
+from stacks.sso import groups
 
 KUBERNETES_BY_TALOS: dict[tuple[int, int], tuple[int, int]] = {
     (1, 11): (29, 34),
@@ -53,6 +54,7 @@ def check(settings: Settings) -> list[str]:
         _networks,
         _versions,
         _tailscale,
+        _identity,
         _features,
     )
     return [f"{path(place)}: {text}" for rule in rules for place, text in rule(settings)]
@@ -260,6 +262,23 @@ def _tailscale(settings: Settings) -> Findings:
             yield (
                 ("tailscale", key),
                 f"{value} has no effect while talos.extensions.tailscale is false; set that to true, or remove this",
+            )
+
+
+def _identity(settings: Settings) -> Findings:
+    known, users = groups(), settings.identity.users
+    for name, user in users.items():
+        for index, group in enumerate(user.groups):
+            if group not in known:
+                near = difflib.get_close_matches(group, known, n=1)
+                remedy = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(known)}"
+                yield ("identity", "users", name, "groups", index), f"{group!r} is no group; {remedy}"
+    first: dict[str, str] = {}
+    for name, user in users.items():
+        if (other := first.setdefault(user.email.lower(), name)) != name:
+            yield (
+                ("identity", "users", name, "email"),
+                f"{user.email} is also that of {other}; services know people by it, so give each their own",
             )
 
 

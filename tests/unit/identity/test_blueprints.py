@@ -131,7 +131,7 @@ def test_no_user_has_a_password() -> None:
 
 def test_a_user_in_a_group_that_is_not_there_is_refused() -> None:
     user = User(email="a@example.org", username="a1", name="A", groups=("gitea-admin",))
-    with pytest.raises(ValueError, match="'gitea-admin' of .* is no group; choose from gitea-admins"):
+    with pytest.raises(ValueError, match=r"'gitea-admin' of .* is no group; choose from gitea-admins"):
         directory(["gitea-admins"], [user])
 
 
