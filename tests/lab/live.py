@@ -95,7 +95,7 @@ class LiveLab:
         api = ProxmoxApi(settings["endpoint"], insecure=True)
         api.log_in(settings["username"], self.run("pulumi", "config", "get", "homelab:proxmoxPassword").stdout.strip())
         api.post(f"/nodes/{host}/qemu/{vm_id}/status/stop")
-        api._task(api._request("DELETE", f"/nodes/{host}/qemu/{vm_id}"))
+        api.delete(f"/nodes/{host}/qemu/{vm_id}")
 
     def vms(self) -> dict[int, dict[str, Any]]:
         """The simulated Proxmox's VMs by id."""
