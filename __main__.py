@@ -2,15 +2,17 @@
 
 import pulumi
 
-from stacks import cluster, network, proxmox, settings
+from stacks import cluster, network, proxmox, settings, storage
 
 configured, secrets = settings.load()
 
 site = proxmox.deploy(configured, secrets)
 kubernetes = cluster.deploy(configured, secrets, site=site)
 pods = network.deploy(configured, cluster=kubernetes)
+volumes = storage.deploy(configured, secrets, site=site, network=pods)
 
 pulumi.export("apiEndpoint", kubernetes.talos.endpoint)
 pulumi.export("nodes", cluster.node_table(configured))
 pulumi.export("kubeconfig", kubernetes.talos.kubeconfig)
 pulumi.export("talosconfig", kubernetes.talos.talosconfig)
+pulumi.export("bootstrapSecrets", volumes.bootstrap_secrets)

@@ -17,6 +17,11 @@ COMPONENT_TYPES = {
     "homelab:proxmox:ProxmoxAccount",
     "homelab:proxmox:TalosImage",
     "homelab:proxmox:TalosVm",
+    "homelab:storage:CsiVolumes",
+    "homelab:storage:Longhorn",
+    "homelab:storage:ProxmoxCsi",
+    "homelab:storage:StorageClass",
+    "homelab:storage:VolumeSnapshots",
     "homelab:talos:TalosCluster",
     "homelab:talos:TalosSecrets",
 }
