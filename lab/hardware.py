@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from components.csi_volume_names import VolumeNames
 from lab import charts, inventory, processes
 from lab.configuration import API_TOKEN, PASSWORD
 from lab.errors import LabError
@@ -75,14 +76,21 @@ class Hardware:
         host, port = self._factory_address()
         processes.wait_until(self.session, NODES, lambda: processes.listening(host, port), f"{host}:{port}")
         there, api = self.proxmox_address()
-        processes.wait_until(self.session, PROXMOX, lambda: processes.listening(there, api), f"{there}:{api}")
+        processes.wait_until(self.session, PROXMOX, self._proxmox_serves, f"{there}:{api}")
         if self.session.recall("inventory") is None:
             self.session.remember(inventory=sorted(inventory.take(self.control(PROXMOX))))
         return started
 
+    def _proxmox_serves(self) -> bool:
+        """The simulated Proxmox takes its address first, and then makes its control socket."""
+        return self.control(PROXMOX).exists() and processes.listening(*self.proxmox_address())
+
     def left_over(self) -> list[str]:
-        """What the simulated Proxmox holds now and did not when the lab began."""
-        return sorted(inventory.take(self.control(PROXMOX)) - set(self.session.recall("inventory") or []))
+        """What the simulated Proxmox holds now and did not when the lab began, but for what stays on purpose."""
+        storage = self.settings.storage
+        names = VolumeNames(self.settings.cluster.name)
+        kept = names.owns if storage.on_destroy == "retain" else None
+        return sorted(inventory.take(self.control(PROXMOX), kept) - set(self.session.recall("inventory") or []))
 
     def healthy(self) -> bool:
         """Whether both processes run."""
