@@ -78,7 +78,8 @@ def _condition_stage(crd: Mapping[str, Any]) -> dict[str, Any]:
         "reason": "Played",
         "message": "played by the lab",
         "observedGeneration": "@.metadata.generation@",
-        "lastTransitionTime": "@Now | Quote@",
+        # Not the time of writing: a real CRD may have no observedGeneration, and then equal writes must change nothing.
+        "lastTransitionTime": "@.metadata.creationTimestamp | Quote@",
     }
     return {
         "apiVersion": "kwok.x-k8s.io/v1alpha1",
