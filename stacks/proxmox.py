@@ -37,6 +37,8 @@ class SiteLayer:
     provider: proxmox.Provider
     talos_provider: talos.Provider
     checks: ProxmoxChecks
+    explained: pulumi.ErrorHook
+    """For everything in Proxmox."""
     image: TalosImage
     csi: ProxmoxAccount
 
@@ -85,6 +87,8 @@ def deploy(settings: Settings, secrets: Secrets) -> SiteLayer:
         image_factory_url=settings.talos.factory,
         opts=pulumi.ResourceOptions(depends_on=[provider]),
     )
+    explained = checks.on_error()
+    hooks = pulumi.ResourceHookBinding(on_error=[explained])
     both = pulumi.ResourceOptions(providers=[provider, talos_provider])
     image = TalosImage(
         "talos",
@@ -94,6 +98,7 @@ def deploy(settings: Settings, secrets: Secrets) -> SiteLayer:
             extensions=_extensions(settings),
             kernel_args=settings.talos.kernel_args,
             datastores={host: site.hosts[host].image_datastore for host in settings.hosts_in_use},
+            hooks=hooks,
         ),
         opts=both,
     )
@@ -107,10 +112,11 @@ def deploy(settings: Settings, secrets: Secrets) -> SiteLayer:
                 f"/storage/{settings.storage.datastore}",
                 *(f"/vms/{node.vm_id}" for node in settings.nodes.values()),
             ],
+            hooks=hooks,
         ),
         opts=both,
     )
-    return SiteLayer(provider, talos_provider, checks, image, csi)
+    return SiteLayer(provider, talos_provider, checks, explained, image, csi)
 
 
 def _extensions(settings: Settings) -> list[str]:
