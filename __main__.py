@@ -1,5 +1,7 @@
 """The platform, layer by layer. Each layer's arguments are what it depends on."""
 
+import asyncio
+
 import pulumi
 
 from stacks import cluster, network, proxmox, settings
@@ -14,3 +16,7 @@ pulumi.export("apiEndpoint", kubernetes.talos.endpoint)
 pulumi.export("nodes", cluster.node_table(configured))
 pulumi.export("kubeconfig", kubernetes.talos.kubeconfig)
 pulumi.export("talosconfig", kubernetes.talos.talosconfig)
+
+# Lets every registration begin before the SDK waits for outputs: that wait takes time which grows with the square of
+# what is outstanding (https://github.com/pulumi/pulumi/pull/22411; to be dropped when it no longer does).
+pulumi.run(lambda: asyncio.sleep(0))
