@@ -1,5 +1,7 @@
 """The platform, layer by layer. Each layer's arguments are what it depends on."""
 
+import asyncio
+
 import pulumi
 
 from stacks import cluster, ingress, network, proxmox, settings, storage
@@ -18,3 +20,7 @@ pulumi.export("ingressAddress", web.nginx.address)
 pulumi.export("kubeconfig", kubernetes.talos.kubeconfig)
 pulumi.export("talosconfig", kubernetes.talos.talosconfig)
 pulumi.export("bootstrapSecrets", volumes.bootstrap_secrets)
+
+# Lets every registration begin before the SDK waits for outputs: that wait takes time which grows with the square of
+# what is outstanding (https://github.com/pulumi/pulumi/pull/22411; to be dropped when it no longer does).
+pulumi.run(lambda: asyncio.sleep(0))

@@ -132,8 +132,10 @@ class ProxmoxApi:
             ) from None
         except (OSError, TimeoutError) as error:
             reason = getattr(error, "reason", error)
+            if isinstance(reason, TimeoutError):
+                reason = f"nothing came within {REQUEST_TIMEOUT} s"
             raise ProxmoxError(
-                f"Proxmox at {self.endpoint} does not answer ({reason}); "
+                f"Proxmox at {self.endpoint} does not answer {method} {path} ({reason}); "
                 "check homelab:site.endpoint, that the host is up, and its certificate"
             ) from None
 

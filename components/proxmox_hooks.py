@@ -1,6 +1,6 @@
-"""What is checked in Proxmox around an operation on a VM, because the provider does not.
+"""What is checked in Proxmox around an operation, because the provider does not.
 
-Owns four checks, all in `up` and none in a preview:
+Owns four checks and an explanation, all in `up` and none in a preview:
 
 - before anything is created: Proxmox accepts the login, the hosts and datastores exist, and no planned VM id is taken
   by a VM that is not this stack's. The provider would adopt such a VM and `destroy` would delete it.
@@ -9,6 +9,7 @@ Owns four checks, all in `up` and none in a preview:
   know (measured), and with it the volumes of running pods.
 - before one VM is updated: what an earlier, failed update left undone is done. The provider's state then claims
   values that the VM does not have, and a plain rerun would keep them (measured: a failed resize, a locked VM).
+- after an operation failed because of the login: what to do, once.
 
 A VM is this stack's when it carries the stack's tag, which is part of the call that creates it.
 Does not own how a node leaves and rejoins its cluster: see `talos_hooks.py`.
@@ -19,12 +20,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
 
 from components.proxmox_api import ProxmoxApi, ProxmoxError, ProxmoxLogin
+
+_LOGIN_REFUSED = ("HTTP 401", "failed to authenticate")
+"""How the provider words it; Proxmox answers 401 to a session or token that it does not know (any longer)."""
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -50,6 +54,8 @@ class ProxmoxChecks:
     tag: str
     vms: Mapping[str, PlannedVm]
     datastores: Mapping[str, Mapping[str, str]]
+    _told: list[str] = field(default_factory=list)
+    """The resource whose failure was explained; the others of the same update fail for the same reason."""
 
     def before_anything(self) -> pulumi.ResourceHook:
         """For the Proxmox provider itself: every resource in Proxmox depends on it, so a refusal comes once."""
@@ -79,6 +85,22 @@ class ProxmoxChecks:
             await asyncio.to_thread(_finish_earlier_update, api, args)
 
         return pulumi.ResourceHook("vm-is-as-recorded", vm_is_as_recorded)
+
+    def on_error(self) -> pulumi.ErrorHook:
+        """For everything in Proxmox: says once what to do when the login is refused in the middle of an `up`."""
+
+        async def lost_login_is_told(args: pulumi.ErrorHookArgs) -> bool:
+            if not self._told and any(sign in error for error in args.errors for sign in _LOGIN_REFUSED):
+                self._told.append(args.name)
+                try:
+                    await self.login.connect()
+                    reason = f"Proxmox at {self.login.endpoint} ended the session in the middle of this update"
+                except ProxmoxError as error:
+                    reason = str(error)
+                pulumi.log.error(f"{reason}. What was made until then is recorded: `pulumi up` goes on from there")
+            return False
+
+        return pulumi.ErrorHook("lost-login-is-told", lost_login_is_told)
 
     def _check_site(self, api: ProxmoxApi) -> None:
         hosts = {entry["node"]: entry for entry in api.get("/nodes")}

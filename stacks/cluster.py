@@ -125,6 +125,7 @@ def _machines(settings: Settings, site: SiteLayer, talos_checks: TalosChecks) ->
         before_create=[site.checks.before_create()],
         before_update=[talos_checks.before_vm_update(), site.checks.before_update()],
         after_update=[talos_checks.after_vm_update()],
+        on_error=[site.explained],
     )
     machines: dict[str, TalosVm] = {}
     previous: list[pulumi.Resource] = [site.volumes.last]

@@ -36,6 +36,8 @@ class SiteLayer:
     provider: proxmox.Provider
     talos_provider: talos.Provider
     checks: ProxmoxChecks
+    explained: pulumi.ErrorHook
+    """For everything in Proxmox."""
     image: TalosImage
     login: ProxmoxLogin
     volumes: CsiVolumes
@@ -86,6 +88,8 @@ def deploy(settings: Settings, secrets: Secrets) -> SiteLayer:
         image_factory_url=settings.talos.factory,
         opts=pulumi.ResourceOptions(depends_on=[provider]),
     )
+    explained = checks.on_error()
+    hooks = pulumi.ResourceHookBinding(on_error=[explained])
     both = pulumi.ResourceOptions(providers=[provider, talos_provider])
     image = TalosImage(
         "talos",
@@ -95,6 +99,7 @@ def deploy(settings: Settings, secrets: Secrets) -> SiteLayer:
             extensions=_extensions(settings),
             kernel_args=settings.talos.kernel_args,
             datastores={host: site.hosts[host].image_datastore for host in settings.hosts_in_use},
+            hooks=hooks,
         ),
         opts=both,
     )
@@ -116,7 +121,7 @@ def deploy(settings: Settings, secrets: Secrets) -> SiteLayer:
         ),
         opts=pulumi.ResourceOptions(providers=[commands]),
     )
-    return SiteLayer(provider, talos_provider, checks, image, login, volumes)
+    return SiteLayer(provider, talos_provider, checks, explained, image, login, volumes)
 
 
 def _extensions(settings: Settings) -> list[str]:

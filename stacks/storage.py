@@ -112,6 +112,7 @@ def _account(settings: Settings, site: SiteLayer) -> ProxmoxAccount:
                 f"/storage/{settings.storage.datastore}",
                 *(f"/vms/{node.vm_id}" for node in settings.nodes.values()),
             ],
+            hooks=pulumi.ResourceHookBinding(on_error=[site.explained]),
         ),
         opts=pulumi.ResourceOptions(providers=[site.provider]),
     )

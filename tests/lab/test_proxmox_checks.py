@@ -9,6 +9,7 @@ from typing import Any
 import pulumi
 import pytest
 
+from components import proxmox_api
 from components.proxmox_api import ProxmoxApi, ProxmoxError, ProxmoxLogin
 from components.proxmox_hooks import PlannedVm, ProxmoxChecks, _finish_earlier_update, _refuse_to_detach_volumes
 from tests.lab.proxmox_site import GIB, HOST, PASSWORD, Site
@@ -60,6 +61,14 @@ def test_a_refused_token_is_named_without_its_value(site: Site) -> None:
 def test_an_endpoint_where_nothing_listens_is_named() -> None:
     with pytest.raises(ProxmoxError, match=r"https://127\.34\.0\.9:1 does not answer .*check homelab:site.endpoint"):
         ProxmoxApi("https://127.34.0.9:1", insecure=True).log_in("root@pam", "x")
+
+
+def test_a_request_that_proxmox_is_too_slow_for_is_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxmox_api, "REQUEST_TIMEOUT", 0.2)
+    api = client(site)
+    site.control("POST", "/faults", {"kind": "slow", "path": "^/nodes$", "seconds": 2})
+    with pytest.raises(ProxmoxError, match=r"does not answer GET /nodes \(nothing came within 0.2 s\)"):
+        api.get("/nodes")
 
 
 def test_a_certificate_that_nobody_signed_is_refused_unless_told_otherwise(site: Site) -> None:
