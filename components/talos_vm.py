@@ -21,6 +21,19 @@ DATA_DISK = "scsi30"
 DATA_DISK_PATH = f"/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_drive-{DATA_DISK}"
 """The data disk as the node sees it, whatever else is attached: QEMU names a disk without a serial after its drive."""
 
+# A disk that is added to a running VM cannot have the change of its `speed` ignored, as the first one has (below): the
+# engine would ignore the disk. Limits that no disk reaches are the one form in which the provider sees no change in it.
+_NO_LIMIT = proxmox.VmLegacyDiskSpeedArgs(
+    read=100_000,
+    read_burstable=100_000,
+    write=100_000,
+    write_burstable=100_000,
+    iops_read=1_000_000,
+    iops_read_burstable=1_000_000,
+    iops_write=1_000_000,
+    iops_write_burstable=1_000_000,
+)
+
 # Seconds. A create copies the image; a shutdown waits for Talos to leave its cluster in peace.
 _CREATE, _START, _SHUTDOWN, _STOP = 900, 120, 180, 60
 
@@ -94,7 +107,11 @@ class TalosVm(pulumi.ComponentResource):
             efi_disk={"datastore_id": args.datastore, "type": "4m", "pre_enrolled_keys": False, "file_format": "raw"},
             disks=[
                 _disk(SYSTEM_DISK, args.datastore, args.disk, image=args.image),
-                *([] if args.data_disk is None else [_disk(DATA_DISK, args.datastore, args.data_disk)]),
+                *(
+                    []
+                    if args.data_disk is None
+                    else [_disk(DATA_DISK, args.datastore, args.data_disk, speed=_NO_LIMIT)]
+                ),
             ],
             network_devices=[
                 {
@@ -133,7 +150,6 @@ class TalosVm(pulumi.ComponentResource):
                 ignore_changes=[
                     # The provider invents a default for the nested block and then sees a change at every preview.
                     "disks[0].speed",
-                    "disks[1].speed",
                     # A new image is for new disks; a running node gets it by an upgrade.
                     "disks[0].importFrom",
                 ],
@@ -143,7 +159,12 @@ class TalosVm(pulumi.ComponentResource):
 
 
 def _disk(
-    interface: str, datastore: str, size: int, *, image: pulumi.Input[str] | None = None
+    interface: str,
+    datastore: str,
+    size: int,
+    *,
+    image: pulumi.Input[str] | None = None,
+    speed: proxmox.VmLegacyDiskSpeedArgs | None = None,
 ) -> proxmox.VmLegacyDiskArgs:
     """A disk of `size` GiB; Proxmox neither backs it up nor replicates it, as a node holds nothing of its own."""
     return proxmox.VmLegacyDiskArgs(
@@ -158,4 +179,5 @@ def _disk(
         cache="none",
         backup=False,
         replicate=False,
+        speed=speed,
     )
