@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from checks.program import recorded
 from lab.bench import grown
-from tests.graph.program import recorded
 
 SMALL, LARGE = 10, 40
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.graph.program import recorded
 
 from checks.graph import Graph, Secret, reveal
+from checks.program import recorded
 from components.csi_volume_names import VolumeNames
 from components.csi_volumes_command import PLAN, Plan
 from components.talos_config import REGION_LABEL, ZONE_LABEL

@@ -97,10 +97,6 @@ class LiveLab:
         """A request to the node simulator's control socket."""
         return _request(self.session.sockets / f"{NODES}.sock", method, path, body)
 
-    def destroy(self) -> subprocess.CompletedProcess[str]:
-        """`pulumi destroy` as a user types it."""
-        return self.run("pulumi", "destroy", "--yes", "--skip-preview", "--non-interactive")
-
     def proxmox_api(self) -> ProxmoxApi:
         """A client of the simulated Proxmox's API, logged in as the site's administrator."""
         settings = yaml.safe_load(self.session.config.read_text())["config"]["homelab:site"]
