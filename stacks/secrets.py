@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from components.chart import ChartSource
 from components.references import IssuerReference, StorageClassReference
 from components.vault import Vault, VaultArgs
-from components.vault_access import platform_configuration
+from components.vault_clients import platform_configuration
 from components.vault_operator import VAULT_NAMESPACE, VaultOperator, VaultOperatorArgs
 from stacks.network import NetworkLayer
 from stacks.settings import Settings

@@ -14,7 +14,7 @@ from checks.graph import Graph, record
 from components.chart import ChartSource
 from components.references import IssuerReference, StorageClassReference
 from components.vault import Vault, VaultArgs
-from components.vault_access import platform_configuration
+from components.vault_clients import platform_configuration
 from components.vault_config import Addition, VaultConfiguration
 from components.vault_oidc import ExternalGroup, OidcAuth, OidcRole, from_environment
 from components.vault_operator import VaultOperator, VaultOperatorArgs

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from components.vault_access import platform_configuration
 from components.vault_auth import KubernetesAuth, KubernetesRole
+from components.vault_clients import platform_configuration
 from components.vault_config import Addition, AuditDevice, VaultConfiguration
 from components.vault_oidc import ExternalGroup, from_environment
 from components.vault_policy import KvEngine, Policy, Rule

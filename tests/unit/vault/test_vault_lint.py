@@ -77,7 +77,7 @@ ACCEPTED_BUT_WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = 
     "a deprecated lifetime": (set_to("auth.0.roles.0.ttl", 60), "hides what token_ttl says; write token_ttl"),
     "deprecated policies": (set_to("auth.0.roles.0.policies", ["x"]), "write token_policies"),
     "an unknown policy": (set_to("auth.0.roles.0.token_policies", ["nope"]), "'nope' is no policy of this document"),
-    "two roles of one name": (set_to("auth.0.roles.1.name", "external-secrets"), "'external-secrets' stands twice"),
+    "two roles of one name": (set_to("auth.0.roles.1.name", "snapshot"), "'snapshot' stands twice"),
     "two policies of one name": (set_to("policies.1.name", "external-secrets"), "'external-secrets' stands twice"),
     "an empty policy": (set_to("policies.0.rules", ""), "is empty, which is a policy for nothing"),
     "a misspelt capability": (

@@ -44,7 +44,7 @@ def platform_configuration(application_namespaces: Sequence[str], vault_namespac
         )
     roles = [_role(SNAPSHOT, SNAPSHOT, [vault_namespace])]
     if application_namespaces:
-        roles.insert(0, _role(EXTERNAL_SECRETS, CLIENT, sorted(application_namespaces)))
+        roles.append(_role(EXTERNAL_SECRETS, CLIENT, sorted(application_namespaces)))
     auth = KubernetesAuth(path=AUTH_PATH, roles=tuple(roles))
     own = f"{auth.namespace_of_login()}/*"
     return VaultConfiguration(
