@@ -2,7 +2,7 @@
 
 import pulumi
 
-from stacks import cluster, ingress, network, proxmox, settings
+from stacks import cluster, ingress, network, proxmox, settings, storage
 
 configured, secrets = settings.load()
 
@@ -10,9 +10,11 @@ site = proxmox.deploy(configured, secrets)
 kubernetes = cluster.deploy(configured, secrets, site=site)
 pods = network.deploy(configured, cluster=kubernetes)
 web = ingress.deploy(configured, network=pods)
+volumes = storage.deploy(configured, secrets, site=site, network=pods)
 
 pulumi.export("apiEndpoint", kubernetes.talos.endpoint)
 pulumi.export("nodes", cluster.node_table(configured))
 pulumi.export("ingressAddress", web.nginx.address)
 pulumi.export("kubeconfig", kubernetes.talos.kubeconfig)
 pulumi.export("talosconfig", kubernetes.talos.talosconfig)
+pulumi.export("bootstrapSecrets", volumes.bootstrap_secrets)

@@ -53,7 +53,11 @@ class ProxmoxAccount(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         role = proxmox.RoleLegacy(f"{name}-role", role_id=args.account, privileges=sorted(args.privileges), opts=child)
         user = proxmox.UserLegacy(
-            f"{name}-user", user_id=f"{args.account}@pve", comment=args.comment, enabled=True, opts=child
+            f"{name}-user",
+            user_id=f"{args.account}@pve",
+            comment=args.comment,
+            enabled=True,
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
         token = proxmox.user.Token(
             f"{name}-token",
@@ -61,8 +65,9 @@ class ProxmoxAccount(pulumi.ComponentResource):
             token_name=TOKEN_NAME,
             comment=args.comment,
             privileges_separation=False,
-            # A token's value is shown once, at its creation: two tokens of one name cannot exist side by side.
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+            # Proxmox deletes a user's tokens with the user. The provider must not: it fails on one that somebody has
+            # revoked (measured; Proxmox answers 500), and neither a destroy nor a replacement would ever get past it.
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True, retain_on_delete=True),
         )
         for path in args.paths:
             proxmox.Acl(

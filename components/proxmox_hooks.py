@@ -1,10 +1,12 @@
 """What is checked in Proxmox around an operation on a VM, because the provider does not.
 
-Owns three checks, all in `up` and none in a preview:
+Owns four checks, all in `up` and none in a preview:
 
 - before anything is created: Proxmox accepts the login, the hosts and datastores exist, and no planned VM id is taken
   by a VM that is not this stack's. The provider would adopt such a VM and `destroy` would delete it.
 - before one VM is created: its id is free, or is held by an orphan of an interrupted `up` of this stack.
+- before a disk of a VM is changed: no volume is attached to it. The provider would detach every disk that it does not
+  know (measured), and with it the volumes of running pods.
 - before one VM is updated: what an earlier, failed update left undone is done. The provider's state then claims
   values that the VM does not have, and a plain rerun would keep them (measured: a failed resize, a locked VM).
 
@@ -73,6 +75,7 @@ class ProxmoxChecks:
 
         async def vm_is_as_recorded(args: pulumi.ResourceHookArgs) -> None:
             api = await self.login.connect()
+            await asyncio.to_thread(_refuse_to_detach_volumes, api, args)
             await asyncio.to_thread(_finish_earlier_update, api, args)
 
         return pulumi.ResourceHook("vm-is-as-recorded", vm_is_as_recorded)
@@ -130,6 +133,36 @@ def _plain(inputs: Mapping[str, Any] | None, key: str) -> Any:
     if inputs is None or key not in inputs:
         raise ProxmoxError(f"the engine gave no {key} for this VM, so it cannot be checked; nothing was changed")
     return inputs[key]
+
+
+def _refuse_to_detach_volumes(api: ProxmoxApi, args: pulumi.ResourceHookArgs) -> None:
+    """Raises ProxmoxError when disks change on a VM that has disks of others, as a CSI driver attaches them."""
+    old, new = args.old_inputs or {}, args.new_inputs or {}
+    if _lasting(old) == _lasting(new):
+        return
+    vm_id, host = int(_plain(new, "vmId")), _plain(new, "nodeName")
+    config = api.get(f"/nodes/{host}/qemu/{vm_id}/config")
+    known = {disk["interface"] for disk in [*(old.get("disks") or []), *(new.get("disks") or [])]}
+    volumes = [
+        f"{key}: {str(drive).partition(',')[0]}"
+        for key, drive in sorted(config.items())
+        if re.fullmatch(r"(?:scsi|virtio|sata)\d+", key) and key not in known and "media=cdrom" not in str(drive)
+    ]
+    if volumes:
+        raise ProxmoxError(
+            f"VM {vm_id} ({args.name}) has volumes attached, which a change of its disks would take from running pods "
+            f"({', '.join(volumes)}); nothing was changed. Move its pods away first: kubectl drain {args.name} "
+            "--ignore-daemonsets --delete-emptydir-data; then run `pulumi up` again, and kubectl uncordon "
+            f"{args.name}"
+        )
+
+
+def _lasting(properties: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A VM's disks without what is ignored after their creation."""
+    return [
+        {key: value for key, value in disk.items() if key not in ("importFrom", "speed")}
+        for disk in properties.get("disks") or []
+    ]
 
 
 def _finish_earlier_update(api: ProxmoxApi, args: pulumi.ResourceHookArgs) -> None:

@@ -75,3 +75,6 @@ REFLECTOR = ChartPin("reflector", "10.0.63", "oci://ghcr.io/emberstack/helm-char
 
 # renovate: datasource=helm depName=longhorn registryUrl=https://charts.longhorn.io
 LONGHORN = ChartPin("longhorn", "1.12.1", "https://charts.longhorn.io")
+
+# renovate: datasource=helm depName=snapshot-controller registryUrl=https://piraeus.io/helm-charts/
+SNAPSHOT_CONTROLLER = ChartPin("snapshot-controller", "5.2.0", "https://piraeus.io/helm-charts")

@@ -25,6 +25,11 @@ COMPONENT_TYPES = {
     "homelab:proxmox:TalosVm",
     "homelab:secrets:SealedSecrets",
     "homelab:secrets:SealingKey",
+    "homelab:storage:CsiVolumes",
+    "homelab:storage:Longhorn",
+    "homelab:storage:ProxmoxCsi",
+    "homelab:storage:StorageClass",
+    "homelab:storage:VolumeSnapshots",
     "homelab:talos:TalosCluster",
     "homelab:talos:TalosSecrets",
 }

@@ -72,9 +72,10 @@ class LiveLab:
         content = yaml.safe_load(before)
         settings = {key.removeprefix("homelab:"): value for key, value in content["config"].items()}
         change(settings)
+        known = {key.removeprefix("homelab:") for key in content["config"]}
         content["config"] = {
             key: settings.get(key.removeprefix("homelab:"), value) for key, value in content["config"].items()
-        }
+        } | {f"homelab:{key}": value for key, value in settings.items() if key not in known}
         self.session.config.write_text(yaml.safe_dump(content, sort_keys=False))
         try:
             yield
@@ -89,13 +90,22 @@ class LiveLab:
         """A request to the node simulator's control socket."""
         return _request(self.session.sockets / f"{NODES}.sock", method, path, body)
 
-    def remove_foreign_vm(self, vm_id: int, host: str) -> None:
-        """Take a planted VM away again, as its owner would."""
+    def destroy(self) -> subprocess.CompletedProcess[str]:
+        """`pulumi destroy` as a user types it."""
+        return self.run("pulumi", "destroy", "--yes", "--skip-preview", "--non-interactive")
+
+    def proxmox_api(self) -> ProxmoxApi:
+        """A client of the simulated Proxmox's API, logged in as the site's administrator."""
         settings = yaml.safe_load(self.session.config.read_text())["config"]["homelab:site"]
         api = ProxmoxApi(settings["endpoint"], insecure=True)
         api.log_in(settings["username"], self.run("pulumi", "config", "get", "homelab:proxmoxPassword").stdout.strip())
+        return api
+
+    def remove_foreign_vm(self, vm_id: int, host: str) -> None:
+        """Take a planted VM away again, as its owner would."""
+        api = self.proxmox_api()
         api.post(f"/nodes/{host}/qemu/{vm_id}/status/stop")
-        api._task(api._request("DELETE", f"/nodes/{host}/qemu/{vm_id}"))
+        api.delete(f"/nodes/{host}/qemu/{vm_id}")
 
     def vms(self) -> dict[int, dict[str, Any]]:
         """The simulated Proxmox's VMs by id."""
