@@ -3,6 +3,7 @@
 import pulumi
 
 from stacks import cluster, ingress, network, proxmox, settings, storage
+from stacks import secrets as safe
 
 configured, secrets = settings.load()
 
@@ -11,6 +12,9 @@ kubernetes = cluster.deploy(configured, secrets, site=site)
 pods = network.deploy(configured, cluster=kubernetes)
 web = ingress.deploy(configured, network=pods)
 volumes = storage.deploy(configured, secrets, site=site, network=pods)
+kept = safe.deploy(
+    configured, network=pods, authority=web.ca.issuer, storage=volumes.default, application_namespaces=()
+)
 
 pulumi.export("apiEndpoint", kubernetes.talos.endpoint)
 pulumi.export("nodes", cluster.node_table(configured))

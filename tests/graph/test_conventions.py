@@ -25,6 +25,8 @@ COMPONENT_TYPES = {
     "homelab:proxmox:TalosVm",
     "homelab:secrets:SealedSecrets",
     "homelab:secrets:SealingKey",
+    "homelab:secrets:Vault",
+    "homelab:secrets:VaultOperator",
     "homelab:storage:CsiVolumes",
     "homelab:storage:Longhorn",
     "homelab:storage:ProxmoxCsi",
