@@ -4,21 +4,23 @@ import asyncio
 
 import pulumi
 
-from stacks import cluster, ingress, network, proxmox, settings, storage
+from stacks import cluster, ingress, network, proxmox, secrets, settings, storage
 
-configured, secrets = settings.load()
+configured, confidential = settings.load()
 
-site = proxmox.deploy(configured, secrets)
-kubernetes = cluster.deploy(configured, secrets, site=site)
+site = proxmox.deploy(configured, confidential)
+kubernetes = cluster.deploy(configured, confidential, site=site)
 pods = network.deploy(configured, cluster=kubernetes)
 web = ingress.deploy(configured, network=pods)
-volumes = storage.deploy(configured, secrets, site=site, network=pods)
+volumes = storage.deploy(configured, confidential, site=site, network=pods)
+safe = secrets.deploy(configured, confidential, site=site, network=pods, web=web, volumes=volumes)
 
 pulumi.export("apiEndpoint", kubernetes.talos.endpoint)
 pulumi.export("nodes", cluster.node_table(configured))
 pulumi.export("ingressAddress", web.nginx.address)
 pulumi.export("kubeconfig", kubernetes.talos.kubeconfig)
 pulumi.export("talosconfig", kubernetes.talos.talosconfig)
+pulumi.export("sealingCertificate", safe.sealed.certificate)
 pulumi.export("bootstrapSecrets", volumes.bootstrap_secrets)
 
 # Lets every registration begin before the SDK waits for outputs: that wait takes time which grows with the square of
