@@ -1,18 +1,28 @@
 """The platform, layer by layer. Each layer's arguments are what it depends on."""
 
+import asyncio
+
 import pulumi
 
-from stacks import cluster, ingress, network, proxmox, settings
+from stacks import cluster, ingress, network, proxmox, secrets, settings, storage
 
-configured, secrets = settings.load()
+configured, confidential = settings.load()
 
-site = proxmox.deploy(configured, secrets)
-kubernetes = cluster.deploy(configured, secrets, site=site)
+site = proxmox.deploy(configured, confidential)
+kubernetes = cluster.deploy(configured, confidential, site=site)
 pods = network.deploy(configured, cluster=kubernetes)
 web = ingress.deploy(configured, network=pods)
+volumes = storage.deploy(configured, confidential, site=site, network=pods)
+safe = secrets.deploy(configured, confidential, site=site, network=pods, web=web, volumes=volumes)
 
 pulumi.export("apiEndpoint", kubernetes.talos.endpoint)
 pulumi.export("nodes", cluster.node_table(configured))
 pulumi.export("ingressAddress", web.nginx.address)
 pulumi.export("kubeconfig", kubernetes.talos.kubeconfig)
 pulumi.export("talosconfig", kubernetes.talos.talosconfig)
+pulumi.export("sealingCertificate", safe.sealed.certificate)
+pulumi.export("bootstrapSecrets", volumes.bootstrap_secrets)
+
+# Lets every registration begin before the SDK waits for outputs: that wait takes time which grows with the square of
+# what is outstanding (https://github.com/pulumi/pulumi/pull/22411; to be dropped when it no longer does).
+pulumi.run(lambda: asyncio.sleep(0))

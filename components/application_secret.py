@@ -37,6 +37,7 @@ REFRESH: Final = "1h0m0s"
 """How often an ExternalSecret reads Vault; a changed generation is read at once."""
 
 _ONCE: Final = "0s"
+_GENERATORS: Final = "generators.external-secrets.io/v1alpha1"
 _TIMEOUTS: Final = pulumi.CustomTimeouts(create="5m", update="5m", delete="2m")
 
 
@@ -63,6 +64,16 @@ class ApplicationSecretArgs:
             )
         if self.mirror and self.spec.namespace in self.mirror.namespaces:
             raise ValueError(f"mirror: {self.spec.namespace!r} has the original; leave it out")
+
+    @property
+    def generations(self) -> dict[str, int]:
+        """What is put after a key in the Secret, to the generation of that value.
+
+        The earlier generation, where it is delivered, is pushed as well: it may be from before a key was added, or may
+        have been skipped, and then lacks what is to be read.
+        """
+        earlier = {PREVIOUS: self.generation - 1} if self.spec.previous and self.generation > 1 else {}
+        return {"": self.generation, **earlier}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +106,10 @@ class ApplicationSecret(pulumi.ComponentResource):
         remote = _remote_keys(args)
         self._remote = remote
         self.keys = frozenset({*remote, *args.spec.templates})
-        pushed = [self._push(name, args, recipe, keys) for recipe, keys in _by_recipe(args.spec.generated).items()]
+        pushed: list[CustomResource] = []
+        for recipe, keys in _by_recipe(args.spec.generated).items():
+            generator = self._generator(name, args, recipe, keys)
+            pushed += [self._push(name, args, recipe, keys, number, generator) for number in args.generations.values()]
         self._external = self._external_secret(name, args, remote, pushed)
         self.register_outputs({"secret": args.spec.name, "path": args.spec.path(args.generation)})
 
@@ -123,26 +137,35 @@ class ApplicationSecret(pulumi.ComponentResource):
         """The value of `key` of one generation earlier, or None in the first generation."""
         return self.reference(key + PREVIOUS) if key + PREVIOUS in self.keys else None
 
-    def _push(self, name: str, args: ApplicationSecretArgs, recipe: Generated, keys: list[str]) -> CustomResource:
-        """The generator of a recipe, and the object that writes its values; one for a generation, so that a rotation
-        makes it and waits for it before anybody reads the new path."""
-        spec, store = args.spec, args.access.store
-        generator = CustomResource(
-            f"{name}-{recipe.label}",
-            api_version="generators.external-secrets.io/v1alpha1",
-            kind="Password",
-            metadata=ObjectMetaArgs(name=f"{spec.name}-{recipe.label}", namespace=spec.namespace),
-            spec=recipe.generator | {"secretKeys": keys},
-            opts=self._inside(store.operator.release),
-        )
-        path = spec.path(args.generation)
+    def _generator(self, name: str, args: ApplicationSecretArgs, recipe: Generated, keys: list[str]) -> CustomResource:
+        label = f"{args.spec.name}-{recipe.label}"
         return CustomResource(
-            f"{name}-v{args.generation}-{recipe.label}",
+            f"{name}-{recipe.label}",
+            api_version=_GENERATORS,
+            kind="Password",
+            metadata=ObjectMetaArgs(name=label, namespace=args.spec.namespace),
+            spec=recipe.generator | {"secretKeys": keys},
+            opts=self._inside(args.access.store.operator.release),
+        )
+
+    def _push(
+        self,
+        name: str,
+        args: ApplicationSecretArgs,
+        recipe: Generated,
+        keys: list[str],
+        generation: int,
+        generator: CustomResource,
+    ) -> CustomResource:
+        """What writes a recipe's values of one generation. For a new generation it is a new object, so that a rotation
+        waits for it before anybody reads the new path."""
+        spec, store = args.spec, args.access.store
+        path, label = spec.path(generation), f"v{generation}-{recipe.label}"
+        return CustomResource(
+            f"{name}-{label}",
             api_version="external-secrets.io/v1alpha1",
             kind="PushSecret",
-            metadata=ObjectMetaArgs(
-                name=f"{spec.name}-v{args.generation}-{recipe.label}", namespace=spec.namespace, annotations=READY
-            ),
+            metadata=ObjectMetaArgs(name=f"{spec.name}-{label}", namespace=spec.namespace, annotations=READY),
             spec={
                 "refreshInterval": _ONCE,
                 "updatePolicy": "IfNotExists",
@@ -150,7 +173,7 @@ class ApplicationSecret(pulumi.ComponentResource):
                 "secretStoreRefs": [store.reference],
                 "selector": {
                     "generatorRef": {
-                        "apiVersion": "generators.external-secrets.io/v1alpha1",
+                        "apiVersion": _GENERATORS,
                         "kind": "Password",
                         "name": f"{spec.name}-{recipe.label}",
                     }
@@ -210,12 +233,8 @@ def _by_recipe(keys: Mapping[str, Generated]) -> dict[Generated, list[str]]:
 
 def _remote_keys(args: ApplicationSecretArgs) -> dict[str, dict[str, str]]:
     """Keys of the Secret that are read from Vault, and from where."""
-    spec = args.spec
-    generations = {"": args.generation}
-    if spec.previous and args.generation > 1:
-        generations[PREVIOUS] = args.generation - 1
     return {
-        key + suffix: {"key": spec.path(generation), "property": key}
-        for suffix, generation in generations.items()
-        for key in spec.generated
+        key + suffix: {"key": args.spec.path(generation), "property": key}
+        for suffix, generation in args.generations.items()
+        for key in args.spec.generated
     }

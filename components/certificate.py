@@ -56,7 +56,7 @@ class CertificateArgs:
         for name in self.dns_names:
             if not _NAME.fullmatch(name) or len(name) > 253:
                 raise ValueError(f"{self.secret_name}: {name!r} is not a DNS name; write it in lower case, as a.b.org")
-        # https://github.com/cert-manager/cert-manager: internal/apis/certmanager/validation refuses the rest.
+        # MinimumCertificateDuration and MinimumRenewBefore of cert-manager, pkg/apis/certmanager/v1/const.go
         if self.duration < timedelta(hours=1) or not timedelta(minutes=5) <= self.renew_before < self.duration:
             raise ValueError(
                 f"{self.secret_name}: valid for {self.duration} and renewed {self.renew_before} before its end; "

@@ -83,6 +83,9 @@ class Vault(pulumi.ComponentResource):
     certificate_authority: SecretReference
     """The certificate that clients check the server's against."""
 
+    configuration: VaultConfiguration
+    """What is inside it before there is an identity provider."""
+
     ready: CustomResource
     """Healthy when a server is unsealed and leads, and all others answer."""
 
@@ -102,6 +105,7 @@ class Vault(pulumi.ComponentResource):
             configurer_annotations=args.configurer_annotations,
             host_aliases=args.host_aliases,
         )
+        self.configuration = args.configuration
         namespace = args.operator.namespace.metadata.name
         rights = self._create_account(name, namespace)
         certificate = Certificate(

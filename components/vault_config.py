@@ -95,7 +95,7 @@ class Addition:
     groups: tuple[ExternalGroup, ...]
 
     def __post_init__(self) -> None:
-        paths = [method.path for method in (*self.first.auth, *self.auth)]
+        paths = [method.path for method in self._methods]
         if repeated := duplicates(paths):
             raise ValueError(f"auth method {repeated[0]!r} is in both documents; give the second a path of its own")
         if repeated := duplicates([group.name for group in self.groups]):
@@ -110,10 +110,14 @@ class Addition:
                     f"choose from {', '.join(method.path for method in self.auth)}"
                 )
 
+    @property
+    def _methods(self) -> list[KubernetesAuth | OidcAuth]:
+        return [*self.first.auth, *self.auth]
+
     def document(self) -> dict[str, Any]:
         """The content of `vault-config.yml` in a Secret that the operator hands to the configurer."""
         return {
-            "auth": [method.document() for method in (*self.first.auth, *self.auth)],
+            "auth": [method.document() for method in self._methods],
             "groups": [group.document() for group in self.groups],
             "group-aliases": [group.alias() for group in self.groups],
         }

@@ -22,7 +22,7 @@ from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
 from pulumi_kubernetes.rbac.v1 import PolicyRuleArgs, Role, RoleBinding, RoleRefArgs, SubjectArgs
 
 from components.chart import ChartSource, values
-from components.namespace import namespace
+from components.namespace import PodSecurity, namespace
 from components.vault_clients import VAULT_NAMESPACE
 from components.versions import VAULT_OPERATOR
 
@@ -81,7 +81,7 @@ class VaultOperator(pulumi.ComponentResource):
     def __init__(self, name: str, args: VaultOperatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:VaultOperator", name, None, opts)
         own = namespace(f"{name}-namespace", NAMESPACE, "restricted", parent=self)
-        level = "restricted" if args.admission_policies else "privileged"
+        level: PodSecurity = "restricted" if args.admission_policies else "privileged"
         self.namespace = namespace(f"{name}-vaults", VAULT_NAMESPACE, level, parent=self)
         configured = values("vault-operator")
         configured["watchNamespace"] = VAULT_NAMESPACE

@@ -76,6 +76,9 @@ REFLECTOR = ChartPin("reflector", "10.0.63", "oci://ghcr.io/emberstack/helm-char
 # renovate: datasource=helm depName=longhorn registryUrl=https://charts.longhorn.io
 LONGHORN = ChartPin("longhorn", "1.12.1", "https://charts.longhorn.io")
 
+# renovate: datasource=helm depName=snapshot-controller registryUrl=https://piraeus.io/helm-charts/
+SNAPSHOT_CONTROLLER = ChartPin("snapshot-controller", "5.2.0", "https://piraeus.io/helm-charts")
+
 # Deprecates and renames fields of blueprints from release to release: checks/authentik_models.yaml goes with it.
 # renovate: datasource=helm depName=authentik registryUrl=https://charts.goauthentik.io
 AUTHENTIK = ChartPin("authentik", "2026.8.0", "https://charts.goauthentik.io")

@@ -203,7 +203,11 @@ def _crd(crd: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{group}"},
+        # Kubernetes keeps groups of its own to definitions that it has approved, and asks for this.
+        "metadata": {
+            "name": f"{plural}.{group}",
+            "annotations": {"api-approved.kubernetes.io": "unapproved, the lab's"},
+        },
         "spec": {
             "group": group,
             "scope": crd.get("scope", "Namespaced"),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from components.csi_volume_names import VolumeNames
 from lab import charts, inventory, processes
 from lab.configuration import API_TOKEN, PASSWORD
 from lab.errors import LabError
@@ -89,8 +90,11 @@ class Hardware:
         )
 
     def left_over(self) -> list[str]:
-        """What the simulated Proxmox holds now and did not when the lab began."""
-        return sorted(inventory.take(self.control(PROXMOX)) - set(self.session.recall("inventory") or []))
+        """What the simulated Proxmox holds now and did not when the lab began, but for what stays on purpose."""
+        storage = self.settings.storage
+        names = VolumeNames(self.settings.cluster.name)
+        kept = names.owns if storage.on_destroy == "retain" else None
+        return sorted(inventory.take(self.control(PROXMOX), kept) - set(self.session.recall("inventory") or []))
 
     def healthy(self) -> bool:
         """Whether both processes run."""

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, ip_address
 from itertools import combinations
 from urllib.parse import urlsplit
 
+from stacks import application_secrets
 from stacks.settings_errors import path
 from stacks.settings_model import Settings
 from stacks.settings_types import AddressRange
@@ -56,6 +57,7 @@ def check(settings: Settings) -> list[str]:
         _tailscale,
         _identity,
         _features,
+        application_secrets.rotation,
     )
     return [f"{path(place)}: {text}" for rule in rules for place, text in rule(settings)]
 

@@ -80,7 +80,8 @@ def recorded(made: dict[str, ApplicationSecret] | None = None, **rotation: int) 
         around = Surroundings(provider)
         inside = partial(_inside, provider)
         layer = secret_store.deploy(
-            parse({**fixtures.BASE, "rotation": generations}),
+            # The names are those of the sample's own table, which the settings' rules do not know.
+            parse(fixtures.BASE).model_copy(update={"rotation": generations}),
             network=cast(NetworkLayer, SimpleNamespace(inside=inside)),
             issuer=IssuerReference(name="cluster-ca", ready=around.issuer),
             login=VaultLogin(

@@ -142,8 +142,13 @@ def test_a_rotated_secret_delivers_the_earlier_value_too() -> None:
     assert earlier.selector == {"name": "token", "key": "token-previous"}
 
 
-def test_the_earlier_value_is_not_made_anew() -> None:
-    assert {path for path in paths(recorded(token=3)) if "token" in path} == {"dns/token/v3"}
+def test_an_earlier_generation_that_is_read_has_every_key() -> None:
+    assert {path for path in paths(recorded(token=3)) if "token" in path} == {"dns/token/v2", "dns/token/v3"}
+
+
+def test_the_push_of_an_earlier_generation_is_the_one_that_made_it() -> None:
+    before, after = recorded(token=2), recorded(token=3)
+    assert before[f"{PUSH} token-v2-hex-32"].inputs == after[f"{PUSH} token-v2-hex-32"].inputs
 
 
 def test_a_reference_is_ready_with_the_secret(secret: ApplicationSecret) -> None:

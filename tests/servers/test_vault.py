@@ -229,7 +229,7 @@ def provider() -> Iterator[str]:
 
     class Discovery(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            issuer = f"http://127.0.0.1:{self.server.server_address[1]}"
+            issuer = f"http://{self.headers['Host']}"
             paths = {"authorization_endpoint": "/authorize", "token_endpoint": "/token", "jwks_uri": "/keys"}
             document: dict[str, Any] = {"keys": []}
             if self.path.startswith("/.well-known/"):
@@ -364,6 +364,32 @@ def test_a_sealed_vault_lets_nobody_in_and_comes_back_by_its_own_keys(vault: Vau
     assert vault.login(*login).status == 503
     vault.unseal()
     eventually(lambda: vault.login(*login).status == 200 or None, "login")
+
+
+def test_unseal_keys_are_changed_as_the_runbook_says(vault: VaultServer) -> None:
+    old = [vault.keys[f"vault-unseal-{index}"] for index in range(5)]
+    asked = {"secret_shares": 5, "secret_threshold": 3, "require_verification": True}
+    nonce = vault.request("PUT", "sys/rekey/init", asked).body["nonce"]
+    entered = [vault.request("PUT", "sys/rekey/update", {"key": key, "nonce": nonce}) for key in old[:3]][-1].body
+    new, verification = entered["keys"], entered["verification_nonce"]
+    for key in new[:3]:
+        vault.request("PUT", "sys/rekey/verify", {"key": key, "nonce": verification})
+    vault.keep({f"vault-unseal-{index}": key for index, key in enumerate(new)})
+    assert vault.request("PUT", "sys/seal").status == 204
+    for key in old[:3]:
+        refused = vault.request("PUT", "sys/unseal", {"key": key}, token="")
+    assert refused.status == 400
+    vault.unseal()
+    eventually(lambda: vault.request("GET", "sys/health").status == 200 or None, "active Vault")
+
+
+def test_the_root_token_is_changed_as_the_runbook_says(vault: VaultServer) -> None:
+    old = vault.keys["vault-root"]
+    asked = {"policies": ["root"], "no_parent": True}
+    vault.keep({"vault-root": vault.request("POST", "auth/token/create", asked).body["auth"]["client_token"]})
+    assert vault.request("POST", "auth/token/revoke", {"token": old}).status == 204
+    assert vault.request("GET", "sys/mounts", token=old).status == 403
+    vault.configure(first_document(vault.api))
 
 
 def test_the_client_secret_is_in_no_document() -> None:

@@ -53,7 +53,7 @@ class VaultServer:
             f"{self.url}/v1/{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"X-Vault-Token": self.root_token if token is None else token},
+            headers={"X-Vault-Token": self.keys.get("vault-root", "") if token is None else token},
         )
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}),
@@ -72,10 +72,16 @@ class VaultServer:
         return self.request("POST", "auth/kubernetes/login", {"role": role, "jwt": token}, token="")
 
     @property
-    def root_token(self) -> str:
-        """From the Secret in which the unsealer keeps it; empty before the first start."""
-        keys = self.api.find("v1", "Secret", self.spec["unsealConfig"]["kubernetes"]["secretName"], NAMESPACE)
-        return base64.b64decode(keys["data"]["vault-root"]).decode() if keys else ""
+    def keys(self) -> dict[str, str]:
+        """What the unsealer keeps: `vault-root` and `vault-unseal-0` to -4; empty before the first start."""
+        kept = self.api.find("v1", "Secret", self.spec["unsealConfig"]["kubernetes"]["secretName"], NAMESPACE)
+        return {key: base64.b64decode(value).decode() for key, value in kept["data"].items()} if kept else {}
+
+    def keep(self, keys: Mapping[str, str]) -> None:
+        """Replace some of them, as a person would."""
+        name = self.spec["unsealConfig"]["kubernetes"]["secretName"]
+        metadata = {"name": name, "namespace": NAMESPACE}
+        self.api.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": dict(keys)})
 
     def unseal(self) -> str:
         """Initialise if needed, and unseal, as the sidecar does; gives its output."""
