@@ -19,6 +19,7 @@ from typing import Any, Final
 import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
+from components.authentik_secrets import NAMESPACE
 from components.certificate import Certificate
 from components.chart import ChartSource, values
 from components.nginx_ingress import NginxIngress
@@ -28,8 +29,8 @@ from components.reloader import restart_on
 from components.scheduling import one_per_node, replicas
 from components.versions import AUTHENTIK
 
-NAME: Final = "authentik"
-"""Of release and namespace."""
+NAME: Final = NAMESPACE
+"""Of the release; its namespace is called so too."""
 
 SERVER: Final = f"{NAME}-server"
 """Name of the servers' Service, which speaks HTTP on port 80."""
@@ -88,6 +89,8 @@ class Authentik(pulumi.ComponentResource):
 
     host: str
     """At which people find it; the issuer of every token begins with it."""
+    address: pulumi.Output[str]
+    """URL at which people find it, known once it is up."""
     release: Release
     """Up when servers and workers are. Blueprints are applied a little later: `oidc_probe.py`."""
 
@@ -107,6 +110,7 @@ class Authentik(pulumi.ComponentResource):
                 custom_timeouts=pulumi.CustomTimeouts(create="20m", update="20m", delete="5m"),
             ),
         )
+        self.address = self.release.id.apply(lambda _: f"https://{args.host}/")
         self.register_outputs({"host": self.host, "release": self.release.name})
 
 
