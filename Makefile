@@ -44,11 +44,12 @@ rehearse: venv ## up, a second up and destroy of STACK=name in a network namespa
 rotate: venv ## raise the generation of application secret NAME in the file of STACK; without NAME list them
 	@$(PY) -m stacks.rotate '$(STACK)' '$(NAME)'
 
-check: venv ## lint, types, generated files, values of charts (CHARTS_MIRROR=dir to look them up in the charts there)
+check: venv ## lint, types, generated files, blueprints, values of charts (CHARTS_MIRROR=dir to look them up in the charts there)
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@$(PY) -m stacks.schema --check
+	@$(PY) -m checks.blueprints
 	@$(PY) -m checks.charts
 
 test: venv tools ## every test, the lab's included

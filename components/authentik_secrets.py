@@ -23,7 +23,7 @@ DATABASE: Final = SecretSpec(
 CONFIGURATION: Final = SecretSpec(
     name="authentik-configuration",
     namespace=NAMESPACE,
-    # Signs sessions: a new value ends all of them, and nothing else, as subjects of tokens are the users' own ids.
+    # Signs sessions: a new value ends all of them, and nothing else.
     keys={"AUTHENTIK_SECRET_KEY": Hex(bytes=48)},
 )
 

@@ -204,7 +204,8 @@ class Service:
             "signing_key": _SIGNING_KEY,
             "property_mappings": [SCOPES[scope].reference(within) for scope in self.scopes],
             "issuer_mode": "per_provider",
-            "sub_mode": "user_uuid",
+            # The name in git, so that people are the same to every service after a database was lost.
+            "sub_mode": "user_username",
             "include_claims_in_id_token": True,
         }
         access = [
