@@ -168,7 +168,7 @@ class Vault(pulumi.ComponentResource):
                     api_groups=[""],
                     resources=["pods"],
                     resource_names=self.resource.pods,
-                    verbs=["get", "update", "patch"],
+                    verbs=["get", "patch"],
                 ),
             ],
             opts=child,

@@ -58,7 +58,7 @@ EXTERNAL_SECRETS = ChartPin("external-secrets", "2.9.0", "https://charts.externa
 # renovate: datasource=docker depName=ghcr.io/bank-vaults/helm-charts/vault-operator
 VAULT_OPERATOR = ChartPin("vault-operator", "1.24.0", "oci://ghcr.io/bank-vaults/helm-charts")
 
-# The newest Vault of which a Go module can be had, so that the tests run the very server that a site runs; they and
+# The newest minor version whose server can be built from its Go module, so that the tests run it; they and
 # components/vault_keys.yaml go with it. The operator works with 2.x as well, whose demands (disable_mlock) are met.
 # renovate: datasource=docker depName=hashicorp/vault
 VAULT = ImagePin("docker.io/hashicorp/vault", "1.21.4")
