@@ -77,17 +77,31 @@ def prepare(session: Session, progress: Progress) -> Lab:
 def lab_replacements(session: Session, octet: int | None) -> dict[str, str]:
     """The settings that point at the lab instead of the outside world; lab charts are written on the way."""
     factory = LOCAL_FACTORY if octet is None else network.shifted(LOCAL_FACTORY, octet)
-    mirror = os.environ.get("CHARTS_MIRROR")
-    if mirror and "://" not in mirror and not Path(mirror).is_dir():
-        raise LabError(
-            f"CHARTS_MIRROR={mirror}: no such directory. Give one with <chart>-<version>.tgz files, or a URL"
-        )
+    mirror = _charts_mirror(session)
     if not mirror:
         charts.write(session.charts, charts.pinned())
         mirror = str(session.charts)
-    elif "://" not in mirror:
-        mirror = str(Path(mirror).resolve())
     return {"homelab:talos.factory": factory, "homelab:charts.mirror": mirror}
+
+
+def _charts_mirror(session: Session) -> str | None:
+    """The user's own source of charts; a lab that was brought up from it keeps it until `CHARTS_MIRROR=` takes it away.
+
+    Raises:
+        LabError: if it is a directory that is not there.
+    """
+    given = os.environ.get("CHARTS_MIRROR")
+    if given is None:
+        kept: str | None = session.recall("chartsMirror")
+        return kept
+    if given and "://" not in given:
+        if not Path(given).is_dir():
+            raise LabError(
+                f"CHARTS_MIRROR={given}: no such directory. Give one with <chart>-<version>.tgz files, or a URL"
+            )
+        given = str(Path(given).resolve())
+    session.remember(chartsMirror=given or None)
+    return given or None
 
 
 def parse(config: Mapping[str, Any]) -> Settings:
