@@ -22,7 +22,7 @@ def tools() -> int:
     """Build whatever is missing."""
     progress = Progress()
     with progress.stage("tools"):
-        programs.ensure(programs.LAB)
+        programs.ensure((*programs.LAB, *programs.TESTS))
         plugins.choose()
     return 0
 

@@ -63,6 +63,12 @@ def _kubectl_fits(path: Path) -> bool:
         return False
 
 
+def _helm_fits(path: Path) -> bool:
+    """Whether a Helm is of the major version that the Kubernetes provider contains, and not older than its 3.18."""
+    found = re.match(r"v3\.(\d+)\.", _output([str(path), "version", "--template", "{{.Version}}"]))
+    return found is not None and int(found.group(1)) >= 18
+
+
 def _output(command: list[str]) -> str:
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False).stdout
@@ -101,6 +107,17 @@ _TOOLS = [
         )
     ),
     Tool(GoBinary("talos-nodes", "talos", "./cmd/talos-nodes")),
+    Tool(
+        GoBinary(
+            "helm",
+            "tools/helm",
+            "helm.sh/helm/v3/cmd/helm",
+            "helm.sh/helm/v3",
+            "-s -w -X helm.sh/helm/v3/internal/version.version=v{version}"
+            " -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=36",
+        ),
+        _helm_fits,
+    ),
 ]
 
 TOOLS = {tool.binary.name: tool for tool in _TOOLS}
@@ -109,7 +126,10 @@ TOOLS = {tool.binary.name: tool for tool in _TOOLS}
 PREVIEW = ("pulumi",)
 """What a preview needs besides the provider plugins."""
 
-LAB = tuple(TOOLS)
+TESTS = ("helm",)
+"""What only the tests and checks need: the lab's provider plugin has Helm in it."""
+
+LAB = tuple(name for name in TOOLS if name not in TESTS)
 """What a running lab needs."""
 
 
