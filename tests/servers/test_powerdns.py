@@ -15,7 +15,7 @@ import pytest
 from tests.servers import powerdns
 from tests.servers.powerdns import Server
 
-ADDRESS, SECONDARY, STRANGER = "127.31.3.3", "127.31.3.4", "127.31.9.9"
+ADDRESS, SECONDARY, OTHER, STRANGER = "127.31.3.3", "127.31.3.4", "127.31.3.5", "127.31.9.9"
 ZONE = "cluster.example.org."
 KEY = "planted-api-key"
 VALUES: dict[str, Any] = {
@@ -35,8 +35,8 @@ def free_port(address: str) -> int:
 class Api:
     """The server's HTTP API."""
 
-    def __init__(self, port: int, key: str | None) -> None:
-        self.base, self.key = f"http://{ADDRESS}:{port}/api/v1/servers/localhost", key
+    def __init__(self, port: int, key: str | None, address: str = ADDRESS) -> None:
+        self.base, self.key = f"http://{address}:{port}/api/v1/servers/localhost", key
 
     def __call__(self, method: str, path: str, body: object = None) -> Any:
         headers = {"X-API-Key": self.key} if self.key else {}
@@ -78,6 +78,7 @@ def primary(directory: Path, api_port: int) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def api(primary: Server, api_port: int) -> Api:
+    assert primary.port
     return Api(api_port, KEY)
 
 
@@ -102,7 +103,8 @@ def test_the_zone_is_not_transferred_to_a_stranger(primary: Server) -> None:
 
 
 @pytest.mark.parametrize("key", [None, "wrong"])
-def test_the_api_is_closed_without_its_key(primary: Server, api_port: int, key: str | None) -> None:
+@pytest.mark.usefixtures("primary")
+def test_the_api_is_closed_without_its_key(api_port: int, key: str | None) -> None:
     with pytest.raises(urllib.error.HTTPError) as refusal:
         Api(api_port, key)("GET", "/zones")
     assert refusal.value.code == 401
@@ -113,17 +115,17 @@ def test_no_secret_is_in_the_servers_log(primary: Server) -> None:
 
 
 def test_a_rotated_database_password_is_valid_after_the_restart_that_brings_it(directory: Path) -> None:
-    place, database, api_port = directory / "rotated", free_port(ADDRESS), free_port(ADDRESS)
+    place, database, api_port = directory / "rotated", free_port(OTHER), free_port(OTHER)
     for password in ("one", "two"):
         with (
-            powerdns.mariadb(place, ADDRESS, database, password),
+            powerdns.mariadb(place, OTHER, database, password),
             powerdns.primary(
                 directory / f"server-{password}",
                 VALUES,
-                address=ADDRESS,
+                address=OTHER,
                 api_port=api_port,
                 database=database,
                 secret=f"api-key={password}\ngmysql-password={password}\n",
             ),
         ):
-            assert Api(api_port, password)("GET", "/zones") == []
+            assert Api(api_port, password, OTHER)("GET", "/zones") == []
