@@ -41,11 +41,12 @@ preview: venv ## preview STACK=name with no machine and no credential in reach
 rehearse: venv ## up, a second up and destroy of STACK=name in a network namespace with the stack's own addresses
 	@$(LAB) rehearse '$(STACK)'
 
-check: venv ## lint, types, generated files
+check: venv ## lint, types, generated files, values of charts (CHARTS_MIRROR=dir to look them up in the charts there)
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@$(PY) -m stacks.schema --check
+	@$(PY) -m checks.charts
 
 test: venv tools ## every test, the lab's included
 	@.venv/bin/pytest

@@ -8,7 +8,6 @@ sites and the lab), an oci:// path or the URL of one Helm repository.
 from __future__ import annotations
 
 import hashlib
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import pulumi
 import yaml
 from pulumi_kubernetes.helm.v3 import ReleaseArgs, RepositoryOptsArgs
 
+from components.offline_chart import files, without_remote_schemas
 from components.versions import ChartPin
 
 CHARTS = Path(__file__).resolve().parent.parent / "charts"
@@ -67,12 +67,16 @@ class ChartSource:
         if base.startswith(("http://", "https://")):
             opts = RepositoryOptsArgs(repo=base)
             return {"chart": pin.name, "version": pin.version, "repository_opts": opts, "description": described}
-        path = _in_directory(Path(base).expanduser(), pin)
-        return {"chart": str(path), "description": f"{described} sha256:{_digest(path)[:16]}"}
+        path = in_directory(Path(base).expanduser(), pin)
+        chart = str(without_remote_schemas(path))
+        return {"chart": chart, "description": f"{described} sha256:{_digest(path)[:16]}"}
 
 
-def _in_directory(mirror: Path, pin: ChartPin) -> Path:
-    """The archive `<name>-<version>.tgz` or the unpacked chart `<name>/` in `mirror`."""
+def in_directory(mirror: Path, pin: ChartPin) -> Path:
+    """The archive `<name>-<version>.tgz` or the unpacked chart `<name>/` in `mirror`.
+
+    Raises ChartError when neither is there, or the unpacked chart has another version.
+    """
     archive, unpacked = mirror / f"{pin.name}-{pin.version}.tgz", mirror / pin.name
     if archive.is_file():
         return archive
@@ -84,23 +88,19 @@ def _in_directory(mirror: Path, pin: ChartPin) -> Path:
                 f"{pin.version}; put {archive.name} into the mirror"
             )
         return unpacked
+    oci = pin.repository.startswith("oci://")
+    chart = f"{pin.repository}/{pin.name}" if oci else f"{pin.name} --repo {pin.repository}"
     raise ChartError(
         f"homelab:charts.mirror: neither {archive.name} nor {pin.name}/Chart.yaml is in {mirror}; "
-        f"fetch it with: helm pull {pin.name} --repo {pin.repository} --version {pin.version} -d {mirror}"
+        f"fetch it with: helm pull {chart} --version {pin.version} -d {mirror}"
     )
 
 
 def _digest(chart: Path) -> str:
     """SHA-256 over the names and contents of a chart's files; packing times do not count."""
     digest = hashlib.sha256()
-    if chart.is_dir():
-        for path in sorted(p for p in chart.rglob("*") if p.is_file()):
-            digest.update(f"{path.relative_to(chart)}\0".encode() + path.read_bytes())
-    else:
-        with tarfile.open(chart) as archive:
-            for member in sorted(archive.getmembers(), key=lambda m: m.name):
-                content = archive.extractfile(member)
-                digest.update(f"{member.name}\0".encode() + (content.read() if content else b""))
+    for name, content in files(chart):
+        digest.update(f"{name}\0".encode() + content)
     return digest.hexdigest()
 
 

@@ -7,6 +7,7 @@ Kubernetes, or an operator's custom resource, wants to be told about it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Any
 
 import pulumi
@@ -36,7 +37,7 @@ class SecretReference:
 
 @dataclass(frozen=True, kw_only=True)
 class IssuerReference:
-    """A ClusterIssuer of cert-manager.
+    """An issuer of cert-manager: of the cluster or, by `kind`, of one namespace.
 
     ready: the resource after which it can issue.
     """
@@ -62,3 +63,29 @@ class StorageClassReference:
 
     name: str
     ready: pulumi.Resource
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceAddress:
+    """An address that one Service of type LoadBalancer has, or shares with others that say so.
+
+    pool: name of MetalLB's IPAddressPool.
+    address: the address, or None where MetalLB chooses one of the pool.
+    sharing_key: Services with the same key may have the same address, each with ports of its own.
+    ready: the resource after which the address is announced.
+    """
+
+    pool: str
+    address: IPv4Address | None
+    sharing_key: str | None = None
+    ready: pulumi.Resource
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """What the Service is annotated with; `metallb.universe.tf/*` is the deprecated form of the same."""
+        wanted = {
+            "metallb.io/address-pool": self.pool,
+            "metallb.io/loadBalancerIPs": None if self.address is None else str(self.address),
+            "metallb.io/allow-shared-ip": self.sharing_key,
+        }
+        return {key: value for key, value in wanted.items() if value is not None}

@@ -28,7 +28,7 @@ CILIUM = ChartPin("cilium", "1.20.0", "https://helm.cilium.io")
 METALLB = ChartPin("metallb", "0.16.1", "https://metallb.github.io/metallb")
 
 # renovate: datasource=docker depName=ghcr.io/nginx/charts/nginx-ingress
-NGINX_INGRESS = ChartPin("nginx-ingress", "2.6.0", "oci://ghcr.io/nginx/charts")
+NGINX_INGRESS = ChartPin("nginx-ingress", "2.6.4", "oci://ghcr.io/nginx/charts")
 
 # renovate: datasource=docker depName=quay.io/jetstack/charts/cert-manager
 CERT_MANAGER = ChartPin("cert-manager", "v1.21.1", "oci://quay.io/jetstack/charts")

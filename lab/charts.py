@@ -26,6 +26,7 @@ _RESTRICTED_CONTAINER = {"allowPrivilegeEscalation": False, "capabilities": {"dr
 """What a pod of the Pod Security level `restricted` must say; the lab's API server enforces the levels."""
 
 TABLE = Path(__file__).with_name("charts.yaml")
+STAGES = Path(__file__).with_name("stages.yaml")
 
 
 def pinned() -> list[versions.ChartPin]:
@@ -53,16 +54,56 @@ def write(directory: Path, pins: Iterable[versions.ChartPin]) -> list[Path]:
 
 
 def write_stages(path: Path) -> None:
-    """Write kwok's configuration: the stages of custom resources."""
-    write_private(path, Path(__file__).with_name("stages.yaml").read_text())
+    """Write kwok's stages: those of `stages.yaml`, and one for each kind that gets a condition."""
+    table = yaml.safe_load(TABLE.read_text())
+    conditions = [
+        yaml.safe_dump(_condition_stage(crd), sort_keys=False)
+        for entry in table.values()
+        for crd in entry.get("crds", [])
+        if "condition" in crd
+    ]
+    write_private(path, "---\n".join([STAGES.read_text(), *conditions]))
+
+
+def _condition_stage(crd: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage that makes a condition True; one that is older than the object's last change is written again."""
+    condition = crd["condition"]
+    current = (
+        ".metadata.generation as $now | "
+        f'any(.status.conditions[]?; .type == "{condition}" and .observedGeneration == $now)'
+    )
+    status = {
+        "type": condition,
+        "status": "True",
+        "reason": "Played",
+        "message": "played by the lab",
+        "observedGeneration": "@.metadata.generation@",
+        "lastTransitionTime": "@Now | Quote@",
+    }
+    return {
+        "apiVersion": "kwok.x-k8s.io/v1alpha1",
+        "kind": "Stage",
+        "metadata": {"name": f"{crd['plural']}.{crd['group']}"},
+        "spec": {
+            "resourceRef": {"apiGroup": f"{crd['group']}/{_versions(crd)[-1]}", "kind": crd["kind"]},
+            "selector": {"matchExpressions": [{"key": current, "operator": "In", "values": ["false"]}]},
+            "next": {"statusTemplate": re.sub(r'"@(.+?)@"', r"{{ \1 }}", json.dumps({"conditions": [status]}))},
+        },
+    }
+
+
+def _versions(crd: Mapping[str, Any]) -> list[str]:
+    names: list[str] = crd.get("versions", ["v1"])
+    return names
 
 
 def _files(name: str, version: str, entry: Mapping[str, Any]) -> dict[str, str]:
     values: dict[str, Any] = {}
+    selectors = {workload["name"]: _selector(workload) for workload in entry.get("workloads", [])}
     objects = [_config_map(key, data) for key, data in entry.get("configMaps", {}).items()]
-    objects += [_service(service) for service in entry.get("services", [])]
+    objects += [_service(service, selectors, values) for service in entry.get("services", [])]
     objects += [_workload(name, version, workload, values) for workload in entry.get("workloads", [])]
-    objects += [_disruption_budget(budget) for budget in entry.get("disruptionBudgets", [])]
+    objects += [_disruption_budget(budget, selectors) for budget in entry.get("disruptionBudgets", [])]
     chart = {"apiVersion": "v2", "name": name, "version": version, "description": f"{name}, played by the lab"}
     files = {
         "Chart.yaml": yaml.safe_dump(chart, sort_keys=False),
@@ -87,18 +128,27 @@ def _config_map(name: str, data: Mapping[str, str]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _metadata(name), "data": dict(data)}
 
 
-def _service(service: Mapping[str, Any]) -> dict[str, Any]:
+def _service(
+    service: Mapping[str, Any], selectors: Mapping[str, dict[str, str]], values: dict[str, Any]
+) -> dict[str, Any]:
     spec = {
         "type": service.get("type", "ClusterIP"),
-        "selector": {"app.kubernetes.io/name": service.get("selects", service["name"])},
+        "selector": selectors[service.get("selects", service["name"])],
         "ports": [{"name": "main", "port": service["port"]}],
     }
-    return {"apiVersion": "v1", "kind": "Service", "metadata": _metadata(service["name"]), "spec": spec}
+    metadata = _metadata(service["name"])
+    if place := service.get("annotations"):
+        metadata["annotations"] = _reference(place, values, None)
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+
+
+def _selector(workload: Mapping[str, Any]) -> dict[str, str]:
+    """The labels by which a workload, its Service and its disruption budget find their pods."""
+    return dict(workload.get("labels") or {"app.kubernetes.io/name": workload["name"]})
 
 
 def _workload(chart: str, version: str, workload: Mapping[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    selector = {"app.kubernetes.io/name": workload["name"]}
-    labels = {**workload.get("labels", {}), **selector}
+    selector = _selector(workload)
     container: dict[str, Any] = {"name": workload["name"], "image": f"lab.invalid/{chart}:{version}"}
     container["securityContext"] = {"privileged": True} if workload.get("privileged") else _RESTRICTED_CONTAINER
     pod: dict[str, Any] = {"containers": [container]}
@@ -112,7 +162,7 @@ def _workload(chart: str, version: str, workload: Mapping[str, Any], values: dic
         pod[field] = _reference(place, values, None)
     spec: dict[str, Any] = {
         "selector": {"matchLabels": selector},
-        "template": {"metadata": {"labels": labels}, "spec": pod},
+        "template": {"metadata": {"labels": selector}, "spec": pod},
     }
     if workload["kind"] != "DaemonSet":
         replicas = workload.get("replicas", 1)
@@ -122,7 +172,7 @@ def _workload(chart: str, version: str, workload: Mapping[str, Any], values: dic
     return {
         "apiVersion": "apps/v1",
         "kind": workload["kind"],
-        "metadata": _metadata(workload["name"], labels),
+        "metadata": _metadata(workload["name"], selector),
         "spec": spec,
     }
 
@@ -136,20 +186,19 @@ def _reference(place: str, values: dict[str, Any], default: object) -> str:
     return f"@.Values.{place}@"
 
 
-def _disruption_budget(budget: Mapping[str, Any]) -> dict[str, Any]:
-    selector = {"matchLabels": {"app.kubernetes.io/name": budget["selects"]}}
+def _disruption_budget(budget: Mapping[str, Any], selectors: Mapping[str, dict[str, str]]) -> dict[str, Any]:
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
         "metadata": _metadata(budget["name"]),
-        "spec": {"maxUnavailable": 1, "selector": selector},
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selectors[budget["selects"]]}},
     }
 
 
 def _crd(crd: Mapping[str, Any]) -> dict[str, Any]:
     kind, plural, group = crd["kind"], crd["plural"], crd["group"]
     schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
-    names = crd.get("versions", ["v1"])
+    names = _versions(crd)
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",

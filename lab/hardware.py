@@ -73,12 +73,20 @@ class Hardware:
             processes.start(self.session, PROXMOX, command)
             started.append(PROXMOX)
         host, port = self._factory_address()
-        processes.wait_until(self.session, NODES, lambda: processes.listening(host, port), f"{host}:{port}")
-        there, api = self.proxmox_address()
-        processes.wait_until(self.session, PROXMOX, lambda: processes.listening(there, api), f"{there}:{api}")
+        self._wait_for(NODES, host, port)
+        self._wait_for(PROXMOX, *self.proxmox_address())
         if self.session.recall("inventory") is None:
             self.session.remember(inventory=sorted(inventory.take(self.control(PROXMOX))))
         return started
+
+    def _wait_for(self, name: str, host: str, port: int) -> None:
+        """Wait for a process's port and for its control socket, which may come later."""
+        processes.wait_until(
+            self.session,
+            name,
+            lambda: processes.listening(host, port) and self.control(name).exists(),
+            f"{host}:{port}",
+        )
 
     def left_over(self) -> list[str]:
         """What the simulated Proxmox holds now and did not when the lab began."""

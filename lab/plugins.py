@@ -21,6 +21,8 @@ STAND_INS = {
     "proxmoxve": GoBinary("pulumi-resource-proxmoxve", "proxmoxve", "."),
     "talos": GoBinary("pulumi-resource-talos", "talos", "./cmd/pulumi-resource-talos"),
     "kubernetes": GoBinary("pulumi-resource-kubernetes", "kubernetes", "."),
+    "tls": GoBinary("pulumi-resource-tls", "providers", "./cmd/pulumi-resource-tls"),
+    "command": GoBinary("pulumi-resource-command", "providers", "./cmd/pulumi-resource-command"),
 }
 """The stand-in for each provider that the program uses."""
 

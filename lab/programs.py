@@ -118,6 +118,15 @@ _TOOLS = [
         ),
         _helm_fits,
     ),
+    Tool(
+        GoBinary(
+            "sealed-secrets-controller",
+            "tools/sealed-secrets",
+            "github.com/bitnami-labs/sealed-secrets/cmd/controller",
+            "github.com/bitnami-labs/sealed-secrets",
+            "-s -w -X main.VERSION={version}",
+        )
+    ),
 ]
 
 TOOLS = {tool.binary.name: tool for tool in _TOOLS}
@@ -126,8 +135,8 @@ TOOLS = {tool.binary.name: tool for tool in _TOOLS}
 PREVIEW = ("pulumi",)
 """What a preview needs besides the provider plugins."""
 
-TESTS = ("helm",)
-"""What only the tests and checks need: the lab's provider plugin has Helm in it."""
+TESTS = ("helm", "sealed-secrets-controller")
+"""What only the tests and checks need: the lab's provider plugin has Helm in it, and its pods are played."""
 
 LAB = tuple(name for name in TOOLS if name not in TESTS)
 """What a running lab needs."""

@@ -1,4 +1,4 @@
-"""Layer 3, the network: pods can talk."""
+"""Layer 3, the network: pods can talk, and Services have addresses outside the cluster."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import pulumi
 
+from components.address_pool import AddressPool, AddressPoolArgs
 from components.chart import ChartSource
 from components.cilium import Cilium, CiliumArgs
+from components.metallb import MetalLb, MetalLbArgs
 from components.talos_config import KUBEPRISM_PORT
 from stacks.cluster import ClusterLayer
 from stacks.settings import Settings
@@ -19,28 +21,63 @@ class NetworkLayer:
 
     cilium: Cilium
     cluster: ClusterLayer
+    metallb: MetalLb
+    ingress_pool: AddressPool
+    dns_pool: AddressPool
+    services_pool: AddressPool
 
     def inside(self, *after: pulumi.Resource) -> pulumi.ResourceOptions:
         """Options of a component whose pods need the network, made when `after` is there.
 
         See `ClusterLayer.inside` for what becomes of it at a destroy.
         """
-        return pulumi.ResourceOptions(
-            providers=[self.cluster.kubernetes],
-            deleted_with=self.cluster.foundation,
-            depends_on=[self.cilium.release, *after],
-        )
+        return _inside(self.cluster, self.cilium, *after)
 
 
 def deploy(settings: Settings, *, cluster: ClusterLayer) -> NetworkLayer:
-    """Cilium, in which pods of every later layer run."""
+    """Cilium, in which pods of every later layer run, and MetalLB with the pools of the settings."""
+    charts = ChartSource(settings.charts.mirror)
     cilium = Cilium(
         "cilium",
         CiliumArgs(
-            charts=ChartSource(settings.charts.mirror),
+            charts=charts,
             api_port=KUBEPRISM_PORT,
             operator_replicas=min(2, len(settings.nodes)),
         ),
         opts=cluster.inside,
     )
-    return NetworkLayer(cilium, cluster)
+    inside = _inside(cluster, cilium)
+    metallb = MetalLb(
+        "metallb", MetalLbArgs(charts=charts, announce_from_control_planes=not settings.workers), opts=inside
+    )
+    pools = {
+        # Only Services that name no pool may take any address; the other two are promised to one Service each.
+        name: AddressPool(
+            f"{name}-pool",
+            AddressPoolArgs(
+                metallb=metallb,
+                first=addresses.first,
+                last=addresses.last,
+                auto_assign=name == "services",
+                setting=f"homelab:network.pools.{name}",
+            ),
+            opts=inside,
+        )
+        for name, addresses in settings.network.pools
+    }
+    return NetworkLayer(
+        cilium=cilium,
+        cluster=cluster,
+        metallb=metallb,
+        ingress_pool=pools["ingress"],
+        dns_pool=pools["dns"],
+        services_pool=pools["services"],
+    )
+
+
+def _inside(cluster: ClusterLayer, cilium: Cilium, *after: pulumi.Resource) -> pulumi.ResourceOptions:
+    return pulumi.ResourceOptions(
+        providers=[cluster.kubernetes],
+        deleted_with=cluster.foundation,
+        depends_on=[cilium.release, *after],
+    )

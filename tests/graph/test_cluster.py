@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from checks.graph import Graph, Node, Secret, reveal
-from tests.graph.program import recorded
+from checks.program import recorded
 
 VM = "proxmoxve:index/vmLegacy:VmLegacy"
 NODES = ("controlplane-0", "controlplane-1", "controlplane-2", "worker-0", "worker-1")

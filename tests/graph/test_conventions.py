@@ -8,15 +8,23 @@ from functools import cache
 import pytest
 
 from checks.graph import Graph, component_types, convention_findings, leaked_values, plain_strings, reveal
-from tests.graph.program import PLANTED, ROOT, recorded
+from checks.program import PLANTED, ROOT, recorded
 
 STACKS = ("lab", "prod")
 
 COMPONENT_TYPES = {
+    "homelab:certificates:CertManager",
+    "homelab:certificates:Certificate",
+    "homelab:certificates:ClusterCa",
+    "homelab:ingress:NginxIngress",
+    "homelab:network:AddressPool",
     "homelab:network:Cilium",
+    "homelab:network:MetalLb",
     "homelab:proxmox:ProxmoxAccount",
     "homelab:proxmox:TalosImage",
     "homelab:proxmox:TalosVm",
+    "homelab:secrets:SealedSecrets",
+    "homelab:secrets:SealingKey",
     "homelab:talos:TalosCluster",
     "homelab:talos:TalosSecrets",
 }

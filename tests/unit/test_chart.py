@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 from pathlib import Path
 
@@ -73,6 +74,11 @@ def test_a_chart_that_the_mirror_lacks_is_named_with_the_command_that_fetches_it
         release(str(tmp_path))
 
 
+def test_a_chart_of_a_registry_is_fetched_by_its_full_name(tmp_path: Path) -> None:
+    with pytest.raises(ChartError, match=r"helm pull oci://registry\.example\.org/charts/demo --version 1\.2\.3"):
+        release(str(tmp_path), OCI_PIN)
+
+
 def test_an_edited_chart_of_the_same_version_changes_the_release(tmp_path: Path) -> None:
     pack(tmp_path, "one")
     before = release(str(tmp_path))["description"]
@@ -85,3 +91,43 @@ def test_a_chart_packed_again_does_not_change_the_release(tmp_path: Path) -> Non
     before = release(str(tmp_path))["description"]
     pack(tmp_path, "one", mtime=2)
     assert release(str(tmp_path))["description"] == before
+
+
+@pytest.fixture
+def schema_on_the_web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An unpacked chart, beside a cache of its own, whose schema refers to the web."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    chart = tmp_path / "charts" / "demo"
+    chart.mkdir(parents=True)
+    (chart / "Chart.yaml").write_text("version: 1.2.3\n")
+    properties = {
+        "labels": {"title": "Labels", "$ref": "https://schemas.example.org/labels.json"},
+        "port": {"type": "integer"},
+    }
+    (chart / "values.schema.json").write_text(json.dumps({"properties": properties, "additionalProperties": False}))
+    return chart
+
+
+def packed_schema(archive: object) -> dict[str, object]:
+    with tarfile.open(str(archive)) as tar:
+        content = tar.extractfile("demo/values.schema.json")
+        assert content is not None
+        return dict(json.load(content))
+
+
+def test_a_schema_on_the_web_is_not_asked_for_and_the_rest_of_the_schema_stays(schema_on_the_web: Path) -> None:
+    assert packed_schema(release(str(schema_on_the_web.parent))["chart"]) == {
+        "properties": {"labels": {"title": "Labels"}, "port": {"type": "integer"}},
+        "additionalProperties": False,
+    }
+
+
+def test_a_chart_without_a_schema_on_the_web_is_taken_from_where_it_is(schema_on_the_web: Path) -> None:
+    (schema_on_the_web / "values.schema.json").write_text('{"properties": {"port": {"$ref": "#/definitions/port"}}}')
+    assert release(str(schema_on_the_web.parent))["chart"] == str(schema_on_the_web)
+
+
+def test_the_copy_of_a_chart_is_made_once(schema_on_the_web: Path) -> None:
+    first = Path(str(release(str(schema_on_the_web.parent))["chart"]))
+    made = first.stat().st_mtime_ns
+    assert Path(str(release(str(schema_on_the_web.parent))["chart"])).stat().st_mtime_ns == made

@@ -232,10 +232,6 @@ func (c *ControlPlane) kwokArgs(m Member, host string, port int, server string) 
 		"--kubeconfig", kubeconfig, "--manage-all-nodes=true", "--node-lease-duration-seconds=40",
 		"--server-address", net.JoinHostPort(host, strconv.Itoa(port)),
 	}
-
-	if c.binaries.KwokConfig != "" {
-		args = append(args, "--config", c.binaries.KwokConfig)
-	}
 	return args, f.err
 }
 

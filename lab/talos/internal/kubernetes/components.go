@@ -104,6 +104,7 @@ func (c *ControlPlane) ensureAPI(ctx context.Context) error {
 		{"kube-controller-manager", c.binaries.ControllerManager, func() ([]string, error) { return c.controllerManagerArgs(ruling, host, server) }},
 		{"kube-scheduler", c.binaries.Scheduler, func() ([]string, error) { return c.schedulerArgs(ruling, host, server) }},
 		{"kwok", c.binaries.Kwok, func() ([]string, error) { return c.kwokArgs(ruling, host, kwokPort, server) }},
+		{stagesName, c.binaries.Kwok, func() ([]string, error) { return c.stagesArgs(ctx) }},
 	} {
 		if args, err = part.args(); err != nil {
 			return fmt.Errorf("%s: %w", part.name, err)
@@ -158,12 +159,13 @@ func stable(args []string) []string {
 
 // revision covers the files that a component reads only when it starts.
 func (c *ControlPlane) revision(name string) string {
-	if name != apiServerName {
-		return ""
+	read := map[string][]string{
+		apiServerName: {"admission-control-config.yaml", "auditpolicy.yaml", "authorization-config.yaml", "encryptionconfig.yaml", "ca.crt"},
+		stagesName:    {stagesFile},
 	}
 
 	var all bytes.Buffer
-	for _, file := range []string{"admission-control-config.yaml", "auditpolicy.yaml", "authorization-config.yaml", "encryptionconfig.yaml", "ca.crt"} {
+	for _, file := range read[name] {
 		content, _ := os.ReadFile(c.path("pki", file))
 		all.Write(content)
 	}
@@ -181,7 +183,7 @@ func (c *ControlPlane) stopComponents(reason string, end func(*process.Process))
 	}
 
 	// The apiserver goes last, so that the others can release their leases.
-	for _, name := range []string{"kwok", "kube-scheduler", "kube-controller-manager", apiServerName} {
+	for _, name := range []string{stagesName, "kwok", "kube-scheduler", "kube-controller-manager", apiServerName} {
 		if known := components[name]; known != nil {
 			end(known.process)
 		}

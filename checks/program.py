@@ -1,4 +1,8 @@
-"""Records the real program for the graph tests, with what providers would answer."""
+"""Records the real program for checks and tests, with what providers would answer.
+
+Owns the answers that a preview does not have (`_FAKES`, `_INVOKES`) and the values that stand for a stack's secrets. A
+component whose outputs decide what others get adds its answer here.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Any
 
 from checks.graph import Graph, Invoke, Secret, load_stack_config, record
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 PLANTED = {
     "homelab:proxmoxPassword": "planted-password",

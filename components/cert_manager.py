@@ -1,0 +1,71 @@
+"""cert-manager: certificates as objects of the cluster, renewed by themselves.
+
+Owns the namespace and the Helm release with the custom resource definitions. Does not own issuers: the cluster's own CA
+is `cluster_ca.py`, and those that need a public name come with DNS. Must exist before: the pod network.
+
+Controller, webhook and cainjector run twice where two nodes can hold them: one works, the other stands by. Without the
+webhook nobody can make a Certificate, so a drained node must not take it away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi_kubernetes.helm.v3 import Release
+
+from components.chart import ChartSource, values
+from components.namespace import namespace
+from components.scheduling import one_per_node, replicas
+from components.versions import CERT_MANAGER
+
+API = "cert-manager.io/v1"
+
+READY = {"pulumi.com/waitFor": "condition=Ready"}
+"""Annotations of an object of cert-manager after which it is what it promises: an issuer issues, a Secret is filled."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertManagerArgs:
+    """Arguments of `CertManager`.
+
+    schedulable: how many nodes take ordinary pods.
+    """
+
+    charts: ChartSource
+    schedulable: int
+
+
+class CertManager(pulumi.ComponentResource):
+    """The certificate controller of the cluster."""
+
+    namespace: str
+    """Where the keys of ClusterIssuers are looked for."""
+
+    release: Release
+    """Up when the API server can reach the webhook; objects of cert-manager depend on it."""
+
+    def __init__(self, name: str, args: CertManagerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("homelab:certificates:CertManager", name, None, opts)
+        self.namespace = "cert-manager"
+        home = namespace(f"{name}-namespace", self.namespace, "restricted", parent=self)
+        configured: dict[str, Any] = values("cert-manager")
+        configured["global"]["leaderElection"]["namespace"] = self.namespace
+        for component, tree in (
+            ("controller", configured),
+            ("webhook", configured["webhook"]),
+            ("cainjector", configured["cainjector"]),
+        ):
+            tree["replicaCount"] = replicas(args.schedulable)
+            tree["topologySpreadConstraints"] = one_per_node(
+                {"app.kubernetes.io/instance": "cert-manager", "app.kubernetes.io/component": component}
+            )
+        self.release = Release(
+            name,
+            args.charts.release(CERT_MANAGER, name="cert-manager", namespace=home.metadata.name, values=configured),
+            opts=pulumi.ResourceOptions(
+                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m")
+            ),
+        )
+        self.register_outputs({"namespace": self.namespace, "release": self.release.name})

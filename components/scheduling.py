@@ -1,0 +1,36 @@
+"""Where pods of one workload run: apart from each other, so that one node's end is not the workload's.
+
+Owns no resource: it makes a part of the values of a chart, or of a pod template of our own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+HOSTNAME = "kubernetes.io/hostname"
+
+
+def one_per_node(labels: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The `topologySpreadConstraints` that keep pods with `labels` evenly on nodes: never two where another has none.
+
+    Unlike a required anti-affinity it lets a workload of two be rolled out on two nodes, as pods of another revision
+    do not count. A drained node still counts: the pod from it waits for the node rather than joining the other one,
+    where it would stay.
+    """
+    return [
+        {
+            "maxSkew": 1,
+            "topologyKey": HOSTNAME,
+            "whenUnsatisfiable": "DoNotSchedule",
+            "labelSelector": {"matchLabels": dict(labels)},
+            "matchLabelKeys": ["pod-template-hash"],
+        }
+    ]
+
+
+def replicas(schedulable: int) -> int:
+    """Two where two nodes can hold them, else one: for a workload of which one works and another stands by."""
+    if schedulable < 1:
+        raise ValueError(f"schedulable: {schedulable} nodes take ordinary pods; a cluster needs at least 1")
+    return min(2, schedulable)

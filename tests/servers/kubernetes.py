@@ -1,0 +1,265 @@
+"""A real Kubernetes API for one test: etcd and kube-apiserver on free loopback ports, ready in a few seconds.
+
+Authentication is by token (`admin_token`, or `token` for a service account) and authorisation by RBAC, so that a
+program under test has only the rights that its service account was given. There is no controller-manager: nothing
+makes service accounts, nothing collects garbage, no pod runs. Admission webhooks are off, as no pod could answer them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import secrets
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from lab.programs import ensure
+from tests.servers.processes import eventually, free_ports, server
+
+ISSUER = "https://kubernetes.default.svc"
+"""Issuer of service account tokens, and the audience of one for which none is asked."""
+
+
+class ApiError(AssertionError):
+    """The API server answered with an error; `status` is the HTTP status."""
+
+    def __init__(self, method: str, path: str, status: int, message: str) -> None:
+        self.status = status
+        super().__init__(f"{method} {path}: {status} {message}")
+
+
+@dataclass(frozen=True)
+class KubernetesApi:
+    """A running API server."""
+
+    port: int
+    """On 127.0.0.1."""
+    ca: Path
+    """Certificate of the authority that signed the server's."""
+    kubeconfig: Path
+    """With which kubectl and other clients are administrator."""
+    admin_token: str
+
+    @property
+    def url(self) -> str:
+        """Such as https://127.0.0.1:40001."""
+        return f"https://127.0.0.1:{self.port}"
+
+    def request(
+        self, method: str, path: str, body: Any = None, *, token: str | None = None, kind: str = "application/json"
+    ) -> Any:
+        """Send one request, as administrator unless another token is given; `kind` is the body's media type.
+
+        Raises:
+            ApiError: with the status and the server's message.
+        """
+        request = urllib.request.Request(
+            self.url + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {token or self.admin_token}", "Content-Type": kind},
+        )
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}),
+            urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=str(self.ca))),
+        )
+        try:
+            with opener.open(request, timeout=10) as response:
+                content = response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                content = error.read().decode(errors="replace")
+            raise ApiError(method, path, error.code, content) from None
+        return json.loads(content) if content.startswith("{") else content
+
+    def get(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> Any:
+        """One object."""
+        return self.request("GET", f"{self._collection(api_version, kind, namespace)}/{name}")
+
+    def find(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> Any:
+        """One object, or None if there is none."""
+        try:
+            return self.get(api_version, kind, name, namespace)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def apply(self, *manifests: Mapping[str, Any]) -> None:
+        """Make or change objects one after another, by server-side apply; a CRD's kind is served when it is done."""
+        for manifest in manifests:
+            metadata = manifest["metadata"]
+            collection = self._collection(manifest["apiVersion"], manifest["kind"], metadata.get("namespace"))
+            self.request(
+                "PATCH",
+                f"{collection}/{metadata['name']}?fieldManager=test&force=true",
+                manifest,
+                kind="application/apply-patch+yaml",
+            )
+            if manifest["kind"] == "CustomResourceDefinition":
+                eventually(functools.partial(self._served, manifest["spec"]), f"served {metadata['name']}")
+
+    def namespace(self, name: str) -> None:
+        """Make a namespace."""
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+
+    def token(self, namespace: str, service_account: str, *, audiences: tuple[str, ...] = ()) -> str:
+        """A token of one hour for a service account, as a pod of it would have; by the TokenRequest API."""
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{service_account}/token"
+        asked = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"audiences": list(audiences), "expirationSeconds": 3600},
+        }
+        return str(self.request("POST", path, asked)["status"]["token"])
+
+    def ready(self) -> bool:
+        """Whether the server says that it is ready for requests."""
+        with contextlib.suppress(OSError, ApiError):
+            return bool(self.request("GET", "/readyz") == "ok")
+        return False
+
+    def _served(self, crd: Mapping[str, Any]) -> Literal[True] | None:
+        """Whether the kind of a CRD's spec can be asked for, in each version."""
+        for version in crd["versions"]:
+            with contextlib.suppress(ApiError, StopIteration):
+                collection = self._collection(f"{crd['group']}/{version['name']}", crd["names"]["kind"], None)
+                self.request("GET", collection)
+                continue
+            return None
+        return True
+
+    def _collection(self, api_version: str, kind: str, namespace: str | None) -> str:
+        """The path below which objects of a kind lie."""
+        base = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+        served = self.request("GET", base)["resources"]
+        plural = next(item["name"] for item in served if item["kind"] == kind and "/" not in item["name"])
+        return f"{base}/namespaces/{namespace}/{plural}" if namespace else f"{base}/{plural}"
+
+
+@contextlib.contextmanager
+def kubernetes_api(directory: Path) -> Iterator[KubernetesApi]:
+    """An empty cluster's API for the length of the block; everything of it lies in `directory`, which is made."""
+    directory.mkdir(parents=True)
+    programs = ensure(["etcd", "kube-apiserver"])
+    client_port, peer_port, port = free_ports(3)
+    etcd, peer = f"http://127.0.0.1:{client_port}", f"http://127.0.0.1:{peer_port}"
+    admin_token = secrets.token_urlsafe(32)
+    tokens = _written(directory / "tokens.csv", f'{admin_token},admin,admin,"system:masters"\n'.encode())
+    api = KubernetesApi(port, directory / "ca.crt", directory / "kubeconfig", admin_token)
+    _write_certificates(directory)
+    _write_kubeconfig(api)
+    etcd_command = [
+        str(programs["etcd"].path),
+        f"--data-dir={directory / 'etcd'}",
+        f"--listen-client-urls={etcd}",
+        f"--advertise-client-urls={etcd}",
+        f"--listen-peer-urls={peer}",
+        f"--initial-advertise-peer-urls={peer}",
+        f"--initial-cluster=default={peer}",
+        "--unsafe-no-fsync",
+        "--log-level=warn",
+    ]
+    api_command = [
+        str(programs["kube-apiserver"].path),
+        f"--etcd-servers={etcd}",
+        "--bind-address=127.0.0.1",
+        "--advertise-address=127.0.0.1",
+        f"--secure-port={port}",
+        # A loopback address may not stand in an EndpointSlice.
+        "--endpoint-reconciler-type=none",
+        "--service-cluster-ip-range=10.96.0.0/12",
+        f"--cert-dir={directory}",
+        f"--tls-cert-file={directory / 'server.crt'}",
+        f"--tls-private-key-file={directory / 'server.key'}",
+        f"--token-auth-file={tokens}",
+        "--anonymous-auth=false",
+        "--authorization-mode=RBAC",
+        f"--service-account-issuer={ISSUER}",
+        f"--service-account-key-file={directory / 'service-account.key'}",
+        f"--service-account-signing-key-file={directory / 'service-account.key'}",
+        "--disable-admission-plugins=ValidatingAdmissionWebhook,MutatingAdmissionWebhook",
+    ]
+    with (
+        server("etcd", etcd_command, directory=directory, ready=lambda: _healthy(etcd)),
+        server("kube-apiserver", api_command, directory=directory, ready=api.ready),
+    ):
+        yield api
+
+
+def _healthy(etcd: str) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with contextlib.suppress(OSError), opener.open(f"{etcd}/health", timeout=2) as response:
+        return bool(json.load(response)["health"] == "true")
+    return False
+
+
+def _write_certificates(directory: Path) -> None:
+    """An authority, the server's certificate for 127.0.0.1, and the key that signs service account tokens."""
+    authority_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    authority = _certificate("test-ca", authority_key, "test-ca", authority_key)
+    served = _certificate("kube-apiserver", server_key, "test-ca", authority_key)
+    _written(directory / "ca.crt", authority.public_bytes(serialization.Encoding.PEM))
+    _written(directory / "server.crt", served.public_bytes(serialization.Encoding.PEM))
+    _written(directory / "server.key", _pem(server_key))
+    _written(directory / "service-account.key", _pem(ec.generate_private_key(ec.SECP256R1())))
+
+
+def _certificate(
+    subject: str, key: ec.EllipticCurvePrivateKey, issuer: str, issuer_key: ec.EllipticCurvePrivateKey
+) -> x509.Certificate:
+    now = datetime.now(UTC)
+    names = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1")), x509.DNSName("localhost")])
+    authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+    return (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=subject == issuer, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(authority_key, critical=False)
+        .add_extension(names, critical=False)
+        .sign(issuer_key, hashes.SHA256())
+    )
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    # kube-apiserver finds no public key in a PKCS #8 key of this kind.
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+
+
+def _write_kubeconfig(api: KubernetesApi) -> None:
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "test", "cluster": {"server": api.url, "certificate-authority": str(api.ca)}}],
+        "users": [{"name": "admin", "user": {"token": api.admin_token}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
+        "current-context": "test",
+    }
+    _written(api.kubeconfig, yaml.safe_dump(config).encode())
+
+
+def _written(path: Path, content: bytes) -> Path:
+    path.touch(mode=0o600)
+    path.write_bytes(content)
+    return path

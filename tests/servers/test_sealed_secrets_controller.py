@@ -1,0 +1,219 @@
+"""The real sealed-secrets controller opens what is sealed here, before and after a destroy and an up.
+
+Real: the API server, the controller, and its chart, installed with the values and the keypair Secret that the program's
+components give. The chart is the one in the controller's own Go module: 2.18.4, whose files differ from 2.18.5 only in
+the versions that they name. Nothing runs the Deployment: the controller is a process with the Deployment's arguments
+and its service account's rights.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes
+import pytest
+import yaml
+
+from checks.graph import record, reveal
+from components.chart import ChartSource
+from components.sealed_secrets import KEYPAIR_LABELS, SealedSecrets, SealedSecretsArgs
+from components.sealing import PlainSecret, Scope, make_keypair, seal
+from components.sealing_key import SealingKey, SealingKeyArgs
+from lab.golang import LAB, find_go
+from lab.programs import ensure
+from tests.servers.kubernetes import ApiError, KubernetesApi, kubernetes_api
+from tests.servers.pods import pod
+from tests.servers.processes import eventually, free_ports, run
+
+MODULE = "github.com/bitnami-labs/sealed-secrets"
+VALUES = {"config.yaml": b"clusters: []\n", "empty": b"", "binary": bytes(range(256))}
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What the program brings to a cluster."""
+
+    certificate: str
+    objects: list[Manifest]
+    """The keypair Secret, then what the chart renders with the program's values."""
+
+    @property
+    def pod(self) -> Manifest:
+        """The spec of the controller's pod."""
+        [deployment] = [item for item in self.objects if item["kind"] == "Deployment"]
+        return dict(deployment["spec"]["template"]["spec"])
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster with a running controller."""
+
+    api: KubernetesApi
+    controller: str
+    """URL of the controller's own server."""
+
+    def opened(self, namespace: str, name: str) -> Manifest:
+        """The Secret that the controller made of a SealedSecret, once it has dealt with it."""
+        condition = self.condition(namespace, name)
+        assert condition["status"] == "True", condition
+        secret = self.api.get("v1", "Secret", name, namespace)
+        assert isinstance(secret, dict)
+        return secret
+
+    def condition(self, namespace: str, name: str) -> Manifest:
+        """The controller's verdict on a SealedSecret."""
+
+        def verdict() -> Manifest | None:
+            status = self.api.get("bitnami.com/v1alpha1", "SealedSecret", name, namespace).get("status", {})
+            return next(iter(status.get("conditions", [])), None)
+
+        return eventually(verdict, f"verdict on {namespace}/{name}")
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """The components' objects for one keypair, which is the same in every cluster."""
+    pair = make_keypair()
+
+    def program() -> None:
+        options = pulumi.ResourceOptions(providers=[pulumi_kubernetes.Provider("kubernetes", kubeconfig="{}")])
+        halves = SealingKeyArgs(certificate_pem=pair.certificate_pem, private_key_pem=pair.private_key_pem)
+        key = SealingKey("sealing-key", halves, options)
+        SealedSecrets("sealed-secrets", SealedSecretsArgs(charts=ChartSource(), keypair=key), options)
+
+    graph = record(program)
+    release = reveal(graph["kubernetes:helm.sh/v3:Release sealed-secrets"].inputs)
+    keypair = reveal(graph["kubernetes:core/v1:Secret sealed-secrets-keypair"].inputs)
+    values = tmp_path_factory.mktemp("values") / "values.yaml"
+    values.write_text(yaml.safe_dump(release["values"]))
+    rendered = run(
+        [
+            *(str(ensure(["helm"])["helm"].path), "template", release["name"], str(chart())),
+            *("--namespace", release["namespace"], "--values", str(values), "--include-crds"),
+        ]
+    )
+    return Installation(pair.certificate_pem, [keypair, *filter(None, yaml.safe_load_all(rendered))])
+
+
+def chart() -> Path:
+    """The chart's directory in the controller's module."""
+    downloaded = run([find_go(), "mod", "download", "-json", MODULE], directory=LAB / "tools" / "sealed-secrets")
+    return Path(json.loads(downloaded)["Dir"]) / "helm" / "sealed-secrets"
+
+
+@pytest.fixture(scope="module")
+def sealed(installation: Installation) -> list[Manifest]:
+    """What lies in git, sealed once: a value of each scope where it belongs, and elsewhere."""
+
+    def manifest(scope: Scope, name: str, *, namespace: str = "apps", found_as: str | None = None) -> Manifest:
+        secret = PlainSecret(namespace="apps", name=name, data=VALUES, type="homelab/test", labels={"app": "test"})
+        made = seal(secret, installation.certificate, scope)
+        made["metadata"] |= {"name": found_as or name, "namespace": namespace}
+        return made
+
+    return [
+        *(manifest(scope, scope.value) for scope in Scope),
+        manifest(Scope.STRICT, "original", found_as="strict-renamed"),
+        manifest(Scope.STRICT, "strict-moved", namespace="other"),
+        manifest(Scope.NAMESPACE_WIDE, "original", found_as="namespace-wide-renamed"),
+        manifest(Scope.NAMESPACE_WIDE, "namespace-wide-moved", namespace="other"),
+        manifest(Scope.CLUSTER_WIDE, "original", namespace="other", found_as="cluster-wide-moved-and-renamed"),
+    ]
+
+
+@pytest.fixture(scope="module", params=["first-up", "destroy-and-up"])
+def cluster(
+    installation: Installation, sealed: list[Manifest], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    """A new cluster, each time with the keypair and the sealed manifests of the one before."""
+    directory = tmp_path_factory.mktemp("cluster")
+    account = installation.pod["serviceAccountName"]
+    port, metrics_port = free_ports(2)
+    url = f"http://127.0.0.1:{port}"
+    command = [
+        str(ensure(["sealed-secrets-controller"])["sealed-secrets-controller"].path),
+        *installation.pod["containers"][0]["args"],
+        f"--listen-addr=127.0.0.1:{port}",
+        f"--listen-metrics-addr=127.0.0.1:{metrics_port}",
+    ]
+    with kubernetes_api(directory / "api") as api:
+        for namespace in ("apps", "other"):
+            api.namespace(namespace)
+        api.apply(*installation.objects)
+        with pod(api, "kube-system", account, command, directory=directory, ready=lambda: answer(url) == "ok\n"):
+            api.apply(*sealed)
+            yield Cluster(api, url)
+
+
+def answer(url: str, path: str = "/healthz") -> str | None:
+    """What the controller's own server answers; None while it does not."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url + path, timeout=5) as response:
+            return str(response.read().decode())
+    except OSError:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("namespace", "name"),
+    [
+        ("apps", "strict"),
+        ("apps", "namespace-wide"),
+        ("apps", "cluster-wide"),
+        ("apps", "namespace-wide-renamed"),
+        ("other", "cluster-wide-moved-and-renamed"),
+    ],
+)
+def test_a_value_is_opened_within_its_scope(cluster: Cluster, namespace: str, name: str) -> None:
+    secret = cluster.opened(namespace, name)
+    assert {key: base64.b64decode(value) for key, value in secret["data"].items()} == VALUES
+    assert (secret["type"], secret["metadata"]["labels"]) == ("homelab/test", {"app": "test"})
+
+
+@pytest.mark.parametrize(
+    ("namespace", "name"), [("apps", "strict-renamed"), ("other", "strict-moved"), ("other", "namespace-wide-moved")]
+)
+def test_a_value_is_not_opened_outside_its_scope(cluster: Cluster, namespace: str, name: str) -> None:
+    condition = cluster.condition(namespace, name)
+    assert condition["status"] == "False"
+    assert "no key could decrypt secret" in condition["message"]
+    assert cluster.api.find("v1", "Secret", name, namespace) is None
+
+
+def test_the_controller_has_the_programs_keypair_and_no_other(cluster: Cluster) -> None:
+    [(label, value)] = KEYPAIR_LABELS.items()
+    query = urllib.parse.urlencode({"labelSelector": f"{label}={value}"})
+    found = cluster.api.request("GET", f"/api/v1/namespaces/kube-system/secrets?{query}")["items"]
+    assert [secret["metadata"]["name"] for secret in found] == ["sealed-secrets-key"]
+
+
+def test_the_controller_hands_out_the_programs_certificate(cluster: Cluster, installation: Installation) -> None:
+    assert answer(cluster.controller, "/v1/cert.pem") == installation.certificate
+
+
+def test_the_controllers_pod_is_let_in_at_the_strictest_pod_security_level(
+    cluster: Cluster, installation: Installation
+) -> None:
+    account = {"name": installation.pod["serviceAccountName"], "namespace": "strict"}
+    strict = {"name": "strict", "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}
+    metadata = {"name": "controller", "namespace": "strict"}
+    cluster.api.apply(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": strict},
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account},
+    )
+    controller = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": installation.pod}
+    try:
+        cluster.api.request("POST", "/api/v1/namespaces/strict/pods?dryRun=All", controller)
+    except ApiError as error:
+        pytest.fail(str(error))

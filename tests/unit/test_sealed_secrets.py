@@ -1,0 +1,125 @@
+"""The components of SealedSecrets, each alone: where the keypair comes from, and what the controller is given."""
+
+from __future__ import annotations
+
+import base64
+from functools import cache
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+import pulumi_tls as tls
+import pytest
+
+from checks.graph import UNKNOWN, Graph, is_secret, leaked_values, record, reveal
+from components.chart import ChartSource
+from components.sealed_secrets import SealedSecrets, SealedSecretsArgs
+from components.sealing_key import SealingKey, SealingKeyArgs
+from tests.keypairs import elliptic_keypair, keypair
+
+CONTROLLER = "kubernetes:helm.sh/v3:Release sealed-secrets"
+KEYPAIR = "kubernetes:core/v1:Secret sealed-secrets-keypair"
+
+
+@cache
+def recorded(*, given: bool) -> Graph:
+    """The controller with the keypair of a configuration, or with one that is made."""
+
+    def program() -> None:
+        providers = [tls.Provider("tls"), kubernetes.Provider("kubernetes", kubeconfig="{}")]
+        halves = (keypair().certificate_pem, pulumi.Output.secret(keypair().private_key_pem)) if given else (None, None)
+        key = SealingKey(
+            "sealing-key",
+            SealingKeyArgs(certificate_pem=halves[0], private_key_pem=halves[1]),
+            pulumi.ResourceOptions(providers=providers),
+        )
+        SealedSecrets(
+            "sealed-secrets",
+            SealedSecretsArgs(charts=ChartSource(), keypair=key),
+            pulumi.ResourceOptions(providers=providers),
+        )
+
+    return record(program)
+
+
+def controller_values(graph: Graph) -> Any:
+    return reveal(graph[CONTROLLER].inputs["values"])
+
+
+def test_a_given_keypair_makes_no_other() -> None:
+    graph = recorded(given=True)
+    assert [node for node in graph.resources() if node.type.startswith("tls:")] == []
+    assert graph.log == []
+
+
+def test_without_a_given_keypair_one_is_made_that_kubeseal_would_take() -> None:
+    graph = recorded(given=False)
+    private = graph["tls:index/privateKey:PrivateKey sealing-key-private"].inputs
+    certificate = graph["tls:index/selfSignedCert:SelfSignedCert sealing-key-certificate"].inputs
+    assert (private["algorithm"], private["rsaBits"]) == ("RSA", 4096)
+    assert certificate["validityPeriodHours"] == 10 * 365 * 24
+
+
+def test_a_made_keypair_is_warned_of_once_with_the_remedy() -> None:
+    [warning] = recorded(given=False).log
+    assert "is lost with the state" in warning
+    assert "make sealing-key STACK=" in warning
+
+
+def test_the_private_key_is_a_secret_wherever_it_comes_from() -> None:
+    for given in (True, False):
+        assert is_secret(recorded(given=given)["homelab:secrets:SealingKey sealing-key"].outputs["private_key_pem"])
+
+
+def test_the_private_key_shows_nowhere() -> None:
+    graph = recorded(given=True)
+    assert [str(finding) for finding in leaked_values(graph, {"sealingKey": keypair().private_key_pem})] == []
+
+
+@pytest.mark.parametrize(
+    ("certificate", "private", "message"),
+    [
+        (keypair().certificate_pem, None, "private_key_pem: missing, but certificate_pem is given"),
+        (None, keypair().private_key_pem, "certificate_pem: missing, but private_key_pem is given"),
+        ("none", "none", "certificate_pem: this is no certificate in PEM"),
+        (elliptic_keypair().certificate_pem, "none", "certificate_pem: the certificate holds no RSA key"),
+    ],
+    ids=["half", "other-half", "no-certificate", "elliptic"],
+)
+def test_what_is_no_keypair_is_refused(certificate: str | None, private: str | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SealingKeyArgs(certificate_pem=certificate, private_key_pem=private)
+
+
+def test_the_controller_finds_the_keypair_by_its_label() -> None:
+    secret = recorded(given=True)[KEYPAIR].inputs
+    assert secret["metadata"] == {
+        "name": "sealed-secrets-key",
+        "namespace": "kube-system",
+        "labels": {"sealedsecrets.bitnami.com/sealed-secrets-key": "active"},
+    }
+    assert secret["type"] == "kubernetes.io/tls"
+    assert base64.b64decode(reveal(secret["data"])["tls.key"]).decode() == keypair().private_key_pem
+
+
+def test_the_keypair_is_there_before_the_controller() -> None:
+    assert recorded(given=True).depends(CONTROLLER, KEYPAIR)
+
+
+def test_the_controller_makes_no_keypair_of_its_own() -> None:
+    assert controller_values(recorded(given=True))["keyrenewperiod"] == "0"
+
+
+def test_another_keypair_restarts_the_controller() -> None:
+    annotations = controller_values(recorded(given=True))["podAnnotations"]
+    assert len(annotations["homelab/sealing-certificate"]) == 64
+
+
+def test_the_controller_has_the_names_that_kubeseal_asks_for() -> None:
+    release = recorded(given=True)[CONTROLLER].inputs
+    assert (release["namespace"], release["values"]["fullnameOverride"]) == ("kube-system", "sealed-secrets-controller")
+
+
+def test_a_certificate_that_is_not_made_yet_is_no_secret() -> None:
+    outputs = recorded(given=False)["homelab:secrets:SealedSecrets sealed-secrets"].outputs
+    assert outputs["certificate"] == UNKNOWN
