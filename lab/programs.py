@@ -127,6 +127,14 @@ _TOOLS = [
             "-s -w -X main.VERSION={version}",
         )
     ),
+    Tool(
+        GoBinary(
+            "headscale",
+            "tools/headscale",
+            "github.com/juanfont/headscale/cmd/headscale",
+            "github.com/juanfont/headscale",
+        )
+    ),
 ]
 
 TOOLS = {tool.binary.name: tool for tool in _TOOLS}
@@ -135,7 +143,7 @@ TOOLS = {tool.binary.name: tool for tool in _TOOLS}
 PREVIEW = ("pulumi",)
 """What a preview needs besides the provider plugins."""
 
-TESTS = ("helm", "sealed-secrets-controller")
+TESTS = ("helm", "sealed-secrets-controller", "headscale")
 """What only the tests and checks need: the lab's provider plugin has Helm in it, and its pods are played."""
 
 LAB = tuple(name for name in TOOLS if name not in TESTS)

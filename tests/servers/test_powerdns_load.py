@@ -25,7 +25,7 @@ CHART, PACKAGE, SECONDARY = "127.35.0.2", "127.35.0.3", "127.35.0.4"
 ZONE = "load.example.org"
 API_KEY = "planted-api-key"
 NAMES = {f"host-{number}.{ZONE}": f"10.1.{number // 250}.{number % 250 + 1}" for number in range(1000)}
-ROUNDS, SECONDS = 5, 2
+ROUNDS, SECONDS = 8, 2
 
 _PACKAGE_SETTINGS = """\
 launch=gmysql
