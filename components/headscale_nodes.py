@@ -1,15 +1,15 @@
-"""The cluster's nodes as a Headscale server knows them: gone from there once the cluster is gone.
+"""The cluster's nodes as a Headscale server knows them: each gone from there once its machine is gone.
 
 Owns their removal (`on_host/headscale.py`), and nothing before that: nodes join by themselves, with a pre-auth key that
 the stack's secrets hold. It is not made here: a key that is, is in the state from then on, has expired by the time a
 node is added or rebuilt, and a new one on each run would change each run.
-Must be made before the machines, which depend on `ready`: at a destroy it goes after them. A node that still ran would
-join again with its key.
+Must be made before the machines, each of which depends on its entry: at a destroy it goes after the machine. A node
+that still ran would join again with its key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,10 +36,9 @@ class Tailnet:
         if not self.tags:
             raise ValueError("tags: none, so any machine of a node's name would be taken for it; name the key's tags")
 
-    @property
-    def wanted(self) -> dict[str, Any]:
-        """What the program on the host is told."""
-        return {"nodes": list(self.nodes), "tags": list(self.tags), "headscale": list(self.command)}
+    def wanted(self, *nodes: str) -> dict[str, Any]:
+        """What the program on the host is told of some nodes."""
+        return {"nodes": list(nodes), "tags": list(self.tags), "headscale": list(self.command)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,19 +49,22 @@ class HeadscaleNodesArgs:
 
 
 class HeadscaleNodes(pulumi.ComponentResource):
-    """Entries that go with the cluster."""
+    """Entries that go with the cluster's machines."""
 
-    ready: remote.Command
-    """Each machine of the cluster depends on it."""
+    entries: Mapping[str, remote.Command]
+    """By host name: what the machine of that name depends on."""
 
     def __init__(self, name: str, args: HeadscaleNodesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:edge:HeadscaleNodes", name, None, opts)
-        self.ready = args.tailnet.host.program(
-            f"{name}-entries",
-            "headscale",
-            args.tailnet.wanted,
-            install="nothing",
-            remove="remove",
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        self.register_outputs({"ready": self.ready.id})
+        self.entries = {
+            node: args.tailnet.host.program(
+                f"{name}-{node}",
+                "headscale",
+                args.tailnet.wanted(node),
+                install="expect",
+                remove="remove",
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            for node in args.tailnet.nodes
+        }
+        self.register_outputs({"entries": list(self.entries)})

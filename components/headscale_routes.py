@@ -54,8 +54,7 @@ class HeadscaleRoutes(pulumi.ComponentResource):
             f"{name}-approval",
             "headscale",
             {
-                **args.tailnet.wanted,
-                "routers": list(args.routers),
+                **args.tailnet.wanted(*args.routers),
                 "routes": [str(route) for route in args.routes],
                 "wait": args.wait,
             },

@@ -107,6 +107,7 @@ _TOOLS = [
         )
     ),
     Tool(GoBinary("talos-nodes", "talos", "./cmd/talos-nodes")),
+    Tool(GoBinary("edge-host", "edge", ".")),
     Tool(
         GoBinary(
             "helm",

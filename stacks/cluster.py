@@ -13,6 +13,7 @@ from components.talos_cluster import TailscaleArgs, TalosCluster, TalosClusterAr
 from components.talos_hooks import TalosChecks
 from components.talos_secrets import TalosSecrets
 from components.talos_vm import TalosVm, TalosVmArgs
+from stacks.edge_host import EdgeHostLayer
 from stacks.proxmox import SiteLayer
 from stacks.settings import Node, Secrets, Settings
 
@@ -42,7 +43,7 @@ class ClusterLayer:
         return pulumi.ResourceOptions(providers=[self.kubernetes], deleted_with=self.foundation)
 
 
-def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer) -> ClusterLayer:
+def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer, edge: EdgeHostLayer) -> ClusterLayer:
     """VMs one after another, then Talos on one node after another: changes follow the same chains."""
     providers = pulumi.ResourceOptions(providers=[site.provider, site.talos_provider])
     talos_secrets = TalosSecrets("talos-secrets", settings.versions.talos, opts=providers)
@@ -63,7 +64,7 @@ def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer) -> ClusterL
         node_timeout=settings.talos.timeouts.node,
         api_timeout=settings.talos.timeouts.api,
     )
-    machines = _machines(settings, site, talos_checks)
+    machines = _machines(settings, site, talos_checks, edge)
     cluster = TalosCluster(
         settings.cluster.name,
         TalosClusterArgs(
@@ -114,7 +115,9 @@ def _in_order(settings: Settings) -> dict[str, Node]:
     return {**settings.control_planes, **settings.workers}
 
 
-def _machines(settings: Settings, site: SiteLayer, talos_checks: TalosChecks) -> dict[str, TalosVm]:
+def _machines(
+    settings: Settings, site: SiteLayer, talos_checks: TalosChecks, edge: EdgeHostLayer
+) -> dict[str, TalosVm]:
     """The VMs, chained: a change of all of them restarts one at a time."""
     hooks = pulumi.ResourceHookBinding(
         before_create=[site.checks.before_create()],
@@ -145,7 +148,7 @@ def _machines(settings: Settings, site: SiteLayer, talos_checks: TalosChecks) ->
                 start_order=position + 1,
                 tags=sorted({"talos", node.role, site.tag}),
                 delete_protection=settings.site.delete_protection,
-                after=previous,
+                after=[*previous, *([edge.entries[name]] if name in edge.entries else [])],
                 hooks=hooks,
             ),
             opts=pulumi.ResourceOptions(providers=[site.provider]),

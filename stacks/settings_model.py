@@ -267,6 +267,8 @@ class Edge(_Model):
     """Further server names on port 443 and where they go; *.example.org for all below."""
     otherwise: Backend | None = None
     """Where connections of other names go; left out, they are closed."""
+    ipv6: bool = True
+    """Listen on IPv6 too; the host's kernel must have it."""
     headscale: bool = False
     """The host runs Headscale too: approve the cluster's routes there, and remove its nodes with the cluster."""
 

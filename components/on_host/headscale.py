@@ -1,7 +1,7 @@
 """Approves the routes of a cluster's nodes on a Headscale server, and removes those nodes from it.
 
-A node is the cluster's when its host name is in the list and it has one of the cluster's tags: tags come with the
-pre-auth key, so that a guest's machine of the same name is not meant. Speaks to the server through its own command, in
+A node is meant when its host name is in the list and it has one of the cluster's tags: tags come with the
+pre-auth key, so that a guest's machine of the same name is not. Speaks to the server through its own command, in
 the JSON of Headscale 0.26 to 0.29 and of what follows (camel case, ids as text).
 """
 
@@ -14,14 +14,14 @@ from components.on_host.common import HostError, run, until
 
 
 def approve(wanted: dict[str, Any]) -> None:
-    """Approve the cluster's routes on each of its routers, and leave what else is approved there."""
-    routers: list[str] = wanted["routers"]
+    """Approve the cluster's routes on each of these nodes, and leave what else is approved there."""
+    routers: list[str] = wanted["nodes"]
 
     def online() -> bool:
         return {node["name"] for node in nodes(wanted) if node.get("online")} >= set(routers)
 
     until(online, wanted["wait"])
-    known = [node for node in nodes(wanted) if node["name"] in routers]
+    known = nodes(wanted)
     missing = sorted(set(routers) - {node["name"] for node in known})
     if missing:
         raise HostError(
@@ -37,19 +37,19 @@ def approve(wanted: dict[str, Any]) -> None:
 
 
 def remove(wanted: dict[str, Any]) -> None:
-    """Remove the cluster's nodes."""
+    """Remove these nodes."""
     for node in nodes(wanted):
         call(wanted, "nodes", "delete", "--identifier", str(node["id"]), "--force")
         print(f"Headscale: removed {node['name']}")
 
 
-def nothing(wanted: dict[str, Any]) -> None:
+def expect(wanted: dict[str, Any]) -> None:
     """For a resource that acts only when it is deleted."""
-    print(f"Headscale: {', '.join(wanted['nodes'])} go with the cluster")
+    print(f"Headscale: {', '.join(wanted['nodes'])} goes with its machine")
 
 
 def nodes(wanted: dict[str, Any]) -> list[dict[str, Any]]:
-    """The cluster's nodes, as Headscale describes them."""
+    """What Headscale knows of these nodes."""
     listed = json.loads(call(wanted, "nodes", "list")) or []
     return [
         node
