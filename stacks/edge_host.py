@@ -1,6 +1,6 @@
-"""The public host, between site and cluster: how it is reached, and what has to be on it before the cluster's machines are made.
+"""The public host, between site and cluster: the way to it, and what must be there before the machines are made.
 
-Set up from without; what it does for the cluster comes last (`edge.py`). A stack without `homelab:edge` has neither.
+What it does for the cluster comes last (`edge.py`). A stack without `homelab:edge` has neither.
 """
 
 from __future__ import annotations
