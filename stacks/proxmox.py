@@ -35,6 +35,8 @@ class SiteLayer:
 
     provider: proxmox.Provider
     talos_provider: talos.Provider
+    commands: command.Provider
+    """For what neither provider does; it runs nothing before the site was found right."""
     checks: ProxmoxChecks
     explained: pulumi.ErrorHook
     """For everything in Proxmox."""
@@ -121,7 +123,7 @@ def deploy(settings: Settings, secrets: Secrets) -> SiteLayer:
         ),
         opts=pulumi.ResourceOptions(providers=[commands]),
     )
-    return SiteLayer(provider, talos_provider, checks, explained, image, login, volumes)
+    return SiteLayer(provider, talos_provider, commands, checks, explained, image, login, volumes)
 
 
 def _extensions(settings: Settings) -> list[str]:
