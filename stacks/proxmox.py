@@ -37,7 +37,8 @@ class SiteLayer:
     talos_provider: talos.Provider
     checks: ProxmoxChecks
     image: TalosImage
-    login: ProxmoxLogin
+    commands: command.Provider
+    """Runs programs on the machine that runs Pulumi."""
     volumes: CsiVolumes
     """What is deleted after the last VM."""
 
@@ -116,7 +117,7 @@ def deploy(settings: Settings, secrets: Secrets) -> SiteLayer:
         ),
         opts=pulumi.ResourceOptions(providers=[commands]),
     )
-    return SiteLayer(provider, talos_provider, checks, image, login, volumes)
+    return SiteLayer(provider, talos_provider, checks, image, commands, volumes)
 
 
 def _extensions(settings: Settings) -> list[str]:
