@@ -15,7 +15,7 @@ from components.namespace import namespace
 from components.references import IssuerReference, SecretReference, VaultLogin
 from components.secret_spec import Base64, Hex, Password, Plain, SecretSpec
 from stacks import secret_store
-from stacks.application_secrets import SECRETS, DeclaredSecret, table
+from stacks.application_secrets import SECRETS, STORE_PROBE, DeclaredSecret, table
 from stacks.network import NetworkLayer
 from stacks.settings import parse
 from tests.unit.settings import fixtures
@@ -44,7 +44,7 @@ OVERLAP = DeclaredSecret(
     uptake="restart",
     consumers="the clients",
 )
-SAMPLE = table([*SECRETS.values(), KEY, OVERLAP])
+SAMPLE = table([SECRETS[STORE_PROBE], KEY, OVERLAP])
 
 
 class Surroundings(pulumi.ComponentResource):
