@@ -4,21 +4,24 @@ import asyncio
 
 import pulumi
 
-from stacks import cluster, identity, ingress, network, proxmox, secrets, settings, storage
+from stacks import cluster, edge, edge_host, identity, ingress, network, proxmox, secrets, settings, storage
 
 configured, confidential = settings.load()
 
 site = proxmox.deploy(configured, confidential)
-kubernetes = cluster.deploy(configured, confidential, site=site)
+host = edge_host.deploy(configured, confidential, site=site)
+kubernetes = cluster.deploy(configured, confidential, site=site, edge=host)
 pods = network.deploy(configured, cluster=kubernetes)
 web = ingress.deploy(configured, network=pods)
 volumes = storage.deploy(configured, confidential, site=site, network=pods)
 safe = secrets.deploy(configured, confidential, site=site, network=pods, web=web, volumes=volumes)
 people = identity.deploy(configured, network=pods, web=web, volumes=volumes, safe=safe, issuer=web.ca.issuer)
+edge.deploy(configured, confidential, host=host, cluster=kubernetes, ingress=web)
 
 pulumi.export("apiEndpoint", kubernetes.talos.endpoint)
 pulumi.export("nodes", cluster.node_table(configured))
 pulumi.export("ingressAddress", web.nginx.address)
+pulumi.export("delegation", edge.delegation(configured))
 pulumi.export("kubeconfig", kubernetes.talos.kubeconfig)
 pulumi.export("talosconfig", kubernetes.talos.talosconfig)
 pulumi.export("sealingCertificate", safe.sealed.certificate)

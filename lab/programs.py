@@ -107,6 +107,7 @@ _TOOLS = [
         )
     ),
     Tool(GoBinary("talos-nodes", "talos", "./cmd/talos-nodes")),
+    Tool(GoBinary("edge-host", "edge", ".")),
     Tool(
         GoBinary(
             "helm",
@@ -136,6 +137,14 @@ _TOOLS = [
             "github.com/bank-vaults/bank-vaults",
         )
     ),
+    Tool(
+        GoBinary(
+            "headscale",
+            "tools/headscale",
+            "github.com/juanfont/headscale/cmd/headscale",
+            "github.com/juanfont/headscale",
+        )
+    ),
 ]
 
 TOOLS = {tool.binary.name: tool for tool in _TOOLS}
@@ -144,7 +153,7 @@ TOOLS = {tool.binary.name: tool for tool in _TOOLS}
 PREVIEW = ("pulumi",)
 """What a preview needs besides the provider plugins."""
 
-TESTS = ("helm", "sealed-secrets-controller", "vault", "bank-vaults")
+TESTS = ("helm", "sealed-secrets-controller", "vault", "bank-vaults", "headscale")
 """What only the tests and checks need: the lab's provider plugin has Helm in it, and its pods are played."""
 
 LAB = tuple(name for name in TOOLS if name not in TESTS)

@@ -13,6 +13,7 @@ from components.talos_cluster import TailscaleArgs, TalosCluster, TalosClusterAr
 from components.talos_hooks import TalosChecks
 from components.talos_secrets import TalosSecrets
 from components.talos_vm import TalosVm, TalosVmArgs
+from stacks.edge_host import EdgeHostLayer
 from stacks.proxmox import SiteLayer
 from stacks.settings import Node, Secrets, Settings
 
@@ -47,7 +48,7 @@ class ClusterLayer:
         return pulumi.ResourceOptions(providers=[self.kubernetes], deleted_with=self.foundation)
 
 
-def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer) -> ClusterLayer:
+def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer, edge: EdgeHostLayer) -> ClusterLayer:
     """VMs one after another, then Talos on one node after another: changes follow the same chains."""
     providers = pulumi.ResourceOptions(providers=[site.provider, site.talos_provider])
     talos_secrets = TalosSecrets("talos-secrets", settings.versions.talos, opts=providers)
@@ -68,7 +69,7 @@ def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer) -> ClusterL
         node_timeout=settings.talos.timeouts.node,
         api_timeout=settings.talos.timeouts.api,
     )
-    machines = _machines(settings, site, talos_checks)
+    machines = _machines(settings, site, talos_checks, edge)
     cluster = TalosCluster(
         settings.cluster.name,
         TalosClusterArgs(
@@ -119,7 +120,9 @@ def _in_order(settings: Settings) -> dict[str, Node]:
     return {**settings.control_planes, **settings.workers}
 
 
-def _machines(settings: Settings, site: SiteLayer, talos_checks: TalosChecks) -> dict[str, TalosVm]:
+def _machines(
+    settings: Settings, site: SiteLayer, talos_checks: TalosChecks, edge: EdgeHostLayer
+) -> dict[str, TalosVm]:
     """The VMs, chained: a change of all of them restarts one at a time, and the end of volumes follows the last."""
     hooks = pulumi.ResourceHookBinding(
         before_create=[site.checks.before_create()],
@@ -152,7 +155,7 @@ def _machines(settings: Settings, site: SiteLayer, talos_checks: TalosChecks) ->
                 tags=sorted({"talos", node.role, site.tag}),
                 delete_protection=settings.site.delete_protection,
                 data_disk=LONGHORN_DISK if settings.features.longhorn_v2 and node.role == "worker" else None,
-                after=previous,
+                after=[*previous, *([edge.entries[name]] if name in edge.entries else [])],
                 hooks=hooks,
             ),
             opts=pulumi.ResourceOptions(providers=[site.provider]),

@@ -35,11 +35,12 @@ class SiteLayer:
 
     provider: proxmox.Provider
     talos_provider: talos.Provider
+    commands: command.Provider
+    """For what neither provider does; it runs nothing before the site was found right."""
     checks: ProxmoxChecks
     explained: pulumi.ErrorHook
     """For everything in Proxmox."""
     image: TalosImage
-    login: ProxmoxLogin
     volumes: CsiVolumes
     """What is deleted after the last VM."""
 
@@ -121,7 +122,7 @@ def deploy(settings: Settings, secrets: Secrets) -> SiteLayer:
         ),
         opts=pulumi.ResourceOptions(providers=[commands]),
     )
-    return SiteLayer(provider, talos_provider, checks, explained, image, login, volumes)
+    return SiteLayer(provider, talos_provider, commands, checks, explained, image, volumes)
 
 
 def _extensions(settings: Settings) -> list[str]:

@@ -212,6 +212,67 @@ class Sealing(_Model):
     """The public half, in PEM; `homelab:sealingKey` is the other. Without both, each new state makes a keypair."""
 
 
+class Ssh(_Model):
+    """How the edge host is reached for its setup. `homelab:edgeSshKey` is the private key."""
+
+    host: t.SshHost | None = None
+    """Name or address; without it, `edge.address`."""
+    port: int = Field(default=22, ge=1, le=65535)
+    """TCP port of the SSH server."""
+    user: t.Account = "root"
+    """Account there; one other than root must be allowed `sudo` without a password."""
+    host_key: t.HostKey | None = None
+    """The host's public key; without it, whoever answers at the address is believed."""
+
+
+class Backend(_Model):
+    """Where the edge sends connections of a name."""
+
+    addresses: Annotated[list[t.Address], t.Distinct] = Field(min_length=1)
+    """Addresses that take turns; one that fails is left out for a while."""
+    port: int = Field(ge=1, le=65535)
+    """TCP port, the same on each."""
+
+
+class Tsig(_Model):
+    """The key that signs zone transfers. `homelab:edgeTsigKey` is the secret, in Base64."""
+
+    name: t.DnsLabel
+    """The key's name on both servers."""
+    algorithm: Literal["hmac-sha256", "hmac-sha384", "hmac-sha512"] = "hmac-sha256"
+    """Its algorithm."""
+
+
+class Secondary(_Model):
+    """The public name server of the cluster's domain, a PowerDNS on the edge host."""
+
+    name: t.Domain
+    """The host's name as a name server, as ns1.example.org: the domain is delegated to it."""
+    address: t.Address
+    """The host's address on the way to the cluster: zone transfers come from there, and NOTIFY goes there."""
+    notified_by: Annotated[list[t.Network], t.Distinct] = Field(default=[IPv4Network("100.64.0.0/10")], min_length=1)
+    """Networks that a NOTIFY arrives from; on its way, it loses the primary's address."""
+    tsig: Tsig | None = None
+    """The key for transfers; without it, they are a matter of addresses alone."""
+
+
+class Edge(_Model):
+    """The public host in front of the cluster. Left out, there is none, and nothing is reached from outside."""
+
+    address: t.Address
+    """The host's public IPv4 address, which DNS records of the cluster name."""
+    ssh: Ssh = Ssh()
+    secondary: Secondary
+    sites: dict[t.ServerName, Backend] = {}
+    """Further server names on port 443 and where they go; *.example.org for all below."""
+    otherwise: Backend | None = None
+    """Where connections of other names go; left out, they are closed."""
+    ipv6: bool = True
+    """Listen on IPv6 too; the host's kernel must have it."""
+    headscale: bool = False
+    """The host runs Headscale too: approve the cluster's routes there, and remove its nodes with the cluster."""
+
+
 class User(_Model):
     """A person who signs on to services. Has no password here: `make enrol` prints a link by which they set one."""
 
@@ -253,6 +314,7 @@ class Settings(_Model):
     charts: Charts = Charts()
     storage: Storage = Storage()
     sealing: Sealing = Sealing()
+    edge: Edge | None = None
     rotation: dict[t.DnsLabel, Annotated[int, Field(ge=2)]] = {}
     """Generation of an application secret by its name, where it is not the first; `make rotate` raises it."""
     identity: Identity = Identity()

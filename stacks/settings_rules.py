@@ -55,6 +55,7 @@ def check(settings: Settings) -> list[str]:
         _networks,
         _versions,
         _tailscale,
+        _edge,
         _identity,
         _features,
         application_secrets.rotation,
@@ -171,6 +172,8 @@ def _machines(settings: Settings) -> Iterator[tuple[tuple[str, ...], IPv4Address
         endpoint = None
     if isinstance(endpoint, IPv4Address):
         yield ("site", "endpoint"), endpoint, False
+    if settings.edge is not None:
+        yield ("edge", "address"), settings.edge.address, False
     yield ("network", "apiVip"), settings.network.api_vip, True
     for name, node in settings.nodes.items():
         yield ("nodes", name, "address"), node.address, True
@@ -265,6 +268,41 @@ def _tailscale(settings: Settings) -> Findings:
                 ("tailscale", key),
                 f"{value} has no effect while talos.extensions.tailscale is false; set that to true, or remove this",
             )
+
+
+def _edge(settings: Settings) -> Findings:
+    edge = settings.edge
+    if edge is None:
+        return
+    for name in edge.sites:
+        if f".{name.removeprefix('*.')}".endswith(f".{settings.cluster.domain}"):
+            yield (
+                ("edge", "sites", name),
+                f"lies below cluster.domain {settings.cluster.domain}, whose names go to the cluster; make an Ingress "
+                "for it there, or give it a name elsewhere",
+            )
+    if edge.headscale:
+        missing = {
+            "talos.extensions.tailscale": not settings.talos.extensions.tailscale,
+            "tailscale.loginServer": settings.tailscale.login_server is None,
+            "tailscale.tags": not settings.tailscale.tags,
+        }
+        needed = [key for key, is_missing in missing.items() if is_missing]
+        if needed:
+            yield (
+                ("edge", "headscale"),
+                f"true needs {', '.join(needed)}: nodes that join its tailnet, known by a tag; set that, or set this "
+                "to false",
+            )
+    if settings.talos.extensions.tailscale:
+        for name in ("ingress", "dns"):
+            address = _named_pools(settings)[name].first
+            if not any(address in route for route in settings.tailscale.routes):
+                yield (
+                    ("tailscale", "routes"),
+                    f"none leads to network.pools.{name} {address}, which the edge host has to reach; add {address}/32 "
+                    "or a network that holds it",
+                )
 
 
 def _identity(settings: Settings) -> Findings:

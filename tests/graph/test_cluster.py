@@ -138,6 +138,6 @@ def test_a_worker_more_changes_only_that_workers_resources(graph: Graph) -> None
 
     larger = recorded(change=add)
     new = {urn.rpartition("::")[2] for urn in larger.nodes.keys() - graph.nodes.keys()}
-    assert new == {"worker-2", "lab-worker-2", "csi-acl-vms-2999"}
+    assert new == {"worker-2", "lab-worker-2", "csi-acl-vms-2999", "headscale-worker-2"}
     changed = [n.name for n in graph.nodes.values() if larger.nodes[n.urn].inputs != n.inputs]
     assert changed == []

@@ -1,7 +1,4 @@
-"""Load balancer, ingress and certificates on a lab: what is ready after `up`, nodes drained, and a release that fails.
-
-The tests are steps of one life, in order.
-"""
+"""Load balancer, ingress and certificates on a lab: ready after `up`, nodes drained, and a release that fails."""
 
 from __future__ import annotations
 
@@ -61,18 +58,6 @@ POLICY: list[dict[str, Any]] = [
 ]
 
 
-@pytest.fixture(scope="module")
-def lab() -> Iterator[LiveLab]:
-    """A lab that `make lab` brought up."""
-    lab = LiveLab("services")
-    lab.command("down")
-    brought_up = lab.command("up")
-    assert brought_up.returncode == 0, brought_up.stdout
-    yield lab
-    ended = lab.command("down")
-    assert ended.returncode == 0, ended.stdout
-
-
 def kubectl(lab: LiveLab, *arguments: str) -> Any:
     return json.loads(lab.run("kubectl", *arguments, "-o", "json").stdout)
 
@@ -82,8 +67,14 @@ def drain(lab: LiveLab, node: str, seconds: int) -> Any:
     return lab.run("kubectl", "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", f"--timeout={seconds}s")
 
 
-def ready_replicas(lab: LiveLab, namespace: str, workload: str) -> int:
-    return int(kubectl(lab, "-n", namespace, "get", workload)["status"].get("readyReplicas", 0))
+def ready_replicas(lab: LiveLab) -> dict[str, int]:
+    """How many replicas of each workload are ready."""
+    found = kubectl(lab, "get", "deployments,statefulsets", "-A")["items"]
+    ready = {
+        (item["metadata"]["namespace"], f"{item['kind'].lower()}/{item['metadata']['name']}"): item["status"]
+        for item in found
+    }
+    return {workload: ready[namespace, workload].get("readyReplicas", 0) for namespace, workload in WORKLOADS}
 
 
 def wait_until_complete(lab: LiveLab) -> None:
@@ -100,8 +91,7 @@ class Watch:
     fewest: dict[str, int] = field(default_factory=dict)
 
     def look(self) -> None:
-        for namespace, workload in WORKLOADS:
-            ready = ready_replicas(self.lab, namespace, workload)
+        for workload, ready in ready_replicas(self.lab).items():
             self.fewest[workload] = min(ready, self.fewest.get(workload, ready))
 
     @contextmanager
@@ -161,7 +151,7 @@ def test_a_second_node_cannot_be_drained_while_the_first_one_is_away(lab: LiveLa
         first = drain(lab, "worker-0", 90)
         assert first.returncode == 0, first.stdout
         second = drain(lab, "worker-1", 8)
-        left = {workload: ready_replicas(lab, namespace, workload) for namespace, workload in WORKLOADS}
+        left = ready_replicas(lab)
     finally:
         lab.run("kubectl", "uncordon", "worker-0")
         lab.run("kubectl", "uncordon", "worker-1")
