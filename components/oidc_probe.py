@@ -10,10 +10,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pulumi
-from pulumi_kubernetes.batch.v1 import Job
+from pulumi_kubernetes.batch.v1 import Job, JobSpecArgs
+from pulumi_kubernetes.core.v1 import (
+    CapabilitiesArgs,
+    ContainerArgs,
+    EnvVarArgs,
+    HostAliasArgs,
+    KeyToPathArgs,
+    PodSecurityContextArgs,
+    PodSpecArgs,
+    PodTemplateSpecArgs,
+    ResourceRequirementsArgs,
+    SeccompProfileArgs,
+    SecretVolumeSourceArgs,
+    SecurityContextArgs,
+    VolumeArgs,
+    VolumeMountArgs,
+)
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.authentik import NAME, SERVER
@@ -63,11 +79,13 @@ class OidcProbe(pulumi.ComponentResource):
             name,
             # No name of its own: what is asked cannot be changed in a Job, so a new one takes the place of the old.
             metadata=ObjectMetaArgs(namespace=NAME, labels={"app.kubernetes.io/name": name}),
-            spec={
-                "backoffLimit": 2,
-                "activeDeadlineSeconds": 900,
-                "template": {"metadata": {"labels": {"app.kubernetes.io/name": name}}, "spec": _pod(args)},
-            },
+            spec=JobSpecArgs(
+                backoff_limit=2,
+                active_deadline_seconds=900,
+                template=PodTemplateSpecArgs(
+                    metadata=ObjectMetaArgs(labels={"app.kubernetes.io/name": name}), spec=_pod(args)
+                ),
+            ),
             opts=pulumi.ResourceOptions(
                 parent=self, custom_timeouts=pulumi.CustomTimeouts(create="18m", update="18m", delete="2m")
             ),
@@ -75,31 +93,39 @@ class OidcProbe(pulumi.ComponentResource):
         self.register_outputs({"ready": self.ready.id})
 
 
-def _pod(args: OidcProbeArgs) -> dict[str, Any]:
+def _pod(args: OidcProbeArgs) -> PodSpecArgs:
     address = "-" if args.through_ingress else f"http://{SERVER}.{NAME}.svc"
-    container: dict[str, Any] = {
-        "name": "probe",
-        # Its nodes have this image already.
-        "image": AUTHENTIK_SERVER.reference,
-        "command": ["python", "-c", SCRIPT.read_text(encoding="utf-8"), address, *args.issuers],
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
-    }
-    pod: dict[str, Any] = {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "securityContext": {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [container],
-    }
-    if args.addresses:
-        pod["hostAliases"] = [{"ip": ip, "hostnames": [host]} for host, ip in sorted(args.addresses.items())]
+    env, mounts, volumes = [], [], []
     if args.authority:
-        container["env"] = [{"name": "SSL_CERT_FILE", "value": f"{_AUTHORITY}/{args.authority.key}"}]
-        container["volumeMounts"] = [{"name": "authority", "mountPath": _AUTHORITY, "readOnly": True}]
-        items = [{"key": args.authority.key, "path": args.authority.key}]
-        pod["volumes"] = [{"name": "authority", "secret": {"secretName": args.authority.name, "items": items}}]
-    return pod
+        env = [EnvVarArgs(name="SSL_CERT_FILE", value=f"{_AUTHORITY}/{args.authority.key}")]
+        mounts = [VolumeMountArgs(name="authority", mount_path=_AUTHORITY, read_only=True)]
+        items = [KeyToPathArgs(key=args.authority.key, path=args.authority.key)]
+        secret = SecretVolumeSourceArgs(secret_name=args.authority.name, items=items)
+        volumes = [VolumeArgs(name="authority", secret=secret)]
+    container = ContainerArgs(
+        name="probe",
+        # Its nodes have this image already.
+        image=AUTHENTIK_SERVER.reference,
+        command=["python", "-c", SCRIPT.read_text(encoding="utf-8"), address, *args.issuers],
+        env=env or None,
+        security_context=SecurityContextArgs(
+            allow_privilege_escalation=False,
+            read_only_root_filesystem=True,
+            capabilities=CapabilitiesArgs(drop=["ALL"]),
+        ),
+        resources=ResourceRequirementsArgs(requests={"cpu": "10m", "memory": "32Mi"}, limits={"memory": "128Mi"}),
+        volume_mounts=mounts or None,
+    )
+    aliases = [HostAliasArgs(ip=ip, hostnames=[host]) for host, ip in sorted(args.addresses.items())]
+    return PodSpecArgs(
+        restart_policy="Never",
+        automount_service_account_token=False,
+        security_context=PodSecurityContextArgs(
+            run_as_non_root=True,
+            run_as_user=1000,
+            seccomp_profile=SeccompProfileArgs(type="RuntimeDefault"),
+        ),
+        host_aliases=aliases or None,
+        containers=[container],
+        volumes=volumes or None,
+    )

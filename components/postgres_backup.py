@@ -10,11 +10,29 @@ class keeps volumes. docs/identity.md says how to fetch a copy for another place
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import pulumi
-from pulumi_kubernetes.batch.v1 import CronJob
-from pulumi_kubernetes.core.v1 import PersistentVolumeClaim
+from pulumi_kubernetes.batch.v1 import CronJob, CronJobSpecArgs, JobSpecArgs, JobTemplateSpecArgs
+from pulumi_kubernetes.core.v1 import (
+    CapabilitiesArgs,
+    ContainerArgs,
+    EnvVarArgs,
+    EnvVarSourceArgs,
+    PersistentVolumeClaim,
+    PersistentVolumeClaimSpecArgs,
+    PersistentVolumeClaimVolumeSourceArgs,
+    PodSecurityContextArgs,
+    PodSpecArgs,
+    PodTemplateSpecArgs,
+    ResourceRequirementsArgs,
+    SeccompProfileArgs,
+    SecretKeySelectorArgs,
+    SecurityContextArgs,
+    VolumeArgs,
+    VolumeMountArgs,
+    VolumeResourceRequirementsArgs,
+)
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.postgres import PORT, Postgres
@@ -67,11 +85,11 @@ class PostgresBackup(pulumi.ComponentResource):
                 # The class makes a volume for its first pod, which comes at night: nobody waits for that.
                 annotations={"pulumi.com/skipAwait": "true"},
             ),
-            spec={
-                "accessModes": ["ReadWriteOnce"],
-                "storageClassName": args.storage.name,
-                "resources": {"requests": {"storage": args.size}},
-            },
+            spec=PersistentVolumeClaimSpecArgs(
+                access_modes=["ReadWriteOnce"],
+                storage_class_name=args.storage.name,
+                resources=VolumeResourceRequirementsArgs(requests={"storage": args.size}),
+            ),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[args.storage.ready],
@@ -81,21 +99,21 @@ class PostgresBackup(pulumi.ComponentResource):
         job = CronJob(
             name,
             metadata=metadata,
-            spec={
-                "schedule": "40 2 * * *",
-                "timeZone": "Etc/UTC",
-                "concurrencyPolicy": "Forbid",
-                "startingDeadlineSeconds": 3600,
-                "successfulJobsHistoryLimit": 1,
-                "failedJobsHistoryLimit": 3,
-                "jobTemplate": {
-                    "spec": {
-                        "backoffLimit": 2,
-                        "activeDeadlineSeconds": 1800,
-                        "template": {"spec": _pod(name, args)},
-                    }
-                },
-            },
+            spec=CronJobSpecArgs(
+                schedule="40 2 * * *",
+                time_zone="Etc/UTC",
+                concurrency_policy="Forbid",
+                starting_deadline_seconds=3600,
+                successful_jobs_history_limit=1,
+                failed_jobs_history_limit=3,
+                job_template=JobTemplateSpecArgs(
+                    spec=JobSpecArgs(
+                        backoff_limit=2,
+                        active_deadline_seconds=1800,
+                        template=PodTemplateSpecArgs(spec=_pod(name, args)),
+                    )
+                ),
+            ),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[args.database.ready, volume],
@@ -105,7 +123,7 @@ class PostgresBackup(pulumi.ComponentResource):
         self.register_outputs({"volume": volume.metadata.name, "job": job.metadata.name})
 
 
-def _pod(volume: str, args: PostgresBackupArgs) -> dict[str, Any]:
+def _pod(volume: str, args: PostgresBackupArgs) -> PodSpecArgs:
     database = args.database
     plain = {
         "PGHOST": database.host,
@@ -115,33 +133,38 @@ def _pod(volume: str, args: PostgresBackupArgs) -> dict[str, Any]:
         "PGSSLMODE": "require",
         "KEPT_DAYS": str(args.kept),
     }
-    return {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "runAsGroup": _USER,
-            "fsGroup": _USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [
-            {
-                "name": "dump",
-                "image": POSTGRESQL.reference,
-                "command": ["sh", "-c", _DUMP],
-                "env": [
-                    *({"name": key, "value": value} for key, value in plain.items()),
-                    database.password.environment("PGPASSWORD"),
-                ],
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
-                "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
-                "volumeMounts": [{"name": "backup", "mountPath": "/backup"}],
-            }
+    password = SecretKeySelectorArgs(name=database.password.name, key=database.password.key)
+    container = ContainerArgs(
+        name="dump",
+        image=POSTGRESQL.reference,
+        command=["sh", "-c", _DUMP],
+        env=[
+            *(EnvVarArgs(name=key, value=value) for key, value in plain.items()),
+            EnvVarArgs(name="PGPASSWORD", value_from=EnvVarSourceArgs(secret_key_ref=password)),
         ],
-        "volumes": [{"name": "backup", "persistentVolumeClaim": {"claimName": volume}}],
-    }
+        security_context=SecurityContextArgs(
+            allow_privilege_escalation=False,
+            read_only_root_filesystem=True,
+            capabilities=CapabilitiesArgs(drop=["ALL"]),
+        ),
+        resources=ResourceRequirementsArgs(requests={"cpu": "50m", "memory": "64Mi"}, limits={"memory": "256Mi"}),
+        volume_mounts=[VolumeMountArgs(name="backup", mount_path="/backup")],
+    )
+    return PodSpecArgs(
+        restart_policy="Never",
+        automount_service_account_token=False,
+        security_context=PodSecurityContextArgs(
+            run_as_non_root=True,
+            run_as_user=_USER,
+            run_as_group=_USER,
+            fs_group=_USER,
+            seccomp_profile=SeccompProfileArgs(type="RuntimeDefault"),
+        ),
+        containers=[container],
+        volumes=[
+            VolumeArgs(
+                name="backup",
+                persistent_volume_claim=PersistentVolumeClaimVolumeSourceArgs(claim_name=volume),
+            )
+        ],
+    )

@@ -10,7 +10,17 @@ from dataclasses import dataclass
 
 import pulumi
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
-from pulumi_kubernetes.networking.v1 import Ingress
+from pulumi_kubernetes.networking.v1 import (
+    HTTPIngressPathArgs,
+    HTTPIngressRuleValueArgs,
+    Ingress,
+    IngressBackendArgs,
+    IngressRuleArgs,
+    IngressServiceBackendArgs,
+    IngressSpecArgs,
+    IngressTLSArgs,
+    ServiceBackendPortArgs,
+)
 
 from components.certificate import Certificate, CertificateArgs
 from components.nginx_ingress import NginxIngress
@@ -53,24 +63,28 @@ class VaultEntry(pulumi.ComponentResource):
                 # Vault speaks HTTPS; its certificate is the cluster's own, which NGINX does not check.
                 annotations={"nginx.org/ssl-services": place.name},
             ),
-            spec={
-                "ingressClassName": args.ingress.class_name,
-                "rules": [
-                    {
-                        "host": args.host,
-                        "http": {
-                            "paths": [
-                                {
-                                    "path": "/",
-                                    "pathType": "Prefix",
-                                    "backend": {"service": {"name": place.name, "port": {"number": API_PORT}}},
-                                }
+            spec=IngressSpecArgs(
+                ingress_class_name=args.ingress.class_name,
+                rules=[
+                    IngressRuleArgs(
+                        host=args.host,
+                        http=HTTPIngressRuleValueArgs(
+                            paths=[
+                                HTTPIngressPathArgs(
+                                    path="/",
+                                    path_type="Prefix",
+                                    backend=IngressBackendArgs(
+                                        service=IngressServiceBackendArgs(
+                                            name=place.name, port=ServiceBackendPortArgs(number=API_PORT)
+                                        )
+                                    ),
+                                )
                             ]
-                        },
-                    }
+                        ),
+                    )
                 ],
-                "tls": [{"hosts": [args.host], "secretName": certificate.certificate.name}],
-            },
+                tls=[IngressTLSArgs(hosts=[args.host], secret_name=certificate.certificate.name)],
+            ),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[args.vault.ready, args.ingress.release, certificate],
