@@ -104,7 +104,7 @@ class ApplicationSecret(pulumi.ComponentResource):
         self.name, self.namespace = args.spec.name, args.spec.namespace
         self._mirror, self._access = args.mirror, args.access
         remote = _remote_keys(args)
-        self._remote = remote
+        self._sources = remote
         self.keys = frozenset({*remote, *args.spec.templates})
         pushed: list[CustomResource] = []
         for recipe, keys in _by_recipe(args.spec.generated).items():
@@ -128,9 +128,9 @@ class ApplicationSecret(pulumi.ComponentResource):
 
     def value(self, key: str) -> VaultValue:
         """Where the generated value of `key` lies in Vault. Raises ValueError where there is no such key."""
-        if key not in self._remote:
-            raise ValueError(f"{self.name} generates no {key!r}; there are {', '.join(sorted(self._remote))}")
-        remote = self._remote[key]
+        if key not in self._sources:
+            raise ValueError(f"{self.name} generates no {key!r}; there are {', '.join(sorted(self._sources))}")
+        remote = self._sources[key]
         return VaultValue(access=self._access, path=remote["key"], key=remote["property"], ready=self._external)
 
     def previous(self, key: str) -> SecretReference | None:

@@ -173,12 +173,9 @@ def _string(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _string)
 _Dumper.add_representer(Find, _find)
 _Loader.add_constructor("!Find", _found)
-for _tag, _of in (("!KeyOf", KeyOf), ("!Env", Env), ("!Context", Context)):
-    _Dumper.add_representer(
-        _of,
-        lambda _, value, tag=_tag: yaml.ScalarNode(tag, next(iter(vars(value).values()))),
-    )
-    _Loader.add_constructor(
-        _tag,
-        lambda loader, node, of=_of: of(loader.construct_scalar(node)),  # type: ignore[misc]
-    )
+_Dumper.add_representer(KeyOf, lambda _, tag: yaml.ScalarNode("!KeyOf", tag.id))
+_Dumper.add_representer(Env, lambda _, tag: yaml.ScalarNode("!Env", tag.variable))
+_Dumper.add_representer(Context, lambda _, tag: yaml.ScalarNode("!Context", tag.key))
+_Loader.add_constructor("!KeyOf", lambda _, node: KeyOf(str(node.value)))
+_Loader.add_constructor("!Env", lambda _, node: Env(str(node.value)))
+_Loader.add_constructor("!Context", lambda _, node: Context(str(node.value)))

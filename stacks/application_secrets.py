@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from components.authentik_secrets import BOOTSTRAP, CONFIGURATION, DATABASE
+from components.authentik_secrets import BOOTSTRAP, CONFIGURATION, DATABASE, NAMESPACE
 from components.secret_spec import OPERATOR_NAMESPACE, Password, SecretSpec
 from stacks import sso
 from stacks.settings_model import Settings
@@ -89,7 +89,7 @@ def _sign_on(domain: str) -> Iterator[DeclaredSecret]:
             spec=spec,
             uptake="restart",
             consumers=f"Authentik's workers and {service.title}",
-            also_in=tuple(sorted({sso.NAMESPACE, service.namespace} - {spec.namespace})),
+            also_in=tuple(sorted({NAMESPACE, service.namespace} - {spec.namespace})),
         )
 
 

@@ -147,7 +147,7 @@ def test_a_login_is_refused_for(vault: VaultServer, provider: OidcProvider, case
     assert login(vault, provider, "ann", **REFUSED[case]).status == 400
 
 
-MAY = {
+MAY: dict[str, tuple[str, str, Any, bool, bool]] = {
     "read a secret": ("GET", "kv/data/gitea/admin/v1", None, True, False),
     "see which secrets there are": ("LIST", "kv/metadata/gitea/admin", None, True, True),
     "write a secret": ("POST", "kv/data/gitea/by-hand", {"data": {"a": "b"}, "options": {"cas": 0}}, True, False),

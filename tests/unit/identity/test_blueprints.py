@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from checks import blueprints
-from components.blueprint import Blueprint, Entry, Env, Find, KeyOf, load
+from components.blueprint import Blueprint, Entry, Env, Find, KeyOf, load, tags
 from components.directory import User, directory
 from components.versions import AUTHENTIK
 
@@ -119,9 +119,7 @@ def test_a_reference_to_a_later_entry_is_refused() -> None:
 
 
 def test_the_first_blueprint_needs_nothing_that_another_one_makes() -> None:
-    found = {
-        tag.model for entry in load(PLATFORM)["entries"] for tag in blueprints.tags(entry) if isinstance(tag, Find)
-    }
+    found = {tag.model for entry in load(PLATFORM)["entries"] for tag in tags(entry) if isinstance(tag, Find)}
     assert found == {"authentik_crypto.certificatekeypair"}
 
 
