@@ -60,8 +60,12 @@ class VaultEntry(pulumi.ComponentResource):
             metadata=ObjectMetaArgs(
                 name=name,
                 namespace=place.namespace,
-                # Vault speaks HTTPS; its certificate is the cluster's own, which NGINX does not check.
-                annotations={"nginx.org/ssl-services": place.name},
+                annotations={
+                    # Vault speaks HTTPS; its certificate is the cluster's own, which NGINX does not check.
+                    "nginx.org/ssl-services": place.name,
+                    # An address in its status says nothing of Vault, and nobody waits for it.
+                    "pulumi.com/skipAwait": "true",
+                },
             ),
             spec=IngressSpecArgs(
                 ingress_class_name=args.ingress.class_name,
