@@ -8,6 +8,7 @@ Answers are what the API documents: https://pve.proxmox.com/pve-docs/api-viewer/
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import ssl
 import time
@@ -68,10 +69,7 @@ class ProxmoxApi:
 
     def __init__(self, endpoint: str, insecure: bool) -> None:
         self.endpoint = endpoint.rstrip("/")
-        self._context = ssl.create_default_context()
-        if insecure:
-            self._context.check_hostname = False
-            self._context.verify_mode = ssl.CERT_NONE
+        self._context = _tls(insecure)
         self._headers: dict[str, str] = {}
 
     def use_token(self, token: str) -> None:
@@ -153,3 +151,13 @@ class ProxmoxApi:
         if state.get("exitstatus") != "OK":
             raise ProxmoxError(f"Proxmox task {data} failed: {state.get('exitstatus')}")
         return data
+
+
+@functools.cache
+def _tls(insecure: bool) -> ssl.SSLContext:
+    """One context for all connections: to read every certificate authority of the system takes tens of milliseconds."""
+    if not insecure:
+        return ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context

@@ -101,7 +101,8 @@ async def answers(address: str) -> bool:
 
     A configured node asks for a client certificate and then refuses us: that is an answer too.
     """
-    context = ssl.create_default_context()
+    # Not ssl.create_default_context: it would read every certificate authority of the system, for each node again.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         async with asyncio.timeout(RPC_TIMEOUT):

@@ -128,7 +128,8 @@ class Session:
         return outer_environment() | {
             "PATH": f"{self.bin}{os.pathsep}{outer_path()}",
             "PULUMI_HOME": str(self.pulumi_home),
-            "PULUMI_BACKEND_URL": self.state.as_uri(),
+            # Without the checksum that the file backend would write beside the state, at each of its steps.
+            "PULUMI_BACKEND_URL": f"{self.state.as_uri()}?metadata=skip",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.passphrase),
             "PULUMI_STACK": self.stack,
             "PULUMI_OPTION_CONFIG_FILE": str(self.config),
