@@ -10,7 +10,7 @@ override CMD := $(value CMD)
 export CMD LAB_ID
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse check test bench
+.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse rotate check test bench
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | awk -F': ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -40,6 +40,9 @@ preview: venv ## preview STACK=name with no machine and no credential in reach
 
 rehearse: venv ## up, a second up and destroy of STACK=name in a network namespace with the stack's own addresses
 	@$(LAB) rehearse '$(STACK)'
+
+rotate: venv ## raise the generation of application secret NAME in the file of STACK; without NAME list them
+	@$(PY) -m stacks.rotate '$(STACK)' '$(NAME)'
 
 check: venv ## lint, types, generated files, values of charts (CHARTS_MIRROR=dir to look them up in the charts there)
 	@.venv/bin/ruff check .

@@ -1,0 +1,203 @@
+"""A Secret with generated values, the only way in which the program has any.
+
+Owns, for one `SecretSpec`: the generators, the PushSecrets that bring the values into Vault, and the ExternalSecret
+that makes the Kubernetes Secret of what is in Vault. Does not own the restart of consumers (`reloader.py`) and no copy
+in another namespace (`reflector.py`).
+Must exist before: the namespace and its `VaultAccess`.
+
+A value is made once for a generation, and never again:
+- A PushSecret writes a key to `<namespace>/<name>/v<generation>` only where that key is not there yet
+  (`updatePolicy: IfNotExists`, looked up for each key), and does so once, not periodically (`refreshInterval: 0s`). So
+  neither a restarted operator nor a lost PushSecret changes a value; and a value that was lost in Vault is an
+  ExternalSecret that is not Ready, where a periodic push would hand the consumers a new value that nothing else knows.
+- A raised generation is another path, where nothing is yet. What was there before stays, for a consumer that is to
+  accept both for a while, and for the way back: with the number lowered, the old value is read again.
+- Nothing is deleted in Vault (`deletionPolicy: None`), whatever happens to the objects here.
+
+Vault is where the values are; the Secret follows it within `REFRESH`, and at once when its own content is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pulumi
+from pulumi_kubernetes.apiextensions import CustomResource
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+
+from components.references import SecretReference
+from components.reflector import Mirror
+from components.reloader import restart_on
+from components.secret_spec import PREVIOUS, Generated, SecretSpec
+from components.vault_access import VaultAccess
+
+REFRESH: Final = "1h0m0s"
+"""How often an ExternalSecret reads Vault; a changed generation is read at once."""
+
+_ONCE: Final = "0s"
+_READY: Final = {"pulumi.com/waitFor": "condition=Ready"}
+_TIMEOUTS: Final = pulumi.CustomTimeouts(create="5m", update="5m", delete="2m")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplicationSecretArgs:
+    """Arguments of `ApplicationSecret`.
+
+    generation: which values to use, counted from 1 (`homelab:rotation`); the first `up` with a higher one makes them.
+    mirror: the further namespaces that get a copy.
+    """
+
+    spec: SecretSpec
+    access: VaultAccess
+    generation: int = 1
+    mirror: Mirror | None = None
+
+    def __post_init__(self) -> None:
+        if self.generation < 1:
+            raise ValueError(f"generation: {self.generation}; generations count from 1")
+        if self.spec.namespace != self.access.namespace:
+            raise ValueError(
+                f"access: is that of {self.access.namespace!r}, the secret is for {self.spec.namespace!r}; give the "
+                "access of its own namespace, as Vault lets a namespace reach nothing else"
+            )
+        if self.mirror and self.spec.namespace in self.mirror.namespaces:
+            raise ValueError(f"mirror: {self.spec.namespace!r} has the original; leave it out")
+
+
+class ApplicationSecret(pulumi.ComponentResource):
+    """One Secret, of the values that Vault has for a generation."""
+
+    name: str
+    """Of the Secret."""
+    namespace: str
+    keys: frozenset[str]
+    """All that are in the Secret, plain, derived and earlier values included."""
+    restart: Mapping[str, str]
+    """Annotations of a Deployment, StatefulSet or DaemonSet that is to restart when a value changes."""
+
+    def __init__(self, name: str, args: ApplicationSecretArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("homelab:secrets:ApplicationSecret", name, None, opts)
+        self.name, self.namespace = args.spec.name, args.spec.namespace
+        self.restart = restart_on(args.spec.name)
+        self._mirror = args.mirror
+        remote = _remote_keys(args)
+        self.keys = frozenset({*remote, *args.spec.templates})
+        pushed = [self._push(name, args, recipe, keys) for recipe, keys in _by_recipe(args.spec.generated).items()]
+        self._external = self._external_secret(name, args, remote, pushed)
+        self.register_outputs({"secret": args.spec.name, "path": args.spec.path(args.generation)})
+
+    def reference(self, key: str, *, namespace: str | None = None) -> SecretReference:
+        """The key, in the Secret's own namespace or in one that it is mirrored to.
+
+        A mirror is made moments after the original, so a pod there may start a second time. Raises ValueError where
+        there is no such key or no mirror.
+        """
+        if key not in self.keys:
+            raise ValueError(f"{self.name} has no key {key!r}; there are {', '.join(sorted(self.keys))}")
+        mirrored = self._mirror.namespaces if self._mirror else ()
+        if namespace not in (None, self.namespace, *mirrored):
+            raise ValueError(f"{self.name} is not mirrored to {namespace!r}; add it to the secret's `also_in`")
+        return SecretReference(namespace=namespace or self.namespace, name=self.name, key=key, ready=self._external)
+
+    def previous(self, key: str) -> SecretReference | None:
+        """The value of `key` of one generation earlier, or None in the first generation."""
+        return self.reference(key + PREVIOUS) if key + PREVIOUS in self.keys else None
+
+    def _push(self, name: str, args: ApplicationSecretArgs, recipe: Generated, keys: list[str]) -> CustomResource:
+        """The generator of a recipe, and the object that writes its values; one for a generation, so that a rotation
+        makes it and waits for it before anybody reads the new path."""
+        spec, store = args.spec, args.access.store
+        generator = CustomResource(
+            f"{name}-{recipe.label}",
+            api_version="generators.external-secrets.io/v1alpha1",
+            kind="Password",
+            metadata=ObjectMetaArgs(name=f"{spec.name}-{recipe.label}", namespace=spec.namespace),
+            spec=recipe.generator | {"secretKeys": keys},
+            opts=self._inside(store.operator.release),
+        )
+        path = spec.path(args.generation)
+        return CustomResource(
+            f"{name}-v{args.generation}-{recipe.label}",
+            api_version="external-secrets.io/v1alpha1",
+            kind="PushSecret",
+            metadata=ObjectMetaArgs(
+                name=f"{spec.name}-v{args.generation}-{recipe.label}", namespace=spec.namespace, annotations=_READY
+            ),
+            spec={
+                "refreshInterval": _ONCE,
+                "updatePolicy": "IfNotExists",
+                "deletionPolicy": "None",
+                "secretStoreRefs": [store.reference],
+                "selector": {
+                    "generatorRef": {
+                        "apiVersion": "generators.external-secrets.io/v1alpha1",
+                        "kind": "Password",
+                        "name": f"{spec.name}-{recipe.label}",
+                    }
+                },
+                "data": [
+                    {"match": {"secretKey": key, "remoteRef": {"remoteKey": path, "property": key}}} for key in keys
+                ],
+            },
+            opts=self._inside(generator, args.access.ready, store),
+        )
+
+    def _external_secret(
+        self,
+        name: str,
+        args: ApplicationSecretArgs,
+        remote: Mapping[str, dict[str, str]],
+        pushed: list[CustomResource],
+    ) -> CustomResource:
+        spec, store = args.spec, args.access.store
+        metadata = {"labels": dict(spec.labels), "annotations": args.mirror.annotations if args.mirror else {}}
+        template: dict[str, Any] = {"type": spec.type, "engineVersion": "v2", "mergePolicy": "Merge"}
+        # An empty map in a custom resource would be a change at every `up`.
+        template |= {"metadata": filled} if (filled := {k: v for k, v in metadata.items() if v}) else {}
+        template |= {"data": spec.templates} if spec.templates else {}
+        return CustomResource(
+            name,
+            api_version="external-secrets.io/v1",
+            kind="ExternalSecret",
+            metadata=ObjectMetaArgs(name=spec.name, namespace=spec.namespace, annotations=_READY),
+            spec={
+                "refreshPolicy": "Periodic",
+                "refreshInterval": REFRESH,
+                "secretStoreRef": store.reference,
+                "target": {
+                    "name": spec.name,
+                    "creationPolicy": "Owner",
+                    # A Vault that does not answer must not take the Secret from running workloads.
+                    "deletionPolicy": "Retain",
+                    "template": template,
+                },
+                "data": [{"secretKey": key, "remoteRef": reference} for key, reference in remote.items()],
+            },
+            opts=self._inside(*pushed, *([args.mirror.ready] if args.mirror else [])),
+        )
+
+    def _inside(self, *after: pulumi.Resource) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=self, depends_on=list(after), custom_timeouts=_TIMEOUTS)
+
+
+def _by_recipe(keys: Mapping[str, Generated]) -> dict[Generated, list[str]]:
+    """Recipes with the keys that are made by each: a generator makes any number of values, but all alike."""
+    recipes: dict[Generated, list[str]] = {}
+    for key, recipe in keys.items():
+        recipes.setdefault(recipe, []).append(key)
+    return recipes
+
+
+def _remote_keys(args: ApplicationSecretArgs) -> dict[str, dict[str, str]]:
+    """Keys of the Secret that are read from Vault, and from where."""
+    spec = args.spec
+    generations = {"": args.generation}
+    if spec.previous and args.generation > 1:
+        generations[PREVIOUS] = args.generation - 1
+    return {
+        key + suffix: {"key": spec.path(generation), "property": key}
+        for suffix, generation in generations.items()
+        for key in spec.generated
+    }

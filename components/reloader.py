@@ -1,0 +1,68 @@
+"""Reloader: restarts a workload when a Secret or ConfigMap that it reads has changed.
+
+Owns the namespace and the Helm release. Does not own which workload restarts for what: each says so by the annotations
+of `restart_on`. It restarts nothing else, watches every namespace (applications come and go there), and may change
+Deployments, StatefulSets and DaemonSets; a Job reads its Secrets anew whenever it runs.
+Must exist before: the pod network.
+
+What it does not see: a change while no replica of it runs. It compares with what it saw last, not with the workload.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pulumi
+from pulumi_kubernetes.helm.v3 import Release
+
+from components.chart import ChartSource, values
+from components.namespace import namespace
+from components.versions import RELOADER
+
+_NAMESPACE: Final = "reloader"
+_SECRETS: Final = "secret.reloader.stakater.com/reload"
+
+
+def restart_on(*secrets: str) -> dict[str, str]:
+    """Annotations of a workload that is to restart when one of these Secrets of its namespace changes.
+
+    They stand in the metadata of the Deployment, StatefulSet or DaemonSet itself.
+    """
+    return {_SECRETS: ",".join(sorted(set(secrets)))}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReloaderArgs:
+    """Arguments of `Reloader`.
+
+    replicas: 2 where two nodes can hold them (one leads), else 1.
+    """
+
+    charts: ChartSource
+    replicas: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.replicas <= 2:
+            raise ValueError(f"replicas: {self.replicas} is neither 1 nor 2; one leads and one stands by")
+
+
+class Reloader(pulumi.ComponentResource):
+    """What makes a changed Secret reach running pods."""
+
+    release: Release
+    """Up when a replica leads; a Secret that changes later is noticed."""
+
+    def __init__(self, name: str, args: ReloaderArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("homelab:secrets:Reloader", name, None, opts)
+        place = namespace(f"{name}-namespace", _NAMESPACE, "restricted", parent=self)
+        configured: dict[str, Any] = values("reloader")
+        configured["reloader"]["deployment"]["replicas"] = args.replicas
+        self.release = Release(
+            name,
+            args.charts.release(RELOADER, name="reloader", namespace=place.metadata.name, values=configured),
+            opts=pulumi.ResourceOptions(
+                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m")
+            ),
+        )
+        self.register_outputs({"release": self.release.name})
