@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from components import powerdns_secrets as powerdns
 from components.secret_spec import OPERATOR_NAMESPACE, Password, SecretSpec
 from stacks.settings_model import Settings
 
@@ -52,6 +53,17 @@ _ROWS = (
         spec=SecretSpec(name=STORE_PROBE, namespace=OPERATOR_NAMESPACE, keys={"value": Password()}),
         uptake="nothing",
         consumers="nobody; it only proves that Vault can be written and read",
+    ),
+    DeclaredSecret(
+        spec=powerdns.DATABASE_SECRET,
+        uptake="restart",
+        consumers="MariaDB and the name servers of PowerDNS",
+    ),
+    DeclaredSecret(
+        spec=powerdns.API_SECRET,
+        uptake="restart",
+        consumers="the name servers of PowerDNS, PowerDNS Operator, external-dns and cert-manager's webhook",
+        also_in=powerdns.API_CLIENTS,
     ),
 )
 

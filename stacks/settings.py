@@ -18,8 +18,10 @@ from pydantic import ValidationError
 from stacks import settings_errors, settings_rules
 from stacks.settings_errors import PREFIX, SECRET_KEYS, SET_A_SECRET
 from stacks.settings_model import (
+    Certificates,
     Charts,
     Cluster,
+    Dns,
     Extensions,
     Features,
     Host,
@@ -33,14 +35,17 @@ from stacks.settings_model import (
     Tailscale,
     Talos,
     Timeouts,
+    Transfer,
     Versions,
 )
 from stacks.settings_types import AddressRange
 
 __all__ = [
     "AddressRange",
+    "Certificates",
     "Charts",
     "Cluster",
+    "Dns",
     "Extensions",
     "Features",
     "Host",
@@ -56,6 +61,7 @@ __all__ = [
     "Tailscale",
     "Talos",
     "Timeouts",
+    "Transfer",
     "Versions",
     "load",
     "parse",

@@ -28,6 +28,7 @@ _INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,14}")
 _VERSION = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 _TAG = re.compile(r"tag:[A-Za-z][A-Za-z0-9-]*")
 _USER = re.compile(r"[^\s:/@!]+@[A-Za-z][A-Za-z0-9._-]+")
+_MAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@([A-Za-z0-9-]+\.)+[A-Za-z]{2,}")
 _SYSTEM_DISK = re.compile(r"/dev/sd[a-z]")
 _THIS_NETWORK = IPv4Network("0.0.0.0/8")
 
@@ -94,6 +95,12 @@ def _network(text: str) -> IPv4Network:
     if str(network) != text:
         raise ValueError(f"{text} is not on the boundary of its prefix (host bits are set); write {network}")
     return network
+
+
+def _address_or_network(text: str) -> IPv4Address | IPv4Network:
+    if re.search(r"[A-Za-z]", text):
+        raise ValueError(f"{text!r} is a name, and PowerDNS takes none here; give its address, as 100.64.0.3")
+    return _network(text) if "/" in text else _address(text)
 
 
 def _subnet(network: IPv4Network) -> IPv4Network:
@@ -270,6 +277,11 @@ Address = Annotated[IPv4Address, _parsed(_address), _schema("an IPv4 address")]
 Network = Annotated[IPv4Network, _parsed(_network), _schema("an IPv4 network without host bits, as 10.0.0.0/16")]
 Subnet = Annotated[Network, AfterValidator(_subnet)]
 ServiceNetwork = Annotated[Network, AfterValidator(_service_network)]
+AddressOrNetwork = Annotated[
+    IPv4Address | IPv4Network,
+    _parsed(_address_or_network),
+    _schema("an IPv4 address, or a network without host bits, as 10.0.0.0/8"),
+]
 Range = Annotated[
     AddressRange, _parsed(AddressRange.parse), _schema("one IPv4 address, or a range as 10.0.3.4-10.0.3.20")
 ]
@@ -286,6 +298,7 @@ Bridge = Annotated[
 Version = Annotated[str, _Named(_VERSION, "a release", "write it in full with a leading v, as v1.13.9")]
 TailscaleTag = Annotated[str, _Named(_TAG, "a Tailscale tag", "write tag: and a name of letters, digits and hyphens")]
 UserName = Annotated[str, _Named(_USER, "a Proxmox user", "write name and realm, as root@pam")]
+MailAddress = Annotated[str, _Named(_MAIL, "a mail address", "write it as name@example.org")]
 Domain = Annotated[str, AfterValidator(_domain), _schema("a DNS domain of lower-case labels, without a final dot")]
 Mac = Annotated[str, AfterValidator(_mac), _schema("a unicast MAC address; Proxmox's own range starts with BC:24:11")]
 ProxmoxEndpoint = Annotated[str, AfterValidator(_proxmox_endpoint), _schema("https://host:port/ of the Proxmox VE API")]
