@@ -10,10 +10,10 @@ override CMD := $(value CMD)
 export CMD LAB_ID
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse check test bench
+.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse rotate check test bench seal sealing-key sealed-bootstrap enrol
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | awk -F': ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | awk -F': ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 
 venv: .venv/.installed
 
@@ -41,11 +41,15 @@ preview: venv ## preview STACK=name with no machine and no credential in reach
 rehearse: venv ## up, a second up and destroy of STACK=name in a network namespace with the stack's own addresses
 	@$(LAB) rehearse '$(STACK)'
 
-check: venv ## lint, types, generated files, values of charts (CHARTS_MIRROR=dir to look them up in the charts there)
+rotate: venv ## raise the generation of application secret NAME in the file of STACK; without NAME list them
+	@$(PY) -m stacks.rotate '$(STACK)' '$(NAME)'
+
+check: venv ## lint, types, generated files, blueprints, values of charts (CHARTS_MIRROR=dir to look them up in the charts there)
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@$(PY) -m stacks.schema --check
+	@$(PY) -m checks.blueprints
 	@$(PY) -m checks.charts
 
 test: venv tools ## every test, the lab's included
@@ -53,3 +57,17 @@ test: venv tools ## every test, the lab's included
 
 bench: venv tools ## one JSON object: seconds and peak memory by number of nodes
 	@$(PY) -m lab.bench
+
+enrol: venv ## print the link by which USER=name signs on first in STACK=name (MINUTES=1440)
+	@$(PY) -m stacks.enrol --stack '$(STACK)' --user '$(USER)' $(if $(MINUTES),--minutes '$(MINUTES)')
+
+seal: venv ## seal the value on standard input for NAMESPACE= NAME= KEY= and STACK= or CERTIFICATE=file (also TYPE=, SCOPE=)
+	@$(PY) -m stacks.seal value --namespace '$(NAMESPACE)' --name '$(NAME)' --key '$(KEY)' \
+		$(if $(TYPE),--type '$(TYPE)') $(if $(SCOPE),--scope '$(SCOPE)') \
+		$(if $(CERTIFICATE),--certificate '$(CERTIFICATE)',--stack '$(STACK)')
+
+sealing-key: venv ## make the keypair of STACK=name for SealedSecrets; FORCE=1 replaces one
+	@$(PY) -m stacks.seal keypair --stack '$(STACK)' $(if $(filter 1,$(FORCE)),--force)
+
+sealed-bootstrap: venv ## print the bootstrap secrets of STACK=name as SealedSecrets
+	@$(PY) -m stacks.seal bootstrap --stack '$(STACK)'

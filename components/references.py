@@ -89,3 +89,25 @@ class ServiceAddress:
             "metallb.io/allow-shared-ip": self.sharing_key,
         }
         return {key: value for key, value in wanted.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaultLogin:
+    """How a workload's namespace gets at its secrets in Vault: by Kubernetes auth, with an account of its own.
+
+    server: URL of Vault in the cluster.
+    authority: the CA certificate by which clients know it.
+    auth_path, role, audience: mount of the auth method, the role to ask for, and the audience that tokens must have.
+    service_account: name of the account that may log in, the same in every namespace.
+    mount: of the KV engine (version 2); an account reaches only what lies below `<mount>/<its own namespace>/`.
+    ready: the resource after which a log-in works.
+    """
+
+    server: str
+    authority: SecretReference
+    auth_path: str
+    role: str
+    audience: str
+    service_account: str
+    mount: str
+    ready: pulumi.Resource

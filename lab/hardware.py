@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from components.csi_volume_names import VolumeNames
 from lab import charts, edge_host, inventory, processes
 from lab.configuration import API_TOKEN, EDGE_SSH_KEY, PASSWORD
 from lab.edge_host import EdgeHost
@@ -93,8 +94,11 @@ class Hardware:
         )
 
     def left_over(self) -> list[str]:
-        """What the simulated Proxmox holds now and did not when the lab began, and what is set up on the edge host."""
-        left = sorted(inventory.take(self.control(PROXMOX)) - set(self.session.recall("inventory") or []))
+        """What Proxmox and the edge host have now and did not when the lab began, but for what stays on purpose."""
+        storage = self.settings.storage
+        names = VolumeNames(self.settings.cluster.name)
+        kept = names.owns if storage.on_destroy == "retain" else None
+        left = sorted(inventory.take(self.control(PROXMOX), kept) - set(self.session.recall("inventory") or []))
         return left + (self.edge.left_over() if self.edge is not None else [])
 
     @property

@@ -128,6 +128,15 @@ _TOOLS = [
             "-s -w -X main.VERSION={version}",
         )
     ),
+    Tool(GoBinary("vault", "tools/vault", "github.com/hashicorp/vault", "github.com/hashicorp/vault")),
+    Tool(
+        GoBinary(
+            "bank-vaults",
+            "tools/bank-vaults",
+            "github.com/bank-vaults/bank-vaults/cmd/bank-vaults",
+            "github.com/bank-vaults/bank-vaults",
+        )
+    ),
     Tool(
         GoBinary(
             "headscale",
@@ -144,7 +153,7 @@ TOOLS = {tool.binary.name: tool for tool in _TOOLS}
 PREVIEW = ("pulumi",)
 """What a preview needs besides the provider plugins."""
 
-TESTS = ("helm", "sealed-secrets-controller", "headscale")
+TESTS = ("helm", "sealed-secrets-controller", "vault", "bank-vaults", "headscale")
 """What only the tests and checks need: the lab's provider plugin has Helm in it, and its pods are played."""
 
 LAB = tuple(name for name in TOOLS if name not in TESTS)

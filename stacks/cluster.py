@@ -18,9 +18,14 @@ from stacks.proxmox import SiteLayer
 from stacks.settings import Node, Secrets, Settings
 
 LONGHORN_MODULES = ("nvme_tcp", "vfio_pci", "uio_pci_generic")
-LONGHORN_SYSCTLS = {"vm.nr_hugepages": "1024"}
 LONGHORN_PATH = "/var/lib/longhorn"
-"""https://longhorn.io/docs/1.10.0/v2-data-engine/prerequisites/"""
+"""https://longhorn.io/docs/1.12.1/deploy/install/#v2-data-engine-requirements"""
+
+LONGHORN_SYSCTLS = {"vm.nr_hugepages": "1024"}
+"""Pages of 2 MiB, which are taken from a worker's memory; Longhorn runs on no other node."""
+
+LONGHORN_DISK = 100
+"""GiB of the raw disk of each worker: the V2 engine keeps nothing in a file system."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer, edge: EdgeH
             registry_mirrors=settings.talos.registry_mirrors,
             kubelet_mounts=_kubelet_mounts(settings),
             kernel_modules=_kernel_modules(settings),
-            sysctls=LONGHORN_SYSCTLS if settings.features.longhorn_v2 else {},
+            worker_sysctls=LONGHORN_SYSCTLS if settings.features.longhorn_v2 else {},
             tailscale=_tailscale(settings, secrets),
             checks=talos_checks,
         ),
@@ -118,14 +123,15 @@ def _in_order(settings: Settings) -> dict[str, Node]:
 def _machines(
     settings: Settings, site: SiteLayer, talos_checks: TalosChecks, edge: EdgeHostLayer
 ) -> dict[str, TalosVm]:
-    """The VMs, chained: a change of all of them restarts one at a time."""
+    """The VMs, chained: a change of all of them restarts one at a time, and the end of volumes follows the last."""
     hooks = pulumi.ResourceHookBinding(
         before_create=[site.checks.before_create()],
         before_update=[talos_checks.before_vm_update(), site.checks.before_update()],
         after_update=[talos_checks.after_vm_update()],
+        on_error=[site.explained],
     )
     machines: dict[str, TalosVm] = {}
-    previous: list[pulumi.Resource] = []
+    previous: list[pulumi.Resource] = [site.volumes.last]
     for position, (name, node) in enumerate(_in_order(settings).items()):
         host = settings.site.hosts[node.host]
         machines[name] = TalosVm(
@@ -148,6 +154,7 @@ def _machines(
                 start_order=position + 1,
                 tags=sorted({"talos", node.role, site.tag}),
                 delete_protection=settings.site.delete_protection,
+                data_disk=LONGHORN_DISK if settings.features.longhorn_v2 and node.role == "worker" else None,
                 after=[*previous, *([edge.entries[name]] if name in edge.entries else [])],
                 hooks=hooks,
             ),

@@ -60,9 +60,7 @@ def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer) -> EdgeHost
         host_key=edge.ssh.host_key,
         private_key=secrets.edge_ssh_key,
     )
-    # Nothing is done on the host before the site has been checked.
-    provider = command.Provider("command", opts=pulumi.ResourceOptions(depends_on=[site.provider]))
-    reached = Reached(ssh, provider)
+    reached = Reached(ssh, site.commands)
     if not edge.headscale:
         return EdgeHostLayer(reached)
     tailnet = Tailnet(host=ssh, nodes=sorted(settings.nodes), tags=settings.tailscale.tags)

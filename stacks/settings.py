@@ -25,6 +25,7 @@ from stacks.settings_model import (
     Extensions,
     Features,
     Host,
+    Identity,
     Network,
     Node,
     Pools,
@@ -38,6 +39,7 @@ from stacks.settings_model import (
     Talos,
     Timeouts,
     Tsig,
+    User,
     Versions,
 )
 from stacks.settings_types import AddressRange
@@ -51,6 +53,7 @@ __all__ = [
     "Extensions",
     "Features",
     "Host",
+    "Identity",
     "Network",
     "Node",
     "Pools",
@@ -66,6 +69,7 @@ __all__ = [
     "Talos",
     "Timeouts",
     "Tsig",
+    "User",
     "Versions",
     "load",
     "parse",

@@ -1,0 +1,65 @@
+"""Finds generated secrets that do not come from the one component that makes them right.
+
+The rule: PushSecrets and generators lie below an `ApplicationSecret`, ExternalSecrets there or below an
+`AssembledSecret`, stores below a `VaultStore`, and none of them stands in a file for Flux. Made by hand, such an object
+would have a path of its own in Vault, a rotation that `make rotate` does not know, or a generator whose refresh locks
+its consumers out.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from checks.graph import Finding, Graph
+
+_GROUP = "external-secrets.io"
+_OWNERS = {
+    "ClusterSecretStore": ("homelab:secrets:VaultStore",),
+    "ExternalSecret": ("homelab:secrets:ApplicationSecret", "homelab:secrets:AssembledSecret"),
+    "PushSecret": ("homelab:secrets:ApplicationSecret",),
+    "Password": ("homelab:secrets:ApplicationSecret",),
+}
+"""Kind to the components that may have it as a child; what is missing here nobody may make."""
+
+_RULE = "application-secret"
+_MANIFESTS = frozenset({".yaml", ".yml", ".tpl", ".json"})
+_WRITTEN = re.compile(r"""["']?apiVersion["']?:[ \t]*["']?((?:[\w-]+\.)*external-secrets\.io/\w+)""")
+
+
+def stray_findings(graph: Graph) -> list[Finding]:
+    """Return what a program makes outside the components that own such objects, sorted."""
+    return sorted(
+        Finding(_RULE, f"{node.type} {node.name}", _message(kind), node.source)
+        for node in graph.resources()
+        if (kind := _kind(node.type)) and graph.nodes[node.parent].type not in _OWNERS.get(kind, ())
+    )
+
+
+def handwritten_findings(directory: Path) -> list[Finding]:
+    """Return where files below `directory` write down such an object, in a template or in another object as well."""
+    return sorted(
+        Finding(_RULE, found[1], _message(""), f"{file}:{text.count(chr(10), 0, found.start(1)) + 1}")
+        for file in sorted(directory.rglob("*"))
+        if file.suffix in _MANIFESTS
+        for text in [file.read_text(encoding="utf-8")]
+        for found in _WRITTEN.finditer(text)
+    )
+
+
+def _kind(type_: str) -> str | None:
+    """The kind of a custom resource of this group: `kubernetes:external-secrets.io/v1:ExternalSecret`."""
+    package, _, rest = type_.partition(":")
+    version, _, kind = rest.partition(":")
+    return kind if package == "kubernetes" and _group(version) else None
+
+
+def _group(api_version: str) -> str | None:
+    group = api_version.partition("/")[0]
+    return group if group == _GROUP or group.endswith(f".{_GROUP}") else None
+
+
+def _message(kind: str) -> str:
+    if kind in _OWNERS:
+        return f"made outside {' and '.join(_OWNERS[kind])}: declare the secret in stacks/application_secrets.py"
+    return "nobody makes such an object by hand: declare the secret in stacks/application_secrets.py"

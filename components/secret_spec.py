@@ -1,0 +1,226 @@
+"""What an application secret consists of, as plain data: its keys and how the value of each comes to be.
+
+Owns the recipes and the rules of a `SecretSpec`. Owns no resource: `application_secret.py` makes them. No value is ever
+here, only how one is made in the cluster; a `Plain` field is one that anybody may know.
+
+The recipes are those of External Secrets' Password generator, whose characters come from the system's random source.
+Its SSHKey generator knows only OpenSSH's own format; a recipe for it can come with its first consumer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+OPERATOR_NAMESPACE: Final = "external-secrets"
+"""Where External Secrets Operator runs, and where its one secret is that proves the store."""
+
+PREVIOUS: Final = "-previous"
+"""What is put after a key for its value of one generation earlier."""
+
+_SHORTEST: Final = 16
+"""Characters or bytes. 16 letters and digits are 90 bits, more than can be tried out."""
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_KEY = re.compile(r"[A-Za-z0-9_][-A-Za-z0-9_]*")
+_SECRET_KEY = re.compile(r"[-._A-Za-z0-9]+")
+_ACTION = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_FIELD = re.compile(r"(?<![\w)])\.([A-Za-z_]\w*)|\bindex\s+\.\s+\"([^\"]+)\"")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Password:
+    """Letters and digits; a quarter of them digits.
+
+    length: in characters.
+    symbols: how many of them are one of `_`, `.` and `-`, which need no escape in a URL, a shell or a configuration
+        file; only for a consumer that insists on some.
+    """
+
+    length: int = 32
+    symbols: int = 0
+
+    def __post_init__(self) -> None:
+        _long_enough("length", self.length)
+        if not 0 <= self.symbols <= self.length // 4:
+            raise ValueError(
+                f"symbols: {self.symbols} of {self.length} characters; give at most a quarter, they are only three "
+                "different ones"
+            )
+
+    @property
+    def label(self) -> str:
+        """Tells this recipe from others in the name of an object."""
+        return f"password-{self.length}" + (f"-symbols-{self.symbols}" if self.symbols else "")
+
+    @property
+    def generator(self) -> dict[str, Any]:
+        """The spec of its generator, without the keys."""
+        symbols: dict[str, Any] = {"symbolCharacters": "_.-"} if self.symbols else {}
+        return _generator(self.length, "raw") | {"symbols": self.symbols} | symbols
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hex:
+    """Hexadecimal digits, two for a byte, for a consumer that decodes them.
+
+    The bytes are letters and digits, so 32 of them hold 186 bits of chance rather than 256.
+    """
+
+    bytes: int = 32
+
+    def __post_init__(self) -> None:
+        _long_enough("bytes", self.bytes)
+
+    @property
+    def label(self) -> str:
+        """See `Password.label`."""
+        return f"hex-{self.bytes}"
+
+    @property
+    def generator(self) -> dict[str, Any]:
+        """See `Password.generator`."""
+        return _generator(self.bytes, "hex")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base64:
+    """Standard Base64 of so many bytes, for a consumer that decodes it; for the bytes see `Hex`."""
+
+    bytes: int = 32
+
+    def __post_init__(self) -> None:
+        _long_enough("bytes", self.bytes)
+
+    @property
+    def label(self) -> str:
+        """See `Password.label`."""
+        return f"base64-{self.bytes}"
+
+    @property
+    def generator(self) -> dict[str, Any]:
+        """See `Password.generator`."""
+        return _generator(self.bytes, "base64")
+
+
+Generated = Password | Hex | Base64
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A field that is no secret but is read from the same Secret, such as a user name. It is not in Vault."""
+
+    value: str
+
+    @property
+    def template(self) -> str:
+        """The template that yields the value, which may hold the beginning of one: values of a chart do."""
+        return self.value.replace("{{", '{{ "{{" }}')
+
+
+Recipe = Generated | Plain
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretSpec:
+    """One Secret whose values are generated.
+
+    name, namespace: of the Secret, and of its place in Vault.
+    keys: key of the Secret to the recipe of its value. A key may be added at any time; a changed recipe counts from
+        the next generation on.
+    derived: further keys that are put together in the cluster, as Go templates over the generated ones:
+        `postgresql://app:{{ .password }}@db/app`, or `{{ index . "api-key" }}` where a key has a dash.
+    type: of the Secret, where a consumer wants one.
+    labels: of the Secret.
+    previous: deliver each generated value of the generation before, too, under `<key>-previous`; for a consumer that
+        accepts two values while others still use the old one.
+    """
+
+    name: str
+    namespace: str
+    keys: Mapping[str, Recipe]
+    derived: Mapping[str, str] = field(default_factory=dict)
+    type: str = "Opaque"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    previous: bool = False
+
+    def __post_init__(self) -> None:
+        for what, value in (("name", self.name), ("namespace", self.namespace)):
+            if not _NAME.fullmatch(value):
+                raise ValueError(
+                    f"{what}: {value!r} is no DNS label; use up to 63 lower-case letters, digits and inner dashes"
+                )
+        for name in ("keys", "derived", "labels"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+        if not self.generated:
+            raise ValueError(
+                f"keys: none of {self.name} is generated; keep it in a ConfigMap or in its consumer's values"
+            )
+        self._check_keys()
+        for key, template in self.derived.items():
+            self._check_template(key, template)
+
+    @property
+    def generated(self) -> dict[str, Generated]:
+        """The keys whose values are in Vault, sorted."""
+        return {key: recipe for key, recipe in sorted(self.keys.items()) if not isinstance(recipe, Plain)}
+
+    @property
+    def templates(self) -> dict[str, str]:
+        """The keys that are written by the template of the Secret: plain and derived ones."""
+        plain = {key: recipe.template for key, recipe in self.keys.items() if isinstance(recipe, Plain)}
+        return dict(sorted({**plain, **self.derived}.items()))
+
+    def path(self, generation: int) -> str:
+        """Where in Vault's KV store a generation of the values lies."""
+        return f"{self.namespace}/{self.name}/v{generation}"
+
+    def _check_keys(self) -> None:
+        for key in self.generated:
+            if not _KEY.fullmatch(key):
+                raise ValueError(
+                    f"keys: {key!r} cannot be generated; use letters, digits, dashes and underscores (a dot would "
+                    "address a part of the value in Vault), and derive another key from it if its name must differ"
+                )
+            if self.previous and key.endswith(PREVIOUS):
+                raise ValueError(f"keys: {key!r} ends as the value of an earlier generation does; call it otherwise")
+        for key in self.templates:
+            if not _SECRET_KEY.fullmatch(key):
+                raise ValueError(f"keys: {key!r} is no key of a Secret; use letters, digits, '-', '_' and '.'")
+        if twice := sorted(self.keys.keys() & self.derived.keys()):
+            raise ValueError(f"derived: {twice[0]!r} is in keys already; leave it in one of the two")
+
+    def _check_template(self, key: str, template: str) -> None:
+        used = template_fields(template)
+        if not used:
+            raise ValueError(f"derived: {key!r} uses no generated key; make it a Plain key instead")
+        for name in sorted(used - self.generated.keys()):
+            remedy = (
+                "write its value into the template" if name in self.keys else f"there are {', '.join(self.generated)}"
+            )
+            raise ValueError(f"derived: {key!r} uses {name!r}, which is not generated; {remedy}")
+
+
+def template_fields(template: str) -> set[str]:
+    """The fields that a Go template uses."""
+    return {one or other for action in _ACTION.findall(template) for one, other in _FIELD.findall(action)}
+
+
+def _generator(length: int, encoding: str) -> dict[str, Any]:
+    """A spec that leaves no field to a default of the operator."""
+    return {
+        "length": length,
+        "digits": length // 4,
+        "symbols": 0,
+        "noUpper": False,
+        "allowRepeat": True,
+        "encoding": encoding,
+    }
+
+
+def _long_enough(what: str, value: int) -> None:
+    if value < _SHORTEST:
+        raise ValueError(f"{what}: {value} is too short to be safe from guessing; give {_SHORTEST} or more")

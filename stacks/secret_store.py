@@ -1,0 +1,90 @@
+"""The part of the secrets layer that stands on a configured Vault: generated values, and how they reach workloads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import pulumi
+
+from components.application_secret import ApplicationSecret, ApplicationSecretArgs
+from components.chart import ChartSource
+from components.external_secrets import ExternalSecrets, ExternalSecretsArgs
+from components.references import IssuerReference, VaultLogin
+from components.reflector import Reflector, ReflectorArgs
+from components.reloader import Reloader, ReloaderArgs
+from components.secret_spec import OPERATOR_NAMESPACE
+from components.vault_access import VaultAccess, VaultAccessArgs
+from components.vault_store import VaultStore, VaultStoreArgs
+from stacks.application_secrets import STORE_PROBE, DeclaredSecret, declared, namespaces
+from stacks.network import NetworkLayer
+from stacks.settings import Settings
+
+
+@dataclass(frozen=True)
+class SecretStoreLayer:
+    """What later layers need to have secrets."""
+
+    store: VaultStore
+    reloader: Reloader
+    reflector: Reflector
+    network: NetworkLayer
+    generations: Mapping[str, int]
+    secrets: Mapping[str, DeclaredSecret]
+    ready: pulumi.Resource | None = None
+    """After this a value has been into Vault and back; None only while that is being made."""
+
+    def in_namespace(self, name: str, after: pulumi.Resource) -> dict[str, ApplicationSecret]:
+        """Make the secrets that are declared for the namespace `name`, which is there after `after`; by their names.
+
+        Raises ValueError when there are none.
+        """
+        opts = self.network.inside(after, *([self.ready] if self.ready else []))
+        access = VaultAccess(f"vault-access-{name}", VaultAccessArgs(store=self.store, namespace=name), opts)
+        return {
+            row.spec.name: ApplicationSecret(
+                row.spec.name,
+                ApplicationSecretArgs(
+                    spec=row.spec,
+                    access=access,
+                    generation=self.generations.get(row.spec.name, 1),
+                    mirror=self.reflector.into(*row.also_in) if row.also_in else None,
+                ),
+                opts,
+            )
+            for row in self.secrets.values()
+            if row.spec.namespace == name
+        }
+
+
+def deploy(
+    settings: Settings,
+    *,
+    network: NetworkLayer,
+    issuer: IssuerReference,
+    login: VaultLogin,
+    secrets: Mapping[str, DeclaredSecret] | None = None,
+) -> SecretStoreLayer:
+    """The operator, its store on Vault, and the one secret that proves them; Reloader and Reflector beside them."""
+    secrets = declared(settings.cluster.domain) if secrets is None else secrets
+    charts, schedulable = ChartSource(settings.charts.mirror), settings.schedulable
+    operator = ExternalSecrets(
+        "external-secrets",
+        ExternalSecretsArgs(charts=charts, schedulable=schedulable, issuer=issuer),
+        opts=network.inside(),
+    )
+    store = VaultStore(
+        "vault-store",
+        VaultStoreArgs(operator=operator, login=login, namespaces=namespaces(secrets)),
+        opts=network.inside(),
+    )
+    layer = SecretStoreLayer(
+        store=store,
+        reloader=Reloader("reloader", ReloaderArgs(charts=charts, schedulable=schedulable), opts=network.inside()),
+        reflector=Reflector("reflector", ReflectorArgs(charts=charts), opts=network.inside()),
+        network=network,
+        generations=settings.rotation,
+        secrets=secrets,
+    )
+    probe = layer.in_namespace(OPERATOR_NAMESPACE, operator.release)[STORE_PROBE]
+    return replace(layer, ready=probe.reference("value").ready)

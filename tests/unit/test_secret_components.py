@@ -1,0 +1,65 @@
+"""What the components of generated secrets refuse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from components.application_secret import ApplicationSecretArgs
+from components.reflector import Mirror
+from components.secret_spec import Password, SecretSpec
+from components.vault_access import VaultAccessArgs
+from components.vault_store import VaultStoreArgs
+
+SPEC = SecretSpec(name="dns-key", namespace="dns", keys={"key": Password()})
+
+
+class Known:
+    """Arguments that a refusal does not get to."""
+
+    def __init__(self, **known: Any) -> None:
+        self.__dict__.update(known)
+
+
+def refused(make: Any, **arguments: Any) -> str:
+    with pytest.raises(ValueError, match=": ") as refusal:
+        make(**arguments)
+    return str(refusal.value)
+
+
+def test_a_store_for_every_namespace_is_refused() -> None:
+    assert "namespaces: none" in refused(VaultStoreArgs, operator=None, login=Known(mount="kv"), namespaces=[])
+
+
+def test_a_namespace_that_is_called_as_the_mount_is_refused() -> None:
+    login = Known(mount="kv")
+    assert "'kv' is also the mount" in refused(VaultStoreArgs, operator=None, login=login, namespaces=["kv"])
+
+
+def test_access_for_a_namespace_that_the_store_does_not_serve_is_refused() -> None:
+    store = Known(namespaces=("dns",))
+    assert "'edge' may not use the store, which serves dns" in refused(VaultAccessArgs, store=store, namespace="edge")
+
+
+def test_a_secret_with_the_access_of_another_namespace_is_refused() -> None:
+    access = Known(namespace="edge")
+    assert "access: is that of 'edge'" in refused(ApplicationSecretArgs, spec=SPEC, access=access)
+
+
+def test_a_generation_before_the_first_is_refused() -> None:
+    access = Known(namespace="dns")
+    assert "generation: 0; generations count from 1" in refused(
+        ApplicationSecretArgs, spec=SPEC, access=access, generation=0
+    )
+
+
+def test_a_copy_in_its_own_namespace_is_refused() -> None:
+    mirror = Known(namespaces=("dns",))
+    assert "mirror: 'dns' has the original" in refused(
+        ApplicationSecretArgs, spec=SPEC, access=Known(namespace="dns"), mirror=mirror
+    )
+
+
+def test_a_mirror_to_nowhere_is_refused_as_it_would_be_to_everywhere() -> None:
+    assert "to Reflector an empty list means all of them" in refused(Mirror, namespaces=(), ready=None)

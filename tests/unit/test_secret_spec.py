@@ -1,0 +1,105 @@
+"""What an application secret may consist of, and what is refused before anything exists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from components.secret_spec import Base64, Hex, Password, Plain, SecretSpec
+
+
+def spec(**changes: Any) -> SecretSpec:
+    known: dict[str, Any] = {"name": "db", "namespace": "app", "keys": {"password": Password(), "user": Plain("app")}}
+    return SecretSpec(**known | changes)
+
+
+def test_a_password_has_letters_and_digits_alone() -> None:
+    assert (Password().generator["symbols"], "symbolCharacters" in Password().generator) == (0, False)
+
+
+def test_symbols_are_those_that_need_no_escape() -> None:
+    assert Password(symbols=4).generator["symbolCharacters"] == "_.-"
+
+
+@pytest.mark.parametrize(("recipe", "encoding"), [(Password(), "raw"), (Hex(), "hex"), (Base64(), "base64")])
+def test_a_recipe_says_its_encoding(recipe: Password | Hex | Base64, encoding: str) -> None:
+    assert recipe.generator["encoding"] == encoding
+
+
+def test_a_recipe_leaves_nothing_to_defaults_of_the_operator() -> None:
+    assert Hex(bytes=24).generator == {
+        "length": 24,
+        "digits": 6,
+        "symbols": 0,
+        "noUpper": False,
+        "allowRepeat": True,
+        "encoding": "hex",
+    }
+
+
+def test_recipes_that_differ_have_labels_that_differ() -> None:
+    recipes = (Password(), Password(length=33), Password(symbols=2), Hex(), Base64(), Hex(bytes=16))
+    assert len({recipe.label for recipe in recipes}) == len(recipes)
+
+
+@pytest.mark.parametrize("recipe", [lambda: Password(length=15), lambda: Hex(bytes=8), lambda: Base64(bytes=0)])
+def test_a_value_that_could_be_guessed_is_refused(recipe: Any) -> None:
+    with pytest.raises(ValueError, match="is too short to be safe from guessing; give 16 or more"):
+        recipe()
+
+
+def test_more_symbols_than_a_quarter_are_refused() -> None:
+    with pytest.raises(ValueError, match="symbols: 9 of 32 characters; give at most a quarter"):
+        Password(symbols=9)
+
+
+def test_a_path_holds_namespace_name_and_generation() -> None:
+    assert spec().path(3) == "app/db/v3"
+
+
+def test_a_plain_field_does_not_come_from_vault() -> None:
+    assert (list(spec().generated), spec().templates) == (["password"], {"user": "app"})
+
+
+def test_a_derived_key_is_a_template_of_the_secret() -> None:
+    url = "postgresql://app:{{ .password }}@db/app"
+    assert spec(derived={"url": url}).templates == {"url": url, "user": "app"}
+
+
+def test_a_derived_key_may_name_a_key_with_a_dash() -> None:
+    keys = {"api-key": Password()}
+    assert spec(keys=keys, derived={"header": 'Bearer {{ index . "api-key" | trim }}'}).templates
+
+
+@pytest.mark.parametrize(
+    ("changes", "finding"),
+    [
+        ({"name": "DB"}, "name: 'DB' is no DNS label"),
+        ({"namespace": "a" * 64}, "namespace: 'a+' is no DNS label"),
+        ({"keys": {"user": Plain("app")}}, "keys: none of db is generated"),
+        ({"keys": {"a.b": Password()}}, "keys: 'a.b' cannot be generated"),
+        ({"keys": {"": Password()}}, "keys: '' cannot be generated"),
+        ({"keys": {"a": Password(), "b c": Plain("x")}}, "keys: 'b c' is no key of a Secret"),
+        ({"keys": {"a-previous": Password()}, "previous": True}, "keys: 'a-previous' ends as the value of an earlier"),
+        ({"derived": {"password": "{{ .password }}"}}, "derived: 'password' is in keys already"),
+        ({"derived": {"url": "postgresql://db"}}, "derived: 'url' uses no generated key; make it a Plain key"),
+        ({"derived": {"url": "{{ .pasword }}"}}, "uses 'pasword', which is not generated; there are password"),
+        ({"derived": {"url": "{{ .user }}:{{ .password }}"}}, "uses 'user', which is not .*; write its value into the"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else "-".join(value),
+)
+def test_what_could_not_work_is_refused(changes: dict[str, Any], finding: str) -> None:
+    with pytest.raises(ValueError, match=finding):
+        spec(**changes)
+
+
+def test_a_plain_value_that_looks_like_a_template_arrives_as_it_is() -> None:
+    assert Plain("{{ user.name }}").template == '{{ "{{" }} user.name }}'
+
+
+def test_a_spec_does_not_follow_changes_of_its_arguments() -> None:
+    keys: dict[str, Any] = {"password": Password()}
+    made = spec(keys=keys)
+    keys["late"] = Password()
+    assert list(made.keys) == ["password"]
