@@ -68,6 +68,7 @@ def recorded(stack: str = "lab", *, change: Change | None = None, known: bool = 
     """
     config = load_stack_config(ROOT, stack)
     settings = {key.removeprefix("homelab:"): json.loads(value) for key, value in config.items() if "homelab:" in key}
+    others = {key: value for key, value in config.items() if "homelab:" not in key}
     if change is not None:
         change(settings)
     keys = ["homelab:proxmoxPassword" if "username" in settings["site"] else "homelab:proxmoxApiToken"]
@@ -76,7 +77,7 @@ def recorded(stack: str = "lab", *, change: Change | None = None, known: bool = 
         ROOT,
         project="homelab",
         stack=stack,
-        config={**config, **{f"homelab:{key}": json.dumps(value) for key, value in settings.items()}},
+        config={**others, **{f"homelab:{key}": json.dumps(value) for key, value in settings.items()}},
         secrets={key: PLANTED[key] for key in keys},
         fakes=_FAKES if known else {},
         invokes=_INVOKES if known else {},

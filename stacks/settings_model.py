@@ -293,6 +293,36 @@ class Identity(_Model):
     """Everybody who signs on, by the name with which they do; it stays theirs for good."""
 
 
+class Transfer(_Model):
+    """Who copies the cluster's zone."""
+
+    allow: Annotated[list[t.AddressOrNetwork], t.Distinct] = []
+    """Addresses and networks that may transfer the zone."""
+    notify: Annotated[list[t.Address], t.Distinct] = []
+    """Addresses of secondaries, which are told of each change."""
+
+
+class Dns(_Model):
+    """The cluster's own zone, `cluster.domain`, as the world sees it."""
+
+    nameserver: t.Domain | None = None
+    """The public name server, as the delegation names it; without it, ns1 below `cluster.domain`."""
+    public_address: t.Address | None = None
+    """Where the world reaches the ingress, such as a VPS that passes connections on; without it, at its own address."""
+    transfer: Transfer = Transfer()
+
+
+class Certificates(_Model):
+    """Certificates of Let's Encrypt."""
+
+    staging: bool = True
+    """Take certificates for tries, which no browser trusts; real ones are limited to five a week for the same names."""
+    email: t.Email | None = None
+    """Whom Let's Encrypt writes to about the account."""
+    resolvers: Annotated[list[t.Address], t.Distinct] = []
+    """DNS resolvers that answer for `cluster.domain` as the world's do, where those of the nodes do not."""
+
+
 class Features(_Model):
     """Switches for what costs something even when nobody uses it."""
 
@@ -315,6 +345,8 @@ class Settings(_Model):
     storage: Storage = Storage()
     sealing: Sealing = Sealing()
     edge: Edge | None = None
+    dns: Dns = Dns()
+    certificates: Certificates = Certificates()
     rotation: dict[t.DnsLabel, Annotated[int, Field(ge=2)]] = {}
     """Generation of an application secret by its name, where it is not the first; `make rotate` raises it."""
     identity: Identity = Identity()
@@ -347,6 +379,11 @@ class Settings(_Model):
     def schedulable(self) -> int:
         """How many nodes take ordinary pods: the workers or, where there is none, the control planes."""
         return len(self.workers) or len(self.control_planes)
+
+    @property
+    def nameserver(self) -> str:
+        """The public name server of the cluster's zone, without a final dot."""
+        return self.dns.nameserver or f"ns1.{self.cluster.domain}"
 
     @property
     def kubelet_mounts(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import urllib.error
@@ -12,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from components.chart import values
 from tests.servers import powerdns
 from tests.servers.powerdns import Server
+from tests.servers.processes import eventually
 
 ADDRESS, SECONDARY, OTHER, STRANGER = "127.31.3.3", "127.31.3.4", "127.31.3.5", "127.31.9.9"
 ZONE = "cluster.example.org."
@@ -23,6 +26,7 @@ VALUES: dict[str, Any] = {
     "transfer": {"allow": [f"{ADDRESS}/32", SECONDARY], "notify": [f"{SECONDARY}:5300"]},
     "soa": "ns1.example.org hostmaster.@ 0 3600 900 1209600 60",
     "api": {"allowFrom": ["127.0.0.0/8"]},
+    "settings": values("powerdns")["settings"],
 }
 
 
@@ -102,6 +106,37 @@ def test_the_zone_is_not_transferred_to_a_stranger(primary: Server) -> None:
     assert "XFR size" not in answer
 
 
+def test_a_change_is_announced_within_four_seconds(api: Api) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as secondary:
+        secondary.bind((SECONDARY, 5300))
+        until_announced(api, seconds=60)
+        drain(secondary)
+        api.add(f"announced.{ZONE}", "10.0.3.2")
+        until_announced(api, seconds=4)
+        secondary.settimeout(2)
+        message = secondary.recv(512)
+    assert message[2] >> 3 & 15 == 4, "the opcode is not NOTIFY"
+
+
+def until_announced(api: Api, *, seconds: float) -> None:
+    """Wait until the secondary has been told of the zone's present serial."""
+
+    def announced() -> bool | None:
+        zone = api("GET", f"/zones/{ZONE}")
+        return zone["notified_serial"] == zone["serial"] or None
+
+    eventually(announced, "announcement", seconds=seconds)
+
+
+def drain(receiver: socket.socket) -> None:
+    """Take what has arrived, and answer it, so that it is not sent again."""
+    receiver.settimeout(1)
+    with contextlib.suppress(TimeoutError):
+        while True:
+            message, sender = receiver.recvfrom(512)
+            receiver.sendto(message[:2] + bytes([message[2] | 0x80]) + message[3:], sender)
+
+
 @pytest.mark.parametrize("key", [None, "wrong"])
 @pytest.mark.usefixtures("primary")
 def test_the_api_is_closed_without_its_key(api_port: int, key: str | None) -> None:
@@ -129,3 +164,5 @@ def test_a_rotated_database_password_is_valid_after_the_restart_that_brings_it(d
             ),
         ):
             assert Api(api_port, password, OTHER)("GET", "/zones") == []
+            entered = [powerdns.root_enters(place, f"{powerdns.ROOT_PASSWORD}{one}") for one in ("one", "two")]
+            assert entered == [password == "one", password == "two"]
