@@ -17,7 +17,7 @@ volumes = storage.deploy(configured, confidential, site=site, network=pods)
 safe = secrets.deploy(configured, confidential, site=site, network=pods, web=web, volumes=volumes)
 names = dns.deploy(configured, network=pods, web=web, store=safe.store, storage=volumes.default)
 people = identity.deploy(configured, network=pods, web=web, volumes=volumes, safe=safe, issuer=web.ca.issuer)
-edge.deploy(configured, confidential, host=host, cluster=kubernetes, ingress=web)
+edge.deploy(configured, confidential, host=host, cluster=kubernetes, ingress=web, names=names)
 
 pulumi.export("apiEndpoint", kubernetes.talos.endpoint)
 pulumi.export("nodes", cluster.node_table(configured))
