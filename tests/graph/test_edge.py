@@ -39,8 +39,8 @@ def test_a_nodes_entry_goes_after_its_machine(graph: Graph, name: str) -> None:
 
 def test_routes_are_approved_once_the_nodes_are_up_and_before_the_edge_needs_them(graph: Graph) -> None:
     assert graph.depends(ROUTES, "lab-kubeconfig", transitive=True)
-    assert graph.depends(ROUTER, ROUTES)
-    assert graph.depends(SECONDARY, ROUTES)
+    assert graph.depends(ROUTER, ROUTES, transitive=True)
+    assert graph.depends(SECONDARY, ROUTES, transitive=True)
 
 
 def test_the_control_planes_alone_are_routers(graph: Graph) -> None:
@@ -59,7 +59,8 @@ def test_the_zone_comes_from_the_address_of_the_name_server(graph: Graph) -> Non
 
 
 def test_the_zone_is_fetched_once_it_is_served(graph: Graph) -> None:
-    assert graph.depends(SECONDARY, "dns-zone")
+    zone = "kubernetes:dns.cav.enablers.ob/v1alpha2:ClusterZone dns-zone"
+    assert graph.depends(SECONDARY, zone, transitive=True)
 
 
 def test_what_is_on_the_host_is_put_back_and_not_forgotten_with_the_machines(graph: Graph) -> None:
