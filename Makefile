@@ -10,10 +10,10 @@ override CMD := $(value CMD)
 export CMD LAB_ID
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse rotate check test bench
+.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse rotate check test bench seal sealing-key sealed-bootstrap
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | awk -F': ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | awk -F': ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 
 venv: .venv/.installed
 
@@ -56,3 +56,14 @@ test: venv tools ## every test, the lab's included
 
 bench: venv tools ## one JSON object: seconds and peak memory by number of nodes
 	@$(PY) -m lab.bench
+
+seal: venv ## seal the value on standard input for NAMESPACE= NAME= KEY= and STACK= or CERTIFICATE=file (also TYPE=, SCOPE=)
+	@$(PY) -m stacks.seal value --namespace '$(NAMESPACE)' --name '$(NAME)' --key '$(KEY)' \
+		$(if $(TYPE),--type '$(TYPE)') $(if $(SCOPE),--scope '$(SCOPE)') \
+		$(if $(CERTIFICATE),--certificate '$(CERTIFICATE)',--stack '$(STACK)')
+
+sealing-key: venv ## make the keypair of STACK=name for SealedSecrets; FORCE=1 replaces one
+	@$(PY) -m stacks.seal keypair --stack '$(STACK)' $(if $(filter 1,$(FORCE)),--force)
+
+sealed-bootstrap: venv ## print the bootstrap secrets of STACK=name as SealedSecrets
+	@$(PY) -m stacks.seal bootstrap --stack '$(STACK)'

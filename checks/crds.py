@@ -8,13 +8,18 @@ field that a CRD does not name is a finding, as an API server would drop it with
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+import yaml
 
 from checks.graph import UNKNOWN, Finding, Graph, Secret
 
 Schemas = Mapping[str, Mapping[str, Any]]
 """Type token of a custom resource (`kubernetes:<group>/<version>:<Kind>`) to the schema of its objects."""
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The CRDs of one chart may be a megabyte of YAML."""
 
 _META = ("apiVersion", "kind", "metadata", "status")
 """What every object has: the API server knows the first three without a schema, and the last is the operator's."""
@@ -29,13 +34,13 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 }
 
 
-def schemas(documents: Iterable[Any]) -> dict[str, dict[str, Any]]:
-    """Return the schemas of all served versions of the CRDs among `documents`, as `helm template` prints them."""
+def schemas(manifests: str) -> dict[str, dict[str, Any]]:
+    """Return the schemas of all served versions of the CRDs among YAML documents, as `helm template` prints them."""
     found = {}
-    for document in documents:
-        if not isinstance(document, dict) or document.get("kind") != "CustomResourceDefinition":
+    for text in re.split(r"^---$", manifests, flags=re.MULTILINE):
+        if not re.search(r"^kind: CustomResourceDefinition$", text, flags=re.MULTILINE):
             continue
-        spec = document["spec"]
+        spec = yaml.load(text, _Loader)["spec"]  # noqa: S506 - a safe loader
         for version in spec["versions"]:
             if version["served"]:
                 token = f"kubernetes:{spec['group']}/{version['name']}:{spec['names']['kind']}"

@@ -19,6 +19,8 @@ PLANTED = {
     "homelab:proxmoxPassword": "planted-password",
     "homelab:proxmoxApiToken": "root@pam!planted=00000000-0000-0000-0000-000000000000",
     "homelab:tailscaleAuthKey": "planted-auth-key",
+    "homelab:edgeSshKey": "planted-edge-ssh-key",
+    "homelab:edgeTsigKey": "planted-edge-tsig-key",
 }
 """Values of the stack's secrets, to be searched for where they must not be."""
 
@@ -66,15 +68,17 @@ def recorded(stack: str = "lab", *, change: Change | None = None, known: bool = 
     """
     config = load_stack_config(ROOT, stack)
     settings = {key.removeprefix("homelab:"): json.loads(value) for key, value in config.items() if "homelab:" in key}
+    others = {key: value for key, value in config.items() if "homelab:" not in key}
     if change is not None:
         change(settings)
-    login = "homelab:proxmoxPassword" if "username" in settings["site"] else "homelab:proxmoxApiToken"
+    keys = ["homelab:proxmoxPassword" if "username" in settings["site"] else "homelab:proxmoxApiToken"]
+    keys += ["homelab:tailscaleAuthKey", *(["homelab:edgeSshKey", "homelab:edgeTsigKey"] if "edge" in settings else [])]
     return record(
         ROOT,
         project="homelab",
         stack=stack,
-        config={**config, **{f"homelab:{key}": json.dumps(value) for key, value in settings.items()}},
-        secrets={key: PLANTED[key] for key in (login, "homelab:tailscaleAuthKey")},
+        config={**others, **{f"homelab:{key}": json.dumps(value) for key, value in settings.items()}},
+        secrets={key: PLANTED[key] for key in keys},
         fakes=_FAKES if known else {},
         invokes=_INVOKES if known else {},
     )

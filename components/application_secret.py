@@ -1,8 +1,8 @@
 """A Secret with generated values, the only way in which the program has any.
 
 Owns, for one `SecretSpec`: the generators, the PushSecrets that bring the values into Vault, and the ExternalSecret
-that makes the Kubernetes Secret of what is in Vault. Does not own the restart of consumers (`reloader.py`) and no copy
-in another namespace (`reflector.py`).
+that makes the Kubernetes Secret of what is in Vault. Does not own the restart of consumers, which annotate themselves
+(`reloader.restart_on`), and no copy in another namespace (`reflector.py`).
 Must exist before: the namespace and its `VaultAccess`.
 
 A value is made once for a generation, and never again:
@@ -29,15 +29,15 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.references import SecretReference
 from components.reflector import Mirror
-from components.reloader import restart_on
 from components.secret_spec import PREVIOUS, Generated, SecretSpec
 from components.vault_access import VaultAccess
+from components.vault_store import READY
 
 REFRESH: Final = "1h0m0s"
 """How often an ExternalSecret reads Vault; a changed generation is read at once."""
 
 _ONCE: Final = "0s"
-_READY: Final = {"pulumi.com/waitFor": "condition=Ready"}
+_GENERATORS: Final = "generators.external-secrets.io/v1alpha1"
 _TIMEOUTS: Final = pulumi.CustomTimeouts(create="5m", update="5m", delete="2m")
 
 
@@ -65,6 +65,16 @@ class ApplicationSecretArgs:
         if self.mirror and self.spec.namespace in self.mirror.namespaces:
             raise ValueError(f"mirror: {self.spec.namespace!r} has the original; leave it out")
 
+    @property
+    def generations(self) -> dict[str, int]:
+        """What is put after a key in the Secret, to the generation of that value.
+
+        The earlier generation, where it is delivered, is pushed as well: it may be from before a key was added, or may
+        have been skipped, and then lacks what is to be read.
+        """
+        earlier = {PREVIOUS: self.generation - 1} if self.spec.previous and self.generation > 1 else {}
+        return {"": self.generation, **earlier}
+
 
 class ApplicationSecret(pulumi.ComponentResource):
     """One Secret, of the values that Vault has for a generation."""
@@ -74,17 +84,17 @@ class ApplicationSecret(pulumi.ComponentResource):
     namespace: str
     keys: frozenset[str]
     """All that are in the Secret, plain, derived and earlier values included."""
-    restart: Mapping[str, str]
-    """Annotations of a Deployment, StatefulSet or DaemonSet that is to restart when a value changes."""
 
     def __init__(self, name: str, args: ApplicationSecretArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:ApplicationSecret", name, None, opts)
         self.name, self.namespace = args.spec.name, args.spec.namespace
-        self.restart = restart_on(args.spec.name)
         self._mirror = args.mirror
         remote = _remote_keys(args)
         self.keys = frozenset({*remote, *args.spec.templates})
-        pushed = [self._push(name, args, recipe, keys) for recipe, keys in _by_recipe(args.spec.generated).items()]
+        pushed: list[CustomResource] = []
+        for recipe, keys in _by_recipe(args.spec.generated).items():
+            generator = self._generator(name, args, recipe, keys)
+            pushed += [self._push(name, args, recipe, keys, number, generator) for number in args.generations.values()]
         self._external = self._external_secret(name, args, remote, pushed)
         self.register_outputs({"secret": args.spec.name, "path": args.spec.path(args.generation)})
 
@@ -105,26 +115,35 @@ class ApplicationSecret(pulumi.ComponentResource):
         """The value of `key` of one generation earlier, or None in the first generation."""
         return self.reference(key + PREVIOUS) if key + PREVIOUS in self.keys else None
 
-    def _push(self, name: str, args: ApplicationSecretArgs, recipe: Generated, keys: list[str]) -> CustomResource:
-        """The generator of a recipe, and the object that writes its values; one for a generation, so that a rotation
-        makes it and waits for it before anybody reads the new path."""
-        spec, store = args.spec, args.access.store
-        generator = CustomResource(
-            f"{name}-{recipe.label}",
-            api_version="generators.external-secrets.io/v1alpha1",
-            kind="Password",
-            metadata=ObjectMetaArgs(name=f"{spec.name}-{recipe.label}", namespace=spec.namespace),
-            spec=recipe.generator | {"secretKeys": keys},
-            opts=self._inside(store.operator.release),
-        )
-        path = spec.path(args.generation)
+    def _generator(self, name: str, args: ApplicationSecretArgs, recipe: Generated, keys: list[str]) -> CustomResource:
+        label = f"{args.spec.name}-{recipe.label}"
         return CustomResource(
-            f"{name}-v{args.generation}-{recipe.label}",
+            f"{name}-{recipe.label}",
+            api_version=_GENERATORS,
+            kind="Password",
+            metadata=ObjectMetaArgs(name=label, namespace=args.spec.namespace),
+            spec=recipe.generator | {"secretKeys": keys},
+            opts=self._inside(args.access.store.operator.release),
+        )
+
+    def _push(
+        self,
+        name: str,
+        args: ApplicationSecretArgs,
+        recipe: Generated,
+        keys: list[str],
+        generation: int,
+        generator: CustomResource,
+    ) -> CustomResource:
+        """What writes a recipe's values of one generation. For a new generation it is a new object, so that a rotation
+        waits for it before anybody reads the new path."""
+        spec, store = args.spec, args.access.store
+        path, label = spec.path(generation), f"v{generation}-{recipe.label}"
+        return CustomResource(
+            f"{name}-{label}",
             api_version="external-secrets.io/v1alpha1",
             kind="PushSecret",
-            metadata=ObjectMetaArgs(
-                name=f"{spec.name}-v{args.generation}-{recipe.label}", namespace=spec.namespace, annotations=_READY
-            ),
+            metadata=ObjectMetaArgs(name=f"{spec.name}-{label}", namespace=spec.namespace, annotations=READY),
             spec={
                 "refreshInterval": _ONCE,
                 "updatePolicy": "IfNotExists",
@@ -132,7 +151,7 @@ class ApplicationSecret(pulumi.ComponentResource):
                 "secretStoreRefs": [store.reference],
                 "selector": {
                     "generatorRef": {
-                        "apiVersion": "generators.external-secrets.io/v1alpha1",
+                        "apiVersion": _GENERATORS,
                         "kind": "Password",
                         "name": f"{spec.name}-{recipe.label}",
                     }
@@ -161,7 +180,7 @@ class ApplicationSecret(pulumi.ComponentResource):
             name,
             api_version="external-secrets.io/v1",
             kind="ExternalSecret",
-            metadata=ObjectMetaArgs(name=spec.name, namespace=spec.namespace, annotations=_READY),
+            metadata=ObjectMetaArgs(name=spec.name, namespace=spec.namespace, annotations=READY),
             spec={
                 "refreshPolicy": "Periodic",
                 "refreshInterval": REFRESH,
@@ -192,12 +211,8 @@ def _by_recipe(keys: Mapping[str, Generated]) -> dict[Generated, list[str]]:
 
 def _remote_keys(args: ApplicationSecretArgs) -> dict[str, dict[str, str]]:
     """Keys of the Secret that are read from Vault, and from where."""
-    spec = args.spec
-    generations = {"": args.generation}
-    if spec.previous and args.generation > 1:
-        generations[PREVIOUS] = args.generation - 1
     return {
-        key + suffix: {"key": spec.path(generation), "property": key}
-        for suffix, generation in generations.items()
-        for key in spec.generated
+        key + suffix: {"key": args.spec.path(generation), "property": key}
+        for suffix, generation in args.generations.items()
+        for key in args.spec.generated
     }

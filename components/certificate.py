@@ -19,6 +19,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.cert_manager import API, READY
 from components.references import IssuerReference, SecretReference
+from components.reloader import restart_on
 
 Usage = Literal["server auth", "client auth"]
 
@@ -58,7 +59,7 @@ class CertificateArgs:
         for name in self.dns_names:
             if not _NAME.fullmatch(name) or len(name) > 253:
                 raise ValueError(f"{self.secret_name}: {name!r} is not a DNS name; write it in lower case, as a.b.org")
-        # https://github.com/cert-manager/cert-manager: internal/apis/certmanager/validation refuses the rest.
+        # MinimumCertificateDuration and MinimumRenewBefore of cert-manager, pkg/apis/certmanager/v1/const.go
         if self.duration < timedelta(hours=1) or not timedelta(minutes=5) <= self.renew_before < self.duration:
             raise ValueError(
                 f"{self.secret_name}: valid for {self.duration} and renewed {self.renew_before} before its end; "
@@ -82,7 +83,10 @@ class Certificate(pulumi.ComponentResource):
     """Ready when the Secret holds a valid certificate."""
 
     restart_annotations: Mapping[str, str]
-    """On a Deployment, StatefulSet or DaemonSet: Reloader restarts it when the certificate was renewed."""
+    """On a Deployment, StatefulSet or DaemonSet: Reloader restarts it when the certificate was renewed.
+
+    For a workload with further Secrets, call `restart_on` with all of them instead.
+    """
 
     def __init__(self, name: str, args: CertificateArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:certificates:Certificate", name, None, opts)
@@ -118,7 +122,7 @@ class Certificate(pulumi.ComponentResource):
             SecretReference(namespace=args.namespace, name=args.secret_name, key=key, ready=self.ready)
             for key in ("tls.crt", "tls.key", "ca.crt")
         )
-        self.restart_annotations = {"secret.reloader.stakater.com/reload": args.secret_name}
+        self.restart_annotations = restart_on(self.certificate)
         self.register_outputs({"secret": f"{args.namespace}/{args.secret_name}"})
 
 

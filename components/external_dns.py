@@ -24,6 +24,7 @@ from components.chart import ChartSource, values
 from components.dns_zone import DnsZone
 from components.namespace import namespace
 from components.powerdns import PowerDns
+from components.reloader import restart_on
 from components.versions import EXTERNAL_DNS
 
 NAMESPACE = "external-dns"
@@ -67,7 +68,7 @@ class ExternalDns(pulumi.ComponentResource):
         configured["txtOwnerId"] = args.owner
         configured["extraArgs"]["pdns-server"] = args.powerdns.api_url
         configured["env"] = [key.environment("EXTERNAL_DNS_PDNS_API_KEY")]
-        configured["deploymentAnnotations"] = dict(args.powerdns.restart_annotations)
+        configured["deploymentAnnotations"] = restart_on(key)
         self.release = Release(
             name,
             args.charts.release(EXTERNAL_DNS, name="external-dns", namespace=home.metadata.name, values=configured),

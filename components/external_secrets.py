@@ -3,6 +3,7 @@
 Owns the namespace and the Helm release with its CRDs: the operator, phase 1. Does not own what it works on, phase 2:
 the store (`vault_store.py`), who may use it (`vault_access.py`) and the secrets (`application_secret.py`).
 Must exist before: the pod network, and cert-manager with an issuer, which gives the admission webhook its certificate.
+Operator and webhook run twice where two nodes can hold them: of the operators one leads, the webhooks share the work.
 
 What it may do in the cluster: the chart grants it all Secrets and, to read, all ServiceAccounts, ConfigMaps and
 namespaces. An operator that writes Secrets where it is asked to and notices when they change needs the first; the
@@ -20,6 +21,7 @@ from pulumi_kubernetes.helm.v3 import Release
 from components.chart import ChartSource, values
 from components.namespace import namespace
 from components.references import IssuerReference
+from components.scheduling import one_per_node, replicas
 from components.secret_spec import OPERATOR_NAMESPACE
 from components.versions import EXTERNAL_SECRETS
 
@@ -31,20 +33,13 @@ SERVICE_ACCOUNT: Final = "external-secrets"
 class ExternalSecretsArgs:
     """Arguments of `ExternalSecrets`.
 
-    replicas: of the operator, where one leads, and of its webhook; 2 where two nodes can hold them, else 1.
+    schedulable: how many nodes take ordinary pods.
     issuer: of the webhook's certificate.
     """
 
     charts: ChartSource
-    replicas: int
+    schedulable: int
     issuer: IssuerReference
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.replicas <= 2:
-            raise ValueError(
-                f"replicas: {self.replicas} is neither 1 nor 2; one operator leads and one stands by, more never do "
-                "anything"
-            )
 
 
 class ExternalSecrets(pulumi.ComponentResource):
@@ -57,8 +52,11 @@ class ExternalSecrets(pulumi.ComponentResource):
         super().__init__("homelab:secrets:ExternalSecrets", name, None, opts)
         place = namespace(f"{name}-namespace", OPERATOR_NAMESPACE, "restricted", parent=self)
         configured: dict[str, Any] = values("external-secrets")
-        configured["replicaCount"] = args.replicas
-        configured["webhook"]["replicaCount"] = args.replicas
+        for workload, tree in (("external-secrets", configured), ("external-secrets-webhook", configured["webhook"])):
+            tree["replicaCount"] = replicas(args.schedulable)
+            tree["topologySpreadConstraints"] = one_per_node(
+                {"app.kubernetes.io/name": workload, "app.kubernetes.io/instance": "external-secrets"}
+            )
         configured["webhook"]["certManager"]["cert"]["issuerRef"] = args.issuer.spec
         self.release = Release(
             name,

@@ -87,35 +87,27 @@ class PowerDns(pulumi.ComponentResource):
     release: Release
     """Up when a server reaches its database; whoever calls the API depends on it."""
 
-    restart_annotations: Mapping[str, str]
-    """On a workload that keeps the API key of its start: Reloader restarts it when the key changes."""
-
     def __init__(self, name: str, args: PowerDnsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:dns:PowerDns", name, None, opts)
         self.namespace, self.address = secrets.NAMESPACE, str(args.address.address)
         home = namespace(f"{name}-namespace", self.namespace, "restricted", parent=self)
         made = args.secrets(home)
         database, self._api = made[secrets.DATABASE_SECRET.name], made[secrets.API_SECRET.name]
-        self.restart_annotations = restart_on(self._api.name)
+        passwords, key = database.reference(secrets.SERVER_SETTINGS), self._api.reference(secrets.API_SETTINGS)
         configured = _values(args)
         configured["existingSecret"] = _keys(
             database, settings=secrets.SERVER_SETTINGS, accounts=secrets.ACCOUNTS, rootPassword=secrets.ROOT_PASSWORD
         )
         configured["apiSecret"] = _keys(self._api, settings=secrets.API_SETTINGS)
-        configured["annotations"] = restart_on(database.name, self._api.name)
-        configured["database"]["annotations"] = restart_on(database.name)
+        configured["annotations"] = restart_on(passwords, key)
+        configured["database"]["annotations"] = restart_on(passwords)
         self.api_url = f"http://{RELEASE}-api.{self.namespace}.svc:{configured['api']['port']}"
         self.release = Release(
             name,
             own_release(RELEASE, name=RELEASE, namespace=home.metadata.name, values=configured),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[
-                    args.address.ready,
-                    args.storage.ready,
-                    database.reference(secrets.SERVER_SETTINGS).ready,
-                    self._api.reference(secrets.API_SETTINGS).ready,
-                ],
+                depends_on=[args.address.ready, args.storage.ready, passwords.ready, key.ready],
                 custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
             ),
         )

@@ -17,6 +17,7 @@ from pulumi_kubernetes.helm.v3 import Release
 
 from components.chart import ChartSource, values
 from components.powerdns import PowerDns
+from components.reloader import restart_on
 from components.versions import POWERDNS_OPERATOR
 
 
@@ -41,7 +42,7 @@ class PowerDnsOperator(pulumi.ComponentResource):
         configured: dict[str, Any] = values("powerdns-operator")
         configured["api"] = {"url": args.powerdns.api_url}
         configured["credentials"] = {"existingSecret": key.name}
-        configured["annotations"] = dict(args.powerdns.restart_annotations)
+        configured["annotations"] = restart_on(key)
         self.release = Release(
             name,
             args.charts.release(POWERDNS_OPERATOR, name="powerdns-operator", namespace=namespace, values=configured),

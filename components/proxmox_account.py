@@ -23,12 +23,14 @@ class ProxmoxAccountArgs:
     comment: what the account is for, shown in Proxmox's list of users.
     privileges: Proxmox privileges, such as VM.Audit.
     paths: where they apply, such as /storage/local-zfs; never "/".
+    hooks: what runs around each operation in Proxmox.
     """
 
     account: str
     comment: str
     privileges: Sequence[str]
     paths: Sequence[str]
+    hooks: pulumi.ResourceHookBinding | None = None
 
     def __post_init__(self) -> None:
         if not self.privileges or not self.paths:
@@ -50,10 +52,14 @@ class ProxmoxAccount(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ProxmoxAccountArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:proxmox:ProxmoxAccount", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
+        child = pulumi.ResourceOptions(parent=self, hooks=args.hooks)
         role = proxmox.RoleLegacy(f"{name}-role", role_id=args.account, privileges=sorted(args.privileges), opts=child)
         user = proxmox.UserLegacy(
-            f"{name}-user", user_id=f"{args.account}@pve", comment=args.comment, enabled=True, opts=child
+            f"{name}-user",
+            user_id=f"{args.account}@pve",
+            comment=args.comment,
+            enabled=True,
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True, hooks=args.hooks),
         )
         token = proxmox.user.Token(
             f"{name}-token",
@@ -61,8 +67,11 @@ class ProxmoxAccount(pulumi.ComponentResource):
             token_name=TOKEN_NAME,
             comment=args.comment,
             privileges_separation=False,
-            # A token's value is shown once, at its creation: two tokens of one name cannot exist side by side.
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+            # Proxmox deletes a user's tokens with the user. The provider must not: it fails on one that somebody has
+            # revoked (measured; Proxmox answers 500), and neither a destroy nor a replacement would ever get past it.
+            opts=pulumi.ResourceOptions(
+                parent=self, delete_before_replace=True, retain_on_delete=True, hooks=args.hooks
+            ),
         )
         for path in args.paths:
             proxmox.Acl(

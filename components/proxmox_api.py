@@ -1,6 +1,7 @@
 """A small client of the Proxmox VE API for the questions that the provider does not ask.
 
-Used only by resource hooks, so never in a preview. Owns no resource and keeps no state; standard library only.
+Used only by resource hooks and by the command that ends the cluster's volumes, so never in a preview. Owns no resource
+and keeps no state; at run time it needs the standard library alone.
 Answers are what the API documents: https://pve.proxmox.com/pve-docs/api-viewer/
 """
 
@@ -14,9 +15,10 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pulumi
+if TYPE_CHECKING:
+    import pulumi
 
 REQUEST_TIMEOUT = 20
 """Seconds for one request; pveproxy itself gives up on a node after 30."""
@@ -112,6 +114,10 @@ class ProxmoxApi:
         """The `data` of POST `path`; a task is waited for."""
         return self._task(self._request("POST", path, form or {}))
 
+    def delete(self, path: str) -> Any:
+        """The `data` of DELETE `path`; a task is waited for."""
+        return self._task(self._request("DELETE", path))
+
     def _request(self, method: str, path: str, form: dict[str, Any] | None = None) -> Any:
         body = urllib.parse.urlencode(form).encode() if form is not None else None
         request = urllib.request.Request(
@@ -126,8 +132,10 @@ class ProxmoxApi:
             ) from None
         except (OSError, TimeoutError) as error:
             reason = getattr(error, "reason", error)
+            if isinstance(reason, TimeoutError):
+                reason = f"nothing came within {REQUEST_TIMEOUT} s"
             raise ProxmoxError(
-                f"Proxmox at {self.endpoint} does not answer ({reason}); "
+                f"Proxmox at {self.endpoint} does not answer {method} {path} ({reason}); "
                 "check homelab:site.endpoint, that the host is up, and its certificate"
             ) from None
 

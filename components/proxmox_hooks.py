@@ -1,12 +1,15 @@
-"""What is checked in Proxmox around an operation on a VM, because the provider does not.
+"""What is checked in Proxmox around an operation, because the provider does not.
 
-Owns three checks, all in `up` and none in a preview:
+Owns four checks and an explanation, all in `up` and none in a preview:
 
 - before anything is created: Proxmox accepts the login, the hosts and datastores exist, and no planned VM id is taken
   by a VM that is not this stack's. The provider would adopt such a VM and `destroy` would delete it.
 - before one VM is created: its id is free, or is held by an orphan of an interrupted `up` of this stack.
+- before a disk of a VM is changed: no volume is attached to it. The provider would detach every disk that it does not
+  know (measured), and with it the volumes of running pods.
 - before one VM is updated: what an earlier, failed update left undone is done. The provider's state then claims
   values that the VM does not have, and a plain rerun would keep them (measured: a failed resize, a locked VM).
+- after an operation failed because of the login: what to do, once.
 
 A VM is this stack's when it carries the stack's tag, which is part of the call that creates it.
 Does not own how a node leaves and rejoins its cluster: see `talos_hooks.py`.
@@ -17,12 +20,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
 
 from components.proxmox_api import ProxmoxApi, ProxmoxError, ProxmoxLogin
+
+_LOGIN_REFUSED = ("HTTP 401", "failed to authenticate")
+"""How the provider words it; Proxmox answers 401 to a session or token that it does not know (any longer)."""
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -48,6 +54,8 @@ class ProxmoxChecks:
     tag: str
     vms: Mapping[str, PlannedVm]
     datastores: Mapping[str, Mapping[str, str]]
+    _told: list[str] = field(default_factory=list)
+    """The resource whose failure was explained; the others of the same update fail for the same reason."""
 
     def before_anything(self) -> pulumi.ResourceHook:
         """For the Proxmox provider itself: every resource in Proxmox depends on it, so a refusal comes once."""
@@ -73,9 +81,26 @@ class ProxmoxChecks:
 
         async def vm_is_as_recorded(args: pulumi.ResourceHookArgs) -> None:
             api = await self.login.connect()
+            await asyncio.to_thread(_refuse_to_detach_volumes, api, args)
             await asyncio.to_thread(_finish_earlier_update, api, args)
 
         return pulumi.ResourceHook("vm-is-as-recorded", vm_is_as_recorded)
+
+    def on_error(self) -> pulumi.ErrorHook:
+        """For everything in Proxmox: says once what to do when the login is refused in the middle of an `up`."""
+
+        async def lost_login_is_told(args: pulumi.ErrorHookArgs) -> bool:
+            if not self._told and any(sign in error for error in args.errors for sign in _LOGIN_REFUSED):
+                self._told.append(args.name)
+                try:
+                    await self.login.connect()
+                    reason = f"Proxmox at {self.login.endpoint} ended the session in the middle of this update"
+                except ProxmoxError as error:
+                    reason = str(error)
+                pulumi.log.error(f"{reason}. What was made until then is recorded: `pulumi up` goes on from there")
+            return False
+
+        return pulumi.ErrorHook("lost-login-is-told", lost_login_is_told)
 
     def _check_site(self, api: ProxmoxApi) -> None:
         hosts = {entry["node"]: entry for entry in api.get("/nodes")}
@@ -130,6 +155,36 @@ def _plain(inputs: Mapping[str, Any] | None, key: str) -> Any:
     if inputs is None or key not in inputs:
         raise ProxmoxError(f"the engine gave no {key} for this VM, so it cannot be checked; nothing was changed")
     return inputs[key]
+
+
+def _refuse_to_detach_volumes(api: ProxmoxApi, args: pulumi.ResourceHookArgs) -> None:
+    """Raises ProxmoxError when disks change on a VM that has disks of others, as a CSI driver attaches them."""
+    old, new = args.old_inputs or {}, args.new_inputs or {}
+    if _lasting(old) == _lasting(new):
+        return
+    vm_id, host = int(_plain(new, "vmId")), _plain(new, "nodeName")
+    config = api.get(f"/nodes/{host}/qemu/{vm_id}/config")
+    known = {disk["interface"] for disk in [*(old.get("disks") or []), *(new.get("disks") or [])]}
+    volumes = [
+        f"{key}: {str(drive).partition(',')[0]}"
+        for key, drive in sorted(config.items())
+        if re.fullmatch(r"(?:scsi|virtio|sata)\d+", key) and key not in known and "media=cdrom" not in str(drive)
+    ]
+    if volumes:
+        raise ProxmoxError(
+            f"VM {vm_id} ({args.name}) has volumes attached, which a change of its disks would take from running pods "
+            f"({', '.join(volumes)}); nothing was changed. Move its pods away first: kubectl drain {args.name} "
+            "--ignore-daemonsets --delete-emptydir-data; then run `pulumi up` again, and kubectl uncordon "
+            f"{args.name}"
+        )
+
+
+def _lasting(properties: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A VM's disks without what is ignored after their creation."""
+    return [
+        {key: value for key, value in disk.items() if key not in ("importFrom", "speed")}
+        for disk in properties.get("disks") or []
+    ]
 
 
 def _finish_earlier_update(api: ProxmoxApi, args: pulumi.ResourceHookArgs) -> None:

@@ -3,7 +3,7 @@
 Owns the namespace and the Helm release. Does not own which workload restarts for what: each says so by the annotations
 of `restart_on`. It restarts nothing else, watches every namespace (applications come and go there), and may change
 Deployments, StatefulSets and DaemonSets; a Job reads its Secrets anew whenever it runs.
-Must exist before: the pod network.
+Must exist before: the pod network. It runs twice where two nodes can hold it: one leads, the other stands by.
 
 What it does not see: a change while no replica of it runs. It compares with what it saw last, not with the workload.
 """
@@ -18,33 +18,37 @@ from pulumi_kubernetes.helm.v3 import Release
 
 from components.chart import ChartSource, values
 from components.namespace import namespace
+from components.references import SecretReference
+from components.scheduling import one_per_node, replicas
 from components.versions import RELOADER
 
 _NAMESPACE: Final = "reloader"
 _SECRETS: Final = "secret.reloader.stakater.com/reload"
 
 
-def restart_on(*secrets: str) -> dict[str, str]:
+def restart_on(*secrets: SecretReference) -> dict[str, str]:
     """Annotations of a workload that is to restart when one of these Secrets of its namespace changes.
 
-    They stand in the metadata of the Deployment, StatefulSet or DaemonSet itself.
+    They stand in the metadata of the Deployment, StatefulSet or DaemonSet itself. All Secrets of a workload go into one
+    call, as they share one annotation. Raises ValueError when they lie in several namespaces.
     """
-    return {_SECRETS: ",".join(sorted(set(secrets)))}
+    if len(namespaces := {secret.namespace for secret in secrets}) > 1:
+        raise ValueError(
+            f"restart_on: Secrets of {', '.join(sorted(namespaces))}; a pod reads those of its own namespace alone, so "
+            "refer to the copies there"
+        )
+    return {_SECRETS: ",".join(sorted({secret.name for secret in secrets}))}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReloaderArgs:
     """Arguments of `Reloader`.
 
-    replicas: 2 where two nodes can hold them (one leads), else 1.
+    schedulable: how many nodes take ordinary pods.
     """
 
     charts: ChartSource
-    replicas: int
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.replicas <= 2:
-            raise ValueError(f"replicas: {self.replicas} is neither 1 nor 2; one leads and one stands by")
+    schedulable: int
 
 
 class Reloader(pulumi.ComponentResource):
@@ -57,7 +61,9 @@ class Reloader(pulumi.ComponentResource):
         super().__init__("homelab:secrets:Reloader", name, None, opts)
         place = namespace(f"{name}-namespace", _NAMESPACE, "restricted", parent=self)
         configured: dict[str, Any] = values("reloader")
-        configured["reloader"]["deployment"]["replicas"] = args.replicas
+        deployment = configured["reloader"]["deployment"]
+        deployment["replicas"] = replicas(args.schedulable)
+        deployment["topologySpreadConstraints"] = one_per_node({"app": "reloader-reloader", "release": "reloader"})
         self.release = Release(
             name,
             args.charts.release(RELOADER, name="reloader", namespace=place.metadata.name, values=configured),

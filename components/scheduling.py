@@ -12,7 +12,7 @@ HOSTNAME = "kubernetes.io/hostname"
 
 
 def one_per_node(labels: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The `topologySpreadConstraints` that keep pods with `labels` evenly on nodes: never two where another has none.
+    """The `topologySpreadConstraints` of a Deployment with `labels`: never two pods on a node where another has none.
 
     Unlike a required anti-affinity it lets a workload of two be rolled out on two nodes, as pods of another revision
     do not count. A drained node still counts: the pod from it waits for the node rather than joining the other one,

@@ -70,7 +70,7 @@ class TalosClusterArgs:
     registry_mirrors: Mapping[str, Sequence[str]]
     kubelet_mounts: Sequence[str]
     kernel_modules: Sequence[str]
-    sysctls: Mapping[str, str]
+    worker_sysctls: Mapping[str, str]
     tailscale: TailscaleArgs | None
     checks: TalosChecks
 
@@ -226,8 +226,9 @@ class TalosCluster(pulumi.ComponentResource):
                 documents.append(config.ordinary_pods_on_control_planes())
         if args.kubelet_mounts:
             documents.append(config.kubelet_mounts(args.kubelet_mounts))
-        if args.kernel_modules or args.sysctls:
-            documents.append(config.kernel(modules=args.kernel_modules, sysctls=args.sysctls))
+        sysctls = {} if node.controlplane else args.worker_sysctls
+        if args.kernel_modules or sysctls:
+            documents.append(config.kernel(modules=args.kernel_modules, sysctls=sysctls))
         documents += [
             config.registry_mirror(registry, endpoints) for registry, endpoints in args.registry_mirrors.items()
         ]

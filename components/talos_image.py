@@ -32,6 +32,7 @@ class TalosImageArgs:
     extensions: official system extensions, such as siderolabs/qemu-guest-agent.
     kernel_args: further arguments of the kernel's command line.
     datastores: per Proxmox host the datastore that takes the image.
+    hooks: what runs around each operation in Proxmox.
     """
 
     factory: str
@@ -39,6 +40,7 @@ class TalosImageArgs:
     extensions: Sequence[str]
     kernel_args: Sequence[str]
     datastores: Mapping[str, str]
+    hooks: pulumi.ResourceHookBinding | None = None
 
     def schematic(self) -> str:
         """The schematic as YAML; a different order of extensions is not a different image."""
@@ -85,7 +87,7 @@ class TalosImage(pulumi.ComponentResource):
                 overwrite=False,
                 overwrite_unmanaged=True,
                 upload_timeout=DOWNLOAD_TIMEOUT,
-                opts=pulumi.ResourceOptions(parent=self),
+                opts=pulumi.ResourceOptions(parent=self, hooks=args.hooks),
             ).id
             for host, datastore in args.datastores.items()
         }

@@ -15,6 +15,24 @@ import pulumi
 import pulumi_proxmoxve as proxmox
 
 SYSTEM_DISK = "scsi0"
+DATA_DISK = "scsi30"
+"""The last place on the bus: Proxmox CSI attaches volumes to scsi1 through scsi29."""
+
+DATA_DISK_PATH = f"/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_drive-{DATA_DISK}"
+"""The data disk as the node sees it, whatever else is attached: QEMU names a disk without a serial after its drive."""
+
+# A disk that is added to a running VM cannot have the change of its `speed` ignored, as the first one has (below): the
+# engine would ignore the disk. Limits that no disk reaches are the one form in which the provider sees no change in it.
+_NO_LIMIT = proxmox.VmLegacyDiskSpeedArgs(
+    read=100_000,
+    read_burstable=100_000,
+    write=100_000,
+    write_burstable=100_000,
+    iops_read=1_000_000,
+    iops_read_burstable=1_000_000,
+    iops_write=1_000_000,
+    iops_write_burstable=1_000_000,
+)
 
 # Seconds. A create copies the image; a shutdown waits for Talos to leave its cluster in peace.
 _CREATE, _START, _SHUTDOWN, _STOP = 900, 120, 180, 60
@@ -26,7 +44,8 @@ class TalosVmArgs:
 
     host: the Proxmox host that runs it; vm_id and mac are fixed, so that a rebuilt VM is the same machine.
     interface: address with its prefix length, given to Talos through cloud-init.
-    cores: virtual cores; memory: MiB, all of it reserved; disk: GiB.
+    cores: virtual cores; memory: MiB, all of it reserved; disk: GiB of the system disk.
+    data_disk: GiB of a second, raw disk, or None for none.
     image: id of the downloaded image on this host; it is only read when the disk is created.
     start_order: position in which Proxmox starts its VMs after a power cut.
     tags: sorted, lower case, as Proxmox stores them.
@@ -50,6 +69,7 @@ class TalosVmArgs:
     start_order: int
     tags: Sequence[str]
     delete_protection: bool
+    data_disk: int | None = None
     after: Sequence[pulumi.Resource]
     hooks: pulumi.ResourceHookBinding
 
@@ -86,19 +106,12 @@ class TalosVm(pulumi.ComponentResource):
             # Keys must not be enrolled: Talos's plain image is not signed for Secure Boot.
             efi_disk={"datastore_id": args.datastore, "type": "4m", "pre_enrolled_keys": False, "file_format": "raw"},
             disks=[
-                {
-                    "interface": SYSTEM_DISK,
-                    "datastore_id": args.datastore,
-                    "import_from": args.image,
-                    "size": args.disk,
-                    "file_format": "raw",
-                    "iothread": True,
-                    "ssd": True,
-                    "discard": "on",
-                    "cache": "none",
-                    "backup": False,
-                    "replicate": False,
-                }
+                _disk(SYSTEM_DISK, args.datastore, args.disk, image=args.image),
+                *(
+                    []
+                    if args.data_disk is None
+                    else [_disk(DATA_DISK, args.datastore, args.data_disk, speed=_NO_LIMIT)]
+                ),
             ],
             network_devices=[
                 {
@@ -143,3 +156,28 @@ class TalosVm(pulumi.ComponentResource):
             ),
         )
         self.register_outputs({"vm_id": self.vm.vm_id})
+
+
+def _disk(
+    interface: str,
+    datastore: str,
+    size: int,
+    *,
+    image: pulumi.Input[str] | None = None,
+    speed: proxmox.VmLegacyDiskSpeedArgs | None = None,
+) -> proxmox.VmLegacyDiskArgs:
+    """A disk of `size` GiB; Proxmox neither backs it up nor replicates it, as a node holds nothing of its own."""
+    return proxmox.VmLegacyDiskArgs(
+        interface=interface,
+        datastore_id=datastore,
+        import_from=image,
+        size=size,
+        file_format="raw",
+        iothread=True,
+        ssd=True,
+        discard="on",
+        cache="none",
+        backup=False,
+        replicate=False,
+        speed=speed,
+    )

@@ -41,7 +41,9 @@ class VaultAccess(pulumi.ComponentResource):
     """What an application secret of this namespace needs besides the store."""
 
     namespace: str
+    """Whose access it is."""
     store: VaultStore
+    """To which store."""
     ready: RoleBinding
     """After this the operator can log in to Vault for the namespace."""
 

@@ -25,6 +25,9 @@ from components.references import VaultLogin
 
 KIND: Final = "ClusterSecretStore"
 
+READY: Final = {"pulumi.com/waitFor": "condition=Ready"}
+"""Annotations of an object of the operator that an `up` waits for."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class VaultStoreArgs:
@@ -90,7 +93,7 @@ class VaultStore(pulumi.ComponentResource):
             name,
             api_version="external-secrets.io/v1",
             kind=KIND,
-            metadata=ObjectMetaArgs(name=self.reference["name"], annotations={"pulumi.com/waitFor": "condition=Ready"}),
+            metadata=ObjectMetaArgs(name=self.reference["name"], annotations=READY),
             spec={"provider": {"vault": vault}, "conditions": [{"namespaces": list(self.namespaces)}]},
             opts=pulumi.ResourceOptions(
                 parent=self,

@@ -21,6 +21,19 @@ class ChartPin:
     repository: str
 
 
+@dataclass(frozen=True)
+class ImagePin:
+    """A container image at one version, where a custom resource of ours names it itself."""
+
+    repository: str
+    version: str
+
+    @property
+    def reference(self) -> str:
+        """What a container's `image` says."""
+        return f"{self.repository}:{self.version}"
+
+
 # renovate: datasource=helm depName=cilium registryUrl=https://helm.cilium.io
 CILIUM = ChartPin("cilium", "1.20.0", "https://helm.cilium.io")
 
@@ -45,6 +58,15 @@ EXTERNAL_SECRETS = ChartPin("external-secrets", "2.9.0", "https://charts.externa
 # renovate: datasource=docker depName=ghcr.io/bank-vaults/helm-charts/vault-operator
 VAULT_OPERATOR = ChartPin("vault-operator", "1.24.0", "oci://ghcr.io/bank-vaults/helm-charts")
 
+# The newest minor version whose server can be built from its Go module, so that the tests run it; they and
+# components/vault_keys.yaml go with it. The operator works with 2.x as well, whose demands (disable_mlock) are met.
+# renovate: datasource=docker depName=hashicorp/vault
+VAULT = ImagePin("docker.io/hashicorp/vault", "1.21.4")
+
+# The configurer and unsealer that the operator's chart names; the tests run it, too.
+# renovate: datasource=docker depName=ghcr.io/bank-vaults/bank-vaults
+BANK_VAULTS = ImagePin("ghcr.io/bank-vaults/bank-vaults", "v1.33.1")
+
 # renovate: datasource=helm depName=reloader registryUrl=https://stakater.github.io/stakater-charts
 RELOADER = ChartPin("reloader", "2.2.16", "https://stakater.github.io/stakater-charts")
 
@@ -66,3 +88,6 @@ CERT_MANAGER_WEBHOOK_PDNS = ChartPin(
 
 # renovate: datasource=helm depName=longhorn registryUrl=https://charts.longhorn.io
 LONGHORN = ChartPin("longhorn", "1.12.1", "https://charts.longhorn.io")
+
+# renovate: datasource=helm depName=snapshot-controller registryUrl=https://piraeus.io/helm-charts/
+SNAPSHOT_CONTROLLER = ChartPin("snapshot-controller", "5.2.0", "https://piraeus.io/helm-charts")

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,9 @@ _OPTIONS = ("--yes", "--skip-preview", "--non-interactive")
 _EMPTY = "name: empty\nruntime:\n  name: python\n"
 
 
-def _grown(settings: dict[str, Any], size: int) -> None:
-    """Make a configuration of `size` nodes from the lab's: more workers, on hosts that can hold them."""
-    site, nodes = settings["homelab:site"], settings["homelab:nodes"]
+def grown(settings: Mapping[str, Any], size: int) -> None:
+    """Make settings (keys without `homelab:`) of `size` nodes from the lab's: more workers, on hosts that hold them."""
+    site, nodes = settings["site"], settings["nodes"]
     worker = nodes["worker-0"]
     prefix = worker["address"].rsplit(".", 1)[0]
     hosts = list(site["hosts"])
@@ -87,7 +88,7 @@ def _measure(size: int) -> dict[str, Any]:
         with session.locked():
             lab = prepare(session, Progress(quiet=True))
         content = yaml.safe_load(session.config.read_text())
-        _grown(content["config"], size)
+        grown({key.removeprefix("homelab:"): value for key, value in content["config"].items()}, size)
         session.config.write_text(yaml.safe_dump(content, sort_keys=False))
         environment = lab.cli.environment
         _timed(["pulumi", "preview", "--non-interactive"], environment)

@@ -78,8 +78,17 @@ def _condition_stage(crd: Mapping[str, Any]) -> dict[str, Any]:
         "reason": "Played",
         "message": "played by the lab",
         "observedGeneration": "@.metadata.generation@",
-        "lastTransitionTime": "@Now | Quote@",
+        # Not the time of writing: a real CRD may have no observedGeneration, and then equal writes must change nothing.
+        "lastTransitionTime": "@.metadata.creationTimestamp | Quote@",
     }
+    if not _has_status_subresource(crd):
+        # Then the status is part of what counts generations, and to note the latest would make another.
+        del status["observedGeneration"]
+        current = f'any(.status.conditions[]?; .type == "{condition}")'
+    template = re.sub(r'"@(.+?)@"', r"{{ \1 }}", json.dumps({"conditions": [status], **crd.get("status", {})}))
+    step: dict[str, Any] = {"statusTemplate": template}
+    if not _has_status_subresource(crd):
+        step = {"patches": [{"root": "status", "type": "merge", "template": template}]}
     return {
         "apiVersion": "kwok.x-k8s.io/v1alpha1",
         "kind": "Stage",
@@ -87,9 +96,13 @@ def _condition_stage(crd: Mapping[str, Any]) -> dict[str, Any]:
         "spec": {
             "resourceRef": {"apiGroup": f"{crd['group']}/{_versions(crd)[-1]}", "kind": crd["kind"]},
             "selector": {"matchExpressions": [{"key": current, "operator": "In", "values": ["false"]}]},
-            "next": {"statusTemplate": re.sub(r'"@(.+?)@"', r"{{ \1 }}", json.dumps({"conditions": [status]}))},
+            "next": step,
         },
     }
+
+
+def _has_status_subresource(crd: Mapping[str, Any]) -> bool:
+    return bool(crd.get("statusSubresource", True))
 
 
 def _versions(crd: Mapping[str, Any]) -> list[str]:
@@ -202,7 +215,11 @@ def _crd(crd: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{group}"},
+        # Kubernetes keeps groups of its own to definitions that it has approved, and asks for this.
+        "metadata": {
+            "name": f"{plural}.{group}",
+            "annotations": {"api-approved.kubernetes.io": "unapproved, the lab's"},
+        },
         "spec": {
             "group": group,
             "scope": crd.get("scope", "Namespaced"),
@@ -213,7 +230,7 @@ def _crd(crd: Mapping[str, Any]) -> dict[str, Any]:
                     "served": True,
                     "storage": name == names[-1],
                     "schema": schema,
-                    "subresources": {"status": {}},
+                    **({"subresources": {"status": {}}} if _has_status_subresource(crd) else {}),
                 }
                 for name in names
             ],

@@ -47,7 +47,8 @@ def preview(session: Session, *, like_the_lab: bool = False) -> int:
     """Preview a stack on an empty state, with no process of the lab running and no credential."""
     with session.locked(wait=True):
         found = equip(session, programs.PREVIEW)
-        replacements = lab_replacements(session, None) if like_the_lab or os.environ.get("CHARTS_MIRROR") else {}
+        mirrored = like_the_lab or os.environ.get("CHARTS_MIRROR")
+        replacements = lab_replacements(session, None, edge=False) if mirrored else {}
         if not like_the_lab:
             replacements.pop("homelab:talos.factory", None)
         derived = configuration.derive(configuration.read(session.stack), octet=None, replacements=replacements)
@@ -63,9 +64,9 @@ def lab_preview(session: Session) -> int:
     with session.locked():
         found = equip(session, programs.PREVIEW)
         octet = second_octet(session)
-        derived = configuration.derive(
-            configuration.read(session.stack), octet=octet, replacements=lab_replacements(session, octet)
-        )
+        source = configuration.read(session.stack)
+        replacements = lab_replacements(session, octet, edge="homelab:edge" in source)
+        derived = configuration.derive(source, octet=octet, replacements=replacements)
         cli = Cli(session, found["pulumi"].path)
         configuration.install(session, cli, derived)
         return cli.run("preview")

@@ -6,6 +6,7 @@ replaced is told to the user.
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import uuid
@@ -15,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from lab import edge_host
 from lab.cli import Cli
 from lab.errors import LabError
 from lab.network import shifted
@@ -23,6 +25,10 @@ from lab.session import CHECKOUT, Session, write_private
 API_TOKEN = "homelab:proxmoxApiToken"  # noqa: S105 (the name of a key)
 PASSWORD = "homelab:proxmoxPassword"  # noqa: S105 (the name of a key)
 TAILSCALE_KEY = "homelab:tailscaleAuthKey"
+EDGE_SSH_KEY = "homelab:edgeSshKey"
+EDGE_TSIG_KEY = "homelab:edgeTsigKey"
+SECRETS = (API_TOKEN, PASSWORD, TAILSCALE_KEY, EDGE_SSH_KEY, EDGE_TSIG_KEY)
+"""What the lab can make up."""
 
 _ENCRYPTION_KEYS = ("encryptionsalt", "encryptedkey", "secretsprovider")
 
@@ -60,7 +66,7 @@ def read(stack: str) -> dict[str, Any]:
 def derive(source: Mapping[str, Any], *, octet: int | None, replacements: Mapping[str, str]) -> Derived:
     """The lab's configuration for a source: other addresses for an octet, other values at the paths of `replacements`.
 
-    A path is `homelab:<key>.<key>`; each replacement is named in `replaced`.
+    A path is `homelab:<key>.<key>`, or longer; each replacement is named in `replaced`.
     """
     wanted = set(_secure_paths(source))
     config = _without_secure(source)
@@ -68,15 +74,23 @@ def derive(source: Mapping[str, Any], *, octet: int | None, replacements: Mappin
     if octet is not None:
         config = shifted(config, octet)
     for path, value in replacements.items():
-        key, name = path.split(".")
-        section = dict(config.get(key) or {})
-        if section.get(name) != value:
+        if _replace(config, path.split("."), value):
             replaced[path] = value
-        config[key] = section | {name: value}
     for path in _required(config) - wanted:
         wanted.add(path)
         replaced[path] = "generated"
     return Derived(config, frozenset(wanted), replaced)
+
+
+def _replace(section: dict[str, Any], way: list[str], value: str) -> bool:
+    """Set the value at the end of a way, in copies of the maps on it. Whether it was another one."""
+    key, *rest = way
+    if not rest:
+        changed = section.get(key) != value
+        section[key] = value
+        return changed
+    section[key] = dict(section.get(key) or {})
+    return _replace(section[key], rest, value)
 
 
 def install(session: Session, cli: Cli, derived: Derived) -> dict[str, str]:
@@ -117,6 +131,11 @@ def _required(config: Mapping[str, Any]) -> set[str]:
     extensions = (config.get("homelab:talos") or {}).get("extensions") or {}
     if extensions.get("tailscale") and TAILSCALE_KEY not in config:
         required.add(TAILSCALE_KEY)
+    edge = config.get("homelab:edge") or {}
+    if edge and EDGE_SSH_KEY not in config:
+        required.add(EDGE_SSH_KEY)
+    if (edge.get("secondary") or {}).get("tsig") and EDGE_TSIG_KEY not in config:
+        required.add(EDGE_TSIG_KEY)
     return required
 
 
@@ -125,6 +144,10 @@ def _generate(path: str) -> str:
         return f"root@pam!lab={uuid.uuid4()}"
     if path == TAILSCALE_KEY:
         return f"tskey-auth-lab-{secrets.token_hex(16)}"
+    if path == EDGE_SSH_KEY:
+        return edge_host.new_key()
+    if path == EDGE_TSIG_KEY:
+        return base64.b64encode(secrets.token_bytes(32)).decode()
     return secrets.token_urlsafe(24)
 
 

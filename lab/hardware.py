@@ -1,6 +1,7 @@
 """Starts what stands in for a site: the simulated Proxmox VE and the simulated Talos nodes, sized by the settings.
 
-Owns the two configuration files and the order of the start. What they do is theirs: `lab/proxmox`, `lab/talos`.
+Owns their configuration files and the order of the start. What they do is theirs: `lab/proxmox`, `lab/talos`. With an
+edge in the settings, its host is started too (`edge_host`).
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from lab import charts, inventory, processes
-from lab.configuration import API_TOKEN, PASSWORD
+from components.csi_volume_names import VolumeNames
+from lab import charts, edge_host, inventory, processes
+from lab.configuration import API_TOKEN, EDGE_SSH_KEY, PASSWORD
+from lab.edge_host import EdgeHost
 from lab.errors import LabError
 from lab.programs import Found
 from lab.session import Session, write_private
@@ -75,6 +78,8 @@ class Hardware:
         host, port = self._factory_address()
         self._wait_for(NODES, host, port)
         self._wait_for(PROXMOX, *self.proxmox_address())
+        if self.edge is not None and self.edge.start(tools):
+            started.append(edge_host.NAME)
         if self.session.recall("inventory") is None:
             self.session.remember(inventory=sorted(inventory.take(self.control(PROXMOX))))
         return started
@@ -89,11 +94,21 @@ class Hardware:
         )
 
     def left_over(self) -> list[str]:
-        """What the simulated Proxmox holds now and did not when the lab began."""
-        return sorted(inventory.take(self.control(PROXMOX)) - set(self.session.recall("inventory") or []))
+        """What Proxmox and the edge host have now and did not when the lab began, but for what stays on purpose."""
+        storage = self.settings.storage
+        names = VolumeNames(self.settings.cluster.name)
+        kept = names.owns if storage.on_destroy == "retain" else None
+        left = sorted(inventory.take(self.control(PROXMOX), kept) - set(self.session.recall("inventory") or []))
+        return left + (self.edge.left_over() if self.edge is not None else [])
+
+    @property
+    def edge(self) -> EdgeHost | None:
+        """The edge host, if the settings have one."""
+        edge, key = self.settings.edge, self.values.get(EDGE_SSH_KEY)
+        return None if edge is None or key is None else EdgeHost(self.session, edge, key)
 
     def healthy(self) -> bool:
-        """Whether both processes run."""
+        """Whether both simulators run."""
         return all(processes.running(self.session, name) for name in (NODES, PROXMOX))
 
     def proxmox_address(self) -> tuple[str, int]:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lab.errors import LabError
 
 
-def take(control: Path) -> set[str]:
+def take(control: Path, ignored: Callable[[str], bool] | None = None) -> set[str]:
     """Every VM, volume, image, user, token, role and access entry, one readable line each.
+
+    Volumes whose name is `ignored` are left out.
 
     Raises:
         LabError: if the simulated Proxmox does not answer.
     """
     state = _get(control, "/state")
+    if ignored is not None:
+        state["volumes"] = [volume for volume in state["volumes"] if not ignored(volume["name"])]
     found = {f"VM {vm['vmid']} ({vm['name']}) on {vm['node']}" for vm in state["vms"]}
     for kind in ("users", "tokens", "roles"):
         found |= {f"{kind.removesuffix('s')} {name}" for name in state[kind]}

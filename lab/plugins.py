@@ -85,7 +85,7 @@ def _write_script(path: Path, text: str) -> None:
         path.unlink()
     if not path.exists() or path.read_text() != text:
         path.write_text(text)
-    path.chmod(0o755)
+    path.chmod(0o700)
 
 
 def _version_of(directory: str) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from lab import charts, configuration, network, plugins, programs
+from lab import charts, configuration, edge_host, network, plugins, programs
 from lab.cli import Cli
 from lab.errors import LabError
 from lab.hardware import Hardware
@@ -60,8 +60,9 @@ def prepare(session: Session, progress: Progress) -> Lab:
         found = equip(session, programs.LAB)
     with progress.stage("configuration"):
         octet = None if network.inside_namespace() else second_octet(session)
-        replacements = lab_replacements(session, octet)
-        derived = configuration.derive(configuration.read(session.stack), octet=octet, replacements=replacements)
+        source = configuration.read(session.stack)
+        replacements = lab_replacements(session, octet, edge="homelab:edge" in source)
+        derived = configuration.derive(source, octet=octet, replacements=replacements)
         settings = parse(derived.config)
         cli = Cli(session, found["pulumi"].path)
         values = configuration.install(session, cli, derived)
@@ -74,20 +75,35 @@ def prepare(session: Session, progress: Progress) -> Lab:
     return Lab(session, found, settings, hardware, cli, derived.replaced)
 
 
-def lab_replacements(session: Session, octet: int | None) -> dict[str, str]:
+def lab_replacements(session: Session, octet: int | None, *, edge: bool) -> dict[str, str]:
     """The settings that point at the lab instead of the outside world; lab charts are written on the way."""
     factory = LOCAL_FACTORY if octet is None else network.shifted(LOCAL_FACTORY, octet)
-    mirror = os.environ.get("CHARTS_MIRROR")
-    if mirror and "://" not in mirror and not Path(mirror).is_dir():
-        raise LabError(
-            f"CHARTS_MIRROR={mirror}: no such directory. Give one with <chart>-<version>.tgz files, or a URL"
-        )
+    mirror = _charts_mirror(session)
     if not mirror:
         charts.write(session.charts, charts.pinned())
         mirror = str(session.charts)
-    elif "://" not in mirror:
-        mirror = str(Path(mirror).resolve())
-    return {"homelab:talos.factory": factory, "homelab:charts.mirror": mirror}
+    replacements = {"homelab:talos.factory": factory, "homelab:charts.mirror": mirror}
+    return replacements | ({"homelab:edge.ssh.hostKey": edge_host.host_key(session)} if edge else {})
+
+
+def _charts_mirror(session: Session) -> str | None:
+    """The user's own source of charts; a lab that was brought up from it keeps it until `CHARTS_MIRROR=` takes it away.
+
+    Raises:
+        LabError: if it is a directory that is not there.
+    """
+    given = os.environ.get("CHARTS_MIRROR")
+    if given is None:
+        kept: str | None = session.recall("chartsMirror")
+        return kept
+    if given and "://" not in given:
+        if not Path(given).is_dir():
+            raise LabError(
+                f"CHARTS_MIRROR={given}: no such directory. Give one with <chart>-<version>.tgz files, or a URL"
+            )
+        given = str(Path(given).resolve())
+    session.remember(chartsMirror=given or None)
+    return given or None
 
 
 def parse(config: Mapping[str, Any]) -> Settings:
@@ -99,9 +115,10 @@ def parse(config: Mapping[str, Any]) -> Settings:
     from stacks import settings
 
     prefix = "homelab:"
-    secrets = {configuration.API_TOKEN, configuration.PASSWORD, configuration.TAILSCALE_KEY}
     raw = {
-        key.removeprefix(prefix): item for key, item in config.items() if key.startswith(prefix) and key not in secrets
+        key.removeprefix(prefix): item
+        for key, item in config.items()
+        if key.startswith(prefix) and key not in configuration.SECRETS
     }
     try:
         return settings.parse(raw)
@@ -122,11 +139,14 @@ def hold_addresses(session: Session, settings: Settings) -> None:
     """In a rehearsal's namespace: put the stack's addresses on the loopback device."""
     addresses = [node.address for node in settings.nodes.values()]
     addresses.append(settings.network.api_vip)
-    host = str(urlsplit(settings.site.endpoint).hostname)
-    numeric = network.as_address(host)
-    network.hold([*addresses, *([numeric] if numeric else [])])
-    if numeric is None:
-        network.name_hosts({host: network.NAMED_HOST}, session.directory)
+    hosts = {str(urlsplit(settings.site.endpoint).hostname)}
+    if settings.edge is not None:
+        addresses.append(settings.edge.address)
+        hosts.add(settings.edge.ssh.host or str(settings.edge.address))
+    numeric = {host: network.as_address(host) for host in hosts}
+    network.hold([*addresses, *(address for address in numeric.values() if address)])
+    named = {host: network.NAMED_HOST for host, address in numeric.items() if address is None}
+    network.name_hosts(named, session.directory)
 
 
 def _octets_of_other_labs() -> set[int]:

@@ -107,6 +107,7 @@ _TOOLS = [
         )
     ),
     Tool(GoBinary("talos-nodes", "talos", "./cmd/talos-nodes")),
+    Tool(GoBinary("edge-host", "edge", ".")),
     Tool(
         GoBinary(
             "helm",
@@ -125,6 +126,23 @@ _TOOLS = [
             "github.com/bitnami-labs/sealed-secrets/cmd/controller",
             "github.com/bitnami-labs/sealed-secrets",
             "-s -w -X main.VERSION={version}",
+        )
+    ),
+    Tool(GoBinary("vault", "tools/vault", "github.com/hashicorp/vault", "github.com/hashicorp/vault")),
+    Tool(
+        GoBinary(
+            "bank-vaults",
+            "tools/bank-vaults",
+            "github.com/bank-vaults/bank-vaults/cmd/bank-vaults",
+            "github.com/bank-vaults/bank-vaults",
+        )
+    ),
+    Tool(
+        GoBinary(
+            "headscale",
+            "tools/headscale",
+            "github.com/juanfont/headscale/cmd/headscale",
+            "github.com/juanfont/headscale",
         )
     ),
     Tool(
@@ -162,6 +180,9 @@ PREVIEW = ("pulumi",)
 TESTS = (
     "helm",
     "sealed-secrets-controller",
+    "vault",
+    "bank-vaults",
+    "headscale",
     "external-dns",
     "powerdns-operator",
     "pebble",

@@ -13,13 +13,19 @@ from components.talos_cluster import TailscaleArgs, TalosCluster, TalosClusterAr
 from components.talos_hooks import TalosChecks
 from components.talos_secrets import TalosSecrets
 from components.talos_vm import TalosVm, TalosVmArgs
+from stacks.edge_host import EdgeHostLayer
 from stacks.proxmox import SiteLayer
 from stacks.settings import Node, Secrets, Settings
 
 LONGHORN_MODULES = ("nvme_tcp", "vfio_pci", "uio_pci_generic")
-LONGHORN_SYSCTLS = {"vm.nr_hugepages": "1024"}
 LONGHORN_PATH = "/var/lib/longhorn"
-"""https://longhorn.io/docs/1.10.0/v2-data-engine/prerequisites/"""
+"""https://longhorn.io/docs/1.12.1/deploy/install/#v2-data-engine-requirements"""
+
+LONGHORN_SYSCTLS = {"vm.nr_hugepages": "1024"}
+"""Pages of 2 MiB, which are taken from a worker's memory; Longhorn runs on no other node."""
+
+LONGHORN_DISK = 100
+"""GiB of the raw disk of each worker: the V2 engine keeps nothing in a file system."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class ClusterLayer:
         return pulumi.ResourceOptions(providers=[self.kubernetes], deleted_with=self.foundation)
 
 
-def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer) -> ClusterLayer:
+def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer, edge: EdgeHostLayer) -> ClusterLayer:
     """VMs one after another, then Talos on one node after another: changes follow the same chains."""
     providers = pulumi.ResourceOptions(providers=[site.provider, site.talos_provider])
     talos_secrets = TalosSecrets("talos-secrets", settings.versions.talos, opts=providers)
@@ -63,7 +69,7 @@ def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer) -> ClusterL
         node_timeout=settings.talos.timeouts.node,
         api_timeout=settings.talos.timeouts.api,
     )
-    machines = _machines(settings, site, talos_checks)
+    machines = _machines(settings, site, talos_checks, edge)
     cluster = TalosCluster(
         settings.cluster.name,
         TalosClusterArgs(
@@ -83,7 +89,7 @@ def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer) -> ClusterL
             registry_mirrors=settings.talos.registry_mirrors,
             kubelet_mounts=_kubelet_mounts(settings),
             kernel_modules=_kernel_modules(settings),
-            sysctls=LONGHORN_SYSCTLS if settings.features.longhorn_v2 else {},
+            worker_sysctls=LONGHORN_SYSCTLS if settings.features.longhorn_v2 else {},
             tailscale=_tailscale(settings, secrets),
             checks=talos_checks,
         ),
@@ -114,15 +120,18 @@ def _in_order(settings: Settings) -> dict[str, Node]:
     return {**settings.control_planes, **settings.workers}
 
 
-def _machines(settings: Settings, site: SiteLayer, talos_checks: TalosChecks) -> dict[str, TalosVm]:
-    """The VMs, chained: a change of all of them restarts one at a time."""
+def _machines(
+    settings: Settings, site: SiteLayer, talos_checks: TalosChecks, edge: EdgeHostLayer
+) -> dict[str, TalosVm]:
+    """The VMs, chained: a change of all of them restarts one at a time, and the end of volumes follows the last."""
     hooks = pulumi.ResourceHookBinding(
         before_create=[site.checks.before_create()],
         before_update=[talos_checks.before_vm_update(), site.checks.before_update()],
         after_update=[talos_checks.after_vm_update()],
+        on_error=[site.explained],
     )
     machines: dict[str, TalosVm] = {}
-    previous: list[pulumi.Resource] = []
+    previous: list[pulumi.Resource] = [site.volumes.last]
     for position, (name, node) in enumerate(_in_order(settings).items()):
         host = settings.site.hosts[node.host]
         machines[name] = TalosVm(
@@ -145,7 +154,8 @@ def _machines(settings: Settings, site: SiteLayer, talos_checks: TalosChecks) ->
                 start_order=position + 1,
                 tags=sorted({"talos", node.role, site.tag}),
                 delete_protection=settings.site.delete_protection,
-                after=previous,
+                data_disk=LONGHORN_DISK if settings.features.longhorn_v2 and node.role == "worker" else None,
+                after=[*previous, *([edge.entries[name]] if name in edge.entries else [])],
                 hooks=hooks,
             ),
             opts=pulumi.ResourceOptions(providers=[site.provider]),

@@ -1,4 +1,4 @@
-"""Layer 6, names: the cluster's zone, records that follow what is in the cluster, and certificates for them."""
+"""Layer 7, names: the cluster's zone, records that follow what is in the cluster, and certificates for them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from components.external_dns import ExternalDns, ExternalDnsArgs, host_annotatio
 from components.powerdns import SERVICE, PowerDns, PowerDnsArgs
 from components.powerdns_operator import PowerDnsOperator, PowerDnsOperatorArgs
 from components.powerdns_secrets import API_CLIENTS, NAMESPACE
-from components.references import StorageClassReference
 from stacks.ingress import IngressLayer
 from stacks.network import NetworkLayer
-from stacks.secret_store import SecretStoreLayer
+from stacks.secrets import SecretsLayer
 from stacks.settings import Settings
+from stacks.storage import StorageLayer
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ def deploy(
     *,
     network: NetworkLayer,
     web: IngressLayer,
-    store: SecretStoreLayer,
-    storage: StorageClassReference,
+    safe: SecretsLayer,
+    volumes: StorageLayer,
 ) -> DnsLayer:
     """PowerDNS with the zone of the settings, external-dns, and the issuers of Let's Encrypt.
 
@@ -49,12 +49,12 @@ def deploy(
     powerdns = PowerDns(
         "powerdns",
         PowerDnsArgs(
-            secrets=lambda home: store.in_namespace(NAMESPACE, home),
+            secrets=lambda home: safe.store.in_namespace(NAMESPACE, home),
             address=network.dns_pool.claim(SERVICE, settings.network.pools.dns.first),
-            storage=storage,
+            storage=volumes.default,
             nameserver=settings.nameserver,
-            transfer_allow=settings.dns.transfer.allow,
-            transfer_notify=settings.dns.transfer.notify,
+            transfer_allow=settings.transfer_allow,
+            transfer_notify=settings.secondaries,
             api_clients=API_CLIENTS,
             annotations=_nameserver_record(settings),
             schedulable=settings.schedulable,
@@ -114,4 +114,4 @@ def _nameserver_record(settings: Settings) -> dict[str, str]:
     """Annotations that give the name server its address, where its name lies in the zone that it serves."""
     if not settings.nameserver.endswith(f".{settings.cluster.domain}"):
         return {}
-    return host_annotations(settings.nameserver, settings.dns.public_address)
+    return host_annotations(settings.nameserver, settings.public_address)

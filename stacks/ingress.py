@@ -33,7 +33,7 @@ def deploy(settings: Settings, *, network: NetworkLayer) -> IngressLayer:
             schedulable=settings.schedulable,
             address=network.ingress_pool.claim(SERVICE),
             traffic=_traffic(settings),
-            public_address=settings.dns.public_address,
+            public_address=settings.public_address,
         ),
         opts=network.inside(),
     )
@@ -62,7 +62,5 @@ def _traffic(settings: Settings) -> Literal["Cluster", "Local"]:
     that way in any case: a subnet router puts its own in its place, and the VPS passes TLS on without a word of who
     came. Should visitors' addresses ever matter there, it takes the PROXY protocol from the VPS on.
     """
-    routed = settings.talos.extensions.tailscale and any(
-        settings.network.pools.ingress.first in route for route in settings.tailscale.routes
-    )
+    routed = any(settings.network.pools.ingress.first in route for route in settings.tailscale.routes)
     return "Cluster" if routed else "Local"

@@ -1,21 +1,20 @@
-"""Layer 1, the site: the Proxmox provider, accounts for programs in the cluster, and the Talos image on each host."""
+"""Layer 1, the site: the Proxmox provider, the Talos image on each host, and what becomes of volumes at the end."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import pulumi
+import pulumi_command as command
 import pulumi_proxmoxve as proxmox
 import pulumiverse_talos as talos
 
-from components.proxmox_account import ProxmoxAccount, ProxmoxAccountArgs
+from components.csi_volumes import CsiVolumes, CsiVolumesArgs
+from components.csi_volumes_command import Plan
 from components.proxmox_api import ProxmoxLogin
 from components.proxmox_hooks import PlannedVm, ProxmoxChecks
 from components.talos_image import TalosImage, TalosImageArgs
 from stacks.settings import Secrets, Settings
-
-CSI_PRIVILEGES = ("Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.Audit", "VM.Audit", "VM.Config.Disk")
-"""What Proxmox CSI asks for: https://github.com/sergelogvinov/proxmox-csi-plugin/blob/main/docs/install.md"""
 
 EXTENSIONS = {
     "qemu_guest_agent": ("siderolabs/qemu-guest-agent",),
@@ -27,7 +26,7 @@ EXTENSIONS = {
 """Official system extensions behind each switch of homelab:talos.extensions."""
 
 LONGHORN_EXTENSIONS = ("siderolabs/iscsi-tools", "siderolabs/util-linux-tools")
-"""https://longhorn.io/docs/1.10.0/advanced-resources/os-distro-specific/talos-linux-support/"""
+"""https://longhorn.io/docs/1.12.1/advanced-resources/os-distro-specific/talos-linux-support/"""
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,15 @@ class SiteLayer:
 
     provider: proxmox.Provider
     talos_provider: talos.Provider
+    commands: command.Provider
+    """For what neither provider does; it runs nothing before the site was found right."""
     checks: ProxmoxChecks
+    explained: pulumi.ErrorHook
+    """For everything in Proxmox."""
     image: TalosImage
-    csi: ProxmoxAccount
+    login: ProxmoxLogin
+    volumes: CsiVolumes
+    """What is deleted after the last VM."""
 
     @property
     def tag(self) -> str:
@@ -85,6 +90,8 @@ def deploy(settings: Settings, secrets: Secrets) -> SiteLayer:
         image_factory_url=settings.talos.factory,
         opts=pulumi.ResourceOptions(depends_on=[provider]),
     )
+    explained = checks.on_error()
+    hooks = pulumi.ResourceHookBinding(on_error=[explained])
     both = pulumi.ResourceOptions(providers=[provider, talos_provider])
     image = TalosImage(
         "talos",
@@ -94,23 +101,29 @@ def deploy(settings: Settings, secrets: Secrets) -> SiteLayer:
             extensions=_extensions(settings),
             kernel_args=settings.talos.kernel_args,
             datastores={host: site.hosts[host].image_datastore for host in settings.hosts_in_use},
+            hooks=hooks,
         ),
         opts=both,
     )
-    csi = ProxmoxAccount(
-        "csi",
-        ProxmoxAccountArgs(
-            account=f"{settings.cluster.name}-csi",
-            comment=f"Proxmox CSI of cluster {settings.cluster.name}, managed by Pulumi",
-            privileges=CSI_PRIVILEGES,
-            paths=[
-                f"/storage/{settings.storage.datastore}",
-                *(f"/vms/{node.vm_id}" for node in settings.nodes.values()),
-            ],
+    commands = command.Provider("command", opts=pulumi.ResourceOptions(depends_on=[provider]))
+    volumes = CsiVolumes(
+        "csi-volumes",
+        CsiVolumesArgs(
+            on_destroy=settings.storage.on_destroy,
+            plan=Plan(
+                endpoint=login.endpoint,
+                insecure=login.insecure,
+                username=login.username,
+                cluster=settings.cluster.name,
+                tag=checks.tag,
+                hosts=sorted(site.hosts),
+                datastore=settings.storage.datastore,
+            ),
+            login=login,
         ),
-        opts=both,
+        opts=pulumi.ResourceOptions(providers=[commands]),
     )
-    return SiteLayer(provider, talos_provider, checks, image, csi)
+    return SiteLayer(provider, talos_provider, commands, checks, explained, image, login, volumes)
 
 
 def _extensions(settings: Settings) -> list[str]:

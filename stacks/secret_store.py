@@ -66,10 +66,10 @@ def deploy(
     secrets: Mapping[str, DeclaredSecret] = SECRETS,
 ) -> SecretStoreLayer:
     """The operator, its store on Vault, and the one secret that proves them; Reloader and Reflector beside them."""
-    charts, replicas = ChartSource(settings.charts.mirror), min(2, settings.schedulable)
+    charts, schedulable = ChartSource(settings.charts.mirror), settings.schedulable
     operator = ExternalSecrets(
         "external-secrets",
-        ExternalSecretsArgs(charts=charts, replicas=replicas, issuer=issuer),
+        ExternalSecretsArgs(charts=charts, schedulable=schedulable, issuer=issuer),
         opts=network.inside(),
     )
     store = VaultStore(
@@ -79,7 +79,7 @@ def deploy(
     )
     layer = SecretStoreLayer(
         store=store,
-        reloader=Reloader("reloader", ReloaderArgs(charts=charts, replicas=replicas), opts=network.inside()),
+        reloader=Reloader("reloader", ReloaderArgs(charts=charts, schedulable=schedulable), opts=network.inside()),
         reflector=Reflector("reflector", ReflectorArgs(charts=charts), opts=network.inside()),
         network=network,
         generations=settings.rotation,

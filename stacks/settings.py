@@ -18,10 +18,12 @@ from pydantic import ValidationError
 from stacks import settings_errors, settings_rules
 from stacks.settings_errors import PREFIX, SECRET_KEYS, SET_A_SECRET
 from stacks.settings_model import (
+    Backend,
     Certificates,
     Charts,
     Cluster,
     Dns,
+    Edge,
     Extensions,
     Features,
     Host,
@@ -29,23 +31,28 @@ from stacks.settings_model import (
     Node,
     Pools,
     Sealing,
+    Secondary,
     Settings,
     Site,
+    Ssh,
     Storage,
     Tailscale,
     Talos,
     Timeouts,
     Transfer,
+    Tsig,
     Versions,
 )
 from stacks.settings_types import AddressRange
 
 __all__ = [
     "AddressRange",
+    "Backend",
     "Certificates",
     "Charts",
     "Cluster",
     "Dns",
+    "Edge",
     "Extensions",
     "Features",
     "Host",
@@ -53,15 +60,18 @@ __all__ = [
     "Node",
     "Pools",
     "Sealing",
+    "Secondary",
     "Secrets",
     "Settings",
     "SettingsError",
     "Site",
+    "Ssh",
     "Storage",
     "Tailscale",
     "Talos",
     "Timeouts",
     "Transfer",
+    "Tsig",
     "Versions",
     "load",
     "parse",
@@ -69,7 +79,7 @@ __all__ = [
 
 _PROJECT = "homelab"
 _SECTIONS = tuple(Settings.model_fields)
-_PASSWORD, _TOKEN, _AUTH_KEY, _SEALING_KEY = SECRET_KEYS
+_PASSWORD, _TOKEN, _AUTH_KEY, _SEALING_KEY, _EDGE_SSH_KEY, _EDGE_TSIG_KEY = SECRET_KEYS
 
 
 # A RunError, so that the engine shows the findings alone and not a traceback of the program.
@@ -93,6 +103,10 @@ class Secrets:
     """Key with which nodes join the tailnet."""
     sealing_key: pulumi.Output[str] | None
     """Private key of `sealing.certificate`, in PEM."""
+    edge_ssh_key: pulumi.Output[str] | None
+    """Private key of `edge.ssh.user`, in OpenSSH's format or PEM."""
+    edge_tsig_key: pulumi.Output[str] | None
+    """Secret of `edge.secondary.tsig`, in Base64."""
 
 
 def parse(raw: Mapping[str, object]) -> Settings:
@@ -181,6 +195,12 @@ def _check_secrets(raw: Mapping[str, object]) -> list[str]:
             f"{PREFIX}{_AUTH_KEY}: missing, but talos.extensions.tailscale is true; set it with "
             f"`pulumi config set --secret {PREFIX}{_AUTH_KEY}`"
         )
+    for key, wanted_by in {_EDGE_SSH_KEY: ("edge",), _EDGE_TSIG_KEY: ("edge", "secondary", "tsig")}.items():
+        if _at(raw, *wanted_by) is not None and key not in present:
+            findings.append(
+                f"{PREFIX}{key}: missing, but {'.'.join(wanted_by)} is set; set it with "
+                f"`pulumi config set --secret {PREFIX}{key}`"
+            )
     sealed = _at(raw, "sealing", "certificate") is not None
     if sealed != (_SEALING_KEY in present):
         there, missing = (_SEALING_KEY, "sealing.certificate")[:: -1 if sealed else 1]

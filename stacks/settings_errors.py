@@ -10,6 +10,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from types import NoneType
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -17,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from stacks.settings_model import Settings
 
 PREFIX = "homelab:"
-SECRET_KEYS = ("proxmoxPassword", "proxmoxApiToken", "tailscaleAuthKey", "sealingKey")
+SECRET_KEYS = ("proxmoxPassword", "proxmoxApiToken", "tailscaleAuthKey", "sealingKey", "edgeSshKey", "edgeTsigKey")
 """The keys of a stack file that hold secrets."""
 
 SET_A_SECRET = f"set {', '.join(SECRET_KEYS[:-1])} or {SECRET_KEYS[-1]} with `pulumi config set --secret {PREFIX}<key>`"
@@ -122,6 +123,8 @@ def _model_at(place: Sequence[str | int]) -> type[BaseModel]:
     rest = iter(place)
     for alias in rest:
         model = next(field.annotation for field in model.model_fields.values() if field.alias == alias)
+        if NoneType in get_args(model):
+            [model] = set(get_args(model)) - {NoneType}
         if get_origin(model) is dict:
             model = get_args(model)[1]
             next(rest)  # The name of one entry, which has no model of its own.

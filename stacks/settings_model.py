@@ -7,7 +7,7 @@ values (`settings_rules`), the reading of a stack (`settings`), nor any secret.
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -213,21 +213,22 @@ class Sealing(_Model):
 
 
 class Transfer(_Model):
-    """Who copies the cluster's zone."""
+    """Who copies the cluster's zone, besides the edge's secondary."""
 
     allow: Annotated[list[t.AddressOrNetwork], t.Distinct] = []
     """Addresses and networks that may transfer the zone."""
     notify: Annotated[list[t.Address], t.Distinct] = []
-    """Addresses of secondaries, which are told of each change."""
+    """Addresses of further secondaries, which may transfer the zone and are told of each change."""
 
 
 class Dns(_Model):
     """The cluster's own zone, `cluster.domain`, as the world sees it."""
 
     nameserver: t.Domain | None = None
-    """The public name server, as the delegation names it; without it, ns1 below `cluster.domain`."""
+    """The public name server where there is no `edge`, as the delegation names it; without it, ns1 below the domain."""
     public_address: t.Address | None = None
-    """Where the world reaches the ingress, such as a VPS that passes connections on; without it, at its own address."""
+    """Where the world reaches the ingress if there is no `edge`, such as a router that passes ports on; without it, at
+    its own address."""
     transfer: Transfer = Transfer()
 
 
@@ -240,6 +241,67 @@ class Certificates(_Model):
     """Whom Let's Encrypt writes to about the account."""
     resolvers: Annotated[list[t.Address], t.Distinct] = []
     """DNS resolvers that answer for `cluster.domain` as the world's do, where those of the nodes do not."""
+
+
+class Ssh(_Model):
+    """How the edge host is reached for its setup. `homelab:edgeSshKey` is the private key."""
+
+    host: t.SshHost | None = None
+    """Name or address; without it, `edge.address`."""
+    port: int = Field(default=22, ge=1, le=65535)
+    """TCP port of the SSH server."""
+    user: t.Account = "root"
+    """Account there; one other than root must be allowed `sudo` without a password."""
+    host_key: t.HostKey | None = None
+    """The host's public key; without it, whoever answers at the address is believed."""
+
+
+class Backend(_Model):
+    """Where the edge sends connections of a name."""
+
+    addresses: Annotated[list[t.Address], t.Distinct] = Field(min_length=1)
+    """Addresses that take turns; one that fails is left out for a while."""
+    port: int = Field(ge=1, le=65535)
+    """TCP port, the same on each."""
+
+
+class Tsig(_Model):
+    """The key that signs zone transfers. `homelab:edgeTsigKey` is the secret, in Base64."""
+
+    name: t.DnsLabel
+    """The key's name on both servers."""
+    algorithm: Literal["hmac-sha256", "hmac-sha384", "hmac-sha512"] = "hmac-sha256"
+    """Its algorithm."""
+
+
+class Secondary(_Model):
+    """The public name server of the cluster's domain, a PowerDNS on the edge host."""
+
+    name: t.Domain
+    """The host's name as a name server, as ns1.example.org: the domain is delegated to it."""
+    address: t.Address
+    """The host's address on the way to the cluster: zone transfers come from there, and NOTIFY goes there."""
+    notified_by: Annotated[list[t.Network], t.Distinct] = Field(default=[IPv4Network("100.64.0.0/10")], min_length=1)
+    """Networks that a NOTIFY arrives from; on its way, it loses the primary's address."""
+    tsig: Tsig | None = None
+    """The key for transfers; without it, they are a matter of addresses alone."""
+
+
+class Edge(_Model):
+    """The public host in front of the cluster. Left out, there is none, and nothing is reached from outside."""
+
+    address: t.Address
+    """The host's public IPv4 address, which DNS records of the cluster name."""
+    ssh: Ssh = Ssh()
+    secondary: Secondary
+    sites: dict[t.ServerName, Backend] = {}
+    """Further server names on port 443 and where they go; *.example.org for all below."""
+    otherwise: Backend | None = None
+    """Where connections of other names go; left out, they are closed."""
+    ipv6: bool = True
+    """Listen on IPv6 too; the host's kernel must have it."""
+    headscale: bool = False
+    """The host runs Headscale too: approve the cluster's routes there, and remove its nodes with the cluster."""
 
 
 class Features(_Model):
@@ -265,6 +327,7 @@ class Settings(_Model):
     sealing: Sealing = Sealing()
     dns: Dns = Dns()
     certificates: Certificates = Certificates()
+    edge: Edge | None = None
     rotation: dict[t.DnsLabel, Annotated[int, Field(ge=2)]] = {}
     """Generation of an application secret by its name, where it is not the first; `make rotate` raises it."""
     features: Features = Features()
@@ -300,7 +363,26 @@ class Settings(_Model):
     @property
     def nameserver(self) -> str:
         """The public name server of the cluster's zone, without a final dot."""
-        return self.dns.nameserver or f"ns1.{self.cluster.domain}"
+        return self.edge.secondary.name if self.edge else self.dns.nameserver or f"ns1.{self.cluster.domain}"
+
+    @property
+    def public_address(self) -> IPv4Address | None:
+        """What names of the cluster resolve to, or None where the ingress itself is reached."""
+        return self.edge.address if self.edge else self.dns.public_address
+
+    @property
+    def secondaries(self) -> list[IPv4Address]:
+        """Addresses that are told of each change of the zone."""
+        edge = [self.edge.secondary.address] if self.edge else []
+        return [*edge, *(address for address in self.dns.transfer.notify if address not in edge)]
+
+    @property
+    def transfer_allow(self) -> list[IPv4Address | IPv4Network]:
+        """Who may transfer the zone: those whom the settings name, and every secondary."""
+        allowed = self.dns.transfer.allow
+        networks = [one for one in allowed if isinstance(one, IPv4Network)]
+        covered = {*allowed, *(one for one in self.secondaries if any(one in network for network in networks))}
+        return [*allowed, *(one for one in self.secondaries if one not in covered)]
 
     @property
     def kubelet_mounts(self) -> list[str]:

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, ip_address
 from itertools import combinations
 from urllib.parse import urlsplit
 
+from stacks import application_secrets
 from stacks.settings_errors import path
 from stacks.settings_model import Settings
 from stacks.settings_types import AddressRange
@@ -53,9 +54,11 @@ def check(settings: Settings) -> list[str]:
         _networks,
         _versions,
         _tailscale,
+        _edge,
         _features,
         _dns,
         _public_resolvers,
+        application_secrets.rotation,
     )
     return [f"{path(place)}: {text}" for rule in rules for place, text in rule(settings)]
 
@@ -169,6 +172,8 @@ def _machines(settings: Settings) -> Iterator[tuple[tuple[str, ...], IPv4Address
         endpoint = None
     if isinstance(endpoint, IPv4Address):
         yield ("site", "endpoint"), endpoint, False
+    if settings.edge is not None:
+        yield ("edge", "address"), settings.edge.address, False
     yield ("network", "apiVip"), settings.network.api_vip, True
     for name, node in settings.nodes.items():
         yield ("nodes", name, "address"), node.address, True
@@ -262,6 +267,41 @@ def _tailscale(settings: Settings) -> Findings:
             )
 
 
+def _edge(settings: Settings) -> Findings:
+    edge = settings.edge
+    if edge is None:
+        return
+    for name in edge.sites:
+        if f".{name.removeprefix('*.')}".endswith(f".{settings.cluster.domain}"):
+            yield (
+                ("edge", "sites", name),
+                f"lies below cluster.domain {settings.cluster.domain}, whose names go to the cluster; make an Ingress "
+                "for it there, or give it a name elsewhere",
+            )
+    if edge.headscale:
+        missing = {
+            "talos.extensions.tailscale": not settings.talos.extensions.tailscale,
+            "tailscale.loginServer": settings.tailscale.login_server is None,
+            "tailscale.tags": not settings.tailscale.tags,
+        }
+        needed = [key for key, is_missing in missing.items() if is_missing]
+        if needed:
+            yield (
+                ("edge", "headscale"),
+                f"true needs {', '.join(needed)}: nodes that join its tailnet, known by a tag; set that, or set this "
+                "to false",
+            )
+    if settings.talos.extensions.tailscale:
+        for name in ("ingress", "dns"):
+            address = _named_pools(settings)[name].first
+            if not any(address in route for route in settings.tailscale.routes):
+                yield (
+                    ("tailscale", "routes"),
+                    f"none leads to network.pools.{name} {address}, which the edge host has to reach; add {address}/32 "
+                    "or a network that holds it",
+                )
+
+
 def _features(settings: Settings) -> Findings:
     if settings.features.longhorn_v2 and not settings.workers:
         yield (
@@ -272,13 +312,14 @@ def _features(settings: Settings) -> Findings:
 
 def _dns(settings: Settings) -> Findings:
     dns = settings.dns
-    for index, address in enumerate(dns.transfer.notify):
-        if not any(address in one if isinstance(one, IPv4Network) else address == one for one in dns.transfer.allow):
-            yield (
-                ("dns", "transfer", "notify", index),
-                f"{address} is told of changes but may not fetch them; add it to dns.transfer.allow",
-            )
-    if dns.public_address and (owner := _inside_the_cluster(settings, dns.public_address)):
+    if settings.edge:
+        for key, value, owner in (
+            ("nameserver", dns.nameserver, "secondary.name"),
+            ("publicAddress", dns.public_address, "address"),
+        ):
+            if value:
+                yield ("dns", key), f"{value} has no effect beside edge.{owner}, which decides it; remove it"
+    elif dns.public_address and (owner := _inside_the_cluster(settings, dns.public_address)):
         yield (
             ("dns", "publicAddress"),
             f"{dns.public_address} belongs to the cluster ({owner}), so it is no way in from the world; give the "

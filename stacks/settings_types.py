@@ -30,6 +30,9 @@ _TAG = re.compile(r"tag:[A-Za-z][A-Za-z0-9-]*")
 _USER = re.compile(r"[^\s:/@!]+@[A-Za-z][A-Za-z0-9._-]+")
 _MAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@([A-Za-z0-9-]+\.)+[A-Za-z]{2,}")
 _SYSTEM_DISK = re.compile(r"/dev/sd[a-z]")
+_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_SERVER_NAME = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
+_HOST_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]{60,}={0,2}")
 _THIS_NETWORK = IPv4Network("0.0.0.0/8")
 
 
@@ -214,6 +217,12 @@ def _var_path(text: str) -> str:
     return text
 
 
+def _ssh_host(text: str) -> str:
+    if not all(_HOST_NAME.fullmatch(label) for label in text.split(".")):
+        raise ValueError(f"{text!r} is neither a host's name nor its IPv4 address; write it without scheme and port")
+    return text
+
+
 def _certificate(text: str) -> str:
     remedy = "make one with `make sealing-key STACK=<stack>`"
     try:
@@ -309,6 +318,14 @@ ChartSource = Annotated[str, AfterValidator(_chart_source), _schema("a directory
 KernelArgument = Annotated[str, AfterValidator(_kernel_argument), _schema("one kernel argument")]
 SystemDisk = Annotated[str, AfterValidator(_system_disk), _schema("a disk on the virtio-scsi bus", _SYSTEM_DISK)]
 VarPath = Annotated[str, AfterValidator(_var_path), _schema("an absolute path under /var")]
+Account = Annotated[str, _Named(_ACCOUNT, "an account's name", "use lower-case letters, digits, '_' and '-'")]
+ServerName = Annotated[
+    str, _Named(_SERVER_NAME, "a server name", "write lower-case labels joined by dots, and *. in front for all below")
+]
+SshHost = Annotated[str, AfterValidator(_ssh_host), _schema("a host's name or IPv4 address")]
+HostKey = Annotated[
+    str, _Named(_HOST_KEY, "an SSH host key", "write type and key, as `ssh-keyscan -t ed25519 <host>` prints them")
+]
 Certificate = Annotated[str, AfterValidator(_certificate), _schema("an X.509 certificate of an RSA key, in PEM")]
 Distinct = AfterValidator(_distinct)
 """For a list whose items must differ."""

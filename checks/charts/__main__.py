@@ -12,6 +12,8 @@ from pathlib import Path
 from checks.charts.examine import Examination, examine
 from checks.charts.record import FILE, read, unrecorded, write
 from checks.charts.releases import of_program, pins
+from checks.crds import schema_findings
+from checks.program import recorded
 
 STACKS = ("lab", "prod")
 """The stacks whose values are looked up."""
@@ -33,7 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     elif options.record and not findings:
         kept = {name: entry for name, entry in read(options.checked).items() if name in pinned}
         write({**kept, **result.checked}, options.checked)
-    for finding in sorted(findings):
+    for stack in STACKS if result.crds else ():
+        findings += schema_findings(recorded(stack), result.crds)
+    for finding in sorted(set(findings)):
         print(finding)
     _summary(options, pinned, result)
     return 1 if findings else 0

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from checks.charts.chart import Chart, load
 from checks.charts.keys import look_up
 from checks.charts.record import Checked
 from checks.charts.releases import ChartRelease
 from checks.charts.render import render
+from checks.crds import schemas
 from checks.graph import Finding
 from components.chart import ChartError, in_directory
 
@@ -26,6 +28,8 @@ class Examination:
     """Pinned charts, as `<name> <version>`, that the mirror lacks."""
     unchecked: set[str] = field(default_factory=set)
     """Schemas on other servers that charts refer to, and that were not fetched."""
+    crds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The schemas of custom resources that the rendered charts bring, by type token."""
 
 
 def examine(
@@ -74,6 +78,7 @@ def _rendered(result: Examination, release: ChartRelease, path: Path, helm: Path
         return
     rendering = render(helm, path, release)
     result.unchecked.update(rendering.unchecked)
+    result.crds.update(schemas(rendering.manifests))
     for problem in rendering.problems:
         _add(result, release, "chart-render", problem)
 

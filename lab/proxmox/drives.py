@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextvars import ContextVar
 from typing import Any
 
 from fakepve import FakePve
@@ -18,6 +19,9 @@ from fakepve.storage import _bytes
 from lab.proxmox.storage import current_node
 
 CLOUD_INIT_BYTES = 4 * 1024**2
+
+_destroyed: ContextVar[int | None] = ContextVar("destroyed", default=None)
+"""The VM that is being destroyed; the task of the request inherits it."""
 
 
 class Drives(FakePve):  # type: ignore[misc]
@@ -125,13 +129,37 @@ class Drives(FakePve):  # type: ignore[misc]
         return join_drive(volume, props), []
 
     def _detached(self, vm: Any, values: dict[str, Any]) -> list[str]:
-        """Keep a deleted disk as `unusedN`, as PVE does; returns the volumes that go for good instead."""
+        """Keep a deleted disk as `unusedN`, as PVE does; returns the volumes that go for good instead.
+
+        A volume of another VM, as those of the CSI driver are, stays on its storage and leaves no trace in the
+        configuration (PVE::QemuServer::vmconfig_register_unused_drive).
+        """
         gone = []
         for key in [key for key in re.split(r"[\s,;]+", str(values.get("delete") or "")) if key in vm.config]:
             volume, props = split_drive(vm.config[key])
             if key.startswith("unused") or (DRIVE_KEY.match(key) and volume.endswith("-cloudinit")):
                 gone.append(volume)
-            elif DRIVE_KEY.match(key) and not is_cdrom(volume, props):
+            elif DRIVE_KEY.match(key) and not is_cdrom(volume, props) and self._owner(volume) == vm.vmid:
                 slot = next(n for n in range(256) if f"unused{n}" not in {*vm.config, *values})
                 values[f"unused{slot}"] = volume
         return gone
+
+    def _owner(self, volume: str) -> int | None:
+        """The VM whose id is in a volume's name."""
+        sid, name = volume_ref(volume)
+        owner: int | None = self._parse_volname(self.storages[sid], name)[1] if sid in self.storages else None
+        return owner
+
+    async def _qm_destroy(self, v: dict[str, Any], user: str) -> str:
+        """Destroy a VM. Volumes of others that are attached to it stay (PVE::QemuServer::destroy_vm)."""
+        token = _destroyed.set(int(v["vmid"]))
+        try:
+            upid: str = await super()._qm_destroy(v, user)
+        finally:
+            _destroyed.reset(token)
+        return upid
+
+    def _qm_free(self, volid: str) -> None:
+        vmid = _destroyed.get()
+        if vmid is None or self._owner(volid) == vmid:
+            super()._qm_free(volid)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any, Literal, Self
 
 from aiohttp import web
@@ -21,16 +23,20 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lab.proxmox.storage import parts_of
 
-Kind = Literal["http", "task", "slow", "login", "full", "lock", "drop", "none"]
+Kind = Literal["http", "task", "slow", "long", "login", "full", "lock", "drop", "none"]
+
+_task_delay: ContextVar[float] = ContextVar("task_delay", default=0)
+"""Seconds that a task which the current request starts is to take longer."""
 
 
 class Fault(BaseModel):
     """One fault.
 
     http: answer matching requests with `status` and `message`. task: accept them, and let the task fail with `message`.
-    slow: answer `seconds` later. drop: carry them out, and cut the connection instead of answering. login: refuse
-    passwords and tokens, and forget all sessions. full: no space on `storage`. lock: `vmid` is locked (`message` says
-    by what: backup, snapshot, ...). none: no fault; removes all others.
+    slow: answer `seconds` later. long: the task that they start takes `seconds` longer. drop: carry them out, and cut
+    the connection instead of answering. login: refuse passwords and tokens, and forget all sessions. full: no space on
+    `storage`. lock: `vmid` is locked (`message` says by what: backup, snapshot, ...). none: no fault; removes all
+    others.
 
     A request matches if `method` (empty: any) is its method and the regular expression `path` is found in its path
     below /api2/json. `times` ends the fault after so many requests; `seconds` ends `full` and `lock` (0: they stay).
@@ -50,9 +56,8 @@ class Fault(BaseModel):
 
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> Self:
-        missing = {"full": not self.storage, "lock": not self.vmid, "slow": not self.seconds}.get(self.kind, False)
-        if missing:
-            needed = {"full": "storage", "lock": "vmid", "slow": "seconds"}[self.kind]
+        needed = {"full": "storage", "lock": "vmid", "slow": "seconds", "long": "seconds"}.get(self.kind)
+        if needed and not getattr(self, needed):
             raise ValueError(f"a fault of kind {self.kind!r} needs {needed!r}")
         try:
             re.compile(self.path)
@@ -155,6 +160,19 @@ class Faults(FakePve):  # type: ignore[misc]
         user: str | None = super()._authenticate(request)
         return user
 
+    async def task(
+        self, node: str, ttype: str, tid: Any, user: str, body: Callable[[], Awaitable[Any]], **kwargs: Any
+    ) -> str:
+        """Start a task, which first waits as long as a fault says."""
+        delay = _task_delay.get()
+
+        async def delayed() -> Any:
+            await asyncio.sleep(delay)
+            return await body()
+
+        upid: str = await super().task(node, ttype, tid, user, delayed if delay else body, **kwargs)
+        return upid
+
     @web.middleware
     async def inject_faults(self, request: web.Request, handler: Any) -> web.StreamResponse:
         """The innermost middleware: the client is known, nothing has been done yet."""
@@ -162,6 +180,8 @@ class Faults(FakePve):  # type: ignore[misc]
         slow = self._strike(("slow",), request.method, path)
         if slow:
             await asyncio.sleep(slow.seconds)
+        lasting = self._strike(("long",), request.method, path)
+        _task_delay.set(lasting.seconds if lasting else 0)
         fault = self._strike(("http", "task", "drop"), request.method, path)
         if fault is not None and fault.kind == "http":
             raise PveError(fault.status, _text(fault))

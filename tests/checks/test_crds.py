@@ -7,6 +7,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 import pytest
+import yaml
 from pulumi_kubernetes.apiextensions import CustomResource
 
 from checks.crds import schema_findings, schemas
@@ -42,7 +43,12 @@ def crd(*, served: bool = True) -> dict[str, Any]:
     }
 
 
-KNOWN = schemas([None, {"kind": "ConfigMap"}, crd()])
+def manifests(*documents: dict[str, Any]) -> str:
+    """As Helm prints them: each with a comment of its own, and one without content."""
+    return "".join(f"---\n# Source: chart\n{yaml.safe_dump(document)}" for document in documents) + "---\n"
+
+
+KNOWN = schemas(manifests({"kind": "ConfigMap"}, crd()))
 
 
 def thing(spec: Any, kind: str = "Thing", group: str = "example.org") -> None:
@@ -120,7 +126,7 @@ def test_a_kind_that_no_crd_of_the_group_serves_is_found() -> None:
 
 
 def test_a_version_that_is_not_served_is_not_known() -> None:
-    assert schemas([crd(served=False)]) == {}
+    assert schemas(manifests(crd(served=False))) == {}
 
 
 def test_a_group_without_a_crd_is_not_looked_at() -> None:

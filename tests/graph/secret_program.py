@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from components.namespace import namespace
 from components.references import IssuerReference, SecretReference, VaultLogin
 from components.secret_spec import Base64, Hex, Password, Plain, SecretSpec
 from stacks import secret_store
-from stacks.application_secrets import SECRETS, DeclaredSecret, table
+from stacks.application_secrets import SECRETS, STORE_PROBE, DeclaredSecret, table
 from stacks.network import NetworkLayer
 from stacks.settings import parse
 from tests.unit.settings import fixtures
@@ -43,7 +44,7 @@ OVERLAP = DeclaredSecret(
     uptake="restart",
     consumers="the clients",
 )
-SAMPLE = table([*SECRETS.values(), KEY, OVERLAP])
+SAMPLE = table([SECRETS[STORE_PROBE], KEY, OVERLAP])
 
 
 class Surroundings(pulumi.ComponentResource):
@@ -60,6 +61,10 @@ class Surroundings(pulumi.ComponentResource):
         self.register_outputs({})
 
 
+def _inside(provider: pulumi.ProviderResource, *after: pulumi.Resource) -> pulumi.ResourceOptions:
+    return pulumi.ResourceOptions(providers=[provider], depends_on=after)
+
+
 def spec(graph: Graph, name: str) -> dict[str, Any]:
     """The spec of a custom resource."""
     found: dict[str, Any] = graph[name].inputs["spec"]
@@ -73,13 +78,11 @@ def recorded(made: dict[str, ApplicationSecret] | None = None, **rotation: int) 
     def program() -> None:
         provider = kubernetes.Provider("kubernetes")
         around = Surroundings(provider)
-        network = NetworkLayer(
-            cilium=cast(Any, SimpleNamespace(release=around.issuer)),
-            cluster=cast(Any, SimpleNamespace(kubernetes=provider, foundation=around.vault)),
-        )
+        inside = partial(_inside, provider)
         layer = secret_store.deploy(
-            parse({**fixtures.BASE, "rotation": generations}),
-            network=network,
+            # The names are those of the sample's own table, which the settings' rules do not know.
+            parse(fixtures.BASE).model_copy(update={"rotation": generations}),
+            network=cast(NetworkLayer, SimpleNamespace(inside=inside)),
             issuer=IssuerReference(name="cluster-ca", ready=around.issuer),
             login=VaultLogin(
                 server="https://vault.vault:8200",

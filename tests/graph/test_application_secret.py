@@ -142,8 +142,13 @@ def test_a_rotated_secret_delivers_the_earlier_value_too() -> None:
     assert earlier.selector == {"name": "token", "key": "token-previous"}
 
 
-def test_the_earlier_value_is_not_made_anew() -> None:
-    assert {path for path in paths(recorded(token=3)) if "token" in path} == {"dns/token/v3"}
+def test_an_earlier_generation_that_is_read_has_every_key() -> None:
+    assert {path for path in paths(recorded(token=3)) if "token" in path} == {"dns/token/v2", "dns/token/v3"}
+
+
+def test_the_push_of_an_earlier_generation_is_the_one_that_made_it() -> None:
+    before, after = recorded(token=2), recorded(token=3)
+    assert before[f"{PUSH} token-v2-hex-32"].inputs == after[f"{PUSH} token-v2-hex-32"].inputs
 
 
 def test_a_reference_is_ready_with_the_secret(secret: ApplicationSecret) -> None:
@@ -186,9 +191,16 @@ def test_a_copied_secret_waits_for_what_copies_it(graph: Graph) -> None:
     assert graph.depends(f"{EXTERNAL} dns-key", f"{RELEASE} reflector")
 
 
-def test_a_workload_restarts_for_its_secrets_by_their_names(secret: ApplicationSecret) -> None:
-    assert secret.restart == {"secret.reloader.stakater.com/reload": "dns-key"}
-    assert restart_on("b", "a", "b") == {"secret.reloader.stakater.com/reload": "a,b"}
+def test_a_workload_restarts_for_its_secrets_by_their_names(
+    secret: ApplicationSecret, made: dict[str, ApplicationSecret]
+) -> None:
+    key, user, token = secret.reference("api-key"), secret.reference("user"), made["token"].reference("token")
+    assert restart_on(token, user, key) == {"secret.reloader.stakater.com/reload": "dns-key,token"}
+
+
+def test_a_workload_cannot_restart_for_a_secret_of_another_namespace(secret: ApplicationSecret) -> None:
+    with pytest.raises(ValueError, match="Secrets of dns, edge; a pod reads those of its own namespace alone"):
+        restart_on(secret.reference("user"), secret.reference("user", namespace="edge"))
 
 
 def test_every_node_below_an_application_secret_is_in_its_namespace(graph: Graph) -> None:

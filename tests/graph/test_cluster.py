@@ -89,7 +89,14 @@ def test_a_vm_is_checked_before_it_is_made_and_around_its_change(graph: Graph, n
         "before_create": ["vm-id-is-free"],
         "before_update": ["quorum-survives-vm-restart", "vm-is-as-recorded"],
         "after_update": ["node-is-back-after-vm-restart"],
+        "on_error": ["lost-login-is-told"],
     }
+
+
+def test_a_login_that_is_lost_on_the_way_is_explained_for_everything_in_proxmox(graph: Graph) -> None:
+    in_proxmox = [node for node in graph.nodes.values() if node.type.startswith("proxmoxve:")]
+    assert in_proxmox
+    assert [node for node in in_proxmox if node.hooks.get("on_error") != ["lost-login-is-told"]] == []
 
 
 def test_the_site_is_checked_before_anything_is_made(graph: Graph) -> None:
@@ -131,6 +138,6 @@ def test_a_worker_more_changes_only_that_workers_resources(graph: Graph) -> None
 
     larger = recorded(change=add)
     new = {urn.rpartition("::")[2] for urn in larger.nodes.keys() - graph.nodes.keys()}
-    assert new == {"worker-2", "lab-worker-2", "csi-acl-vms-2999"}
+    assert new == {"worker-2", "lab-worker-2", "csi-acl-vms-2999", "headscale-worker-2"}
     changed = [n.name for n in graph.nodes.values() if larger.nodes[n.urn].inputs != n.inputs]
     assert changed == []

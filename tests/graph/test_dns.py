@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 
-from checks.application_secrets import stray_findings
-from checks.graph import Graph, convention_findings
+from checks.graph import Graph
+from checks.program import Change, recorded
 from components.powerdns_secrets import API_KEY, API_SECRET, DATABASE_SECRET
-from stacks.dns import DnsLayer
-from tests.graph.dns_program import CERTIFICATE, EXTERNAL, ISSUER, RELEASE, ZONE, Change, recorded
+
+RELEASE = "kubernetes:helm.sh/v3:Release"
+ZONE = "kubernetes:dns.cav.enablers.ob/v1alpha2:ClusterZone dns-zone"
+ISSUER = "kubernetes:cert-manager.io/v1:ClusterIssuer"
+CERTIFICATE = "kubernetes:cert-manager.io/v1:Certificate"
+EXTERNAL = "kubernetes:external-secrets.io/v1:ExternalSecret"
 
 PUBLIC, DOMAIN = "172.235.48.86", "test-cluster.agentydragon.com"
 
@@ -32,20 +36,11 @@ def inputs(name: str, of: Graph | None = None) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("stack", ["lab", "prod"])
-def test_the_conventions_are_kept(stack: str) -> None:
-    assert convention_findings(recorded(stack), "homelab") == []
-
-
-def test_no_secret_is_made_outside_its_component() -> None:
-    assert stray_findings(graph()) == []
-
-
 @pytest.mark.parametrize(
     ("later", "earlier"),
     [
         (f"{RELEASE} powerdns", "dns-pool-advertisement"),
-        (f"{RELEASE} powerdns", "storage-class"),
+        (f"{RELEASE} powerdns", "kubernetes:storage.k8s.io/v1:StorageClass proxmox"),
         (f"{RELEASE} powerdns", f"{EXTERNAL} {API_SECRET.name}"),
         (f"{RELEASE} powerdns", f"{EXTERNAL} {DATABASE_SECRET.name}"),
         (f"{RELEASE} powerdns-operator", f"{RELEASE} powerdns"),
@@ -58,6 +53,7 @@ def test_no_secret_is_made_outside_its_component() -> None:
         (f"{ISSUER} letsencrypt-prod-dns", f"{RELEASE} dns01-webhook"),
         (f"{ISSUER} letsencrypt-prod-http", f"{RELEASE} nginx-ingress"),
         (f"{CERTIFICATE} wildcard", f"{ISSUER} letsencrypt-prod-dns"),
+        ("edge-secondary", ZONE),
     ],
 )
 def test_each_part_waits_for_what_it_needs(later: str, earlier: str) -> None:
@@ -125,7 +121,7 @@ def test_names_of_ingresses_resolve_to_the_public_address() -> None:
 
 
 def test_without_an_edge_names_resolve_to_the_ingress_itself() -> None:
-    entries = values("nginx-ingress", recorded("lab"))["controller"]["config"]["entries"]
+    entries = values("nginx-ingress", alone())["controller"]["config"]["entries"]
     assert "external-status-address" not in entries
 
 
@@ -161,21 +157,9 @@ def test_nothing_waits_for_the_world_outside() -> None:
 
 @pytest.mark.parametrize(("staging", "issuer"), [(False, "letsencrypt-prod"), (True, "letsencrypt-staging")])
 def test_one_setting_decides_which_issuers_are_used(staging: bool, issuer: str) -> None:
-    made: list[DnsLayer] = []
-    of = recorded("prod", changed("certificates", {"staging": staging}), made)
-    [layer] = made
-    assert (layer.issuers.public.name, layer.issuers.public_http.name) == (f"{issuer}-dns", f"{issuer}-http")
+    of = recorded("prod", change=changed("certificates", {"staging": staging}))
     assert inputs(f"{CERTIFICATE} wildcard", of)["spec"]["issuerRef"]["name"] == f"{issuer}-dns"
     assert values("cert-manager", of)["ingressShim"]["defaultIssuerName"] == f"{issuer}-dns"
-
-
-def test_an_ingress_with_an_http_certificate_lets_cert_manager_write_into_it() -> None:
-    made: list[DnsLayer] = []
-    recorded("prod", None, made)
-    assert made[0].issuers.public_http.annotations == {
-        "cert-manager.io/cluster-issuer": "letsencrypt-prod-http",
-        "acme.cert-manager.io/http01-edit-in-place": "true",
-    }
 
 
 def test_the_wildcard_covers_the_domain_and_every_name_below_it() -> None:
@@ -184,27 +168,38 @@ def test_the_wildcard_covers_the_domain_and_every_name_below_it() -> None:
 
 def test_cert_manager_asks_the_resolvers_of_the_settings() -> None:
     assert values("cert-manager")["dns01RecursiveNameservers"] == "1.1.1.1:53,9.9.9.9:53"
-    assert "dns01RecursiveNameservers" not in values("cert-manager", recorded("lab"))
+    without = recorded("prod", change=changed("certificates", {"resolvers": []}))
+    assert "dns01RecursiveNameservers" not in values("cert-manager", without)
 
 
 def test_a_name_server_inside_the_zone_gets_its_record() -> None:
-    annotations = values("powerdns", recorded("lab"))["service"]["annotations"]
-    assert annotations["external-dns.alpha.kubernetes.io/hostname"] == "ns1.lab.home.arpa"
+    annotations = values("powerdns", alone())["service"]["annotations"]
+    assert annotations["external-dns.alpha.kubernetes.io/hostname"] == f"ns1.{DOMAIN}"
     assert "external-dns.alpha.kubernetes.io/target" not in annotations
 
 
 def test_a_name_server_inside_the_zone_is_found_at_the_edge_where_there_is_one() -> None:
     def inside(settings: dict[str, Any]) -> None:
-        del settings["dns"]["nameserver"]
+        settings["edge"]["secondary"]["name"] = f"ns1.{DOMAIN}"
 
-    annotations = values("powerdns", recorded("prod", inside))["service"]["annotations"]
+    annotations = values("powerdns", recorded("prod", change=inside))["service"]["annotations"]
     assert annotations["external-dns.alpha.kubernetes.io/hostname"] == f"ns1.{DOMAIN}"
     assert annotations["external-dns.alpha.kubernetes.io/target"] == PUBLIC
 
 
 def test_a_larger_pool_gives_the_name_servers_its_first_address() -> None:
-    of = recorded("prod", changed("network", {"pools": {"ingress": "10.0.3.2", "dns": "10.0.3.21-10.0.3.29"}}))
+    of = recorded("prod", change=changed("network", {"pools": {"ingress": "10.0.3.2", "dns": "10.0.3.21-10.0.3.29"}}))
     assert values("powerdns", of)["service"]["annotations"]["metallb.io/loadBalancerIPs"] == "10.0.3.21"
+
+
+@cache
+def alone() -> Graph:
+    """Stack `prod` without its edge."""
+
+    def without_edge(settings: dict[str, Any]) -> None:
+        del settings["edge"]
+
+    return recorded("prod", change=without_edge)
 
 
 def changed(section: str, change: dict[str, Any]) -> Change:

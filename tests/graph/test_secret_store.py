@@ -89,3 +89,15 @@ def test_reflector_has_no_right_to_change_a_config_map(graph: Graph) -> None:
     granted = {resource: set(rule["verbs"]) for rule in rules for resource in rule["resources"]}
     assert granted["configmaps"] == {"get", "list", "watch"}
     assert graph[f"{RELEASE} reflector"].inputs["values"]["rbac"] == {"enabled": False}
+
+
+@pytest.mark.parametrize(
+    ("release", "place"),
+    [("external-secrets", ()), ("external-secrets", ("webhook",)), ("reloader", ("reloader", "deployment"))],
+)
+def test_what_runs_twice_runs_on_two_nodes(graph: Graph, release: str, place: tuple[str, ...]) -> None:
+    tree = graph[f"{RELEASE} {release}"].inputs["values"]
+    for key in place:
+        tree = tree[key]
+    [spread] = tree["topologySpreadConstraints"]
+    assert (spread["whenUnsatisfiable"], tree.get("replicaCount", tree.get("replicas"))) == ("DoNotSchedule", 2)

@@ -24,6 +24,9 @@ from lab.session import Session
 ROOT = Path(__file__).resolve().parents[2]
 Change = Callable[[dict[str, Any]], None]
 
+VMS = {"controlplane-0": 1001, "controlplane-1": 1002, "controlplane-2": 1003, "worker-0": 2001, "worker-1": 2002}
+"""Every node of the lab's settings, in the order in which they are made, with its VM's id."""
+
 
 class LiveLab:
     """One lab, by its name; `LAB_ID` keeps it apart from a user's."""
@@ -43,6 +46,10 @@ class LiveLab:
     def up(self, *more: str) -> subprocess.CompletedProcess[str]:
         """`pulumi up` as a user types it."""
         return self.run("pulumi", "up", "--yes", "--skip-preview", "--non-interactive", *more)
+
+    def destroy(self, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """`pulumi destroy` as a user types it."""
+        return self.run("pulumi", "destroy", "--yes", "--skip-preview", "--non-interactive", timeout=timeout)
 
     def up_killed_after(self, seconds: float) -> None:
         """`pulumi up` that dies by SIGKILL with everything that it started."""
@@ -72,9 +79,10 @@ class LiveLab:
         content = yaml.safe_load(before)
         settings = {key.removeprefix("homelab:"): value for key, value in content["config"].items()}
         change(settings)
+        known = {key.removeprefix("homelab:") for key in content["config"]}
         content["config"] = {
             key: settings.get(key.removeprefix("homelab:"), value) for key, value in content["config"].items()
-        }
+        } | {f"homelab:{key}": value for key, value in settings.items() if key not in known}
         self.session.config.write_text(yaml.safe_dump(content, sort_keys=False))
         try:
             yield
@@ -89,17 +97,62 @@ class LiveLab:
         """A request to the node simulator's control socket."""
         return _request(self.session.sockets / f"{NODES}.sock", method, path, body)
 
-    def remove_foreign_vm(self, vm_id: int, host: str) -> None:
-        """Take a planted VM away again, as its owner would."""
+    def proxmox_api(self) -> ProxmoxApi:
+        """A client of the simulated Proxmox's API, logged in as the site's administrator."""
         settings = yaml.safe_load(self.session.config.read_text())["config"]["homelab:site"]
         api = ProxmoxApi(settings["endpoint"], insecure=True)
         api.log_in(settings["username"], self.run("pulumi", "config", "get", "homelab:proxmoxPassword").stdout.strip())
+        return api
+
+    def remove_foreign_vm(self, vm_id: int, host: str) -> None:
+        """Take a planted VM away again, as its owner would."""
+        api = self.proxmox_api()
         api.post(f"/nodes/{host}/qemu/{vm_id}/status/stop")
-        api._task(api._request("DELETE", f"/nodes/{host}/qemu/{vm_id}"))
+        api.delete(f"/nodes/{host}/qemu/{vm_id}")
+
+    @contextlib.contextmanager
+    def failing(self, *faults: Mapping[str, Any]) -> Iterator[None]:
+        """The simulated Proxmox with these faults (`lab.proxmox.faults.Fault`); afterwards it has none."""
+        for fault in faults:
+            self.proxmox("POST", "/faults", fault)
+        try:
+            yield
+        finally:
+            self.proxmox("DELETE", "/faults")
+
+    def last_request(self) -> int:
+        """Number of the newest request to the simulated Proxmox."""
+        return int(self.proxmox("GET", "/requests")["last"])
+
+    def wait_for_request(self, method: str, end: str, since: int, timeout: float = 60) -> None:
+        """Until the simulated Proxmox has answered a request of that method whose path ends so.
+
+        Raises:
+            TimeoutError: if none arrives.
+        """
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            seen = self.proxmox("GET", f"/requests?since={since}")["requests"]
+            if any(request["method"] == method and request["path"].endswith(end) for request in seen):
+                return
+            time.sleep(0.05)
+        raise TimeoutError(f"no {method} of {end} arrived")
 
     def vms(self) -> dict[int, dict[str, Any]]:
         """The simulated Proxmox's VMs by id."""
         return {vm["vmid"]: vm for vm in self.proxmox("GET", "/state")["vms"]}
+
+
+def one_more_worker(number: int) -> Change:
+    """The change that adds worker-<number>, VM 200<number>, with worker-1's size on another host."""
+
+    def add(settings: dict[str, Any]) -> None:
+        worker = settings["nodes"]["worker-1"]
+        address = f"{worker['address'].rsplit('.', 1)[0]}.{number}"
+        identity = {"address": address, "vmId": 2000 + number, "mac": f"BC:24:11:00:20:0{number}", "host": "pve3"}
+        settings["nodes"][f"worker-{number}"] = worker | identity
+
+    return add
 
 
 def _completed(
@@ -115,6 +168,8 @@ def _completed(
         text=True,
         timeout=timeout,
         check=False,
+        # As in the lab's shell.
+        umask=0o077,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -145,6 +147,36 @@ def test_a_lab_chart_takes_replicas_from_the_values(tmp_path: Path) -> None:
         files = {member.name: archive.extractfile(member).read().decode() for member in archive}  # type: ignore[union-attr]
     assert yaml.safe_load(files["cilium/values.yaml"]) == {"operator": {"replicas": 1}}
     assert '"replicas": {{ .Values.operator.replicas | toJson }}' in files["cilium/templates/objects.yaml"]
+
+
+def objects_of(archive: Path, chart: str) -> list[dict[str, Any]]:
+    """The objects of a lab chart, with null in the place of values."""
+    with tarfile.open(archive) as files:
+        content = files.extractfile(f"{chart}/templates/objects.yaml")
+        assert content is not None
+        return list(yaml.safe_load_all(re.sub(r"{{.+?}}", "null", content.read().decode())))
+
+
+def test_service_and_budget_of_a_lab_chart_select_the_pods_of_their_workload(tmp_path: Path) -> None:
+    (archive,) = charts.write(tmp_path, [ChartPin("nginx-ingress", "9.9.9", "https://example.org")])
+    specs = {item["kind"]: item["spec"] for item in objects_of(archive, "nginx-ingress")}
+    labels = specs["Deployment"]["template"]["metadata"]["labels"]
+    assert labels == {"app.kubernetes.io/name": "nginx-ingress", "app.kubernetes.io/instance": "nginx-ingress"}
+    assert specs["Deployment"]["selector"]["matchLabels"] == labels
+    assert specs["PodDisruptionBudget"]["selector"]["matchLabels"] == labels
+    assert specs["Service"]["selector"] == labels
+
+
+def test_each_kind_with_a_condition_has_a_stage_that_makes_it_true(tmp_path: Path) -> None:
+    charts.write_stages(tmp_path / "kwok.yaml")
+    stages = {
+        stage["metadata"]["name"]: stage["spec"] for stage in yaml.safe_load_all((tmp_path / "kwok.yaml").read_text())
+    }
+    assert "service-address" in stages
+    issuers = stages["clusterissuers.cert-manager.io"]
+    assert issuers["resourceRef"] == {"apiGroup": "cert-manager.io/v1", "kind": "ClusterIssuer"}
+    [condition] = yaml.safe_load(re.sub(r"{{.+?}}", "null", issuers["next"]["statusTemplate"]))["conditions"]
+    assert (condition["type"], condition["status"]) == ("Ready", "True")
 
 
 @pytest.mark.parametrize("name", ["../up", "", "Lab", "a" * 60])

@@ -21,6 +21,7 @@ from aiohttp import web
 from tests.lab.proxmox_site import GIB, PASSWORD, Refused, Site, configuration
 
 IMAGE_BYTES = 1306525696
+VOLUME = "vm-9999-pvc-lab-11111111-2222-4333-8444-555555555555"
 
 
 @pytest.fixture
@@ -28,6 +29,14 @@ def site(tmp_path: Path) -> Iterator[Site]:
     running = Site(tmp_path)
     yield running
     running.close()
+
+
+def attach_volume(site: Site) -> None:
+    """Attach a volume to VM 9001 as a CSI driver does."""
+    site.control(
+        "POST", "/volumes", {"storage": "local-zfs", "node": "pve1", "vmid": 9999, "size": GIB, "name": VOLUME}
+    )
+    site.api("PUT", "/nodes/pve1/qemu/9001/config", {"scsi1": f"local-zfs:{VOLUME},backup=0"})
 
 
 # Virtual machines
@@ -78,6 +87,20 @@ def test_a_deleted_vm_leaves_no_volume(site: Site) -> None:
     site.create_node(9001)
     site.task("DELETE", "/nodes/pve1/qemu/9001?destroy-unreferenced-disks=1&purge=1")
     assert site.control("GET", "/state")["volumes"] == []
+
+
+def test_a_volume_of_another_owner_outlives_the_vm_that_it_is_attached_to(site: Site) -> None:
+    site.create_node(9001)
+    attach_volume(site)
+    site.task("DELETE", "/nodes/pve1/qemu/9001?destroy-unreferenced-disks=1&purge=1")
+    assert [volume["name"] for volume in site.control("GET", "/state")["volumes"]] == [VOLUME]
+
+
+def test_a_detached_volume_of_another_owner_leaves_no_trace(site: Site) -> None:
+    site.create_node(9001)
+    attach_volume(site)
+    site.api("PUT", "/nodes/pve1/qemu/9001/config", {"delete": "scsi1"})
+    assert not {"scsi1", "unused0"} & site.config(9001).keys()
 
 
 def test_a_running_vm_is_not_deleted(site: Site) -> None:

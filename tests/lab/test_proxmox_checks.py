@@ -9,11 +9,13 @@ from typing import Any
 import pulumi
 import pytest
 
+from components import proxmox_api
 from components.proxmox_api import ProxmoxApi, ProxmoxError, ProxmoxLogin
-from components.proxmox_hooks import PlannedVm, ProxmoxChecks, _finish_earlier_update
-from tests.lab.proxmox_site import HOST, PASSWORD, Site
+from components.proxmox_hooks import PlannedVm, ProxmoxChecks, _finish_earlier_update, _refuse_to_detach_volumes
+from tests.lab.proxmox_site import GIB, HOST, PASSWORD, Site
 
 TAG = "homelab-test"
+VOLUME = "vm-9999-pvc-lab-11111111-2222-4333-8444-555555555555"
 
 
 @pytest.fixture
@@ -59,6 +61,14 @@ def test_a_refused_token_is_named_without_its_value(site: Site) -> None:
 def test_an_endpoint_where_nothing_listens_is_named() -> None:
     with pytest.raises(ProxmoxError, match=r"https://127\.34\.0\.9:1 does not answer .*check homelab:site.endpoint"):
         ProxmoxApi("https://127.34.0.9:1", insecure=True).log_in("root@pam", "x")
+
+
+def test_a_request_that_proxmox_is_too_slow_for_is_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxmox_api, "REQUEST_TIMEOUT", 0.2)
+    api = client(site)
+    site.control("POST", "/faults", {"kind": "slow", "path": "^/nodes$", "seconds": 2})
+    with pytest.raises(ProxmoxError, match=r"does not answer GET /nodes \(nothing came within 0.2 s\)"):
+        api.get("/nodes")
 
 
 def test_a_certificate_that_nobody_signed_is_refused_unless_told_otherwise(site: Site) -> None:
@@ -146,3 +156,34 @@ def test_a_running_vm_restarts_for_cores_that_were_missing(site: Site, monkeypat
     finished(site, properties(cores=4), properties(cores=4), monkeypatch)
     assert int(site.config(9001, query="?current=1")["cores"]) == 4
     assert site.api("GET", "/nodes/pve1/qemu/9001/status/current")["status"] == "running"
+
+
+def attached(site: Site) -> None:
+    """Attach a volume of the CSI driver to VM 9001, as the driver does."""
+    site.control(
+        "POST", "/volumes", {"storage": "local-zfs", "node": "pve1", "vmid": 9999, "size": GIB, "name": VOLUME}
+    )
+    site.api("PUT", "/nodes/pve1/qemu/9001/config", {"scsi1": f"local-zfs:{VOLUME},backup=0,wwn=0x5056432d49443031"})
+
+
+def changed(site: Site, before: dict[str, Any], after: dict[str, Any]) -> None:
+    args = pulumi.ResourceHookArgs("urn", "9001", "worker-0", "t", new_inputs=after, old_inputs=before)
+    _refuse_to_detach_volumes(client(site), args)
+
+
+def test_a_disk_is_not_changed_while_volumes_are_attached(site: Site) -> None:
+    site.create_node(9001)
+    attached(site)
+    with pytest.raises(ProxmoxError, match=rf"\(scsi1: local-zfs:{VOLUME}\).*kubectl drain worker-0"):
+        changed(site, properties(size=20), properties(size=30))
+
+
+def test_cores_are_changed_while_volumes_are_attached(site: Site) -> None:
+    site.create_node(9001)
+    attached(site)
+    changed(site, properties(cores=2), properties(cores=4))
+
+
+def test_a_disk_is_changed_while_none_but_the_vms_own_is_attached(site: Site) -> None:
+    site.create_node(9001)
+    changed(site, properties(size=20), properties(size=30))

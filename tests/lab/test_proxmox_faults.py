@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import time
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,17 @@ def test_a_slow_request_takes_its_time(site: Site) -> None:
     inject(site, "slow", path="^/version$", seconds=0.3)
     started = time.monotonic()
     site.api("GET", "/version")
+    assert time.monotonic() - started >= 0.3
+
+
+def test_a_long_task_is_accepted_at_once_and_ends_later(site: Site) -> None:
+    site.create(9001)
+    inject(site, "long", method="POST", path="/9001/status/start", seconds=0.3)
+    started = time.monotonic()
+    upid = site.api("POST", "/nodes/pve1/qemu/9001/status/start", {})
+    assert time.monotonic() - started < 0.3
+    while site.api("GET", f"/nodes/pve1/tasks/{urllib.parse.quote(upid)}/status")["status"] == "running":
+        time.sleep(0.01)
     assert time.monotonic() - started >= 0.3
 
 

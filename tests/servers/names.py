@@ -20,15 +20,17 @@ from typing import Any
 import yaml
 
 from checks.graph import Graph, reveal
+from checks.program import recorded
 from lab.golang import LAB, find_go
 from lab.programs import ensure
-from tests.graph.dns_program import RELEASE, ZONE, recorded
 from tests.servers import powerdns
 from tests.servers.kubernetes import KubernetesApi
 from tests.servers.pods import pod
 from tests.servers.powerdns import Server
 from tests.servers.processes import free_ports, run
 
+RELEASE = "kubernetes:helm.sh/v3:Release"
+ZONE = "kubernetes:dns.cav.enablers.ob/v1alpha2:ClusterZone dns-zone"
 DOMAIN = "test-cluster.agentydragon.com"
 PASSWORD, KEY = "Database1Password", "Api1Key2Of3The4Server"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -43,20 +44,47 @@ def pod(
     Raises:
         AssertionError: it ended, or was not ready in time; with the end of its log.
     """
+    with server(
+        service_account,
+        _inside(api, namespace, service_account, command, directory),
+        directory=directory,
+        ready=ready,
+        environment=_environment(api),
+    ) as log:
+        yield log
+
+
+def run_in_pod(
+    api: KubernetesApi, namespace: str, service_account: str, command: Sequence[str], *, directory: Path
+) -> subprocess.CompletedProcess[str]:
+    """Run `command` as that service account until it ends; its output and errors are one text, in `stdout`."""
+    return subprocess.run(
+        _inside(api, namespace, service_account, command, directory),
+        cwd=directory,
+        env=os.environ | _environment(api),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def _environment(api: KubernetesApi) -> dict[str, str]:
+    return {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(api.port)}
+
+
+def _inside(
+    api: KubernetesApi, namespace: str, service_account: str, command: Sequence[str], directory: Path
+) -> list[str]:
+    """`command` with the service account's files, which are written to `directory`, where a pod has them."""
     account = directory / f"{service_account}-account"
-    account.mkdir()
+    account.mkdir(exist_ok=True)
     (account / "namespace").write_text(namespace)
     (account / "ca.crt").write_bytes(api.ca.read_bytes())
     (account / "token").touch(mode=0o600)
     (account / "token").write_text(api.token(namespace, service_account))
-    with server(
-        service_account,
-        [*_unshare(), "sh", "-c", _SCRIPT, str(account), *command],
-        directory=directory,
-        ready=ready,
-        environment={"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(api.port)},
-    ) as log:
-        yield log
+    return [*_unshare(), "sh", "-c", _SCRIPT, str(account), *command]
 
 
 @functools.cache

@@ -29,6 +29,7 @@ PROGRAMS = {
     "dig": "bind9-dnsutils",
     "/usr/share/pdns-backend-mysql/schema/schema.mysql.sql": "pdns-backend-mysql",
     "/usr/lib/x86_64-linux-gnu/pdns/libgsqlite3backend.so": "pdns-backend-sqlite3",
+    "/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql": "pdns-backend-sqlite3",
 }
 
 SCHEMA = Path("/usr/share/pdns-backend-mysql/schema/schema.mysql.sql")

@@ -14,7 +14,6 @@ import pytest
 from cryptography import x509
 
 from components.powerdns_secrets import API_KEY, API_SECRET
-from tests.graph.dns_program import CERTIFICATE, ISSUER
 from tests.servers import certificates
 from tests.servers import names as site
 from tests.servers.certificates import NAMESPACE
@@ -22,6 +21,8 @@ from tests.servers.kubernetes import KubernetesApi
 from tests.servers.names import DOMAIN, KEY, Names, ingress, resource
 from tests.servers.processes import eventually
 
+ISSUER = "kubernetes:cert-manager.io/v1:ClusterIssuer"
+CERTIFICATE = "kubernetes:cert-manager.io/v1:Certificate"
 CHALLENGE = "_acme-challenge"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import socket
 import urllib.error
@@ -16,7 +15,6 @@ import pytest
 from components.chart import values
 from tests.servers import powerdns
 from tests.servers.powerdns import Server
-from tests.servers.processes import eventually
 
 ADDRESS, SECONDARY, OTHER, STRANGER = "127.31.3.3", "127.31.3.4", "127.31.3.5", "127.31.9.9"
 ZONE = "cluster.example.org."
@@ -104,37 +102,6 @@ def test_the_zone_is_not_transferred_to_a_stranger(primary: Server) -> None:
     answer = primary.dig(ZONE, "AXFR", source=STRANGER)
     assert "Transfer failed" in answer
     assert "XFR size" not in answer
-
-
-def test_a_change_is_announced_within_four_seconds(api: Api) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as secondary:
-        secondary.bind((SECONDARY, 5300))
-        until_announced(api, seconds=60)
-        drain(secondary)
-        api.add(f"announced.{ZONE}", "10.0.3.2")
-        until_announced(api, seconds=4)
-        secondary.settimeout(2)
-        message = secondary.recv(512)
-    assert message[2] >> 3 & 15 == 4, "the opcode is not NOTIFY"
-
-
-def until_announced(api: Api, *, seconds: float) -> None:
-    """Wait until the secondary has been told of the zone's present serial."""
-
-    def announced() -> bool | None:
-        zone = api("GET", f"/zones/{ZONE}")
-        return zone["notified_serial"] == zone["serial"] or None
-
-    eventually(announced, "announcement", seconds=seconds)
-
-
-def drain(receiver: socket.socket) -> None:
-    """Take what has arrived, and answer it, so that it is not sent again."""
-    receiver.settimeout(1)
-    with contextlib.suppress(TimeoutError):
-        while True:
-            message, sender = receiver.recvfrom(512)
-            receiver.sendto(message[:2] + bytes([message[2] | 0x80]) + message[3:], sender)
 
 
 @pytest.mark.parametrize("key", [None, "wrong"])

@@ -84,10 +84,12 @@ class Cluster:
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """The components' objects for one keypair, which is the same in every cluster."""
     pair = make_keypair()
+    # As `pulumi config set` keeps them: without the last line break.
+    certificate, private = pair.certificate_pem.rstrip(), pair.private_key_pem.rstrip()
 
     def program() -> None:
         options = pulumi.ResourceOptions(providers=[pulumi_kubernetes.Provider("kubernetes", kubeconfig="{}")])
-        halves = SealingKeyArgs(certificate_pem=pair.certificate_pem, private_key_pem=pair.private_key_pem)
+        halves = SealingKeyArgs(certificate_pem=certificate, private_key_pem=private)
         key = SealingKey("sealing-key", halves, options)
         SealedSecrets("sealed-secrets", SealedSecretsArgs(charts=ChartSource(), keypair=key), options)
 
@@ -102,7 +104,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
             *("--namespace", release["namespace"], "--values", str(values), "--include-crds"),
         ]
     )
-    return Installation(pair.certificate_pem, [keypair, *filter(None, yaml.safe_load_all(rendered))])
+    return Installation(certificate, [keypair, *filter(None, yaml.safe_load_all(rendered))])
 
 
 def chart() -> Path:
@@ -191,6 +193,17 @@ def test_a_value_is_not_opened_outside_its_scope(cluster: Cluster, namespace: st
     assert cluster.api.find("v1", "Secret", name, namespace) is None
 
 
+def test_a_secret_that_the_controller_did_not_make_is_not_taken_over(
+    cluster: Cluster, installation: Installation
+) -> None:
+    ours = seal(PlainSecret(namespace="apps", name="pulumis", data={"key": b"ours"}), installation.certificate)
+    theirs = {"apiVersion": "v1", "kind": "Secret", "metadata": ours["metadata"], "stringData": {"key": "theirs"}}
+    cluster.api.apply(theirs, ours)
+    assert "already exists and is not managed by SealedSecret" in cluster.condition("apps", "pulumis")["message"]
+    kept = cluster.api.get("v1", "Secret", "pulumis", "apps")["data"]["key"]
+    assert base64.b64decode(kept) == b"theirs"
+
+
 def test_the_controller_has_the_programs_keypair_and_no_other(cluster: Cluster) -> None:
     [(label, value)] = KEYPAIR_LABELS.items()
     query = urllib.parse.urlencode({"labelSelector": f"{label}={value}"})
@@ -199,7 +212,7 @@ def test_the_controller_has_the_programs_keypair_and_no_other(cluster: Cluster) 
 
 
 def test_the_controller_hands_out_the_programs_certificate(cluster: Cluster, installation: Installation) -> None:
-    assert answer(cluster.controller, "/v1/cert.pem") == installation.certificate
+    assert answer(cluster.controller, "/v1/cert.pem") == installation.certificate + "\n"
 
 
 def test_the_controllers_pod_is_let_in_at_the_strictest_pod_security_level(

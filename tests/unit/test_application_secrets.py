@@ -22,7 +22,8 @@ def row(name: str = "api-key", **changes: Any) -> DeclaredSecret:
 
 
 def findings(**rotated: int) -> list[str]:
-    settings = parse({**fixtures.BASE, "rotation": {name.replace("_", "-"): value for name, value in rotated.items()}})
+    generations = {name.replace("_", "-"): value for name, value in rotated.items()}
+    settings = parse(fixtures.BASE).model_copy(update={"rotation": generations})
     return [f"{'.'.join(map(str, place))}: {text}" for place, text in rotation(settings)]
 
 

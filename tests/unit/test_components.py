@@ -148,3 +148,18 @@ def test_a_later_talos_version_does_not_make_new_cluster_secrets() -> None:
 def test_a_third_cilium_operator_is_refused() -> None:
     with pytest.raises(ValueError, match="operator_replicas: 3 is neither 1 nor 2"):
         CiliumArgs(charts=ChartSource(), api_port=7445, operator_replicas=3)
+
+
+def test_a_data_disk_is_out_of_the_way_of_attached_volumes() -> None:
+    interfaces = [disk["interface"] for disk in made_vm(data_disk=100).inputs["disks"]]
+    assert interfaces == ["scsi0", "scsi30"]
+
+
+def test_a_data_disk_has_no_image() -> None:
+    assert "importFrom" not in made_vm(data_disk=100).inputs["disks"][1]
+
+
+def test_an_accounts_token_goes_with_its_user_and_not_by_itself() -> None:
+    graph = alone(lambda opts: ProxmoxAccount("csi", account(), opts))
+    assert graph["proxmoxve:user/token:Token csi-token"].option("retainOnDelete") is True
+    assert graph["proxmoxve:index/userLegacy:UserLegacy csi-user"].option("deleteBeforeReplace") is True

@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 
 from components.application_secret import ApplicationSecretArgs
-from components.external_secrets import ExternalSecretsArgs
 from components.reflector import Mirror
-from components.reloader import ReloaderArgs
 from components.secret_spec import Password, SecretSpec
 from components.vault_access import VaultAccessArgs
 from components.vault_store import VaultStoreArgs
@@ -28,14 +26,6 @@ def refused(make: Any, **arguments: Any) -> str:
     with pytest.raises(ValueError, match=": ") as refusal:
         make(**arguments)
     return str(refusal.value)
-
-
-def test_a_third_operator_is_refused() -> None:
-    assert "replicas: 3 is neither 1 nor 2" in refused(ExternalSecretsArgs, charts=None, replicas=3, issuer=None)
-
-
-def test_a_third_reloader_is_refused() -> None:
-    assert "replicas: 0 is neither 1 nor 2" in refused(ReloaderArgs, charts=None, replicas=0)
 
 
 def test_a_store_for_every_namespace_is_refused() -> None:

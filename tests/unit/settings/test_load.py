@@ -134,6 +134,31 @@ def test_a_sealing_certificate_without_its_key_is_refused(load_with: Load) -> No
     ]
 
 
+EDGE = {"address": "192.0.2.10", "secondary": {"name": "ns1.example.org", "address": "100.64.0.3"}}
+
+
+def test_an_edge_without_its_ssh_key_is_refused(load_with: Load) -> None:
+    assert refusal(load_with, base(edge=EDGE), (TOKEN,)) == [
+        "homelab:edgeSshKey: missing, but edge is set; set it with `pulumi config set --secret homelab:edgeSshKey`"
+    ]
+
+
+def test_signed_transfers_without_their_key_are_refused(load_with: Load) -> None:
+    edge = EDGE | {"secondary": {**EDGE["secondary"], "tsig": {"name": "edge"}}}
+    assert refusal(load_with, base(edge=edge), (TOKEN, "homelab:edgeSshKey")) == [
+        "homelab:edgeTsigKey: missing, but edge.secondary.tsig is set; set it with "
+        "`pulumi config set --secret homelab:edgeTsigKey`"
+    ]
+
+
+def test_keys_of_the_edge_arrive_as_secret_outputs(load_with: Load) -> None:
+    edge = EDGE | {"secondary": {**EDGE["secondary"], "tsig": {"name": "edge"}}}
+    _, secrets = load_with(base(edge=edge), (TOKEN, "homelab:edgeSshKey", "homelab:edgeTsigKey"))
+    for key in (secrets.edge_ssh_key, secrets.edge_tsig_key):
+        assert key is not None
+        assert _resolved(key) == (PLANTED, True)
+
+
 def test_a_secret_stored_in_plain_text_is_refused_and_not_shown(load_with: Load) -> None:
     assert refusal(load_with, base(), plain={TOKEN: PLANTED}) == [
         "homelab:proxmoxApiToken: is stored in plain text; set it with "
@@ -145,7 +170,8 @@ def test_a_section_that_holds_a_secret_is_refused_and_not_shown(load_with: Load)
     raw = base(site={"bridge": f"{PLANTED}!"})
     assert refusal(load_with, raw, ("homelab:site", TOKEN)) == [
         "homelab:site: holds a secret, but settings stand in plain text; remove it, and set proxmoxPassword, "
-        "proxmoxApiToken, tailscaleAuthKey or sealingKey with `pulumi config set --secret homelab:<key>`",
+        "proxmoxApiToken, tailscaleAuthKey, sealingKey, edgeSshKey or edgeTsigKey with `pulumi config set --secret "
+        "homelab:<key>`",
     ]
 
 

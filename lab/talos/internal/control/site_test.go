@@ -54,10 +54,9 @@ func start(t *testing.T) *lab {
 			"kubectl and talosctl (the lab's tool cache)")
 	}
 
-	l := &lab{t: t, dir: t.TempDir(), bin: bin, prefix: os.Getenv("LAB_TEST_NET"), plugin: provider.New(func(_, text string) { t.Log(text) })}
-	if l.prefix == "" {
-		l.prefix = "127.31"
-	}
+	// Addresses of this process's own: several checkouts may run their tests at once.
+	prefix := fmt.Sprintf("127.%d", 100+os.Getpid()%100)
+	l := &lab{t: t, dir: t.TempDir(), bin: bin, prefix: prefix, plugin: provider.New(func(_, text string) { t.Log(text) })}
 
 	socket := filepath.Join(l.dir, "control.sock")
 	l.http = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -1,0 +1,109 @@
+"""The last layer, the edge: the cluster's names from the internet, through the public host of `edge_host.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from components.edge_router import EdgeRouter, EdgeRouterArgs
+from components.edge_routing import Backend, Routing
+from components.edge_secondary import EdgeSecondary, EdgeSecondaryArgs, TsigKey
+from components.headscale_routes import HeadscaleRoutes, HeadscaleRoutesArgs
+from stacks import settings as configuration
+from stacks.cluster import ClusterLayer
+from stacks.dns import DnsLayer
+from stacks.edge_host import EdgeHostLayer
+from stacks.ingress import IngressLayer
+from stacks.settings import Secrets, Settings
+
+HTTPS, HTTP = 443, 80
+
+DELEGATION_TTL = 3600
+"""Seconds for which resolvers keep the delegation; it changes only with the host's address."""
+
+
+@dataclass(frozen=True)
+class EdgeLayer:
+    """What the public host does for the cluster."""
+
+    router: EdgeRouter
+    secondary: EdgeSecondary
+
+
+def deploy(
+    settings: Settings,
+    secrets: Secrets,
+    *,
+    host: EdgeHostLayer,
+    cluster: ClusterLayer,
+    ingress: IngressLayer,
+    names: DnsLayer,
+) -> EdgeLayer | None:
+    """Routing by server name to the ingress, and the public secondary of the cluster's domain; None without an edge."""
+    edge, reached = settings.edge, host.reached
+    if edge is None or reached is None:
+        return None
+    after = [ingress.nginx.release]
+    if host.tailnet is not None:
+        routes = HeadscaleRoutes(
+            "headscale-routes",
+            HeadscaleRoutesArgs(
+                tailnet=host.tailnet, routers=list(settings.control_planes), routes=settings.tailscale.routes
+            ),
+            opts=reached.opts(cluster.talos),
+        )
+        after.append(routes.approved)
+    web = [IPv4Address(ingress.nginx.address)]
+    router = EdgeRouter(
+        "edge-router",
+        EdgeRouterArgs(
+            host=reached.ssh,
+            routing=Routing(
+                cluster=settings.cluster.domain,
+                ingress=Backend(web, HTTPS),
+                ingress_http=Backend(web, HTTP),
+                sites={name: _backend(site) for name, site in edge.sites.items()},
+                otherwise=None if edge.otherwise is None else _backend(edge.otherwise),
+                ipv6=edge.ipv6,
+            ),
+        ),
+        opts=reached.opts(*after),
+    )
+    secondary = EdgeSecondary(
+        "edge-secondary",
+        EdgeSecondaryArgs(
+            host=reached.ssh,
+            zone=names.zone.domain,
+            primaries=[IPv4Address(names.powerdns.address)],
+            notified_by=edge.secondary.notified_by,
+            tsig=_tsig(edge.secondary.tsig, secrets),
+        ),
+        opts=reached.opts(*after, names.zone.ready),
+    )
+    return EdgeLayer(router, secondary)
+
+
+def delegation(settings: Settings) -> list[str]:
+    """The records, as in a zone file, that the parent zone needs before the cluster's domain is found.
+
+    They are set by hand, once: the parent is another party's, such as Route 53, and outlives every cluster. None
+    without an edge.
+    """
+    edge, domain = settings.edge, settings.cluster.domain
+    if edge is None:
+        return []
+    server = edge.secondary.name
+    return [
+        f"{domain}. {DELEGATION_TTL} IN NS {server}.",
+        f"{server}. {DELEGATION_TTL} IN A {edge.address}",
+    ]
+
+
+def _backend(backend: configuration.Backend) -> Backend:
+    return Backend(backend.addresses, backend.port)
+
+
+def _tsig(tsig: configuration.Tsig | None, secrets: Secrets) -> TsigKey | None:
+    if tsig is None or secrets.edge_tsig_key is None:
+        return None
+    return TsigKey(name=tsig.name, algorithm=tsig.algorithm, secret=secrets.edge_tsig_key)

@@ -1,0 +1,109 @@
+"""Layer 6, secrets: SealedSecrets for what is in git, Vault for what is made here, and the way to workloads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_tls as tls
+
+from components import vault_clients
+from components.chart import ChartSource
+from components.references import VaultLogin
+from components.sealed_secrets import SealedSecrets, SealedSecretsArgs
+from components.sealing_key import SealingKey, SealingKeyArgs
+from components.vault import Vault, VaultArgs
+from components.vault_operator import VAULT_NAMESPACE, VaultOperator, VaultOperatorArgs
+from stacks import secret_store
+from stacks.application_secrets import SECRETS, namespaces
+from stacks.ingress import IngressLayer
+from stacks.network import NetworkLayer
+from stacks.proxmox import SiteLayer
+from stacks.secret_store import SecretStoreLayer
+from stacks.settings import Secrets, Settings
+from stacks.storage import StorageLayer
+
+QUORUM_NODES = 3
+"""Nodes from which on three servers of Vault find a place each."""
+
+MUTATING_POLICIES = (1, 36)
+"""The Kubernetes release from which on the API server has MutatingAdmissionPolicy in v1."""
+
+
+@dataclass(frozen=True)
+class SecretsLayer:
+    """What later layers need of it."""
+
+    sealed: SealedSecrets
+    vault: Vault
+    store: SecretStoreLayer
+
+
+def deploy(
+    settings: Settings,
+    secrets: Secrets,
+    *,
+    site: SiteLayer,
+    network: NetworkLayer,
+    web: IngressLayer,
+    volumes: StorageLayer,
+) -> SecretsLayer:
+    """Vault before External Secrets, which proves its way into Vault; SealedSecrets beside them."""
+    vault = _vault(settings, network=network, web=web, volumes=volumes)
+    store = secret_store.deploy(settings, network=network, issuer=web.ca.issuer, login=_login(vault))
+    return SecretsLayer(_sealed(settings, secrets, site=site, network=network), vault, store)
+
+
+def _sealed(settings: Settings, secrets: Secrets, *, site: SiteLayer, network: NetworkLayer) -> SealedSecrets:
+    # The keypair is not deleted with the VMs: it lives in the state alone.
+    provider = tls.Provider("tls", opts=pulumi.ResourceOptions(depends_on=[site.provider]))
+    key = SealingKey(
+        "sealing-key",
+        SealingKeyArgs(certificate_pem=settings.sealing.certificate, private_key_pem=secrets.sealing_key),
+        opts=pulumi.ResourceOptions(providers=[provider]),
+    )
+    return SealedSecrets(
+        "sealed-secrets",
+        SealedSecretsArgs(charts=ChartSource(settings.charts.mirror), keypair=key),
+        opts=network.inside(),
+    )
+
+
+def _vault(settings: Settings, *, network: NetworkLayer, web: IngressLayer, volumes: StorageLayer) -> Vault:
+    operator = VaultOperator(
+        "vault-operator",
+        VaultOperatorArgs(
+            charts=ChartSource(settings.charts.mirror),
+            admission_policies=_release(settings.versions.kubernetes) >= MUTATING_POLICIES,
+        ),
+        opts=network.inside(),
+    )
+    return Vault(
+        "vault",
+        VaultArgs(
+            operator=operator,
+            issuer=web.ca.issuer,
+            storage=volumes.default,
+            configuration=vault_clients.platform_configuration(namespaces(SECRETS), VAULT_NAMESPACE),
+            size=3 if len(settings.nodes) >= QUORUM_NODES else 1,
+        ),
+        opts=network.inside(),
+    )
+
+
+def _login(vault: Vault) -> VaultLogin:
+    return VaultLogin(
+        server=vault.resource.address,
+        authority=vault.certificate_authority,
+        auth_path=vault_clients.AUTH_PATH,
+        role=vault_clients.EXTERNAL_SECRETS,
+        audience=vault_clients.AUDIENCE,
+        service_account=vault_clients.CLIENT,
+        mount=vault_clients.SECRETS.path,
+        ready=vault.ready,
+    )
+
+
+def _release(version: str) -> tuple[int, int]:
+    major, minor, *_ = version.removeprefix("v").split(".")
+    return int(major), int(minor)

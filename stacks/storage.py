@@ -1,0 +1,139 @@
+"""Layer 4, storage: volumes on the site's datastores, and the class that claims get by default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+from components.chart import ChartSource
+from components.csi_volume_names import VolumeNames
+from components.longhorn import Longhorn, LonghornArgs
+from components.proxmox_account import ProxmoxAccount, ProxmoxAccountArgs
+from components.proxmox_csi import PROVISIONER, ProxmoxCsi, ProxmoxCsiArgs
+from components.references import StorageClassReference
+from components.storage_class import StorageClass, StorageClassArgs
+from components.talos_vm import DATA_DISK_PATH
+from components.volume_snapshots import VolumeSnapshots, VolumeSnapshotsArgs
+from stacks.network import NetworkLayer
+from stacks.proxmox import SiteLayer
+from stacks.settings import Secrets, Settings, SettingsError
+
+CSI_PRIVILEGES = ("Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.Audit", "VM.Audit", "VM.Config.Disk")
+"""What Proxmox CSI asks for: https://github.com/sergelogvinov/proxmox-csi-plugin/blob/v0.19.1/docs/install.md
+
+Each is needed (read in v0.19.1 and in Proxmox's API schema): AllocateSpace makes a volume, Audit finds datastores and
+their space, Allocate lists, attaches and deletes volumes of a VM that is not the one they are attached to.
+"""
+
+ONLY_ROOT = "root@pam"
+"""The one user whom Proxmox lets copy a volume; not even its API tokens may."""
+
+
+@dataclass(frozen=True)
+class StorageLayer:
+    """What later layers need of the storage."""
+
+    csi: ProxmoxCsi
+    default: StorageClassReference
+    """The class of claims that name none: on the site's datastore, kept when its claim is deleted."""
+
+    @property
+    def bootstrap_secrets(self) -> list[pulumi.Output[dict[str, Any]]]:
+        """Secrets without which nothing in the cluster has a volume, for whoever seals them for git."""
+        return [self.csi.bootstrap_secret]
+
+
+def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer, network: NetworkLayer) -> StorageLayer:
+    """Proxmox CSI with an account of its own, and its class; snapshots and Longhorn where the settings ask for them."""
+    charts = ChartSource(settings.charts.mirror)
+    after: list[pulumi.Resource] = []
+    credentials: Mapping[str, pulumi.Input[str]]
+    if settings.storage.snapshots:
+        credentials = _root(settings, secrets)
+        snapshots = VolumeSnapshots(
+            "volume-snapshots",
+            VolumeSnapshotsArgs(charts=charts, class_name="proxmox", driver=PROVISIONER),
+            opts=network.inside(),
+        )
+        after.append(snapshots)
+    else:
+        account = _account(settings, site)
+        credentials = {"token_id": account.token_id, "token_secret": account.token_secret}
+        after.append(account)
+    csi = ProxmoxCsi(
+        "proxmox-csi",
+        ProxmoxCsiArgs(
+            charts=charts,
+            endpoint=settings.site.endpoint,
+            insecure=settings.site.insecure,
+            credentials=credentials,
+            region=settings.site.name,
+            volumes=VolumeNames(settings.cluster.name),
+            replicas=min(2, len(settings.control_planes)),
+            snapshots=settings.storage.snapshots,
+        ),
+        opts=network.inside(*after),
+    )
+    default = StorageClass(
+        "proxmox",
+        StorageClassArgs(
+            provisioner=PROVISIONER,
+            parameters={
+                "storage": settings.storage.datastore,
+                "csi.storage.k8s.io/fstype": "ext4",
+                "cache": "none",
+                # Also lets the guest give freed blocks back (discard).
+                "ssd": "true",
+            },
+            default=True,
+            reclaim="Retain",
+            mount_options=["noatime", "discard"],
+            after=csi.release,
+        ),
+        opts=network.inside(),
+    )
+    if settings.features.longhorn_v2:
+        Longhorn("longhorn", _longhorn(settings, charts), opts=network.inside())
+    return StorageLayer(csi, default.reference)
+
+
+def _account(settings: Settings, site: SiteLayer) -> ProxmoxAccount:
+    """An account with rights on its datastore and this cluster's VMs alone."""
+    return ProxmoxAccount(
+        "csi",
+        ProxmoxAccountArgs(
+            account=f"{settings.cluster.name}-csi",
+            comment=f"Proxmox CSI of cluster {settings.cluster.name}, managed by Pulumi",
+            privileges=CSI_PRIVILEGES,
+            paths=[
+                f"/storage/{settings.storage.datastore}",
+                *(f"/vms/{node.vm_id}" for node in settings.nodes.values()),
+            ],
+            hooks=pulumi.ResourceHookBinding(on_error=[site.explained]),
+        ),
+        opts=pulumi.ResourceOptions(providers=[site.provider]),
+    )
+
+
+def _root(settings: Settings, secrets: Secrets) -> dict[str, pulumi.Input[str]]:
+    if settings.site.username != ONLY_ROOT or secrets.proxmox_password is None:
+        raise SettingsError(
+            [
+                "homelab:storage.snapshots: true needs Proxmox's root password in the cluster, as Proxmox lets nobody "
+                f"but {ONLY_ROOT} copy a volume; set site.username to {ONLY_ROOT} and proxmoxPassword, or set this to "
+                "false"
+            ]
+        )
+    return {"username": ONLY_ROOT, "password": secrets.proxmox_password}
+
+
+def _longhorn(settings: Settings, charts: ChartSource) -> LonghornArgs:
+    return LonghornArgs(
+        charts=charts,
+        workers=len(settings.workers),
+        cores=min(node.cores for node in settings.workers.values()),
+        disk=DATA_DISK_PATH,
+    )

@@ -1,0 +1,50 @@
+"""The lab that the tests of the whole program share: brought up once, as `make lab` does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.lab.live import LiveLab
+from tests.lab.secrecy import command_lines, planted
+
+
+@dataclass(frozen=True)
+class FirstUp:
+    """The lab, and what its first `up` could have given away."""
+
+    lab: LiveLab
+    command_lines: frozenset[tuple[str, ...]]
+    secrets: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def first_up() -> Iterator[FirstUp]:
+    """A lab of the tests' own. Every test that uses it leaves it as its settings say."""
+    own = os.environ.get("LAB_ID")
+    lab = LiveLab(f"pytest-{own}" if own else "pytest")
+    lab.command("down")
+    with command_lines() as seen:
+        brought_up = lab.command("up")
+    assert brought_up.returncode == 0, brought_up.stdout
+    yield FirstUp(lab, frozenset(seen), planted(lab))
+    ended = lab.command("down")
+    assert ended.returncode == 0, ended.stdout
+
+
+@pytest.fixture(scope="session")
+def lab(first_up: FirstUp) -> LiveLab:
+    """The lab that `first_up` brought up."""
+    return first_up.lab
+
+
+@pytest.fixture(scope="module")
+def foreign_vm(lab: LiveLab) -> Iterator[int]:
+    """The id of a VM at the lab's site that is somebody else's."""
+    foreign = {"vmid": 2008, "node": "pve3", "name": "mail", "tags": "precious", "diskGiB": 10, "status": "running"}
+    lab.proxmox("POST", "/vms", foreign)
+    yield 2008
+    lab.remove_foreign_vm(2008, "pve3")

@@ -1,0 +1,65 @@
+"""The end of the whole program on a lab, with a dead Kubernetes API, and beginnings that were cut off."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.lab.live import VMS, LiveLab
+from tests.lab.secrecy import command_lines, found_in, planted, programs
+
+
+@dataclass(frozen=True)
+class Destroyed:
+    """A destroy: how it ended, what ran while it did, and which secrets the lab had until then."""
+
+    result: subprocess.CompletedProcess[str]
+    command_lines: frozenset[tuple[str, ...]]
+    secrets: dict[str, str]
+    site: dict[str, Any]
+    foreign_vm: int
+
+
+@pytest.fixture(scope="module", params=["api-down", "api-hang"])
+def destroyed(lab: LiveLab, foreign_vm: int, request: pytest.FixtureRequest) -> Destroyed:
+    """A destroy of the lab's stack while its Kubernetes API is dead, beside somebody else's VM."""
+    ensured = lab.up()
+    assert ensured.returncode == 0, ensured.stdout
+    secrets = planted(lab)
+    lab.nodes("POST", "/faults", {"fault": request.param})
+    with command_lines() as seen:
+        result = lab.destroy()
+    return Destroyed(result, frozenset(seen), secrets, lab.proxmox("GET", "/state"), foreign_vm)
+
+
+def test_destroy_ends_by_itself_when_the_kubernetes_api_is_dead(destroyed: Destroyed) -> None:
+    assert destroyed.result.returncode == 0, destroyed.result.stdout
+
+
+def test_destroy_takes_every_vm_of_the_stack_and_no_other(destroyed: Destroyed) -> None:
+    assert [vm["vmid"] for vm in destroyed.site["vms"]] == [destroyed.foreign_vm]
+
+
+def test_destroy_takes_the_accounts_of_the_stack(destroyed: Destroyed) -> None:
+    assert not destroyed.site["acls"]
+    assert [token for token in destroyed.site["tokens"] if "csi" in token] == []
+
+
+def test_no_secret_is_on_a_command_line_during_a_destroy(destroyed: Destroyed) -> None:
+    assert {"pulumi", "pulumi-resource-proxmoxve"} <= programs(destroyed.command_lines)
+    leaking = [line[0] for line in destroyed.command_lines if found_in("\n".join(line), destroyed.secrets)]
+    assert leaking == []
+
+
+def test_an_up_that_is_killed_at_five_points_converges(lab: LiveLab, foreign_vm: int) -> None:
+    for seconds in (3.0, 5.0, 8.0, 11.0, 14.0):
+        lab.up_killed_after(seconds)
+        lab.run("pulumi", "cancel", "--yes")
+    result = lab.command("up")
+    assert result.returncode == 0, result.stdout
+    assert set(lab.vms()) == {*VMS.values(), foreign_vm}
+    again = lab.up("--expect-no-changes")
+    assert again.returncode == 0, again.stdout

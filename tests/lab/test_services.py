@@ -1,0 +1,180 @@
+"""Load balancer, ingress and certificates on a lab: ready after `up`, nodes drained, and a release that fails."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.lab.live import LiveLab
+
+NODES = ("controlplane-0", "controlplane-1", "controlplane-2", "worker-0", "worker-1")
+
+WORKLOADS = (
+    ("nginx-ingress", "deployment/nginx-ingress-controller"),
+    ("cert-manager", "deployment/cert-manager"),
+    ("cert-manager", "deployment/cert-manager-webhook"),
+    ("cert-manager", "deployment/cert-manager-cainjector"),
+)
+"""Namespace and name of what must keep a ready replica while any one node is drained."""
+
+METALLB = "urn:pulumi:lab::homelab::homelab:network:MetalLb::metallb"
+
+REFUSAL = "the lab refuses the definition of address pools"
+
+POLICY: list[dict[str, Any]] = [
+    {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": "no-address-pools"},
+        "spec": {
+            "matchConstraints": {
+                "resourceRules": [
+                    {
+                        "apiGroups": ["apiextensions.k8s.io"],
+                        "apiVersions": ["v1"],
+                        "operations": ["CREATE"],
+                        "resources": ["customresourcedefinitions"],
+                    }
+                ]
+            },
+            "validations": [
+                {"expression": "object.metadata.name != 'ipaddresspools.metallb.io'", "message": REFUSAL},
+            ],
+        },
+    },
+    {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": "no-address-pools"},
+        "spec": {"policyName": "no-address-pools", "validationActions": ["Deny"]},
+    },
+]
+
+
+def kubectl(lab: LiveLab, *arguments: str) -> Any:
+    return json.loads(lab.run("kubectl", *arguments, "-o", "json").stdout)
+
+
+def drain(lab: LiveLab, node: str, seconds: int) -> Any:
+    """Evict a node's pods as an administrator does before maintenance: budgets are respected, by the real API."""
+    return lab.run("kubectl", "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", f"--timeout={seconds}s")
+
+
+def ready_replicas(lab: LiveLab) -> dict[str, int]:
+    """How many replicas of each workload are ready."""
+    found = kubectl(lab, "get", "deployments,statefulsets", "-A")["items"]
+    ready = {
+        (item["metadata"]["namespace"], f"{item['kind'].lower()}/{item['metadata']['name']}"): item["status"]
+        for item in found
+    }
+    return {workload: ready[namespace, workload].get("readyReplicas", 0) for namespace, workload in WORKLOADS}
+
+
+def wait_until_complete(lab: LiveLab) -> None:
+    for namespace, workload in WORKLOADS:
+        complete = lab.run("kubectl", "-n", namespace, "rollout", "status", workload, "--timeout=90s")
+        assert complete.returncode == 0, complete.stdout
+
+
+@dataclass
+class Watch:
+    """The fewest ready replicas that each workload was seen with."""
+
+    lab: LiveLab
+    fewest: dict[str, int] = field(default_factory=dict)
+
+    def look(self) -> None:
+        for workload, ready in ready_replicas(self.lab).items():
+            self.fewest[workload] = min(ready, self.fewest.get(workload, ready))
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        done = threading.Event()
+
+        def look_until_done() -> None:
+            while not done.is_set():
+                self.look()
+                time.sleep(0.2)
+
+        watcher = threading.Thread(target=look_until_done)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+            self.look()
+
+
+def test_the_ingress_has_the_address_of_its_pool(lab: LiveLab) -> None:
+    wanted = json.loads(lab.run("pulumi", "stack", "output", "--json").stdout)["ingressAddress"]
+    service = kubectl(lab, "-n", "nginx-ingress", "get", "service/nginx-ingress-controller")
+    assert [entry["ip"] for entry in service["status"]["loadBalancer"]["ingress"]] == [wanted]
+    assert wanted in kubectl(lab, "-n", "metallb-system", "get", "ipaddresspool/ingress-pool")["spec"]["addresses"][0]
+
+
+def test_the_ca_of_the_cluster_can_sign(lab: LiveLab) -> None:
+    conditions = kubectl(lab, "get", "clusterissuer/cluster-ca")["status"]["conditions"]
+    assert [(condition["type"], condition["status"]) for condition in conditions] == [("Ready", "True")]
+
+
+@pytest.mark.parametrize(("namespace", "workload"), WORKLOADS)
+def test_replicas_run_on_different_nodes(lab: LiveLab, namespace: str, workload: str) -> None:
+    labels = kubectl(lab, "-n", namespace, "get", workload)["spec"]["selector"]["matchLabels"]
+    selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    nodes = [pod["spec"]["nodeName"] for pod in kubectl(lab, "-n", namespace, "get", "pods", "-l", selector)["items"]]
+    assert sorted(nodes) == ["worker-0", "worker-1"]
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_draining_any_one_node_leaves_each_workload_a_ready_replica(lab: LiveLab, node: str) -> None:
+    watch = Watch(lab)
+    try:
+        with watch.running():
+            drained = drain(lab, node, 90)
+        assert drained.returncode == 0, drained.stdout
+    finally:
+        lab.run("kubectl", "uncordon", node)
+    wait_until_complete(lab)
+    assert {workload: fewest for workload, fewest in watch.fewest.items() if fewest < 1} == {}
+
+
+def test_a_second_node_cannot_be_drained_while_the_first_one_is_away(lab: LiveLab) -> None:
+    try:
+        first = drain(lab, "worker-0", 90)
+        assert first.returncode == 0, first.stdout
+        second = drain(lab, "worker-1", 8)
+        left = ready_replicas(lab)
+    finally:
+        lab.run("kubectl", "uncordon", "worker-0")
+        lab.run("kubectl", "uncordon", "worker-1")
+    assert "would violate the pod's disruption budget" in second.stdout
+    assert left == {workload: 1 for _, workload in WORKLOADS}
+    wait_until_complete(lab)
+
+
+def test_a_release_without_the_definition_of_pools_is_named_and_made_good_by_the_next_up(lab: LiveLab) -> None:
+    gone = lab.run("pulumi", "destroy", "--yes", "--skip-preview", "--target", METALLB + "**", "--target-dependents")
+    assert gone.returncode == 0, gone.stdout
+    refusal = lab.session.directory / "policy.json"
+    refusal.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": POLICY}))
+    try:
+        lab.run("kubectl", "apply", "-f", str(refusal))
+        failed = lab.up()
+    finally:
+        lab.run("kubectl", "delete", "-f", str(refusal), "--wait=true")
+    assert failed.returncode != 0
+    assert REFUSAL in failed.stdout
+    assert "ipaddresspools.metallb.io" in failed.stdout
+    assert "IPAddressPool" not in failed.stdout
+    again = lab.up()
+    assert again.returncode == 0, again.stdout
+    unchanged = lab.up("--expect-no-changes")
+    assert unchanged.returncode == 0, unchanged.stdout

@@ -1,0 +1,238 @@
+"""What the components of network and ingress refuse, and what each makes when it stands alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv4Address
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+import pytest
+
+from checks.graph import Graph, record
+from components.address_pool import AddressPool, AddressPoolArgs
+from components.chart import ChartSource
+from components.metallb import MetalLb, MetalLbArgs
+from components.nginx_ingress import SERVICE, NginxIngress, NginxIngressArgs
+from components.references import ServiceAddress
+from components.scheduling import one_per_node, replicas
+
+RELEASE = "kubernetes:helm.sh/v3:Release"
+POOL = "kubernetes:metallb.io/v1beta1:IPAddressPool services-pool"
+NAMESPACE = "kubernetes:core/v1:Namespace"
+ENFORCE = "pod-security.kubernetes.io/enforce"
+
+
+def alone(make: Callable[[pulumi.ResourceOptions], Any]) -> Graph:
+    """The graph of components with a provider of their own."""
+
+    def program() -> None:
+        make(pulumi.ResourceOptions(providers=[kubernetes.Provider("kubernetes", kubeconfig="{}")]))
+
+    return record(program)
+
+
+def metallb(opts: pulumi.ResourceOptions, *, from_control_planes: bool = False) -> MetalLb:
+    args = MetalLbArgs(charts=ChartSource(), announce_from_control_planes=from_control_planes)
+    return MetalLb("metallb", args, opts)
+
+
+def pool(opts: pulumi.ResourceOptions, first: str = "10.0.3.4", last: str = "10.0.3.6", **changes: Any) -> AddressPool:
+    known: dict[str, Any] = {
+        "metallb": metallb(opts),
+        "first": IPv4Address(first),
+        "last": IPv4Address(last),
+        "auto_assign": False,
+        "setting": "homelab:network.pools.services",
+    }
+    return AddressPool("services-pool", AddressPoolArgs(**known | changes), opts)
+
+
+def claimed(claim: Callable[[AddressPool], ServiceAddress], first: str = "10.0.3.4", last: str = "10.0.3.6") -> Any:
+    """What `claim` gets from a pool."""
+    found = []
+    alone(lambda opts: found.append(claim(pool(opts, first, last))))
+    return found[0]
+
+
+def test_speakers_get_a_privileged_namespace() -> None:
+    graph = alone(metallb)
+    assert graph[f"{NAMESPACE} metallb-namespace"].inputs["metadata"]["labels"][ENFORCE] == "privileged"
+
+
+def test_a_pool_is_not_refused_while_the_webhook_of_metallb_starts() -> None:
+    values = alone(metallb)[f"{RELEASE} metallb"].inputs["values"]
+    assert values["crds"]["validationFailurePolicy"] == "Ignore"
+
+
+def test_nothing_of_bgp_runs() -> None:
+    values = alone(metallb)[f"{RELEASE} metallb"].inputs["values"]
+    assert (values["frrk8s"]["enabled"], values["speaker"]["frr"]["enabled"]) == (False, False)
+
+
+@pytest.mark.parametrize("announce", [False, True])
+def test_control_planes_announce_addresses_only_where_they_must(announce: bool) -> None:
+    graph = alone(lambda opts: metallb(opts, from_control_planes=announce))
+    assert graph[f"{RELEASE} metallb"].inputs["values"]["speaker"]["ignoreExcludeLB"] is announce
+
+
+def test_a_pool_of_one_address_is_written_as_a_range() -> None:
+    made = alone(lambda opts: pool(opts, "10.0.3.2", "10.0.3.2"))[POOL]
+    assert made.inputs["spec"] == {"addresses": ["10.0.3.2-10.0.3.2"], "autoAssign": False}
+
+
+def test_a_pool_comes_after_the_release_and_its_announcement_after_the_pool() -> None:
+    graph = alone(pool)
+    assert graph.chain([f"{RELEASE} metallb", POOL, "services-pool-advertisement"]) == []
+
+
+def test_a_pool_that_ends_before_it_starts_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"10\.0\.3\.9-10\.0\.3\.6 ends before it starts"):
+        alone(lambda opts: pool(opts, "10.0.3.9"))
+
+
+def test_a_service_that_leaves_the_choice_names_its_pool_alone() -> None:
+    address = claimed(lambda pool: pool.claim("git/ssh"))
+    assert address.annotations == {"metallb.io/address-pool": "services-pool"}
+
+
+def test_a_service_can_ask_for_one_address_of_its_pool() -> None:
+    address = claimed(lambda pool: pool.claim("git/ssh", IPv4Address("10.0.3.5")))
+    assert address.annotations == {"metallb.io/address-pool": "services-pool", "metallb.io/loadBalancerIPs": "10.0.3.5"}
+
+
+def test_the_service_of_a_pool_of_one_address_asks_for_it() -> None:
+    address = claimed(lambda pool: pool.claim("dns/powerdns"), "10.0.3.3", "10.0.3.3")
+    assert address.annotations["metallb.io/loadBalancerIPs"] == "10.0.3.3"
+
+
+def test_an_address_outside_the_pool_is_refused() -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"git/ssh: 10\.0\.3\.7 is outside services-pool 10\.0\.3\.4-10\.0\.3\.6; take one of its addresses, or "
+        r"change homelab:network\.pools\.services",
+    ):
+        claimed(lambda pool: pool.claim("git/ssh", IPv4Address("10.0.3.7")))
+
+
+def test_an_address_that_another_service_has_is_refused() -> None:
+    def twice(pool: AddressPool) -> ServiceAddress:
+        pool.claim("git/ssh", IPv4Address("10.0.3.5"))
+        return pool.claim("mail/smtp", IPv4Address("10.0.3.5"))
+
+    with pytest.raises(ValueError, match=r"mail/smtp: 10\.0\.3\.5 of services-pool .* is already git/ssh's"):
+        claimed(twice)
+
+
+def test_a_second_service_of_a_pool_of_one_address_is_refused() -> None:
+    def twice(pool: AddressPool) -> ServiceAddress:
+        pool.claim("dns/powerdns")
+        return pool.claim("dns/other")
+
+    with pytest.raises(ValueError, match=r"dns/other: 10\.0\.3\.3 of .* is already dns/powerdns's"):
+        claimed(twice, "10.0.3.3", "10.0.3.3")
+
+
+def test_a_claim_on_an_exhausted_pool_is_refused_with_those_who_have_it() -> None:
+    def thrice(pool: AddressPool) -> ServiceAddress:
+        pool.claim("git/ssh")
+        pool.claim("mail/smtp", IPv4Address("10.0.3.4"))
+        return pool.claim("media/syncthing")
+
+    with pytest.raises(ValueError, match=r"media/syncthing: .* is exhausted by git/ssh, mail/smtp; enlarge homelab:"):
+        claimed(thrice, "10.0.3.4", "10.0.3.5")
+
+
+def test_services_of_one_sharing_key_have_one_address() -> None:
+    def both(pool: AddressPool) -> ServiceAddress:
+        pool.claim("dns/tcp", sharing_key="dns")
+        return pool.claim("dns/udp", sharing_key="dns")
+
+    address = claimed(both, "10.0.3.3", "10.0.3.3")
+    assert address.annotations == {
+        "metallb.io/address-pool": "services-pool",
+        "metallb.io/loadBalancerIPs": "10.0.3.3",
+        "metallb.io/allow-shared-ip": "dns",
+    }
+
+
+def test_an_address_that_nobody_named_cannot_be_shared() -> None:
+    with pytest.raises(ValueError, match="only a named address can be shared by 'dns'"):
+        claimed(lambda pool: pool.claim("dns/tcp", sharing_key="dns"))
+
+
+def test_a_service_that_asks_again_has_the_same_address() -> None:
+    def again(pool: AddressPool) -> ServiceAddress:
+        pool.claim("dns/powerdns")
+        return pool.claim("dns/powerdns")
+
+    assert claimed(again, "10.0.3.3", "10.0.3.3").address == IPv4Address("10.0.3.3")
+
+
+def nginx(*, address: str | None = "10.0.3.5", **changes: Any) -> Graph:
+    def make(opts: pulumi.ResourceOptions) -> None:
+        wanted = IPv4Address(address) if address else None
+        known: dict[str, Any] = {
+            "charts": ChartSource(),
+            "schedulable": 2,
+            "address": pool(opts).claim(SERVICE, wanted),
+            "traffic": "Local",
+        }
+        NginxIngress("nginx-ingress", NginxIngressArgs(**known | changes), opts)
+
+    return alone(make)
+
+
+def nginx_values(**changes: Any) -> Any:
+    return nginx(**changes)[f"{RELEASE} nginx-ingress"].inputs["values"]["controller"]
+
+
+def test_ingress_asks_for_its_address_after_it_is_announced() -> None:
+    graph = nginx()
+    service = graph[f"{RELEASE} nginx-ingress"].inputs["values"]["controller"]["service"]
+    assert service["annotations"]["metallb.io/loadBalancerIPs"] == "10.0.3.5"
+    assert graph.depends(f"{RELEASE} nginx-ingress", "services-pool-advertisement")
+
+
+def test_ingress_at_an_address_that_dns_cannot_know_is_refused() -> None:
+    with pytest.raises(ValueError, match="MetalLB would choose one of services-pool, but DNS must know it before"):
+        nginx(address=None)
+
+
+def test_the_class_of_ingress_is_the_default_one() -> None:
+    assert nginx_values()["ingressClass"] == {"name": "nginx", "create": True, "setAsDefaultIngress": True}
+
+
+def test_definitions_that_the_controller_does_not_use_are_not_installed() -> None:
+    graph = nginx()
+    assert graph[f"{RELEASE} nginx-ingress"].inputs["skipCrds"] is True
+    assert nginx_values()["enableCustomResources"] is False
+
+
+def test_ingress_pods_get_by_with_the_strictest_pod_security() -> None:
+    labels = nginx()[f"{NAMESPACE} nginx-ingress-namespace"].inputs["metadata"]["labels"]
+    assert labels[ENFORCE] == "restricted"
+
+
+@pytest.mark.parametrize("traffic", ["Cluster", "Local"])
+def test_the_service_of_ingress_takes_connections_as_told(traffic: str) -> None:
+    assert nginx_values(traffic=traffic)["service"]["externalTrafficPolicy"] == traffic
+
+
+@pytest.mark.parametrize(("nodes", "expected"), [(1, 1), (2, 2), (7, 2)])
+def test_there_is_a_second_replica_where_a_second_node_can_hold_it(nodes: int, expected: int) -> None:
+    assert replicas(nodes) == expected
+    assert nginx_values(schedulable=nodes)["replicaCount"] == expected
+
+
+def test_a_cluster_that_takes_no_pods_is_refused() -> None:
+    with pytest.raises(ValueError, match="0 nodes take ordinary pods"):
+        replicas(0)
+
+
+def test_pods_are_spread_over_nodes_within_each_revision() -> None:
+    [constraint] = one_per_node({"app": "a"})
+    assert constraint["topologyKey"] == "kubernetes.io/hostname"
+    assert constraint["whenUnsatisfiable"] == "DoNotSchedule"
+    assert constraint["matchLabelKeys"] == ["pod-template-hash"]
