@@ -62,6 +62,13 @@ def issuing(kubernetes: KubernetesApi, names: Names, directory: Path) -> Iterato
             },
             issuer,
         )
+        names.write(CHALLENGE, "TXT", '"of-somebody-else"')
+        # At once, as each takes a minute: cert-manager waits for so long after it has found a challenge's record. It
+        # has one challenge for a name at a time, of which the wildcard needs two.
+        kubernetes.apply(
+            resource(f"{CERTIFICATE} wildcard"),
+            ingress("git", "git", annotations={"kubernetes.io/tls-acme": "true"}, tls=True),
+        )
         yield kubernetes
 
 
@@ -73,7 +80,7 @@ def issued(api: KubernetesApi, name: str, namespace: str) -> x509.Certificate:
         conditions = {one["type"]: one["status"] for one in status.get("conditions", [])}
         return True if conditions.get("Ready") == "True" else None
 
-    eventually(ready, f"certificate {namespace}/{name}", seconds=120)
+    eventually(ready, f"certificate {namespace}/{name}", seconds=300)
     secret = api.get("v1", "Secret", name, namespace)
     return x509.load_pem_x509_certificate(base64.b64decode(secret["data"]["tls.crt"]))
 
@@ -84,9 +91,7 @@ def hosts(certificate: x509.Certificate) -> set[str]:
     return set(found.get_values_for_type(x509.DNSName))
 
 
-def test_the_wildcard_is_issued_by_proving_the_domain_in_powerdns(issuing: KubernetesApi, names: Names) -> None:
-    names.write(CHALLENGE, "TXT", '"of-somebody-else"')
-    issuing.apply(resource(f"{CERTIFICATE} wildcard"))
+def test_the_wildcard_is_issued_by_proving_the_domain_in_powerdns(issuing: KubernetesApi) -> None:
     certificate = issued(issuing, "wildcard-tls", NAMESPACE)
     assert hosts(certificate) == {DOMAIN, f"*.{DOMAIN}"}
     assert "Pebble" in certificate.issuer.rfc4514_string()
@@ -99,22 +104,18 @@ def test_of_the_challenges_records_nothing_is_left_and_others_stay(issuing: Kube
 
 
 def test_an_ingress_that_asks_for_a_certificate_need_name_no_issuer(issuing: KubernetesApi) -> None:
-    issuing.apply(ingress("git", "git", annotations={"kubernetes.io/tls-acme": "true"}, tls=True))
     eventually(lambda: issuing.find("cert-manager.io/v1", "Certificate", "git-tls", "apps"), "Certificate")
     assert hosts(issued(issuing, "git-tls", "apps")) == {f"git.{DOMAIN}"}
 
 
-def test_a_name_outside_the_zone_is_refused_before_anybody_is_asked(issuing: KubernetesApi) -> None:
+def test_a_name_outside_the_zone_has_no_solver(issuing: KubernetesApi) -> None:
     outside = resource(f"{CERTIFICATE} wildcard")
     outside["metadata"] = {"name": "outside", "namespace": "apps"}
     outside["spec"] |= {"secretName": "outside", "dnsNames": ["outside.example.org"]}
     issuing.apply(outside)
 
-    def reason() -> str | None:
-        orders = issuing.request("GET", "/apis/acme.cert-manager.io/v1/namespaces/apps/orders")["items"]
-        reasons = [
-            one["status"].get("reason", "") for one in orders if one["spec"]["dnsNames"] == ["outside.example.org"]
-        ]
-        return next((text for text in reasons if text), None)
+    def warning() -> str | None:
+        events = issuing.request("GET", "/api/v1/namespaces/apps/events")["items"]
+        return next((event["message"] for event in events if event["reason"] == "Solver"), None)
 
-    assert "no configured challenge solvers" in eventually(reason, "refusal", seconds=60)
+    assert "no configured challenge solvers" in eventually(warning, "warning", seconds=60)
