@@ -10,7 +10,7 @@ override CMD := $(value CMD)
 export CMD LAB_ID
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse rotate check test bench seal sealing-key sealed-bootstrap
+.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse rotate check test bench seal sealing-key sealed-bootstrap enrol
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | awk -F': ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -44,11 +44,12 @@ rehearse: venv ## up, a second up and destroy of STACK=name in a network namespa
 rotate: venv ## raise the generation of application secret NAME in the file of STACK; without NAME list them
 	@$(PY) -m stacks.rotate '$(STACK)' '$(NAME)'
 
-check: venv ## lint, types, generated files, values of charts (CHARTS_MIRROR=dir to look them up in the charts there)
+check: venv ## lint, types, generated files, blueprints, values of charts (CHARTS_MIRROR=dir to look them up in the charts there)
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@$(PY) -m stacks.schema --check
+	@$(PY) -m checks.blueprints
 	@$(PY) -m checks.charts
 
 test: venv tools ## every test, the lab's included
@@ -56,6 +57,9 @@ test: venv tools ## every test, the lab's included
 
 bench: venv tools ## one JSON object: seconds and peak memory by number of nodes
 	@$(PY) -m lab.bench
+
+enrol: venv ## print the link by which USER=name signs on first in STACK=name (MINUTES=1440)
+	@$(PY) -m stacks.enrol --stack '$(STACK)' --user '$(USER)' $(if $(MINUTES),--minutes '$(MINUTES)')
 
 seal: venv ## seal the value on standard input for NAMESPACE= NAME= KEY= and STACK= or CERTIFICATE=file (also TYPE=, SCOPE=)
 	@$(PY) -m stacks.seal value --namespace '$(NAMESPACE)' --name '$(NAME)' --key '$(KEY)' \

@@ -4,7 +4,7 @@ import asyncio
 
 import pulumi
 
-from stacks import cluster, dns, edge, edge_host, ingress, network, proxmox, secrets, settings, storage
+from stacks import cluster, dns, edge, edge_host, identity, ingress, network, proxmox, secrets, settings, storage
 
 configured, confidential = settings.load()
 
@@ -16,6 +16,7 @@ web = ingress.deploy(configured, network=pods)
 volumes = storage.deploy(configured, confidential, site=site, network=pods)
 safe = secrets.deploy(configured, confidential, site=site, network=pods, web=web, volumes=volumes)
 names = dns.deploy(configured, network=pods, web=web, safe=safe, volumes=volumes)
+people = identity.deploy(configured, network=pods, web=web, volumes=volumes, safe=safe, issuer=web.ca.issuer)
 edge.deploy(configured, confidential, host=host, cluster=kubernetes, ingress=web, names=names)
 
 pulumi.export("apiEndpoint", kubernetes.talos.endpoint)
@@ -25,6 +26,7 @@ pulumi.export("delegation", edge.delegation(configured))
 pulumi.export("kubeconfig", kubernetes.talos.kubeconfig)
 pulumi.export("talosconfig", kubernetes.talos.talosconfig)
 pulumi.export("sealingCertificate", safe.sealed.certificate)
+pulumi.export("signOn", people.authentik.address)
 pulumi.export("bootstrapSecrets", volumes.bootstrap_secrets)
 
 # Lets every registration begin before the SDK waits for outputs: that wait takes time which grows with the square of

@@ -1,8 +1,9 @@
 """Finds generated secrets that do not come from the one component that makes them right.
 
-The rule: ExternalSecrets, PushSecrets and generators lie below an `ApplicationSecret`, stores below a `VaultStore`, and
-none of them stands in a file for Flux. Made by hand, such an object would have a path of its own in Vault, a rotation
-that `make rotate` does not know, or a generator whose refresh locks its consumers out.
+The rule: PushSecrets and generators lie below an `ApplicationSecret`, ExternalSecrets there or below an
+`AssembledSecret`, stores below a `VaultStore`, and none of them stands in a file for Flux. Made by hand, such an object
+would have a path of its own in Vault, a rotation that `make rotate` does not know, or a generator whose refresh locks
+its consumers out.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from checks.graph import Finding, Graph
 
 _GROUP = "external-secrets.io"
 _OWNERS = {
-    "ClusterSecretStore": "homelab:secrets:VaultStore",
-    "ExternalSecret": "homelab:secrets:ApplicationSecret",
-    "PushSecret": "homelab:secrets:ApplicationSecret",
-    "Password": "homelab:secrets:ApplicationSecret",
+    "ClusterSecretStore": ("homelab:secrets:VaultStore",),
+    "ExternalSecret": ("homelab:secrets:ApplicationSecret", "homelab:secrets:AssembledSecret"),
+    "PushSecret": ("homelab:secrets:ApplicationSecret",),
+    "Password": ("homelab:secrets:ApplicationSecret",),
 }
-"""Kind to the component that may have it as a child; what is missing here nobody may make."""
+"""Kind to the components that may have it as a child; what is missing here nobody may make."""
 
 _RULE = "application-secret"
 _MANIFESTS = frozenset({".yaml", ".yml", ".tpl", ".json"})
@@ -31,7 +32,7 @@ def stray_findings(graph: Graph) -> list[Finding]:
     return sorted(
         Finding(_RULE, f"{node.type} {node.name}", _message(kind), node.source)
         for node in graph.resources()
-        if (kind := _kind(node.type)) and graph.nodes[node.parent].type != _OWNERS.get(kind)
+        if (kind := _kind(node.type)) and graph.nodes[node.parent].type not in _OWNERS.get(kind, ())
     )
 
 
@@ -60,5 +61,5 @@ def _group(api_version: str) -> str | None:
 
 def _message(kind: str) -> str:
     if kind in _OWNERS:
-        return f"made outside {_OWNERS[kind]}: declare the secret in stacks/application_secrets.py"
+        return f"made outside {' and '.join(_OWNERS[kind])}: declare the secret in stacks/application_secrets.py"
     return "nobody makes such an object by hand: declare the secret in stacks/application_secrets.py"

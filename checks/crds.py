@@ -58,7 +58,10 @@ def schema_findings(graph: Graph, known: Schemas) -> list[Finding]:
     for node in graph.resources():
         if node.type in known:
             content = {key: value for key, value in node.inputs.items() if key not in _META}
-            wrong = list(_violations(content, known[node.type], ""))
+            schema = dict(known[node.type])
+            # A CRD may demand what every object has, as that of CloudNativePG does.
+            schema["required"] = [name for name in schema.get("required", []) if name not in _META]
+            wrong = list(_violations(content, schema, ""))
         elif _group(node.type) in groups:
             there = sorted(token for token in known if _group(token) == _group(node.type))
             wrong = [f"no CRD serves it: there are {', '.join(there)}"]

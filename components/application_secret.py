@@ -76,6 +76,20 @@ class ApplicationSecretArgs:
         return {"": self.generation, **earlier}
 
 
+@dataclass(frozen=True, kw_only=True)
+class VaultValue:
+    """Where in Vault a value lies that an application secret has; never the value.
+
+    access: of the namespace that may read it.
+    ready: the resource after which it is there.
+    """
+
+    access: VaultAccess
+    path: str
+    key: str
+    ready: pulumi.Resource
+
+
 class ApplicationSecret(pulumi.ComponentResource):
     """One Secret, of the values that Vault has for a generation."""
 
@@ -88,8 +102,9 @@ class ApplicationSecret(pulumi.ComponentResource):
     def __init__(self, name: str, args: ApplicationSecretArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:ApplicationSecret", name, None, opts)
         self.name, self.namespace = args.spec.name, args.spec.namespace
-        self._mirror = args.mirror
+        self._mirror, self._access = args.mirror, args.access
         remote = _remote_keys(args)
+        self._remote = remote
         self.keys = frozenset({*remote, *args.spec.templates})
         pushed: list[CustomResource] = []
         for recipe, keys in _by_recipe(args.spec.generated).items():
@@ -110,6 +125,13 @@ class ApplicationSecret(pulumi.ComponentResource):
         if namespace not in (None, self.namespace, *mirrored):
             raise ValueError(f"{self.name} is not mirrored to {namespace!r}; add it to the secret's `also_in`")
         return SecretReference(namespace=namespace or self.namespace, name=self.name, key=key, ready=self._external)
+
+    def value(self, key: str) -> VaultValue:
+        """Where the generated value of `key` lies in Vault. Raises ValueError where there is no such key."""
+        if key not in self._remote:
+            raise ValueError(f"{self.name} generates no {key!r}; there are {', '.join(sorted(self._remote))}")
+        remote = self._remote[key]
+        return VaultValue(access=self._access, path=remote["key"], key=remote["property"], ready=self._external)
 
     def previous(self, key: str) -> SecretReference | None:
         """The value of `key` of one generation earlier, or None in the first generation."""

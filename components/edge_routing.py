@@ -74,7 +74,7 @@ class Routing:
                     "give it a name elsewhere"
                 )
 
-    def stream(self) -> str:
+    def stream(self) -> list[str]:
         """Outside of `http {}`: HTTPS, routed by the name in the TLS greeting and otherwise untouched."""
         upstreams = {"homelab_cluster": self.ingress}
         routes = {f".{self.cluster}": "homelab_cluster"}
@@ -104,33 +104,28 @@ class Routing:
             "    proxy_socket_keepalive on;",
             "}",
         ]
-        return _text(["stream {", *(f"    {line}" for line in inner), "}"])
+        return [HEADER, "stream {", *(f"    {line}" for line in inner), "}"]
 
-    def http(self) -> str:
+    def http(self) -> list[str]:
         """Inside of `http {}`: port 80 of the cluster's names. Other names on that port are not touched."""
-        return _text(
-            [
-                *self.ingress_http.upstream("homelab_cluster_http"),
-                "server {",
-                *self._listen(self.http_port),
-                f"    server_name .{self.cluster};",
-                "    location / {",
-                "        proxy_pass http://homelab_cluster_http;",
-                "        proxy_http_version 1.1;",
-                '        proxy_set_header Connection "";',
-                "        proxy_set_header Host $host;",
-                "        proxy_set_header X-Forwarded-For $remote_addr;",
-                "        proxy_set_header X-Forwarded-Proto $scheme;",
-                f"        proxy_connect_timeout {CONNECT_TIMEOUT}s;",
-                "        proxy_next_upstream error timeout;",
-                "    }",
-                "}",
-            ]
-        )
+        return [
+            HEADER,
+            *self.ingress_http.upstream("homelab_cluster_http"),
+            "server {",
+            *self._listen(self.http_port),
+            f"    server_name .{self.cluster};",
+            "    location / {",
+            "        proxy_pass http://homelab_cluster_http;",
+            "        proxy_http_version 1.1;",
+            '        proxy_set_header Connection "";',
+            "        proxy_set_header Host $host;",
+            "        proxy_set_header X-Forwarded-For $remote_addr;",
+            "        proxy_set_header X-Forwarded-Proto $scheme;",
+            f"        proxy_connect_timeout {CONNECT_TIMEOUT}s;",
+            "        proxy_next_upstream error timeout;",
+            "    }",
+            "}",
+        ]
 
     def _listen(self, port: int) -> list[str]:
         return [f"    listen {port};", *([f"    listen [::]:{port};"] if self.ipv6 else [])]
-
-
-def _text(lines: Sequence[str]) -> str:
-    return "\n".join([HEADER, *lines, ""])

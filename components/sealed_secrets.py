@@ -18,6 +18,7 @@ from pulumi_kubernetes.helm.v3 import Release
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.chart import ChartSource, values
+from components.sealing import Keypair, check_keypair
 from components.sealing_key import SealingKey
 from components.versions import SEALED_SECRETS
 
@@ -51,6 +52,7 @@ class SealedSecrets(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: SealedSecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:SealedSecrets", name, None, opts)
+        fits = pulumi.ResourceHook("sealing-keypair-fits", halves_fit)
         # Before the controller: one that finds no keypair makes its own. In `data`, the form that the API gives back.
         keypair = Secret(
             f"{name}-keypair",
@@ -61,7 +63,9 @@ class SealedSecrets(pulumi.ComponentResource):
                 "tls.key": args.keypair.private_key_pem.apply(_base64),
             },
             opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="2m", update="2m", delete="2m")
+                parent=self,
+                custom_timeouts=pulumi.CustomTimeouts(create="2m", update="2m", delete="2m"),
+                hooks=pulumi.ResourceHookBinding(before_create=[fits], before_update=[fits]),
             ),
         )
         configured: dict[str, Any] = values("sealed-secrets")
@@ -79,6 +83,18 @@ class SealedSecrets(pulumi.ComponentResource):
         )
         self.certificate = args.keypair.certificate_pem
         self.register_outputs({"release": self.release.name, "certificate": self.certificate})
+
+
+async def halves_fit(args: pulumi.ResourceHookArgs) -> None:
+    """Refuses halves of two keypairs: the controller would take them, and open nothing."""
+    data = await _known((args.new_inputs or {})["data"])
+    certificate, key = [str(await _known(data[name])) for name in ("tls.crt", "tls.key")]
+    check_keypair(Keypair(base64.b64decode(certificate).decode(), base64.b64decode(key).decode()))
+
+
+async def _known(value: Any) -> Any:
+    """A hook's property: the engine hands secrets over as Outputs."""
+    return await value.future() if isinstance(value, pulumi.Output) else value
 
 
 def _base64(text: str) -> str:

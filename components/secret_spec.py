@@ -115,9 +115,10 @@ class Plain:
 
     value: str
 
-    def __post_init__(self) -> None:
-        if "{{" in self.value:
-            raise ValueError(f"value: {self.value!r} holds '{{{{', which would start a template; leave that out")
+    @property
+    def template(self) -> str:
+        """The template that yields the value, which may hold the beginning of one: values of a chart do."""
+        return self.value.replace("{{", '{{ "{{" }}')
 
 
 Recipe = Generated | Plain
@@ -170,7 +171,7 @@ class SecretSpec:
     @property
     def templates(self) -> dict[str, str]:
         """The keys that are written by the template of the Secret: plain and derived ones."""
-        plain = {key: recipe.value for key, recipe in self.keys.items() if isinstance(recipe, Plain)}
+        plain = {key: recipe.template for key, recipe in self.keys.items() if isinstance(recipe, Plain)}
         return dict(sorted({**plain, **self.derived}.items()))
 
     def path(self, generation: int) -> str:
@@ -193,7 +194,7 @@ class SecretSpec:
             raise ValueError(f"derived: {twice[0]!r} is in keys already; leave it in one of the two")
 
     def _check_template(self, key: str, template: str) -> None:
-        used = {one or other for action in _ACTION.findall(template) for one, other in _FIELD.findall(action)}
+        used = template_fields(template)
         if not used:
             raise ValueError(f"derived: {key!r} uses no generated key; make it a Plain key instead")
         for name in sorted(used - self.generated.keys()):
@@ -201,6 +202,11 @@ class SecretSpec:
                 "write its value into the template" if name in self.keys else f"there are {', '.join(self.generated)}"
             )
             raise ValueError(f"derived: {key!r} uses {name!r}, which is not generated; {remedy}")
+
+
+def template_fields(template: str) -> set[str]:
+    """The fields that a Go template uses."""
+    return {one or other for action in _ACTION.findall(template) for one, other in _FIELD.findall(action)}
 
 
 def _generator(length: int, encoding: str) -> dict[str, Any]:

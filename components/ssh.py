@@ -23,14 +23,17 @@ DIAL_ATTEMPTS = 5
 _HERE = Path(__file__).resolve().parent
 _LOADER = """\
 import json, sys, types
-for name, text in json.loads({modules!r}).items():
+wanted = json.loads(r'''
+{wanted}
+''')
+for name, text in json.loads(r'''{modules}''').items():
     module = sys.modules[name] = types.ModuleType(name)
     module.__path__ = []
     exec(compile(text, name, "exec"), module.__dict__)
 try:
-    getattr(module, sys.argv[1])(json.loads({wanted!r}))
-except sys.modules["components.on_host.common"].HostError as failure:
-    sys.exit(str(failure))
+    getattr(module, sys.argv[1])(wanted)
+except sys.modules["components.on_host.common"].HostError as error:
+    sys.exit(str(error))
 """
 
 
@@ -65,7 +68,8 @@ class SshHost:
         `wanted` holds a secret.
         """
         python = "python3 -" if self.user == "root" else "sudo -n python3 -"
-        text = pulumi.Output.json_dumps(wanted, sort_keys=True).apply(lambda known: program_text(program, known))
+        # Indented, for a preview's sake: it shows which lines are new.
+        text = pulumi.Output.json_dumps(wanted, indent=2, sort_keys=True).apply(lambda known: text_of(program, known))
         return remote.Command(
             name,
             connection=remote.ConnectionArgs(
@@ -86,9 +90,14 @@ class SshHost:
         )
 
 
-def program_text(program: str, wanted: str) -> str:
+def text_of(program: str, wanted: str) -> str:
     """What `python3 -` is given: the program's modules, and the JSON for the function that its argument names."""
     modules = {"components": "", "components.on_host": ""}
     for module in ("common", program):
         modules[f"components.on_host.{module}"] = (_HERE / "on_host" / f"{module}.py").read_text(encoding="utf-8")
-    return _LOADER.format(modules=json.dumps(modules), wanted=wanted)
+    return _LOADER.format(wanted=_quotable(wanted), modules=_quotable(json.dumps(modules)))
+
+
+def _quotable(text: str) -> str:
+    """JSON that can stand between the quotes of the loader."""
+    return text.replace("'", "\\u0027")

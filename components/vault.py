@@ -27,9 +27,10 @@ from pulumi_kubernetes.rbac.v1 import (
 
 from components.certificate import Certificate, CertificateArgs
 from components.references import IssuerReference, SecretReference, StorageClassReference
+from components.vault_clients import VAULT_NAMESPACE
 from components.vault_config import VaultConfiguration
 from components.vault_lint import require_clean
-from components.vault_operator import VAULT_NAMESPACE, VaultOperator
+from components.vault_operator import VaultOperator
 from components.vault_resource import VaultResource
 
 INSTANCE = "instance"
@@ -49,6 +50,7 @@ class VaultArgs:
     storage: class of the volumes, whose size is `volume_size`.
     issuer: of the cluster's own authority, whom clients inside the cluster trust.
     configurer_annotations: on the configurer's Deployment, such as those with which Reloader restarts it.
+    host_aliases: host name to address, for what the servers call and DNS may not know yet.
     """
 
     operator: VaultOperator
@@ -58,6 +60,7 @@ class VaultArgs:
     size: int
     volume_size: str = "10Gi"
     configurer_annotations: Mapping[str, str] = field(default_factory=dict)
+    host_aliases: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.size not in (1, 3, 5):
@@ -80,6 +83,9 @@ class Vault(pulumi.ComponentResource):
     certificate_authority: SecretReference
     """The certificate that clients check the server's against."""
 
+    configuration: VaultConfiguration
+    """What is inside it before there is an identity provider."""
+
     ready: CustomResource
     """Healthy when a server is unsealed and leads, and all others answer."""
 
@@ -97,7 +103,9 @@ class Vault(pulumi.ComponentResource):
             unseal_secret=f"{INSTANCE}-unseal-keys",
             external_config=args.configuration.document(),
             configurer_annotations=args.configurer_annotations,
+            host_aliases=args.host_aliases,
         )
+        self.configuration = args.configuration
         namespace = args.operator.namespace.metadata.name
         rights = self._create_account(name, namespace)
         certificate = Certificate(

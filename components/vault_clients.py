@@ -14,6 +14,13 @@ from components.vault_policy import KvEngine, Policy, Rule
 
 SECRETS = KvEngine(path="kv", description="secrets of applications, below the name of each one's namespace")
 
+VAULT_NAMESPACE = "vault"
+"""Where Vault and its operator run."""
+
+PEOPLE_ADMIN, PEOPLE_READER = "people-admin", "people-reader"
+"""Policies of people, who sign on through the identity provider: for whoever looks after Vault, and for whoever may see
+which secrets there are without seeing one."""
+
 AUTH_PATH = "kubernetes"
 AUDIENCE = "vault"
 """What a service account's token must have been made for to log in here. It is no good for the API server then."""
@@ -63,6 +70,32 @@ def platform_configuration(application_namespaces: Sequence[str], vault_namespac
                 ),
             ),
             Policy(name=SNAPSHOT, rules=(Rule(path="sys/storage/raft/snapshot", capabilities=("read",)),)),
+            *_people(),
+        ),
+    )
+
+
+def _people() -> tuple[Policy, Policy]:
+    """What people may do. Policies, auth methods and roles are git's, so that nobody gives himself more by hand."""
+    every = "*"
+    return (
+        Policy(
+            name=PEOPLE_ADMIN,
+            administrative=True,
+            rules=(
+                Rule(path=SECRETS.data(every), capabilities=("create", "read", "update", "patch", "delete")),
+                Rule(path=SECRETS.metadata(every), capabilities=("read", "list", "delete")),
+                Rule(path=f"{SECRETS.path}/undelete/{every}", capabilities=("update",)),
+                Rule(path="sys/policies/acl/*", capabilities=("read", "list")),
+                Rule(path="sys/auth", capabilities=("read",)),
+                Rule(path="sys/mounts", capabilities=("read",)),
+                Rule(path="sys/storage/raft/configuration", capabilities=("read",)),
+            ),
+        ),
+        Policy(
+            name=PEOPLE_READER,
+            administrative=True,
+            rules=(Rule(path=SECRETS.metadata(every), capabilities=("read", "list")),),
         ),
     )
 

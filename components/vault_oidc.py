@@ -28,6 +28,11 @@ def from_file(path: str) -> str:
     return f"${{ file `{path}` }}"
 
 
+def from_template(name: str) -> str:
+    """A field that External Secrets Operator fills in, for a document that is a template of a Secret."""
+    return f"{{{{ .{name} }}}}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class OidcRole:
     """Which people of the identity provider may log in, and what each of them gets.
@@ -94,8 +99,8 @@ class OidcAuth:
     """Logins of people by an OpenID Connect provider.
 
     discovery_url: the issuer, without /.well-known; Vault fetches it when this is applied, so it must answer then.
-    client_secret, discovery_ca: expressions of `from_environment` and `from_file`, never the value: the document is
-    no secret. None for a provider whose certificate the system trusts.
+    client_secret, discovery_ca: expressions of `from_environment`, `from_file` or `from_template`, never the value: the
+    program's document is no secret. None for a provider whose certificate the system trusts.
     """
 
     path: str
@@ -116,10 +121,10 @@ class OidcAuth:
                 f"choose from {', '.join(role.name for role in self.roles)}"
             )
         for key, value in (("client_secret", self.client_secret), ("discovery_ca", self.discovery_ca)):
-            if value is not None and not value.startswith(("${ env `", "${ file `")):
+            if value is not None and not value.startswith(("${ env `", "${ file `", "{{ .")):
                 raise ValueError(
                     f"auth {self.path!r}: {key} would stand in clear in the configuration; "
-                    "give it by from_environment() or from_file()"
+                    "give it by from_environment(), from_file() or from_template()"
                 )
 
     def document(self) -> dict[str, Any]:

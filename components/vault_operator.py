@@ -23,10 +23,10 @@ from pulumi_kubernetes.rbac.v1 import PolicyRuleArgs, Role, RoleBinding, RoleRef
 
 from components.chart import ChartSource, values
 from components.namespace import PodSecurity, namespace
+from components.vault_clients import VAULT_NAMESPACE
 from components.versions import VAULT_OPERATOR
 
 NAMESPACE = "vault-system"
-VAULT_NAMESPACE = "vault"
 
 _RBAC = "rbac.authorization.k8s.io"
 _OWN_RULES = [

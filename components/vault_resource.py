@@ -7,7 +7,7 @@ operator, whose CRD drops unknown ones in silence.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from components.versions import BANK_VAULTS, VAULT
@@ -36,6 +36,7 @@ class VaultResource:
     unseal_secret: Secret in which the unseal keys and the root token are put at the first start.
     external_config: the configurer's document.
     configurer_annotations: on the configurer's Deployment.
+    host_aliases: host name to address, for what the servers call and DNS may not know yet.
     """
 
     name: str
@@ -49,6 +50,7 @@ class VaultResource:
     unseal_secret: str
     external_config: Mapping[str, Any]
     configurer_annotations: Mapping[str, str]
+    host_aliases: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -123,6 +125,10 @@ class VaultResource:
                 "bankVaults": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}},
             },
         } | self._pod_security()
+        if self.host_aliases:
+            spec["vaultPodSpec"]["hostAliases"] = [
+                {"ip": address, "hostnames": [host]} for host, address in sorted(self.host_aliases.items())
+            ]
         if self.configurer_annotations:
             spec["vaultConfigurerAnnotations"] = dict(self.configurer_annotations)
         return spec

@@ -91,3 +91,18 @@ LONGHORN = ChartPin("longhorn", "1.12.1", "https://charts.longhorn.io")
 
 # renovate: datasource=helm depName=snapshot-controller registryUrl=https://piraeus.io/helm-charts/
 SNAPSHOT_CONTROLLER = ChartPin("snapshot-controller", "5.2.0", "https://piraeus.io/helm-charts")
+
+# Deprecates and renames fields of blueprints from release to release: checks/authentik_models.yaml goes with it.
+# renovate: datasource=helm depName=authentik registryUrl=https://charts.goauthentik.io
+AUTHENTIK = ChartPin("authentik", "2026.8.0", "https://charts.goauthentik.io")
+
+# What the chart of that version runs, for a Job of ours beside it.
+# renovate: datasource=docker depName=ghcr.io/goauthentik/server
+AUTHENTIK_SERVER = ImagePin("ghcr.io/goauthentik/server", "2026.8.0")
+
+# renovate: datasource=helm depName=cloudnative-pg registryUrl=https://cloudnative-pg.github.io/charts
+CLOUDNATIVE_PG = ChartPin("cloudnative-pg", "0.29.0", "https://cloudnative-pg.github.io/charts")
+
+# The major version is that which Authentik's own chart would run; another one is a migration, never an update.
+# renovate: datasource=docker depName=ghcr.io/cloudnative-pg/postgresql
+POSTGRESQL = ImagePin("ghcr.io/cloudnative-pg/postgresql", "17.11-system-trixie")

@@ -48,7 +48,7 @@ def preview(session: Session, *, like_the_lab: bool = False) -> int:
     with session.locked(wait=True):
         found = equip(session, programs.PREVIEW)
         mirrored = like_the_lab or os.environ.get("CHARTS_MIRROR")
-        replacements = lab_replacements(session, None, edge=False) if mirrored else {}
+        replacements = lab_replacements(session, None, {}) if mirrored else {}
         if not like_the_lab:
             replacements.pop("homelab:talos.factory", None)
         derived = configuration.derive(configuration.read(session.stack), octet=None, replacements=replacements)
@@ -65,7 +65,7 @@ def lab_preview(session: Session) -> int:
         found = equip(session, programs.PREVIEW)
         octet = second_octet(session)
         source = configuration.read(session.stack)
-        replacements = lab_replacements(session, octet, edge="homelab:edge" in source)
+        replacements = lab_replacements(session, octet, source)
         derived = configuration.derive(source, octet=octet, replacements=replacements)
         cli = Cli(session, found["pulumi"].path)
         configuration.install(session, cli, derived)

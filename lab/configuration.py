@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from components.sealing import make_keypair
 from lab import edge_host
 from lab.cli import Cli
 from lab.errors import LabError
@@ -29,6 +30,8 @@ EDGE_SSH_KEY = "homelab:edgeSshKey"
 EDGE_TSIG_KEY = "homelab:edgeTsigKey"
 SECRETS = (API_TOKEN, PASSWORD, TAILSCALE_KEY, EDGE_SSH_KEY, EDGE_TSIG_KEY)
 """What the lab can make up."""
+
+SEALING_KEY = "homelab:sealingKey"
 
 _ENCRYPTION_KEYS = ("encryptionsalt", "encryptedkey", "secretsprovider")
 
@@ -115,6 +118,18 @@ def install(session: Session, cli: Cli, derived: Derived) -> dict[str, str]:
         cli.set_secret(path, values[path])
     session.config.chmod(0o600)
     return values
+
+
+def sealing_certificate(session: Session) -> str:
+    """The lab's own certificate for SealedSecrets, whose private key takes the place of the stack's: made once."""
+    path = session.directory / "sealing-certificate.pem"
+    if not path.exists():
+        keypair = make_keypair()
+        write_private(
+            session.directory / "secrets.json", json.dumps(_stored(session) | {SEALING_KEY: keypair.private_key_pem})
+        )
+        write_private(path, keypair.certificate_pem)
+    return path.read_text()
 
 
 def _stored(session: Session) -> dict[str, str]:

@@ -61,7 +61,7 @@ def prepare(session: Session, progress: Progress) -> Lab:
     with progress.stage("configuration"):
         octet = None if network.inside_namespace() else second_octet(session)
         source = configuration.read(session.stack)
-        replacements = lab_replacements(session, octet, edge="homelab:edge" in source)
+        replacements = lab_replacements(session, octet, source)
         derived = configuration.derive(source, octet=octet, replacements=replacements)
         settings = parse(derived.config)
         cli = Cli(session, found["pulumi"].path)
@@ -75,15 +75,22 @@ def prepare(session: Session, progress: Progress) -> Lab:
     return Lab(session, found, settings, hardware, cli, derived.replaced)
 
 
-def lab_replacements(session: Session, octet: int | None, *, edge: bool) -> dict[str, str]:
-    """The settings that point at the lab instead of the outside world; lab charts are written on the way."""
+def lab_replacements(session: Session, octet: int | None, source: Mapping[str, Any]) -> dict[str, str]:
+    """The settings of `source` that are the lab's own, or point at the lab instead of the outside world.
+
+    Lab charts are written on the way.
+    """
     factory = LOCAL_FACTORY if octet is None else network.shifted(LOCAL_FACTORY, octet)
     mirror = _charts_mirror(session)
     if not mirror:
         charts.write(session.charts, charts.pinned())
         mirror = str(session.charts)
     replacements = {"homelab:talos.factory": factory, "homelab:charts.mirror": mirror}
-    return replacements | ({"homelab:edge.ssh.hostKey": edge_host.host_key(session)} if edge else {})
+    if "homelab:edge" in source:
+        replacements["homelab:edge.ssh.hostKey"] = edge_host.host_key(session)
+    if (source.get("homelab:sealing") or {}).get("certificate"):
+        replacements["homelab:sealing.certificate"] = configuration.sealing_certificate(session)
+    return replacements
 
 
 def _charts_mirror(session: Session) -> str | None:

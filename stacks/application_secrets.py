@@ -14,7 +14,9 @@ from types import MappingProxyType
 from typing import Literal
 
 from components import powerdns_secrets as powerdns
+from components.authentik_secrets import BOOTSTRAP, CONFIGURATION, DATABASE
 from components.secret_spec import OPERATOR_NAMESPACE, Password, SecretSpec
+from stacks import sso
 from stacks.settings_model import Settings
 
 Uptake = Literal["nothing", "restart", "operator", "procedure"]
@@ -54,6 +56,14 @@ _ROWS = (
         uptake="nothing",
         consumers="nobody; it only proves that Vault can be written and read",
     ),
+    DeclaredSecret(spec=DATABASE, uptake="restart", consumers="Authentik's servers and workers, after the database"),
+    DeclaredSecret(spec=CONFIGURATION, uptake="restart", consumers="Authentik's servers and workers"),
+    DeclaredSecret(
+        spec=BOOTSTRAP,
+        uptake="procedure",
+        consumers="Authentik's administrator akadmin",
+        procedure="Authentik's first administrator",
+    ),
     DeclaredSecret(
         spec=powerdns.DATABASE_SECRET,
         uptake="restart",
@@ -78,7 +88,25 @@ def table(rows: Iterable[DeclaredSecret]) -> Mapping[str, DeclaredSecret]:
     return MappingProxyType(by_name)
 
 
-SECRETS: Mapping[str, DeclaredSecret] = table(_ROWS)
+def declared(domain: str) -> Mapping[str, DeclaredSecret]:
+    """The whole table; in some of its secrets stand addresses below the platform's domain."""
+    return table([*_ROWS, *_sign_on(domain)])
+
+
+def _sign_on(domain: str) -> Iterator[DeclaredSecret]:
+    """A client secret for each service that people sign on to: for the service, and for Authentik."""
+    for service in sso.SERVICES:
+        spec = sso.credentials(service, domain)
+        yield DeclaredSecret(
+            spec=spec,
+            uptake="restart",
+            consumers=f"Authentik's workers and {service.title}",
+            also_in=tuple(sorted({sso.NAMESPACE, service.namespace} - {spec.namespace})),
+        )
+
+
+SECRETS: Mapping[str, DeclaredSecret] = declared("invalid")
+"""The table for whoever needs names, places and uptake alone; its addresses are those of no platform."""
 
 
 def namespaces(secrets: Mapping[str, DeclaredSecret]) -> list[str]:

@@ -41,7 +41,6 @@ class SiteLayer:
     explained: pulumi.ErrorHook
     """For everything in Proxmox."""
     image: TalosImage
-    login: ProxmoxLogin
     volumes: CsiVolumes
     """What is deleted after the last VM."""
 
@@ -123,7 +122,7 @@ def deploy(settings: Settings, secrets: Secrets) -> SiteLayer:
         ),
         opts=pulumi.ResourceOptions(providers=[commands]),
     )
-    return SiteLayer(provider, talos_provider, commands, checks, explained, image, login, volumes)
+    return SiteLayer(provider, talos_provider, commands, checks, explained, image, volumes)
 
 
 def _extensions(settings: Settings) -> list[str]:

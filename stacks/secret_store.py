@@ -16,7 +16,7 @@ from components.reloader import Reloader, ReloaderArgs
 from components.secret_spec import OPERATOR_NAMESPACE
 from components.vault_access import VaultAccess, VaultAccessArgs
 from components.vault_store import VaultStore, VaultStoreArgs
-from stacks.application_secrets import SECRETS, STORE_PROBE, DeclaredSecret, namespaces
+from stacks.application_secrets import STORE_PROBE, DeclaredSecret, declared, namespaces
 from stacks.network import NetworkLayer
 from stacks.settings import Settings
 
@@ -63,9 +63,10 @@ def deploy(
     network: NetworkLayer,
     issuer: IssuerReference,
     login: VaultLogin,
-    secrets: Mapping[str, DeclaredSecret] = SECRETS,
+    secrets: Mapping[str, DeclaredSecret] | None = None,
 ) -> SecretStoreLayer:
     """The operator, its store on Vault, and the one secret that proves them; Reloader and Reflector beside them."""
+    secrets = declared(settings.cluster.domain) if secrets is None else secrets
     charts, schedulable = ChartSource(settings.charts.mirror), settings.schedulable
     operator = ExternalSecrets(
         "external-secrets",

@@ -13,8 +13,8 @@ from components.references import VaultLogin
 from components.sealed_secrets import SealedSecrets, SealedSecretsArgs
 from components.sealing_key import SealingKey, SealingKeyArgs
 from components.vault import Vault, VaultArgs
-from components.vault_operator import VAULT_NAMESPACE, VaultOperator, VaultOperatorArgs
-from stacks import secret_store
+from components.vault_operator import VaultOperator, VaultOperatorArgs
+from stacks import secret_store, sso
 from stacks.application_secrets import SECRETS, namespaces
 from stacks.ingress import IngressLayer
 from stacks.network import NetworkLayer
@@ -84,8 +84,10 @@ def _vault(settings: Settings, *, network: NetworkLayer, web: IngressLayer, volu
             operator=operator,
             issuer=web.ca.issuer,
             storage=volumes.default,
-            configuration=vault_clients.platform_configuration(namespaces(SECRETS), VAULT_NAMESPACE),
+            configuration=vault_clients.platform_configuration(namespaces(SECRETS), vault_clients.VAULT_NAMESPACE),
             size=3 if len(settings.nodes) >= QUORUM_NODES else 1,
+            # Vault asks the identity provider by the address that people use, also before public DNS knows it.
+            host_aliases={sso.authority(settings.cluster.domain): web.nginx.address},
         ),
         opts=network.inside(),
     )

@@ -27,6 +27,7 @@ from stacks.settings_model import (
     Extensions,
     Features,
     Host,
+    Identity,
     Network,
     Node,
     Pools,
@@ -41,6 +42,7 @@ from stacks.settings_model import (
     Timeouts,
     Transfer,
     Tsig,
+    User,
     Versions,
 )
 from stacks.settings_types import AddressRange
@@ -56,6 +58,7 @@ __all__ = [
     "Extensions",
     "Features",
     "Host",
+    "Identity",
     "Network",
     "Node",
     "Pools",
@@ -72,6 +75,7 @@ __all__ = [
     "Timeouts",
     "Transfer",
     "Tsig",
+    "User",
     "Versions",
     "load",
     "parse",

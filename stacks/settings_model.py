@@ -237,7 +237,7 @@ class Certificates(_Model):
 
     staging: bool = True
     """Take certificates for tries, which no browser trusts; real ones are limited to five a week for the same names."""
-    email: t.MailAddress | None = None
+    email: t.Email | None = None
     """Whom Let's Encrypt writes to about the account."""
     resolvers: Annotated[list[t.Address], t.Distinct] = []
     """DNS resolvers that answer for `cluster.domain` as the world's do, where those of the nodes do not."""
@@ -304,6 +304,26 @@ class Edge(_Model):
     """The host runs Headscale too: approve the cluster's routes there, and remove its nodes with the cluster."""
 
 
+class User(_Model):
+    """A person who signs on to services. Has no password here: `make enrol` prints a link by which they set one."""
+
+    email: t.Email
+    """Address that services know them by."""
+    name: str | None = Field(default=None, min_length=1)
+    """What services show; without it, the name under which they sign on."""
+    groups: Annotated[list[t.DnsLabel], t.Distinct] = []
+    """Groups of stacks/sso.py, each a right in one service."""
+    active: bool = True
+    """Whether they may sign on. Set to false rather than removed: Authentik keeps whom it knows."""
+
+
+class Identity(_Model):
+    """People."""
+
+    users: dict[t.Person, User] = {}
+    """Everybody who signs on, by the name with which they do; it stays theirs for good."""
+
+
 class Features(_Model):
     """Switches for what costs something even when nobody uses it."""
 
@@ -330,6 +350,7 @@ class Settings(_Model):
     edge: Edge | None = None
     rotation: dict[t.DnsLabel, Annotated[int, Field(ge=2)]] = {}
     """Generation of an application secret by its name, where it is not the first; `make rotate` raises it."""
+    identity: Identity = Identity()
     features: Features = Features()
 
     @property

@@ -16,6 +16,7 @@ from stacks import application_secrets
 from stacks.settings_errors import path
 from stacks.settings_model import Settings
 from stacks.settings_types import AddressRange
+from stacks.sso import groups
 
 KUBERNETES_BY_TALOS: dict[tuple[int, int], tuple[int, int]] = {
     (1, 11): (29, 34),
@@ -55,6 +56,7 @@ def check(settings: Settings) -> list[str]:
         _versions,
         _tailscale,
         _edge,
+        _identity,
         _features,
         _dns,
         _public_resolvers,
@@ -300,6 +302,23 @@ def _edge(settings: Settings) -> Findings:
                     f"none leads to network.pools.{name} {address}, which the edge host has to reach; add {address}/32 "
                     "or a network that holds it",
                 )
+
+
+def _identity(settings: Settings) -> Findings:
+    known, users = groups(), settings.identity.users
+    for name, user in users.items():
+        for index, group in enumerate(user.groups):
+            if group not in known:
+                near = difflib.get_close_matches(group, known, n=1)
+                remedy = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(known)}"
+                yield ("identity", "users", name, "groups", index), f"{group!r} is no group; {remedy}"
+    first: dict[str, str] = {}
+    for name, user in users.items():
+        if (other := first.setdefault(user.email.lower(), name)) != name:
+            yield (
+                ("identity", "users", name, "email"),
+                f"{user.email} is also that of {other}; services know people by it, so give each their own",
+            )
 
 
 def _features(settings: Settings) -> Findings:

@@ -28,7 +28,8 @@ _INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,14}")
 _VERSION = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 _TAG = re.compile(r"tag:[A-Za-z][A-Za-z0-9-]*")
 _USER = re.compile(r"[^\s:/@!]+@[A-Za-z][A-Za-z0-9._-]+")
-_MAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@([A-Za-z0-9-]+\.)+[A-Za-z]{2,}")
+_PERSON = re.compile(r"[a-z][a-z0-9]*([._-][a-z0-9]+)*")
+_EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`|~-]+@[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
 _SYSTEM_DISK = re.compile(r"/dev/sd[a-z]")
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _SERVER_NAME = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
@@ -307,7 +308,15 @@ Bridge = Annotated[
 Version = Annotated[str, _Named(_VERSION, "a release", "write it in full with a leading v, as v1.13.9")]
 TailscaleTag = Annotated[str, _Named(_TAG, "a Tailscale tag", "write tag: and a name of letters, digits and hyphens")]
 UserName = Annotated[str, _Named(_USER, "a Proxmox user", "write name and realm, as root@pam")]
-MailAddress = Annotated[str, _Named(_MAIL, "a mail address", "write it as name@example.org")]
+Person = Annotated[
+    str,
+    _Named(
+        _PERSON,
+        "a name that every service takes",
+        "use lower-case letters and digits with single dots, dashes and underscores between them, a letter first",
+    ),
+]
+Email = Annotated[str, _Named(_EMAIL, "an e-mail address", "write name@domain, the domain in lower case")]
 Domain = Annotated[str, AfterValidator(_domain), _schema("a DNS domain of lower-case labels, without a final dot")]
 Mac = Annotated[str, AfterValidator(_mac), _schema("a unicast MAC address; Proxmox's own range starts with BC:24:11")]
 ProxmoxEndpoint = Annotated[str, AfterValidator(_proxmox_endpoint), _schema("https://host:port/ of the Proxmox VE API")]

@@ -24,7 +24,7 @@ RELOAD_SECONDS = 15
 def install(wanted: dict[str, Any]) -> None:
     """Put `wanted["files"]` in place and have nginx use them."""
     record = Record(wanted["record"], wanted["owner"])
-    files: dict[str, str | None] = dict(wanted["files"])
+    files: dict[str, str | None] = {path: "\n".join([*lines, ""]) for path, lines in wanted["files"].items()}
     check(wanted, files)
     digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
     in_use = record.facts.get("digest") == digest and all(read(path) == text for path, text in files.items())
@@ -57,7 +57,7 @@ def take_over(wanted: dict[str, Any], files: dict[str, str | None]) -> None:
     old = workers(wanted)
     try:
         run(wanted["reload"])
-        if not until(lambda: workers(wanted) - old, RELOAD_SECONDS):
+        if not until(lambda: workers(wanted) - old and not accepting(old), RELOAD_SECONDS):
             raise HostError(
                 "nginx goes on with what it had; its error log says why, most likely because another program listens "
                 f"on port {' or '.join(map(str, wanted['ports']))}"
@@ -145,16 +145,23 @@ def workers(wanted: dict[str, Any]) -> set[int]:
     master = (read(wanted["pid"]) or "").strip()
     found = set()
     for name in os.listdir("/proc") if master else []:
-        stat = read_stat(name)
+        stat = of_process(name, "stat")
         # After the name, which is in parentheses: state and parent.
         if stat and stat.rpartition(")")[2].split()[1] == master:
             found.add(int(name))
     return found
 
 
-def read_stat(process: str) -> str | None:
-    """A process's line in /proc; None if it is none, or has gone."""
+def accepting(old: set[int]) -> set[int]:
+    """Workers that take connections still; one that ends its last ones says so in its title."""
+    return {
+        process for process in old if "shutting down" not in (of_process(str(process), "cmdline") or "shutting down")
+    }
+
+
+def of_process(process: str, name: str) -> str | None:
+    """A file of a process in /proc; None if it is none, or has gone."""
     try:
-        return read(f"/proc/{process}/stat") if process.isdigit() else None
+        return read(f"/proc/{process}/{name}") if process.isdigit() else None
     except OSError:
         return None

@@ -210,14 +210,18 @@ def follow(api: Api, record: Record, zone: dict[str, Any]) -> None:
         api("POST", "/zones", {"name": name, "nameservers": [], **wanted})
     api("PUT", f"{path}/axfr-retrieve")
     print(f"PowerDNS: secondary of {name}, from {', '.join(zone['primaries'])}{', by TSIG' if tsig else ''}")
-    serial = until(lambda: api("GET", f"{path}?rrsets=false")["serial"], TRANSFER_SECONDS)
-    if serial:
-        print(f"PowerDNS: has serial {serial}")
+    if until(lambda: transferred(api, path), TRANSFER_SECONDS):
+        print(f"PowerDNS: has serial {api('GET', f'{path}?rrsets=false')['serial']}")
     else:
         print(
             f"PowerDNS: has nothing of {name} yet. It asks again each minute; if that stays so, look whether "
             f"{' or '.join(zone['primaries'])} can be reached from here, and whether it may be transferred"
         )
+
+
+def transferred(api: Api, path: str) -> bool:
+    """Whether there is anything in the zone; a serial of 0 may be one, or none."""
+    return bool(api("GET", f"{path}?rrsets=false")["serial"] or api("GET", path)["rrsets"])
 
 
 def leave(api: Api, record: Record) -> None:

@@ -69,7 +69,7 @@ def test_every_node_passes_on_what_the_tailnet_routes_to_the_ingress_address(gra
 
 
 def without_route(settings: dict[str, Any]) -> None:
-    del settings["edge"]  # It is reached by such a route.
+    del settings["edge"]  # Which needs the route.
     settings["tailscale"]["routes"] = ["127.20.3.1/32"]
 
 

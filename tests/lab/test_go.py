@@ -29,7 +29,7 @@ def tools() -> Path:
 
 
 def test_the_lab_has_go_modules_with_tests() -> None:
-    assert [path.name for path in MODULES] == ["kubernetes", "proxmoxve", "talos"]
+    assert [path.name for path in MODULES] == ["kubernetes", "providers", "proxmoxve", "talos"]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)

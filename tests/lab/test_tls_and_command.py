@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
 import pytest
 
-from lab import plugins, programs, session
-from lab.golang import LAB, build
-from lab.programs import Found
-from lab.session import Session
+from tests.lab import pulumi_program
+from tests.lab.pulumi_program import Program
 
 PLANTED = "planted-b7f3c1"
 """A secret of the configuration that is to stay out of state, output and logs."""
@@ -60,82 +55,31 @@ pulumi.export("key", key.private_key_pem)
 """
 
 
-class Program:
-    """The program, its stack on a file backend, and the plugins under test."""
-
-    def __init__(self, lab: Session) -> None:
-        self.directory = lab.directory / "program"
-        self.journal = self.directory / "journal"
-        self.environment = lab.environment()
-        # The stack's configuration lies beside the program, where Pulumi looks for it.
-        del self.environment["PULUMI_OPTION_CONFIG_FILE"]
-        self.directory.mkdir()
-        (self.directory / "Pulumi.yaml").write_text("name: trial\nruntime: python\n")
-        (self.directory / "__main__.py").write_text(PROGRAM)
-        self.pulumi("stack", "init", lab.stack)
-        self.pulumi("config", "set", "--secret", "token", given=PLANTED)
-
-    def pulumi(self, *arguments: str, fails: bool = False, given: str = "") -> str:
-        """Run the CLI and return all that it prints."""
-        done = subprocess.run(
-            ["pulumi", *arguments, "--non-interactive"],
-            cwd=self.directory,
-            env=self.environment,
-            input=given,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert (done.returncode != 0) == fails, done.stdout
-        return done.stdout
-
-    def up(self, *more: str, fails: bool = False) -> str:
-        """`pulumi up`; returns all that it prints."""
-        return self.pulumi("up", "--yes", "--skip-preview", *more, fails=fails)
-
-    def set(self, **values: str) -> None:
-        """Change the stack's configuration."""
-        for name, value in values.items():
-            self.pulumi("config", "set", name, value)
-
-    def outputs(self) -> dict[str, Any]:
-        """The stack's outputs, secrets in clear."""
-        return dict(json.loads(self.pulumi("stack", "output", "--json", "--show-secrets")))
-
-    def lines(self) -> list[str]:
-        """What the command's scripts have written."""
-        return self.journal.read_text().splitlines()
-
-
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """The program before its first `up`, with the two stand-ins and nothing else on its PATH."""
-    before = os.umask(0o022)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "ROOT", tmp_path_factory.mktemp("lab") / ".lab")
-        lab = Session("trial", "trial")
-        lab.create()
-        found = {name: plugins.STAND_INS[name] for name in ("tls", "command")}
-        plugins.fill(
-            lab.bin,
-            programs.ensure(("pulumi",))
-            | {binary.name: Found(build(binary), plugins.STAND_IN) for binary in found.values()}
-            | {plugins.LANGUAGE_HOST: Found(LAB / "language_host", plugins.STAND_IN)},
-        )
-        yield Program(lab)
-    os.umask(before)
+    """The program before its first `up`."""
+    root = tmp_path_factory.mktemp("lab")
+    with pulumi_program.program(root, PROGRAM, providers=("tls", "command"), secrets={"token": PLANTED}) as made:
+        yield made
+
+
+def journal(program: Program) -> Path:
+    return program.directory / "journal"
+
+
+def lines(program: Program) -> list[str]:
+    """What the command's scripts have written."""
+    return journal(program).read_text().splitlines()
 
 
 def test_a_preview_runs_no_command(program: Program) -> None:
     program.pulumi("preview")
-    assert not program.journal.exists()
+    assert not journal(program).exists()
 
 
 def test_a_command_runs_and_its_output_is_an_output(program: Program) -> None:
     program.up()
-    assert (program.lines(), program.outputs()["note"]) == (["create one"], "made one")
+    assert (lines(program), program.outputs()["note"]) == (["create one"], "made one")
 
 
 def test_a_command_gets_what_another_resource_made(program: Program) -> None:
@@ -159,7 +103,7 @@ def test_no_secret_is_in_clear_in_the_state(program: Program, secret: str) -> No
 def test_an_input_changes_a_command_in_place(program: Program) -> None:
     program.set(message="two")
     program.up()
-    assert program.lines()[1:] == ["update two after made one"]
+    assert lines(program)[1:] == ["update two after made one"]
     assert program.outputs()["note"] == "changed two"
 
 
@@ -180,10 +124,10 @@ def test_a_certificate_that_is_due_is_replaced(program: Program) -> None:
 
 
 def test_a_trigger_replaces_a_command(program: Program) -> None:
-    seen = len(program.lines())
+    seen = len(lines(program))
     program.set(trigger="second", message="three")
     program.up()
-    assert program.lines()[seen:] == ["create three", "delete after changed two"]
+    assert lines(program)[seen:] == ["create three", "delete after changed two"]
 
 
 def test_a_command_that_fails_says_what_it_printed(program: Program) -> None:
@@ -197,7 +141,7 @@ def test_a_command_that_fails_says_what_it_printed(program: Program) -> None:
 def test_a_failed_command_keeps_its_last_output_for_the_next_try(program: Program) -> None:
     program.set(message="four")
     program.up()
-    assert program.lines()[-1] == "update four after made three"
+    assert lines(program)[-1] == "update four after made three"
 
 
 def test_no_secret_is_shown(program: Program) -> None:
@@ -207,4 +151,4 @@ def test_no_secret_is_shown(program: Program) -> None:
 
 def test_destroy_runs_the_delete_script(program: Program) -> None:
     program.pulumi("destroy", "--yes", "--skip-preview")
-    assert program.lines()[-1] == "delete after changed five"
+    assert lines(program)[-1] == "delete after changed five"

@@ -18,7 +18,7 @@ from components.edge_routing import Backend, Routing
 from tests.keypairs import keypair
 from tests.servers import edge
 from tests.servers.nginx import Nginx, TlsBackend, ask, http_backend
-from tests.servers.processes import eventually, free_ports
+from tests.servers.processes import free_ports
 
 FIRST, SECOND, SITE, OTHER, INGRESS_HTTP = (f"127.33.0.{number}" for number in range(2, 7))
 DOMAIN = "cluster.example.org"
@@ -223,8 +223,7 @@ def test_removal_puts_everything_back(host: Edge) -> None:
     edge.succeed(host.text(), "remove")
     assert host.nginx.files() == before
     assert not Path(host.nginx.layout.record).exists()
-    # The old workers are told to end a moment after the new ones have begun.
-    eventually(lambda: True if not listening(host.routing.https_port) else None, "end of the listening")
+    assert not listening(host.routing.https_port)
     assert host.get("www.example.org") == "own site"
 
 

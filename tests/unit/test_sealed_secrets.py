@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from functools import cache
 from typing import Any
@@ -13,7 +14,8 @@ import pytest
 
 from checks.graph import UNKNOWN, Graph, is_secret, leaked_values, record, reveal
 from components.chart import ChartSource
-from components.sealed_secrets import SealedSecrets, SealedSecretsArgs
+from components.sealed_secrets import SealedSecrets, SealedSecretsArgs, halves_fit
+from components.sealing import SealingError, make_keypair
 from components.sealing_key import SealingKey, SealingKeyArgs
 from tests.keypairs import elliptic_keypair, keypair
 
@@ -123,3 +125,25 @@ def test_the_controller_has_the_names_that_kubeseal_asks_for() -> None:
 def test_a_certificate_that_is_not_made_yet_is_no_secret() -> None:
     outputs = recorded(given=False)["homelab:secrets:SealedSecrets sealed-secrets"].outputs
     assert outputs["certificate"] == UNKNOWN
+
+
+def the_check_of(certificate: str, private_key: str) -> None:
+    """Run the check before the keypair's Secret is made, as the engine does: with the secret part as an Output."""
+
+    async def run() -> None:
+        data = {
+            "tls.crt": base64.b64encode(certificate.encode()).decode(),
+            "tls.key": pulumi.Output.secret(base64.b64encode(private_key.encode()).decode()),
+        }
+        await halves_fit(pulumi.ResourceHookArgs("urn", "", "keypair", "kubernetes:core/v1:Secret", {"data": data}))
+
+    asyncio.run(run())
+
+
+def test_two_halves_of_one_keypair_are_taken() -> None:
+    the_check_of(keypair().certificate_pem, keypair().private_key_pem)
+
+
+def test_halves_of_two_keypairs_are_refused_before_the_controller_gets_them() -> None:
+    with pytest.raises(SealingError, match="the sealing key is not the certificate's; set both from one keypair"):
+        the_check_of(keypair().certificate_pem, make_keypair().private_key_pem)

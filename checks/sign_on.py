@@ -1,0 +1,230 @@
+"""Checks that a service and Authentik say the same of a sign-on, as they would read it themselves.
+
+The rule: client id, issuer, client secret, redirect URI, scopes, the claim with the groups and the groups themselves
+agree on both sides. It reads the finished texts, Authentik's blueprints and the Secret and chart values of a service,
+and knows of each service what that makes of them: where it finds a setting, and which redirect URI it will send.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from checks.graph import Finding
+from components.blueprint import Find, KeyOf, load
+from components.sso import CLIENT_SECRET, FILLED_IN, VALUES_KEY
+
+_RULE = "sign-on"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provider:
+    """What Authentik does for one application."""
+
+    client_id: str
+    issuer: str
+    redirect_uris: frozenset[str]
+    scopes: frozenset[str]
+    claims: frozenset[str]
+    groups: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consumer:
+    """What a service asks for.
+
+    secret: the template of the value that it takes for the client's secret.
+    groups: those that it gives a role.
+    """
+
+    client_id: str
+    issuer: str
+    secret: str
+    redirect_uris: frozenset[str]
+    scopes: frozenset[str]
+    groups_claim: str
+    groups: frozenset[str]
+
+
+def providers(blueprints: Sequence[str], authority: str) -> dict[str, Provider]:
+    """What these blueprints make, by the slug of the application; `authority` is Authentik's host name."""
+    entries = [entry for text in blueprints for entry in load(text)["entries"]]
+    found: dict[str, Provider] = {}
+    for application in _of(entries, "authentik_core.application"):
+        slug = application["identifiers"]["slug"]
+        provider = _resolve(application["attrs"]["provider"], entries)["attrs"]
+        mappings = [_resolve(mapping, entries)["attrs"] for mapping in provider["property_mappings"]]
+        bindings = [
+            binding["identifiers"]
+            for binding in _of(entries, "authentik_policies.policybinding")
+            if _resolve(binding["identifiers"]["target"], entries) is application
+        ]
+        found[slug] = Provider(
+            client_id=provider["client_id"],
+            issuer=f"https://{authority}/application/o/{slug}/",
+            redirect_uris=frozenset(uri["url"] for uri in provider["redirect_uris"]),
+            scopes=frozenset(mapping["scope_name"] for mapping in mappings),
+            claims=frozenset(
+                claim for mapping in mappings for claim in re.findall(r'^ +"(\w+)":', mapping["expression"], re.M)
+            ),
+            groups=frozenset(_resolve(binding["group"], entries)["identifiers"]["name"] for binding in bindings),
+        )
+    return found
+
+
+def consumer(slug: str, secret: Mapping[str, str]) -> Consumer:
+    """What a service makes of its Secret, given as key to text or template. Raises KeyError for what it misses."""
+    return _READERS[slug](yaml.safe_load(secret[VALUES_KEY]), secret)
+
+
+def disagreements(slug: str, provider: Provider, service: Consumer) -> Iterator[Finding]:
+    """Where the two sides of one service differ."""
+    for what, here, there in (
+        ("client id", service.client_id, provider.client_id),
+        ("issuer", service.issuer, provider.issuer),
+        ("client secret", service.secret, FILLED_IN),
+    ):
+        if here != there:
+            yield Finding(_RULE, slug, f"{what}: the service has {here!r}, Authentik {there!r}")
+    for what, asked, given in (
+        ("redirect URI", service.redirect_uris, provider.redirect_uris),
+        ("scope", service.scopes, provider.scopes),
+        ("claim", frozenset({service.groups_claim}), provider.claims),
+        ("group", service.groups, provider.groups),
+    ):
+        for value in sorted(asked - given):
+            yield Finding(_RULE, slug, f"{what}: Authentik has no {value!r}; there are {', '.join(sorted(given))}")
+
+
+def _of(entries: Sequence[Mapping[str, Any]], model: str) -> list[Mapping[str, Any]]:
+    return [entry for entry in entries if entry["model"] == model]
+
+
+def _resolve(tag: KeyOf | Find, entries: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The entry that a tag refers to. Raises LookupError when there is none."""
+    for entry in entries:
+        if isinstance(tag, KeyOf) and entry.get("id") == tag.id:
+            return entry
+        if isinstance(tag, Find) and (entry["model"], entry["identifiers"].get(tag.by)) == (tag.model, tag.value):
+            return entry
+    raise LookupError(f"no entry for {tag}")
+
+
+def _gitea(values: Any, secret: Mapping[str, str]) -> Consumer:
+    [source] = values["gitea"]["oauth"]
+    root = values["gitea"]["config"]["server"]["ROOT_URL"]
+    return Consumer(
+        client_id=secret["key"],
+        issuer=_issuer(source["autoDiscoverUrl"]),
+        secret=secret["secret"],
+        redirect_uris=frozenset({f"{root}user/oauth2/{source['name']}/callback"}),
+        scopes=frozenset(source["scopes"].split()),
+        groups_claim=source["groupClaimName"],
+        groups=frozenset({source["adminGroup"]}),
+    )
+
+
+def _harbor(values: Any, secret: Mapping[str, str]) -> Consumer:
+    [variable] = values["core"]["extraEnvVars"]
+    settings = json.loads(secret[variable["valueFrom"]["secretKeyRef"]["key"]])
+    return Consumer(
+        client_id=settings["oidc_client_id"],
+        issuer=settings["oidc_endpoint"],
+        secret=settings["oidc_client_secret"],
+        redirect_uris=frozenset({f"{values['externalURL']}/c/oidc/callback"}),
+        scopes=frozenset(settings["oidc_scope"].split(",")),
+        groups_claim=settings["oidc_groups_claim"],
+        groups=frozenset({settings["oidc_admin_group"]}),
+    )
+
+
+def _matrix(values: Any, secret: Mapping[str, str]) -> Consumer:
+    [provider] = values["extraConfig"]["oidc_providers"]
+    [volume] = values["synapse"]["extraVolumes"]
+    [mount] = values["synapse"]["extraVolumeMounts"]
+    files = {f"{mount['mountPath']}/{item['path']}": item["key"] for item in volume["secret"]["items"]}
+    [requirement] = provider["attribute_requirements"]
+    return Consumer(
+        client_id=provider["client_id"],
+        issuer=provider["issuer"],
+        secret=_generated(files[provider["client_secret_path"]], secret),
+        redirect_uris=frozenset({f"https://{values['publicServerName']}/_synapse/client/oidc/callback"}),
+        scopes=frozenset(provider["scopes"]),
+        groups_claim=requirement["attribute"],
+        groups=frozenset({requirement["value"]}),
+    )
+
+
+def _grafana(values: Any, secret: Mapping[str, str]) -> Consumer:
+    grafana = values["grafana"]
+    login = grafana["grafana.ini"]["auth.generic_oauth"]
+    variable = grafana["envValueFrom"]["GF_AUTH_GENERIC_OAUTH_CLIENT_SECRET"]
+    endpoints = {login[f"{name}_url"] for name in ("auth", "token", "api")}
+    [base] = {re.sub(r"(authorize|token|userinfo)/$", "", url) for url in endpoints}
+    claims = set(re.findall(r"contains\((\w+)\[\*\]", login["role_attribute_path"]))
+    return Consumer(
+        client_id=login["client_id"],
+        issuer=f"{base}{login['signout_redirect_url'].removeprefix(base).partition('/')[0]}/",
+        secret=_generated(variable["secretKeyRef"]["key"], secret),
+        redirect_uris=frozenset({f"{grafana['grafana.ini']['server']['root_url']}login/generic_oauth"}),
+        scopes=frozenset(login["scopes"].split()),
+        groups_claim="+".join(sorted(claims | {login["groups_attribute_path"]})),
+        groups=frozenset(re.findall(r"'([a-z-]+)'\)", login["role_attribute_path"])),
+    )
+
+
+def _inventree(values: Any, secret: Mapping[str, str]) -> Consumer:
+    [app] = json.loads(secret["providers"])["openid_connect"]["APPS"]
+    settings = json.loads(values["env"]["INVENTREE_GLOBAL_SETTINGS"])
+    site = values["global"]["siteUrl"]
+    return Consumer(
+        client_id=app["client_id"],
+        issuer=_issuer(app["settings"]["server_url"]),
+        secret=app["secret"],
+        redirect_uris=frozenset({f"{site}/accounts/oidc/{app['provider_id']}/login/callback/"}),
+        scopes=frozenset(app["settings"]["scope"]),
+        groups_claim=settings["SSO_GROUP_KEY"],
+        groups=frozenset(json.loads(settings["SSO_GROUP_MAP"])),
+    )
+
+
+def vault(document: str, public: str) -> Consumer:
+    """What Vault makes of the document with its OIDC method; `public` is the host name at which people reach it."""
+    content = json.loads(document)
+    [method] = [auth for auth in content["auth"] if auth["type"] == "oidc"]
+    [role] = method["roles"]
+    callbacks = frozenset(role["allowed_redirect_uris"])
+    page = f"https://{public}/ui/vault/auth/{method['path']}/oidc/callback"
+    return Consumer(
+        client_id=method["config"]["oidc_client_id"],
+        issuer=method["config"]["oidc_discovery_url"],
+        secret=method["config"]["oidc_client_secret"],
+        # The page sends its own address, whatever is allowed here.
+        redirect_uris=callbacks | {page},
+        scopes=frozenset(role["oidc_scopes"]),
+        groups_claim=role["groups_claim"],
+        groups=frozenset(role["bound_claims"][role["groups_claim"]]) | {group["name"] for group in content["groups"]},
+    )
+
+
+_READERS: Mapping[str, Callable[[Any, Mapping[str, str]], Consumer]] = {
+    "gitea": _gitea,
+    "harbor": _harbor,
+    "matrix": _matrix,
+    "grafana": _grafana,
+    "inventree": _inventree,
+}
+
+
+def _issuer(discovery: str) -> str:
+    return discovery.removesuffix(".well-known/openid-configuration")
+
+
+def _generated(key: str, secret: Mapping[str, str]) -> str:
+    """The template of a key, of which the generated one has none of its own."""
+    return FILLED_IN if key == CLIENT_SECRET else secret[key]

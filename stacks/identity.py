@@ -1,0 +1,247 @@
+"""Layer 7, identity: Authentik with its database, and Vault behind it.
+
+The plan's circle (Vault wants Authentik for people, Authentik wants Vault for secrets) is broken in time:
+
+1. Vault without people, and the secret store on it: the layer below, `secrets.py`.
+2. Authentik, with people, groups and every service but Vault: `_authentik`.
+3. Vault's client in Authentik, and when that answers, Vault's OIDC method: `_vault_sign_on`.
+4. The services, which are Flux's: each finds its Secret in its namespace, with what its chart wants.
+
+Each phase hangs on an answer of the one before it (a condition, a Job), never on a time. A phase that fails takes with
+it what needs it and nothing else: no resource of phase 2 depends on phase 3, on a certificate or on DNS.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from components.application_secret import ApplicationSecret
+from components.assembled_secret import AssembledSecret, AssembledSecretArgs
+from components.authentik import Authentik, AuthentikArgs, BlueprintFile
+from components.authentik_home import AuthentikHome
+from components.authentik_secrets import BOOTSTRAP, CONFIGURATION, DATABASE, NAMESPACE
+from components.certificate import Certificate, CertificateArgs
+from components.chart import ChartSource
+from components.cloudnative_pg import CloudNativePg, CloudNativePgArgs
+from components.directory import User
+from components.oidc_probe import OidcProbe, OidcProbeArgs
+from components.postgres import Postgres, PostgresArgs
+from components.postgres_backup import PostgresBackup, PostgresBackupArgs
+from components.references import IssuerReference
+from components.sso import CLIENT_SECRET, Service
+from components.vault_clients import VAULT_NAMESPACE
+from components.vault_entry import VaultEntry, VaultEntryArgs
+from components.vault_sso import CLUSTER_AUTHORITY, DOCUMENT, sign_on, text
+from stacks import sso
+from stacks.ingress import IngressLayer
+from stacks.network import NetworkLayer
+from stacks.secrets import SecretsLayer
+from stacks.settings import Settings
+from stacks.storage import StorageLayer
+
+_BLUEPRINTS = "authentik-blueprints"
+"""Secret with the blueprint of everything but Vault."""
+
+
+@dataclass(frozen=True)
+class IdentityLayer:
+    """What later layers need of it."""
+
+    authentik: Authentik
+    certificate: Certificate
+    """Of Authentik's host name."""
+    services: OidcProbe
+    """Phase 2 is done: Authentik answers for every service but Vault."""
+    vault: OidcProbe
+    """Authentik answers for Vault, by the address that people use; phase 3 ends with what depends on this."""
+    databases: CloudNativePg
+    """For PostgreSQL of other applications."""
+
+
+def deploy(
+    settings: Settings,
+    *,
+    network: NetworkLayer,
+    web: IngressLayer,
+    volumes: StorageLayer,
+    safe: SecretsLayer,
+    issuer: IssuerReference,
+) -> IdentityLayer:
+    """Authentik, every service in it, and Vault's sign-on.
+
+    issuer: of the certificates that people's browsers check.
+    """
+    databases = CloudNativePg(
+        "cloudnative-pg",
+        CloudNativePgArgs(charts=ChartSource(settings.charts.mirror), schedulable=settings.schedulable),
+        opts=network.inside(),
+    )
+    home = AuthentikHome("authentik-home", opts=network.inside())
+    certificate = Certificate(
+        "authentik-certificate",
+        CertificateArgs(
+            namespace=NAMESPACE,
+            secret_name="authentik-tls",  # noqa: S106 - the name of a Secret
+            dns_names=[sso.authority(settings.cluster.domain)],
+            issuer=issuer,
+        ),
+        opts=network.inside(home.namespace),
+    )
+    secrets = safe.store.in_namespace(NAMESPACE, home.namespace)
+    database = _database(settings, secrets, network=network, volumes=volumes, operator=databases)
+    authentik = _authentik(settings, secrets, database, network=network, web=web, certificate=certificate)
+    services = OidcProbe(
+        "authentik-services",
+        OidcProbeArgs(issuers=[_issuer(settings, service) for service in sso.others()]),
+        opts=network.inside(authentik.release),
+    )
+    private = issuer.name == web.ca.issuer.name
+    vault = _vault_sign_on(
+        settings, services, network=network, web=web, safe=safe, certificate=certificate, private=private
+    )
+    VaultEntry(
+        "vault-entry",
+        VaultEntryArgs(
+            vault=safe.vault, host=f"{sso.VAULT.host}.{settings.cluster.domain}", ingress=web.nginx, issuer=issuer
+        ),
+        opts=network.inside(),
+    )
+    return IdentityLayer(authentik, certificate, services, vault, databases)
+
+
+def people(settings: Settings) -> list[User]:
+    """The users of the settings, as Authentik gets them."""
+    return [
+        User(
+            username=username,
+            email=user.email,
+            name=user.name or username,
+            groups=tuple(user.groups),
+            active=user.active,
+        )
+        for username, user in sorted(settings.identity.users.items())
+    ]
+
+
+def _issuer(settings: Settings, service: Service) -> str:
+    domain = settings.cluster.domain
+    return service.client(domain, sso.authority(domain)).issuer
+
+
+def _database(
+    settings: Settings,
+    secrets: dict[str, ApplicationSecret],
+    *,
+    network: NetworkLayer,
+    volumes: StorageLayer,
+    operator: CloudNativePg,
+) -> Postgres:
+    database = Postgres(
+        "authentik-postgres",
+        PostgresArgs(
+            operator=operator,
+            spec=DATABASE,
+            owner=secrets[DATABASE.name],
+            database="authentik",
+            storage=volumes.default,
+            size="8Gi",
+            schedulable=settings.schedulable,
+            # Authentik keeps its queue, its cache and its sessions here too; two of each kind of pod.
+            connections=200,
+        ),
+        opts=network.inside(),
+    )
+    PostgresBackup(
+        "authentik-postgres-backup",
+        PostgresBackupArgs(database=database, storage=volumes.default, size="5Gi"),
+        opts=network.inside(),
+    )
+    return database
+
+
+def _authentik(
+    settings: Settings,
+    secrets: dict[str, ApplicationSecret],
+    database: Postgres,
+    *,
+    network: NetworkLayer,
+    web: IngressLayer,
+    certificate: Certificate,
+) -> Authentik:
+    """Phase 2. The blueprint is there before the first start, which applies what it finds."""
+    domain = settings.cluster.domain
+    blueprints = AssembledSecret(
+        _BLUEPRINTS,
+        AssembledSecretArgs(
+            name=_BLUEPRINTS,
+            values={sso.variable(service): secrets[service.secret].value(CLIENT_SECRET) for service in sso.others()},
+            files={sso.BLUEPRINT: sso.platform_blueprint(domain, people(settings)).text()},
+        ),
+        opts=network.inside(),
+    )
+    return Authentik(
+        "authentik",
+        AuthentikArgs(
+            charts=ChartSource(settings.charts.mirror),
+            host=sso.authority(domain),
+            database=database,
+            environment={
+                key: secrets[spec.name].reference(key) for spec in (CONFIGURATION, BOOTSTRAP) for key in spec.keys
+            },
+            blueprints=(
+                BlueprintFile(name="homelab", secret=_BLUEPRINTS, key=sso.BLUEPRINT),
+                BlueprintFile(name="homelab-vault", secret=sso.VAULT.secret, key=sso.BLUEPRINT),
+            ),
+            ingress=web.nginx,
+            certificate=certificate,
+            schedulable=settings.schedulable,
+        ),
+        opts=network.inside(blueprints.reference(sso.BLUEPRINT).ready),
+    )
+
+
+def _vault_sign_on(
+    settings: Settings,
+    services: OidcProbe,
+    *,
+    network: NetworkLayer,
+    web: IngressLayer,
+    safe: SecretsLayer,
+    certificate: Certificate,
+    private: bool,
+) -> OidcProbe:
+    """Phase 3. Vault's document waits until Authentik answers for Vault, in the way in which Vault will ask.
+
+    private: whether the cluster's own authority signs Authentik's certificate.
+    """
+    domain = settings.cluster.domain
+    authority = sso.authority(domain)
+    client = safe.store.in_namespace(VAULT_NAMESPACE, services.ready)[sso.VAULT.secret]
+    answer = OidcProbe(
+        "authentik-vault",
+        OidcProbeArgs(
+            issuers=[_issuer(settings, sso.VAULT)],
+            through_ingress=True,
+            addresses={authority: web.nginx.address},
+            authority=certificate.ca if private else None,
+        ),
+        opts=network.inside(client.reference(sso.BLUEPRINT).ready, certificate.ready, web.nginx.release),
+    )
+    document = sign_on(
+        sso.VAULT,
+        domain,
+        authority,
+        first=safe.vault.configuration,
+        discovery_ca=CLUSTER_AUTHORITY if private else None,
+    )
+    AssembledSecret(
+        "vault-sign-on",
+        AssembledSecretArgs(
+            name="vault-sign-on",
+            values={CLIENT_SECRET: client.value(CLIENT_SECRET)},
+            files={DOCUMENT: text(document)},
+            labels=safe.vault.resource.configurer_labels,
+        ),
+        opts=network.inside(answer.ready),
+    )
+    return answer

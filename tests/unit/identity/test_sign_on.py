@@ -1,0 +1,115 @@
+"""Both sides of every sign-on, as generated: that they agree, and that a disagreement is found."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from checks.sign_on import Consumer, Provider, consumer, disagreements, providers
+from components.sso import VALUES_KEY
+from stacks import sso
+
+DOMAIN = "example.org"
+BLUEPRINTS = [sso.platform_blueprint(DOMAIN, []).text(), sso.vault_blueprint(DOMAIN).text()]
+BY_SECRET = [service.slug for service in sso.others()]
+
+
+def authentik(slug: str, *, old: str = "", new: str = "") -> Provider:
+    """Authentik's side, of texts in which `old` is `new`."""
+    texts = [text.replace(old, new) if old else text for text in BLUEPRINTS]
+    assert not old or texts != BLUEPRINTS
+    return providers(texts, sso.authority(DOMAIN))[slug]
+
+
+def secret_of(slug: str) -> dict[str, str]:
+    """Keys of a service's Secret as the operator fills them in, but for the client's secret."""
+    [service] = [service for service in sso.SERVICES if service.slug == slug]
+    templates = sso.credentials(service, DOMAIN).templates
+    return {key: text.replace('{{ "{{" }}', "{{") for key, text in templates.items()}
+
+
+def own(slug: str, *, old: str = "", new: str = "") -> Consumer:
+    """The service's side, of a Secret in which `old` is `new`."""
+    secret = secret_of(slug)
+    changed = {key: text.replace(old, new) if old else text for key, text in secret.items()}
+    assert not old or changed != secret
+    return consumer(slug, changed)
+
+
+def messages(slug: str, provider: Provider, service: Consumer) -> list[str]:
+    return [finding.message for finding in disagreements(slug, provider, service)]
+
+
+@pytest.mark.parametrize("slug", BY_SECRET)
+def test_both_sides_of_a_service_agree(slug: str) -> None:
+    assert messages(slug, authentik(slug), own(slug)) == []
+
+
+@pytest.mark.parametrize("slug", BY_SECRET)
+def test_another_redirect_uri_in_authentik_is_found(slug: str) -> None:
+    [uri] = authentik(slug).redirect_uris
+    found = messages(slug, authentik(slug, old=uri, new=f"{uri}s"), own(slug))
+    assert found == [f"redirect URI: Authentik has no {uri!r}; there are {uri}s"]
+
+
+@pytest.mark.parametrize("slug", BY_SECRET)
+def test_another_issuer_at_the_service_is_found(slug: str) -> None:
+    [found] = messages(slug, authentik(slug), own(slug, old=f"/application/o/{slug}/", new="/application/o/other/"))
+    assert found.startswith("issuer: the service has 'https://auth.example.org/application/o/other/'")
+
+
+@pytest.mark.parametrize("slug", BY_SECRET)
+def test_another_client_id_in_authentik_is_found(slug: str) -> None:
+    found = messages(slug, authentik(slug, old=f"client_id: {slug}\n", new="client_id: other\n"), own(slug))
+    assert found == [f"client id: the service has {slug!r}, Authentik 'other'"]
+
+
+@pytest.mark.parametrize("slug", BY_SECRET)
+def test_a_claim_that_authentik_does_not_give_is_found(slug: str) -> None:
+    found = messages(slug, authentik(slug, old='"groups":', new='"teams":'), own(slug))
+    assert [text.partition(";")[0] for text in found] == ["claim: Authentik has no 'groups'"]
+
+
+@pytest.mark.parametrize("slug", BY_SECRET)
+def test_a_group_that_may_not_open_the_application_is_found(slug: str) -> None:
+    provider = authentik(slug, old=f"!KeyOf 'group-{min(authentik(slug).groups)}'", new="!KeyOf 'group-vault-users'")
+    assert any(text.startswith("group: Authentik has no") for text in messages(slug, provider, own(slug)))
+
+
+@pytest.mark.parametrize(
+    ("slug", "key"), [("gitea", "secret"), ("harbor", "CONFIG_OVERWRITE_JSON"), ("inventree", "providers")]
+)
+def test_another_secret_at_the_service_is_found(slug: str, key: str) -> None:
+    secret = secret_of(slug)
+    secret[key] = secret[key].replace("{{ .client_secret }}", "of another generator")
+    [found] = messages(slug, authentik(slug), consumer(slug, secret))
+    assert found.startswith("client secret: the service has 'of another generator'")
+
+
+def test_a_key_that_the_secret_does_not_have_is_found() -> None:
+    secret = secret_of("gitea")
+    del secret["secret"]
+    with pytest.raises(KeyError, match="secret"):
+        consumer("gitea", secret)
+
+
+def test_a_chart_value_names_keys_that_the_secret_has() -> None:
+    for slug in BY_SECRET:
+        values = yaml.safe_load(secret_of(slug)[VALUES_KEY])
+        assert f'"oidc-{slug}"' in json.dumps(values), slug
+
+
+def test_synapse_gets_its_own_templates_untouched() -> None:
+    [provider] = yaml.safe_load(secret_of("matrix")[VALUES_KEY])["extraConfig"]["oidc_providers"]
+    assert provider["user_mapping_provider"]["config"]["localpart_template"] == "{{ user.preferred_username }}"
+
+
+def test_no_two_services_have_a_name_a_host_or_a_namespace_in_common() -> None:
+    for values in zip(*((s.slug, s.title, s.host, s.namespace) for s in sso.SERVICES), strict=True):
+        assert len(set(values)) == len(sso.SERVICES)
+
+
+def test_every_group_of_the_plan_is_there() -> None:
+    assert {"gitea-users", "gitea-admins", "rspcache-admins"} <= set(sso.groups())
