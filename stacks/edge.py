@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+import pulumi
+
 from components.edge_router import EdgeRouter, EdgeRouterArgs
 from components.edge_routing import Backend, Routing
 from components.edge_secondary import EdgeSecondary, EdgeSecondaryArgs, TsigKey
@@ -41,7 +43,7 @@ def deploy(
     edge, reached = settings.edge, host.reached
     if edge is None or reached is None:
         return None
-    after = [ingress.nginx.release]
+    after: list[pulumi.Resource] = [ingress.nginx.release]
     if host.tailnet is not None:
         routes = HeadscaleRoutes(
             "headscale-routes",

@@ -62,7 +62,7 @@ def containers() -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown key": ({"replica": 2}, "additional properties 'replica' not allowed"),
     "an unknown key inside": ({"transfer/alow": []}, "additional properties 'alow' not allowed"),
     "no server": ({"replicas": 0}, "/replicas"),

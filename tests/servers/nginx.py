@@ -138,7 +138,7 @@ def ask(port: int, name: str | None) -> tuple[bytes, str]:
 
 class _Echo(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        body = f"{self.server.server_address[0]!s} {self.headers['Host']} {self.path}".encode()
+        body = f"{self.connection.getsockname()[0]} {self.headers['Host']} {self.path}".encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -134,7 +134,7 @@ def test_a_sealing_certificate_without_its_key_is_refused(load_with: Load) -> No
     ]
 
 
-EDGE = {"address": "192.0.2.10", "secondary": {"name": "ns1.example.org", "address": "100.64.0.3"}}
+EDGE: dict[str, Any] = {"address": "192.0.2.10", "secondary": {"name": "ns1.example.org", "address": "100.64.0.3"}}
 
 
 def test_an_edge_without_its_ssh_key_is_refused(load_with: Load) -> None:
