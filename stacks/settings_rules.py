@@ -332,12 +332,12 @@ def _features(settings: Settings) -> Findings:
 def _dns(settings: Settings) -> Findings:
     dns = settings.dns
     if settings.edge:
-        for key, value, owner in (
+        for key, value, decided in (
             ("nameserver", dns.nameserver, "secondary.name"),
             ("publicAddress", dns.public_address, "address"),
         ):
             if value:
-                yield ("dns", key), f"{value} has no effect beside edge.{owner}, which decides it; remove it"
+                yield ("dns", key), f"{value} has no effect beside edge.{decided}, which decides it; remove it"
     elif dns.public_address and (owner := _inside_the_cluster(settings, dns.public_address)):
         yield (
             ("dns", "publicAddress"),

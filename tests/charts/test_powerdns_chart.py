@@ -62,7 +62,7 @@ def containers() -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown key": ({"replica": 2}, "additional properties 'replica' not allowed"),
     "an unknown key inside": ({"transfer/alow": []}, "additional properties 'alow' not allowed"),
     "no server": ({"replicas": 0}, "/replicas"),
@@ -142,7 +142,7 @@ def test_the_api_key_may_come_from_a_secret_of_its_own() -> None:
 
 @pytest.mark.parametrize(("kind", "place"), [("Deployment", "annotations"), ("StatefulSet", "database/annotations")])
 def test_a_workload_is_annotated_itself_and_not_its_pods(kind: str, place: str) -> None:
-    wanted = {"secret.reloader.stakater.com/reload": "powerdns"}
+    wanted: dict[str, Any] = {"secret.reloader.stakater.com/reload": "powerdns"}
     [workload] = [item for item in rendered("powerdns", values({place: wanted})) if item["kind"] == kind]
     assert workload["metadata"]["annotations"] == wanted
     assert not wanted.items() & workload["spec"]["template"]["metadata"].get("annotations", {}).items()

@@ -46,13 +46,18 @@ def graph() -> Graph:
 def release_values(name: str) -> Manifest:
     """The values of a release."""
     values: Manifest = reveal(graph()[f"{RELEASE} {name}"].inputs["values"])
-    return json.loads(json.dumps(values))  # a copy, with whole numbers as they were
+    return _copy(values)
 
 
 def resource(name: str) -> Manifest:
     """A recorded object of the cluster, as one writes it to the API."""
     recorded_inputs: Manifest = reveal(graph()[name].inputs)
-    return json.loads(json.dumps({key: recorded_inputs[key] for key in ("apiVersion", "kind", "metadata", "spec")}))
+    return _copy({key: recorded_inputs[key] for key in ("apiVersion", "kind", "metadata", "spec")})
+
+
+def _copy(tree: Manifest) -> Manifest:
+    copied: Manifest = json.loads(json.dumps(tree))
+    return copied
 
 
 def module(path: str, tool: str) -> Path:
