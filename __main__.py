@@ -4,7 +4,7 @@ import asyncio
 
 import pulumi
 
-from stacks import cluster, edge, edge_host, identity, ingress, network, proxmox, secrets, settings, storage
+from stacks import cluster, dns, edge, edge_host, identity, ingress, network, proxmox, secrets, settings, storage
 
 configured, confidential = settings.load()
 
@@ -15,8 +15,9 @@ pods = network.deploy(configured, cluster=kubernetes)
 web = ingress.deploy(configured, network=pods)
 volumes = storage.deploy(configured, confidential, site=site, network=pods)
 safe = secrets.deploy(configured, confidential, site=site, network=pods, web=web, volumes=volumes)
-people = identity.deploy(configured, network=pods, web=web, volumes=volumes, safe=safe, issuer=web.ca.issuer)
-edge.deploy(configured, confidential, host=host, cluster=kubernetes, ingress=web)
+names = dns.deploy(configured, network=pods, web=web, safe=safe, volumes=volumes)
+people = identity.deploy(configured, network=pods, web=web, volumes=volumes, safe=safe, issuer=names.trusted)
+edge.deploy(configured, confidential, host=host, cluster=kubernetes, ingress=web, names=names)
 
 pulumi.export("apiEndpoint", kubernetes.talos.endpoint)
 pulumi.export("nodes", cluster.node_table(configured))

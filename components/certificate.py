@@ -38,6 +38,8 @@ class CertificateArgs:
     renew_before: how long before its end the next one is asked for.
     usages: what it may be used for.
     secret_labels: labels of the Secret, for those who look for it by them.
+    awaited: whether the certificate must be there before anything that depends on it; what hangs on the world outside,
+        as a public CA does, must not hold up the rest.
     """
 
     namespace: str
@@ -49,6 +51,7 @@ class CertificateArgs:
     renew_before: timedelta = timedelta(days=30)
     usages: Sequence[Usage] = ("server auth",)
     secret_labels: Mapping[str, str] = field(default_factory=dict)
+    awaited: bool = True
 
     def __post_init__(self) -> None:
         if not self.dns_names or not self.usages:
@@ -65,7 +68,7 @@ class CertificateArgs:
 
 
 class Certificate(pulumi.ComponentResource):
-    """A certificate that is there: what depends on `ready` finds the Secret filled."""
+    """A certificate; what depends on `ready` finds the Secret filled, unless it is not awaited."""
 
     certificate: SecretReference
     """`tls.crt`: the certificate, and those between it and the CA's."""
@@ -104,7 +107,9 @@ class Certificate(pulumi.ComponentResource):
             name,
             api_version=API,
             kind="Certificate",
-            metadata=ObjectMetaArgs(name=args.secret_name, namespace=args.namespace, annotations=READY),
+            metadata=ObjectMetaArgs(
+                name=args.secret_name, namespace=args.namespace, annotations=READY if args.awaited else None
+            ),
             spec=spec,
             opts=pulumi.ResourceOptions(
                 parent=self,

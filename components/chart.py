@@ -2,7 +2,7 @@
 
 Owns no resource: it turns a `ChartPin` into the arguments of a `helm.v3.Release`, so that every release is pinned,
 awaited and bounded in time in the same way. `charts.mirror` replaces every repository: a directory (for air-gapped
-sites and the lab), an oci:// path or the URL of one Helm repository.
+sites and the lab), an oci:// path or the URL of one Helm repository. Charts of this repository come from here alone.
 """
 
 from __future__ import annotations
@@ -46,15 +46,7 @@ class ChartSource:
 
         Raises ChartError when the mirror is a directory that lacks the chart.
         """
-        located = self._locate(pin)
-        return ReleaseArgs(
-            name=name,
-            namespace=namespace,
-            values=dict(values),
-            timeout=RELEASE_TIMEOUT,
-            max_history=5,
-            **located,
-        )
+        return _arguments(self._locate(pin), name, namespace, values)
 
     def _locate(self, pin: ChartPin) -> dict[str, Any]:
         described = f"{pin.name} {pin.version}"
@@ -70,6 +62,29 @@ class ChartSource:
         path = in_directory(Path(base).expanduser(), pin)
         chart = str(without_remote_schemas(path))
         return {"chart": chart, "description": f"{described} sha256:{_digest(path)[:16]}"}
+
+
+def own_release(chart: str, *, name: str, namespace: pulumi.Input[str], values: Mapping[str, Any]) -> ReleaseArgs:
+    """Arguments of the Release `name` of `charts/<chart>`, which no mirror replaces.
+
+    The path is the one from the program's directory, where the engine runs program and provider, so that a checkout in
+    another place changes nothing. For the digest see `ChartSource.release`.
+    """
+    path = CHARTS / chart
+    version = yaml.safe_load((path / "Chart.yaml").read_text())["version"]
+    located = {
+        "chart": f"./{path.relative_to(CHARTS.parent)}",
+        "description": f"{chart} {version} sha256:{_digest(path)[:16]}",
+    }
+    return _arguments(located, name, namespace, values)
+
+
+def _arguments(
+    located: Mapping[str, Any], name: str, namespace: pulumi.Input[str], values: Mapping[str, Any]
+) -> ReleaseArgs:
+    return ReleaseArgs(
+        name=name, namespace=namespace, values=dict(values), timeout=RELEASE_TIMEOUT, max_history=5, **located
+    )
 
 
 def in_directory(mirror: Path, pin: ChartPin) -> Path:

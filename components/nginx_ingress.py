@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Any, Literal
 
 import pulumi
@@ -39,12 +40,15 @@ class NginxIngressArgs:
         arrives with it; layer 2 announces from such a node. `Cluster`: every node, at the price of the client's
         address, which becomes the node's. Where packets for the address come in through a node that routes for others,
         that node may have no replica, and only `Cluster` lets it pass them on.
+    public_address: where the world reaches the ingress, if that is not `address` itself: a host that passes connections
+        on. Every Ingress reports it as its own, and so its name resolves to it.
     """
 
     charts: ChartSource
     schedulable: int
     address: ServiceAddress
     traffic: Literal["Cluster", "Local"]
+    public_address: IPv4Address | None = None
 
     def __post_init__(self) -> None:
         if self.address.address is None:
@@ -81,6 +85,8 @@ class NginxIngress(pulumi.ComponentResource):
             {"app.kubernetes.io/name": "nginx-ingress", "app.kubernetes.io/instance": "nginx-ingress"}
         )
         controller["ingressClass"] = {"name": self.class_name, "create": True, "setAsDefaultIngress": True}
+        if args.public_address:
+            controller["config"]["entries"]["external-status-address"] = str(args.public_address)
         controller["service"] = {
             "annotations": args.address.annotations,
             "externalTrafficPolicy": args.traffic,

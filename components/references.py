@@ -6,7 +6,8 @@ Kubernetes, or an operator's custom resource, wants to be told about it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -40,11 +41,13 @@ class IssuerReference:
     """An issuer of cert-manager: of the cluster or, by `kind`, of one namespace.
 
     ready: the resource after which it can issue.
+    ingress_annotations: what an Ingress needs besides the issuer's name.
     """
 
     name: str
     ready: pulumi.Resource
     kind: str = "ClusterIssuer"
+    ingress_annotations: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def spec(self) -> dict[str, str]:
@@ -54,7 +57,7 @@ class IssuerReference:
     @property
     def annotations(self) -> dict[str, str]:
         """On an Ingress: cert-manager makes its certificates with this issuer."""
-        return {"cert-manager.io/cluster-issuer": self.name}
+        return {"cert-manager.io/cluster-issuer": self.name, **self.ingress_annotations}
 
 
 @dataclass(frozen=True, kw_only=True)

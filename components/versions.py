@@ -73,6 +73,19 @@ RELOADER = ChartPin("reloader", "2.2.16", "https://stakater.github.io/stakater-c
 # renovate: datasource=docker depName=ghcr.io/emberstack/helm-charts/reflector
 REFLECTOR = ChartPin("reflector", "10.0.63", "oci://ghcr.io/emberstack/helm-charts")
 
+# renovate: datasource=helm depName=powerdns-operator registryUrl=https://powerdns-operator.github.io/PowerDNS-Operator-helm-chart
+POWERDNS_OPERATOR = ChartPin(
+    "powerdns-operator", "0.6.0", "https://powerdns-operator.github.io/PowerDNS-Operator-helm-chart"
+)
+
+# renovate: datasource=helm depName=external-dns registryUrl=https://kubernetes-sigs.github.io/external-dns
+EXTERNAL_DNS = ChartPin("external-dns", "1.21.1", "https://kubernetes-sigs.github.io/external-dns")
+
+# renovate: datasource=helm depName=cert-manager-webhook-pdns registryUrl=https://zachomedia.github.io/cert-manager-webhook-pdns
+CERT_MANAGER_WEBHOOK_PDNS = ChartPin(
+    "cert-manager-webhook-pdns", "3.2.5", "https://zachomedia.github.io/cert-manager-webhook-pdns"
+)
+
 # renovate: datasource=helm depName=longhorn registryUrl=https://charts.longhorn.io
 LONGHORN = ChartPin("longhorn", "1.12.1", "https://charts.longhorn.io")
 

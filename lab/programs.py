@@ -145,6 +145,30 @@ _TOOLS = [
             "github.com/juanfont/headscale",
         )
     ),
+    Tool(
+        GoBinary(
+            "external-dns",
+            "tools/external-dns",
+            "sigs.k8s.io/external-dns",
+            "sigs.k8s.io/external-dns",
+            "-s -w -X sigs.k8s.io/external-dns/pkg/apis/externaldns.Version=v{version}",
+        )
+    ),
+    Tool(
+        GoBinary(
+            "powerdns-operator",
+            "tools/powerdns-operator",
+            "github.com/powerdns-operator/powerdns-operator/cmd",
+            "github.com/powerdns-operator/powerdns-operator",
+        )
+    ),
+    Tool(
+        GoBinary(
+            "pebble", "tools/pebble", "github.com/letsencrypt/pebble/v2/cmd/pebble", "github.com/letsencrypt/pebble/v2"
+        )
+    ),
+    Tool(GoBinary("cert-manager-controller", "certificates", "./cmd/cert-manager-controller")),
+    Tool(GoBinary("dns01-solver", "certificates", "./cmd/dns01-solver")),
 ]
 
 TOOLS = {tool.binary.name: tool for tool in _TOOLS}
@@ -153,7 +177,18 @@ TOOLS = {tool.binary.name: tool for tool in _TOOLS}
 PREVIEW = ("pulumi",)
 """What a preview needs besides the provider plugins."""
 
-TESTS = ("helm", "sealed-secrets-controller", "vault", "bank-vaults", "headscale")
+TESTS = (
+    "helm",
+    "sealed-secrets-controller",
+    "vault",
+    "bank-vaults",
+    "headscale",
+    "external-dns",
+    "powerdns-operator",
+    "pebble",
+    "cert-manager-controller",
+    "dns01-solver",
+)
 """What only the tests and checks need: the lab's provider plugin has Helm in it, and its pods are played."""
 
 LAB = tuple(name for name in TOOLS if name not in TESTS)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from components import powerdns_secrets as powerdns
 from components.authentik_secrets import BOOTSTRAP, CONFIGURATION, DATABASE, NAMESPACE
 from components.secret_spec import OPERATOR_NAMESPACE, Password, SecretSpec
 from stacks import sso
@@ -62,6 +63,17 @@ _ROWS = (
         uptake="procedure",
         consumers="Authentik's administrator akadmin",
         procedure="Authentik's first administrator",
+    ),
+    DeclaredSecret(
+        spec=powerdns.DATABASE_SECRET,
+        uptake="restart",
+        consumers="MariaDB and the name servers of PowerDNS",
+    ),
+    DeclaredSecret(
+        spec=powerdns.API_SECRET,
+        uptake="restart",
+        consumers="the name servers of PowerDNS, PowerDNS Operator, external-dns and cert-manager's webhook",
+        also_in=powerdns.API_CLIENTS,
     ),
 )
 

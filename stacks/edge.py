@@ -13,6 +13,7 @@ from components.edge_secondary import EdgeSecondary, EdgeSecondaryArgs, TsigKey
 from components.headscale_routes import HeadscaleRoutes, HeadscaleRoutesArgs
 from stacks import settings as configuration
 from stacks.cluster import ClusterLayer
+from stacks.dns import DnsLayer
 from stacks.edge_host import EdgeHostLayer
 from stacks.ingress import IngressLayer
 from stacks.settings import Secrets, Settings
@@ -38,6 +39,7 @@ def deploy(
     host: EdgeHostLayer,
     cluster: ClusterLayer,
     ingress: IngressLayer,
+    names: DnsLayer,
 ) -> EdgeLayer | None:
     """Routing by server name to the ingress, and the public secondary of the cluster's domain; None without an edge."""
     edge, reached = settings.edge, host.reached
@@ -50,7 +52,8 @@ def deploy(
             HeadscaleRoutesArgs(
                 tailnet=host.tailnet, routers=list(settings.control_planes), routes=settings.tailscale.routes
             ),
-            opts=reached.opts(cluster.talos),
+            # Its kubeconfig is released when every node is up.
+            opts=reached.opts(cluster.kubernetes),
         )
         after.append(routes.approved)
     web = [IPv4Address(ingress.nginx.address)]
@@ -73,12 +76,12 @@ def deploy(
         "edge-secondary",
         EdgeSecondaryArgs(
             host=reached.ssh,
-            zone=settings.cluster.domain,
-            primaries=[settings.network.pools.dns.first],
+            zone=names.zone.domain,
+            primaries=[IPv4Address(names.powerdns.address)],
             notified_by=edge.secondary.notified_by,
             tsig=_tsig(edge.secondary.tsig, secrets),
         ),
-        opts=reached.opts(*after),
+        opts=reached.opts(*after, names.zone.ready),
     )
     return EdgeLayer(router, secondary)
 

@@ -1,4 +1,4 @@
-"""Layer 7, identity: Authentik with its database, and Vault behind it.
+"""Layer 8, identity: Authentik with its database, and Vault behind it.
 
 The plan's circle (Vault wants Authentik for people, Authentik wants Vault for secrets) is broken in time:
 

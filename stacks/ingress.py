@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from components.acme import issuer_name
 from components.cert_manager import CertManager, CertManagerArgs
 from components.chart import ChartSource
 from components.cluster_ca import ClusterCa, ClusterCaArgs
@@ -32,11 +33,19 @@ def deploy(settings: Settings, *, network: NetworkLayer) -> IngressLayer:
             schedulable=settings.schedulable,
             address=network.ingress_pool.claim(SERVICE),
             traffic=_traffic(settings),
+            public_address=settings.public_address,
         ),
         opts=network.inside(),
     )
     cert_manager = CertManager(
-        "cert-manager", CertManagerArgs(charts=charts, schedulable=settings.schedulable), opts=network.inside()
+        "cert-manager",
+        CertManagerArgs(
+            charts=charts,
+            schedulable=settings.schedulable,
+            resolvers=settings.certificates.resolvers,
+            default_issuer=issuer_name(settings.certificates.staging, "dns"),
+        ),
+        opts=network.inside(),
     )
     ca = ClusterCa(
         "cluster-ca",

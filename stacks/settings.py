@@ -19,8 +19,10 @@ from stacks import settings_errors, settings_rules
 from stacks.settings_errors import PREFIX, SECRET_KEYS, SET_A_SECRET
 from stacks.settings_model import (
     Backend,
+    Certificates,
     Charts,
     Cluster,
+    Dns,
     Edge,
     Extensions,
     Features,
@@ -38,6 +40,7 @@ from stacks.settings_model import (
     Tailscale,
     Talos,
     Timeouts,
+    Transfer,
     Tsig,
     User,
     Versions,
@@ -47,8 +50,10 @@ from stacks.settings_types import AddressRange
 __all__ = [
     "AddressRange",
     "Backend",
+    "Certificates",
     "Charts",
     "Cluster",
+    "Dns",
     "Edge",
     "Extensions",
     "Features",
@@ -68,6 +73,7 @@ __all__ = [
     "Tailscale",
     "Talos",
     "Timeouts",
+    "Transfer",
     "Tsig",
     "User",
     "Versions",

@@ -7,7 +7,7 @@ values (`settings_rules`), the reading of a stack (`settings`), nor any secret.
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -212,6 +212,37 @@ class Sealing(_Model):
     """The public half, in PEM; `homelab:sealingKey` is the other. Without both, each new state makes a keypair."""
 
 
+class Transfer(_Model):
+    """Who copies the cluster's zone, besides the edge's secondary."""
+
+    allow: Annotated[list[t.AddressOrNetwork], t.Distinct] = []
+    """Addresses and networks that may transfer the zone."""
+    notify: Annotated[list[t.Address], t.Distinct] = []
+    """Addresses of further secondaries, which may transfer the zone and are told of each change."""
+
+
+class Dns(_Model):
+    """The cluster's own zone, `cluster.domain`, as the world sees it."""
+
+    nameserver: t.Domain | None = None
+    """The public name server where there is no `edge`, as the delegation names it; without it, ns1 below the domain."""
+    public_address: t.Address | None = None
+    """Where the world reaches the ingress if there is no `edge`, such as a router that passes ports on; without it, at
+    its own address."""
+    transfer: Transfer = Transfer()
+
+
+class Certificates(_Model):
+    """Certificates of Let's Encrypt."""
+
+    staging: bool = True
+    """Take certificates for tries, which no browser trusts; real ones are limited to five a week for the same names."""
+    email: t.Email | None = None
+    """Whom Let's Encrypt writes to about the account."""
+    resolvers: Annotated[list[t.Address], t.Distinct] = []
+    """DNS resolvers that answer for `cluster.domain` as the world's do, where those of the nodes do not."""
+
+
 class Ssh(_Model):
     """How the edge host is reached for its setup. `homelab:edgeSshKey` is the private key."""
 
@@ -314,6 +345,8 @@ class Settings(_Model):
     charts: Charts = Charts()
     storage: Storage = Storage()
     sealing: Sealing = Sealing()
+    dns: Dns = Dns()
+    certificates: Certificates = Certificates()
     edge: Edge | None = None
     rotation: dict[t.DnsLabel, Annotated[int, Field(ge=2)]] = {}
     """Generation of an application secret by its name, where it is not the first; `make rotate` raises it."""
@@ -347,6 +380,30 @@ class Settings(_Model):
     def schedulable(self) -> int:
         """How many nodes take ordinary pods: the workers or, where there is none, the control planes."""
         return len(self.workers) or len(self.control_planes)
+
+    @property
+    def nameserver(self) -> str:
+        """The public name server of the cluster's zone, without a final dot."""
+        return self.edge.secondary.name if self.edge else self.dns.nameserver or f"ns1.{self.cluster.domain}"
+
+    @property
+    def public_address(self) -> IPv4Address | None:
+        """What names of the cluster resolve to, or None where the ingress itself is reached."""
+        return self.edge.address if self.edge else self.dns.public_address
+
+    @property
+    def secondaries(self) -> list[IPv4Address]:
+        """Addresses that are told of each change of the zone."""
+        edge = [self.edge.secondary.address] if self.edge else []
+        return [*edge, *(address for address in self.dns.transfer.notify if address not in edge)]
+
+    @property
+    def transfer_allow(self) -> list[IPv4Address | IPv4Network]:
+        """Who may transfer the zone: those whom the settings name, and every secondary."""
+        allowed = self.dns.transfer.allow
+        networks = [one for one in allowed if isinstance(one, IPv4Network)]
+        covered = {*allowed, *(one for one in self.secondaries if any(one in network for network in networks))}
+        return [*allowed, *(one for one in self.secondaries if one not in covered)]
 
     @property
     def kubelet_mounts(self) -> list[str]:

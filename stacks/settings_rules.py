@@ -58,6 +58,8 @@ def check(settings: Settings) -> list[str]:
         _edge,
         _identity,
         _features,
+        _dns,
+        _public_resolvers,
         application_secrets.rotation,
     )
     return [f"{path(place)}: {text}" for rule in rules for place, text in rule(settings)]
@@ -180,13 +182,10 @@ def _machines(settings: Settings) -> Iterator[tuple[tuple[str, ...], IPv4Address
 
 
 def _resolvers(settings: Settings) -> Findings:
-    inside = {node.address: f"nodes.{name}.address" for name, node in settings.nodes.items()}
-    inside[settings.network.api_vip] = "network.apiVip"
     for index, address in enumerate(settings.network.resolvers):
         if address == settings.network.gateway:
             continue  # A clash with it is a finding about the other address.
-        pool = next((f"network.pools.{name}" for name, pool in _named_pools(settings).items() if address in pool), None)
-        if what := inside.get(address, pool):
+        if what := _inside_the_cluster(settings, address):
             yield (
                 ("network", "resolvers", index),
                 f"{address} belongs to the cluster ({what}) and answers only once that runs; name a resolver outside "
@@ -328,6 +327,41 @@ def _features(settings: Settings) -> Findings:
             ("features", "longhornV2"),
             "true needs a worker, on which the engine takes a core of its own; add a worker, or set it to false",
         )
+
+
+def _dns(settings: Settings) -> Findings:
+    dns = settings.dns
+    if settings.edge:
+        for key, value, decided in (
+            ("nameserver", dns.nameserver, "secondary.name"),
+            ("publicAddress", dns.public_address, "address"),
+        ):
+            if value:
+                yield ("dns", key), f"{value} has no effect beside edge.{decided}, which decides it; remove it"
+    elif dns.public_address and (owner := _inside_the_cluster(settings, dns.public_address)):
+        yield (
+            ("dns", "publicAddress"),
+            f"{dns.public_address} belongs to the cluster ({owner}), so it is no way in from the world; give the "
+            "address of the host that passes connections on, or leave the key out",
+        )
+
+
+def _public_resolvers(settings: Settings) -> Findings:
+    for index, address in enumerate(settings.certificates.resolvers):
+        if owner := _inside_the_cluster(settings, address):
+            yield (
+                ("certificates", "resolvers", index),
+                f"{address} belongs to the cluster ({owner}), which knows no name but its own; name a resolver that "
+                "answers as the world's do",
+            )
+
+
+def _inside_the_cluster(settings: Settings, address: IPv4Address) -> str | None:
+    """The setting by which an address belongs to the cluster, if it does."""
+    owners = {node.address: f"nodes.{name}.address" for name, node in settings.nodes.items()}
+    owners[settings.network.api_vip] = "network.apiVip"
+    pool = next((f"network.pools.{name}" for name, pool in _named_pools(settings).items() if address in pool), None)
+    return owners.get(address, pool)
 
 
 def _named_pools(settings: Settings) -> dict[str, AddressRange]:

@@ -101,6 +101,12 @@ def _network(text: str) -> IPv4Network:
     return network
 
 
+def _address_or_network(text: str) -> IPv4Address | IPv4Network:
+    if re.search(r"[A-Za-z]", text):
+        raise ValueError(f"{text!r} is a name, and PowerDNS takes none here; give its address, as 100.64.0.3")
+    return _network(text) if "/" in text else _address(text)
+
+
 def _subnet(network: IPv4Network) -> IPv4Network:
     if network.prefixlen > 29:
         raise ValueError(f"{network} holds too few addresses for a cluster; give a network of /29 or larger")
@@ -281,6 +287,11 @@ Address = Annotated[IPv4Address, _parsed(_address), _schema("an IPv4 address")]
 Network = Annotated[IPv4Network, _parsed(_network), _schema("an IPv4 network without host bits, as 10.0.0.0/16")]
 Subnet = Annotated[Network, AfterValidator(_subnet)]
 ServiceNetwork = Annotated[Network, AfterValidator(_service_network)]
+AddressOrNetwork = Annotated[
+    IPv4Address | IPv4Network,
+    _parsed(_address_or_network),
+    _schema("an IPv4 address, or a network without host bits, as 10.0.0.0/8"),
+]
 Range = Annotated[
     AddressRange, _parsed(AddressRange.parse), _schema("one IPv4 address, or a range as 10.0.3.4-10.0.3.20")
 ]

@@ -1,4 +1,4 @@
-"""Layer 4, storage: volumes on the site's datastores, and the class that claims get by default."""
+"""Layer 5, storage: volumes on the site's datastores, and the class that claims get by default."""
 
 from __future__ import annotations
 

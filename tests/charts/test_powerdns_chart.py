@@ -124,6 +124,30 @@ def test_no_secret_is_rendered() -> None:
     assert "Secret" not in {kind for kind, _ in objects()}
 
 
+def mounted(change: dict[str, Any]) -> dict[str, str]:
+    """File names in the servers' secret directory, with the Secret that each comes from."""
+    [pod] = [
+        item["spec"]["template"]["spec"]
+        for item in rendered("powerdns", values(change))
+        if item["kind"] == "Deployment"
+    ]
+    [volume] = [volume["projected"] for volume in pod["volumes"] if volume["name"] == "secret"]
+    return {item["path"]: part["secret"]["name"] for part in volume["sources"] for item in part["secret"]["items"]}
+
+
+def test_the_api_key_may_come_from_a_secret_of_its_own() -> None:
+    assert mounted({}) == {"secret.conf": "powerdns"}
+    assert mounted({"apiSecret/name": "powerdns-api"}) == {"secret.conf": "powerdns", "api.conf": "powerdns-api"}
+
+
+@pytest.mark.parametrize(("kind", "place"), [("Deployment", "annotations"), ("StatefulSet", "database/annotations")])
+def test_a_workload_is_annotated_itself_and_not_its_pods(kind: str, place: str) -> None:
+    wanted: dict[str, Any] = {"secret.reloader.stakater.com/reload": "powerdns"}
+    [workload] = [item for item in rendered("powerdns", values({place: wanted})) if item["kind"] == kind]
+    assert workload["metadata"]["annotations"] == wanted
+    assert not wanted.items() & workload["spec"]["template"]["metadata"].get("annotations", {}).items()
+
+
 def test_names_are_served_over_udp_and_tcp_at_one_address() -> None:
     service = objects()["Service", "powerdns"]
     assert {(port["port"], port["protocol"]) for port in service["spec"]["ports"]} == {(53, "UDP"), (53, "TCP")}

@@ -13,12 +13,18 @@ from checks.program import PLANTED, ROOT, recorded
 STACKS = ("lab", "prod")
 
 COMPONENT_TYPES = {
+    "homelab:certificates:AcmeIssuers",
     "homelab:certificates:CertManager",
     "homelab:certificates:Certificate",
     "homelab:certificates:ClusterCa",
+    "homelab:certificates:Dns01Webhook",
     "homelab:database:CloudNativePg",
     "homelab:database:Postgres",
     "homelab:database:PostgresBackup",
+    "homelab:dns:DnsZone",
+    "homelab:dns:ExternalDns",
+    "homelab:dns:PowerDns",
+    "homelab:dns:PowerDnsOperator",
     "homelab:edge:EdgeRouter",
     "homelab:edge:EdgeSecondary",
     "homelab:edge:HeadscaleNodes",

@@ -34,6 +34,9 @@ ISSUER = "https://kubernetes.default.svc"
 """Issuer of service account tokens, and the audience of one for which none is asked."""
 
 
+FRONT_PROXY = "front-proxy-client"
+
+
 class ApiError(AssertionError):
     """The API server answered with an error; `status` is the HTTP status."""
 
@@ -134,8 +137,8 @@ class KubernetesApi:
         return False
 
     def _served(self, crd: Mapping[str, Any]) -> Literal[True] | None:
-        """Whether the kind of a CRD's spec can be asked for, in each version."""
-        for version in crd["versions"]:
+        """Whether the kind of a CRD's spec can be asked for, in each version that it serves."""
+        for version in (one for one in crd["versions"] if one["served"]):
             with contextlib.suppress(ApiError, StopIteration):
                 collection = self._collection(f"{crd['group']}/{version['name']}", crd["names"]["kind"], None)
                 self.request("GET", collection)
@@ -192,6 +195,14 @@ def kubernetes_api(directory: Path) -> Iterator[KubernetesApi]:
         f"--service-account-issuer={ISSUER}",
         f"--service-account-key-file={directory / 'service-account.key'}",
         f"--service-account-signing-key-file={directory / 'service-account.key'}",
+        # How it makes itself known to API servers that it passes requests on to (APIService).
+        f"--proxy-client-cert-file={directory / 'front-proxy.crt'}",
+        f"--proxy-client-key-file={directory / 'front-proxy.key'}",
+        f"--requestheader-client-ca-file={directory / 'ca.crt'}",
+        f"--requestheader-allowed-names={FRONT_PROXY}",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
         "--disable-admission-plugins=ValidatingAdmissionWebhook,MutatingAdmissionWebhook",
     ]
     with (
@@ -211,19 +222,24 @@ def _healthy(etcd: str) -> bool:
 def _write_certificates(directory: Path) -> None:
     """An authority, the server's certificate for 127.0.0.1, and the key that signs service account tokens."""
     authority_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    authority = _certificate("test-ca", authority_key, "test-ca", authority_key)
-    served = _certificate("kube-apiserver", server_key, "test-ca", authority_key)
+    authority = certificate("test-ca", authority_key, "test-ca", authority_key)
+    served = certificate("kube-apiserver", server_key, "test-ca", authority_key)
     _written(directory / "ca.crt", authority.public_bytes(serialization.Encoding.PEM))
     _written(directory / "server.crt", served.public_bytes(serialization.Encoding.PEM))
-    _written(directory / "server.key", _pem(server_key))
-    _written(directory / "service-account.key", _pem(ec.generate_private_key(ec.SECP256R1())))
+    _written(directory / "server.key", pem(server_key))
+    proxy_key = ec.generate_private_key(ec.SECP256R1())
+    proxy = certificate(FRONT_PROXY, proxy_key, "test-ca", authority_key)
+    _written(directory / "front-proxy.crt", proxy.public_bytes(serialization.Encoding.PEM))
+    _written(directory / "front-proxy.key", pem(proxy_key))
+    _written(directory / "service-account.key", pem(ec.generate_private_key(ec.SECP256R1())))
 
 
-def _certificate(
-    subject: str, key: ec.EllipticCurvePrivateKey, issuer: str, issuer_key: ec.EllipticCurvePrivateKey
+def certificate(
+    subject: str, key: ec.EllipticCurvePrivateKey, issuer: str, issuer_key: ec.EllipticCurvePrivateKey, *names: str
 ) -> x509.Certificate:
+    """A certificate of one day for a server on 127.0.0.1, and for further DNS names; or that of an authority itself."""
     now = datetime.now(UTC)
-    names = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1")), x509.DNSName("localhost")])
+    alternatives = [x509.IPAddress(IPv4Address("127.0.0.1")), *(x509.DNSName(name) for name in ("localhost", *names))]
     authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
     return (
         x509.CertificateBuilder()
@@ -236,12 +252,13 @@ def _certificate(
         .add_extension(x509.BasicConstraints(ca=subject == issuer, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(authority_key, critical=False)
-        .add_extension(names, critical=False)
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .sign(issuer_key, hashes.SHA256())
     )
 
 
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A private key as the programs here read it."""
     # kube-apiserver finds no public key in a PKCS #8 key of this kind.
     form = serialization.PrivateFormat.TraditionalOpenSSL
     return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())

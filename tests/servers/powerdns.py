@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from components.powerdns_secrets import ACCOUNTS, DATABASE_SECRET
 from lab import debian
 from tests.charts.helm import rendered
 
@@ -34,11 +35,7 @@ PROGRAMS = {
 SCHEMA = Path("/usr/share/pdns-backend-mysql/schema/schema.mysql.sql")
 """The package's copy of the file that the image carries as /usr/local/share/doc/pdns/schema.mysql.sql."""
 
-ACCOUNTS = (
-    "CREATE USER IF NOT EXISTS 'powerdns'@'%' IDENTIFIED BY '{password}';\n"
-    "ALTER USER 'powerdns'@'%' IDENTIFIED BY '{password}';\n"
-    "GRANT ALL PRIVILEGES ON `powerdns`.* TO 'powerdns'@'%';\n"
-)
+ROOT_PASSWORD = "root-of-"  # followed by the password of the server's account
 
 
 @dataclass(frozen=True)
@@ -86,6 +83,14 @@ def listening(address: str, port: int) -> bool:
         return probe.connect_ex((address, port)) == 0
 
 
+def filled(template: str, *, password: str) -> str:
+    """A derived key of the database's Secret, as External Secrets fills it."""
+    plain = template.replace("{{ .password }}", password)
+    plain = plain.replace('{{ index . "root-password" }}', f"{ROOT_PASSWORD}{password}")
+    assert "{{" not in plain, plain
+    return plain
+
+
 @contextlib.contextmanager
 def process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process for as long as the block runs."""
@@ -109,7 +114,7 @@ def mariadb(directory: Path, address: str, port: int, password: str) -> Iterator
     directory.mkdir(exist_ok=True)
     data, endpoint, log = directory / "data", directory / "socket", directory / "mariadb.log"
     accounts = directory / "accounts.sql"
-    accounts.write_text(ACCOUNTS.format(password=password))
+    accounts.write_text(filled(DATABASE_SECRET.derived[ACCOUNTS], password=password))
     [server_cnf] = [
         item["data"]["server.cnf"]
         for item in rendered("powerdns", {"existingSecret": {"name": "powerdns"}})
@@ -140,17 +145,28 @@ def mariadb(directory: Path, address: str, port: int, password: str) -> Iterator
         *(f"--socket={endpoint}", f"--bind-address={address}", f"--port={port}", f"--pid-file={directory / 'pid'}"),
     ]
     client = [str(programs["mariadb"]), "--no-defaults", f"--socket={endpoint}", "--user=root"]
-
-    def answers() -> bool:
-        return subprocess.run([*client, "-e", "select 1"], capture_output=True, check=False).returncode == 0
-
+    root = "" if new else f"{ROOT_PASSWORD}{password}"
     with process(command, log):
-        until(answers, "MariaDB", log)
+        until(lambda: root_enters(directory, root), "MariaDB", log)
         if new:
-            # What the image's entry point does with MARIADB_DATABASE and /docker-entrypoint-initdb.d.
+            # What the image's entry point does with MARIADB_DATABASE, /docker-entrypoint-initdb.d and root's password.
             subprocess.run([*client, "-e", "CREATE DATABASE powerdns"], check=True)
             subprocess.run([*client, "powerdns"], input=SCHEMA.read_bytes(), check=True)
+            secured = f"ALTER USER 'root'@'localhost' IDENTIFIED BY '{ROOT_PASSWORD}{password}'"
+            subprocess.run([*client, "-e", secured], check=True)
         yield
+
+
+def root_enters(directory: Path, password: str) -> bool:
+    """Whether the database in `directory` lets root in with a password."""
+    client = [str(debian.ensure(PROGRAMS)["mariadb"]), "--no-defaults", f"--socket={directory / 'socket'}"]
+    done = subprocess.run(
+        [*client, "--user=root", "-e", "select 1"],
+        env={**os.environ, "MYSQL_PWD": password},
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode == 0
 
 
 def chart_settings(values: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 """How long a server may take until it answers; a machine that also compiles something is slow."""
 
 

@@ -19,7 +19,7 @@ from tests.servers.powerdns import Server
 from tests.servers.powerdns_host import PowerDnsHost
 from tests.servers.test_powerdns import Api, free_port
 
-PRIMARY, SECONDARY, STRANGER = "127.34.3.3", "127.34.0.2", "127.34.0.3"
+PRIMARY, REPLICA, SECONDARY, STRANGER = "127.34.3.3", "127.34.3.4", "127.34.0.2", "127.34.0.3"
 DOMAIN, SIGNED = "cluster.example.org", "signed.example.org"
 API_KEY = "planted-api-key"
 TSIG_SECRET = "cGxhbnRlZC10c2lnLWtleS0wMTIzNDU2Nzg5YWJjZGVm"
@@ -68,6 +68,18 @@ def primary(directory: Path, port: int, api_port: int) -> Iterator[Server]:
         for zone, keys in ((DOMAIN, []), (SIGNED, ["edge."])):
             api("POST", "/zones", {"name": f"{zone}.", "kind": "Master", "nameservers": ["ns1.example.org."]})
             api("PUT", f"/zones/{zone}.", {"master_tsig_key_ids": keys})
+        yield server
+
+
+@pytest.fixture
+def replica(directory: Path, tmp_path: Path, primary: Server) -> Iterator[Server]:
+    """A second server of the chart, on the same database."""
+    settings = (directory / "primary" / "pdns.conf").read_text()
+    for own in (f"local-address={PRIMARY}", f"webserver-address={PRIMARY}"):
+        assert own in settings
+        settings = settings.replace(own, own.replace(PRIMARY, REPLICA))
+    settings = settings.replace(f"socket-dir={directory / 'primary'}", f"socket-dir={tmp_path / 'replica'}")
+    with powerdns.server(tmp_path / "replica", settings, address=REPLICA, port=primary.port) as server:
         yield server
 
 
@@ -128,6 +140,16 @@ def test_a_change_is_visible_within_five_seconds(installed: PowerDnsHost, api: A
     for content in ("10.0.3.7", "10.0.3.8"):
         set_address(api, f"moving.{DOMAIN}", content)
         installed.answers(f"moving.{DOMAIN}", "A", content, seconds=5)
+
+
+def test_a_change_is_visible_at_once_though_another_server_than_the_changed_one_is_asked(
+    host: PowerDnsHost, replica: Server, api: Api
+) -> None:
+    """Without a key, the other would tell the old serial from its cache, and the change wait for a refresh."""
+    edge.succeed(signed(host, replica, TSIG_SECRET))
+    for content in ("10.0.3.7", "10.0.3.8", "10.0.3.9"):
+        set_address(api, f"moving.{SIGNED}", content, zone=SIGNED)
+        host.answers(f"moving.{SIGNED}", "A", content, seconds=5)
 
 
 def test_a_notify_from_elsewhere_than_the_trusted_networks_is_refused(

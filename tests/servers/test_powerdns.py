@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from components.chart import values
 from tests.servers import powerdns
 from tests.servers.powerdns import Server
 
@@ -23,6 +24,7 @@ VALUES: dict[str, Any] = {
     "transfer": {"allow": [f"{ADDRESS}/32", SECONDARY], "notify": [f"{SECONDARY}:5300"]},
     "soa": "ns1.example.org hostmaster.@ 0 3600 900 1209600 60",
     "api": {"allowFrom": ["127.0.0.0/8"]},
+    "settings": values("powerdns")["settings"],
 }
 
 
@@ -129,3 +131,5 @@ def test_a_rotated_database_password_is_valid_after_the_restart_that_brings_it(d
             ),
         ):
             assert Api(api_port, password, OTHER)("GET", "/zones") == []
+            entered = [powerdns.root_enters(place, f"{powerdns.ROOT_PASSWORD}{one}") for one in ("one", "two")]
+            assert entered == [password == "one", password == "two"]

@@ -38,5 +38,5 @@ capabilities:
 
 {{/* Settings that belong to the chart: a value of `settings` must not quietly replace one. */}}
 {{- define "powerdns.ownSettings" -}}
-allow-axfr-ips also-notify api api-key daemon default-soa-content disable-axfr gmysql-dbname gmysql-host gmysql-password gmysql-port gmysql-user guardian include-dir launch local-address local-port only-notify primary secondary setgid setuid socket-dir webserver webserver-address webserver-allow-from webserver-password webserver-port xfr-cycle-interval zone-cache-refresh-interval
+allow-axfr-ips also-notify api api-key daemon default-soa-content disable-axfr gmysql-dbname gmysql-host gmysql-password gmysql-port gmysql-user guardian include-dir launch local-address local-port only-notify primary query-cache-ttl secondary setgid setuid socket-dir webserver webserver-address webserver-allow-from webserver-password webserver-port xfr-cycle-interval zone-cache-refresh-interval
 {{- end -}}

@@ -114,7 +114,7 @@ func (c *ControlPlane) ensureAPI(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return c.ensureVolumes(ctx)
 }
 
 // ensure starts the component when it does not run, and restarts it when its flags or files changed.

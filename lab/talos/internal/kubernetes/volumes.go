@@ -1,0 +1,175 @@
+package kubernetes
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+)
+
+const (
+	playedBy = "homelab.lab/played-by" // labels what the lab made in the place of a driver's sidecar
+
+	provisionerOf = "volume.kubernetes.io/storage-provisioner"
+	selectedNode  = "volume.kubernetes.io/selected-node"
+
+	volumesPath  = "/api/v1/persistentvolumes"
+	capacityRoom = "10Ti" // more than any lab asks for: what datastores hold, Proxmox VE's stand-in knows
+)
+
+type claim struct {
+	Metadata struct {
+		Name, Namespace, UID string
+		Annotations          map[string]string
+	}
+	Spec struct {
+		StorageClassName string
+		VolumeName       string
+		VolumeMode       string
+		AccessModes      []string
+		Resources        struct{ Requests struct{ Storage string } }
+	}
+	Status struct{ Phase string }
+}
+
+type storageClass struct {
+	Metadata          struct{ Name string }
+	Provisioner       string
+	ReclaimPolicy     string
+	VolumeBindingMode string
+}
+
+type volume struct {
+	Metadata struct {
+		Name   string
+		Labels map[string]string
+	}
+	Spec   struct{ PersistentVolumeReclaimPolicy string }
+	Status struct{ Phase string }
+}
+
+type csiDriver struct {
+	Metadata struct{ Name string }
+	Spec     struct{ StorageCapacity bool }
+}
+
+// ensureVolumes is what the sidecars of CSI drivers do, which no kubelet runs here: it makes a PersistentVolume for a
+// claim that waits for one, deletes it when its claim is gone, and says that there is room. Kubernetes' own controllers
+// choose the node and bind. No disk is made.
+func (c *ControlPlane) ensureVolumes(ctx context.Context) error {
+	classes, err := list[storageClass](ctx, c, "/apis/storage.k8s.io/v1/storageclasses")
+	if err != nil || len(classes) == 0 {
+		return err
+	}
+
+	if err = c.ensureRoom(ctx, classes); err != nil {
+		return err
+	}
+
+	claims, err := list[claim](ctx, c, "/api/v1/persistentvolumeclaims")
+	if err != nil {
+		return err
+	}
+
+	for _, each := range claims {
+		if each.Status.Phase != "Pending" || each.Spec.VolumeName != "" {
+			continue
+		}
+
+		of := slices.IndexFunc(classes, func(class storageClass) bool { return class.Metadata.Name == each.Spec.StorageClassName })
+		if of < 0 || each.Metadata.Annotations[provisionerOf] != classes[of].Provisioner {
+			continue
+		}
+
+		if classes[of].VolumeBindingMode == "WaitForFirstConsumer" && each.Metadata.Annotations[selectedNode] == "" {
+			continue
+		}
+
+		if _, err = c.call(ctx, http.MethodPost, volumesPath, volumeFor(each, classes[of])); err != nil && statusOf(err) != http.StatusConflict {
+			return err
+		}
+	}
+	return c.reclaim(ctx)
+}
+
+func volumeFor(of claim, class storageClass) map[string]any {
+	name := "pvc-" + of.Metadata.UID
+	spec := map[string]any{
+		"capacity":                      map[string]any{"storage": of.Spec.Resources.Requests.Storage},
+		"accessModes":                   of.Spec.AccessModes,
+		"storageClassName":              class.Metadata.Name,
+		"persistentVolumeReclaimPolicy": class.ReclaimPolicy,
+		"csi":                           map[string]any{"driver": class.Provisioner, "volumeHandle": name},
+		"claimRef": map[string]any{
+			"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+			"namespace": of.Metadata.Namespace, "name": of.Metadata.Name, "uid": of.Metadata.UID,
+		},
+	}
+
+	if of.Spec.VolumeMode != "" {
+		spec["volumeMode"] = of.Spec.VolumeMode
+	}
+	return map[string]any{
+		"apiVersion": "v1", "kind": "PersistentVolume", "spec": spec,
+		"metadata": map[string]any{
+			"name": name, "labels": map[string]any{playedBy: "lab"},
+			"annotations": map[string]any{"pv.kubernetes.io/provisioned-by": class.Provisioner},
+		},
+	}
+}
+
+// reclaim deletes what a class with the policy Delete let go.
+func (c *ControlPlane) reclaim(ctx context.Context) error {
+	volumes, err := list[volume](ctx, c, volumesPath)
+	if err != nil {
+		return err
+	}
+
+	for _, each := range volumes {
+		if each.Metadata.Labels[playedBy] == "" || each.Status.Phase != "Released" || each.Spec.PersistentVolumeReclaimPolicy != "Delete" {
+			continue
+		}
+
+		if _, err = c.call(ctx, http.MethodDelete, volumesPath+"/"+each.Metadata.Name, nil); err != nil && statusOf(err) != http.StatusNotFound {
+			return err
+		}
+	}
+	return nil
+}
+
+// ensureRoom: the scheduler gives no node to a claim whose driver tracks capacity until a CSIStorageCapacity says so.
+func (c *ControlPlane) ensureRoom(ctx context.Context, classes []storageClass) error {
+	drivers, err := list[csiDriver](ctx, c, "/apis/storage.k8s.io/v1/csidrivers")
+	if err != nil {
+		return err
+	}
+
+	for _, class := range classes {
+		tracked := slices.ContainsFunc(drivers, func(driver csiDriver) bool {
+			return driver.Metadata.Name == class.Provisioner && driver.Spec.StorageCapacity
+		})
+		if !tracked {
+			continue
+		}
+
+		_, err = c.call(ctx, http.MethodPost, "/apis/storage.k8s.io/v1/namespaces/kube-system/csistoragecapacities", map[string]any{
+			"apiVersion": "storage.k8s.io/v1", "kind": "CSIStorageCapacity", "storageClassName": class.Metadata.Name,
+			"metadata":     map[string]any{"name": "lab-" + class.Metadata.Name, "labels": map[string]any{playedBy: "lab"}},
+			"nodeTopology": map[string]any{}, "capacity": capacityRoom,
+		})
+		if err != nil && statusOf(err) != http.StatusConflict {
+			return err
+		}
+	}
+	return nil
+}
+
+func list[T any](ctx context.Context, c *ControlPlane, path string) ([]T, error) {
+	answer, err := c.call(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return nil, err
+	}
+
+	var found struct{ Items []T }
+	return found.Items, json.Unmarshal(answer, &found)
+}

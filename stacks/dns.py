@@ -1,0 +1,122 @@
+"""Layer 7, names: the cluster's zone, records that follow what is in the cluster, and certificates for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from components.acme import AcmeIssuers, AcmeIssuersArgs
+from components.certificate import Certificate, CertificateArgs
+from components.chart import ChartSource
+from components.dns01_webhook import Dns01Webhook, Dns01WebhookArgs
+from components.dns_zone import DnsZone, DnsZoneArgs
+from components.external_dns import ExternalDns, ExternalDnsArgs, host_annotations
+from components.powerdns import SERVICE, PowerDns, PowerDnsArgs
+from components.powerdns_operator import PowerDnsOperator, PowerDnsOperatorArgs
+from components.powerdns_secrets import API_CLIENTS, NAMESPACE
+from components.references import IssuerReference
+from stacks.ingress import IngressLayer
+from stacks.network import NetworkLayer
+from stacks.secrets import SecretsLayer
+from stacks.settings import Settings
+from stacks.storage import StorageLayer
+
+
+@dataclass(frozen=True)
+class DnsLayer:
+    """What later layers need of names and certificates."""
+
+    powerdns: PowerDns
+    zone: DnsZone
+    external_dns: ExternalDns
+    issuers: AcmeIssuers
+    wildcard: Certificate
+    """For the domain and every name below it, in cert-manager's namespace; not awaited."""
+    trusted: IssuerReference
+    """Of certificates that clients must be able to check: the cluster's own authority's while Let's Encrypt's are those
+    for tries, which nobody can."""
+
+
+def deploy(
+    settings: Settings,
+    *,
+    network: NetworkLayer,
+    web: IngressLayer,
+    safe: SecretsLayer,
+    volumes: StorageLayer,
+) -> DnsLayer:
+    """PowerDNS with the zone of the settings, external-dns, and the issuers of Let's Encrypt.
+
+    Nothing here waits for the world to see the zone: that takes the delegation and, where there is one, the secondary,
+    which in turn fetches the zone from here.
+    """
+    charts, domain = ChartSource(settings.charts.mirror), settings.cluster.domain
+    powerdns = PowerDns(
+        "powerdns",
+        PowerDnsArgs(
+            secrets=lambda home: safe.store.in_namespace(NAMESPACE, home),
+            address=network.dns_pool.claim(SERVICE, settings.network.pools.dns.first),
+            storage=volumes.default,
+            nameserver=settings.nameserver,
+            transfer_allow=settings.transfer_allow,
+            transfer_notify=settings.secondaries,
+            api_clients=API_CLIENTS,
+            annotations=_nameserver_record(settings),
+            schedulable=settings.schedulable,
+        ),
+        opts=network.inside(),
+    )
+    operator = PowerDnsOperator(
+        "powerdns-operator", PowerDnsOperatorArgs(charts=charts, powerdns=powerdns), opts=network.inside()
+    )
+    zone = DnsZone(
+        "dns-zone",
+        DnsZoneArgs(operator=operator, domain=domain, nameservers=[settings.nameserver]),
+        opts=network.inside(),
+    )
+    external_dns = ExternalDns(
+        "external-dns",
+        ExternalDnsArgs(charts=charts, powerdns=powerdns, zone=zone, owner=settings.cluster.name),
+        opts=network.inside(),
+    )
+    webhook = Dns01Webhook(
+        "dns01-webhook",
+        Dns01WebhookArgs(
+            charts=charts,
+            cert_manager=web.cert_manager,
+            powerdns=powerdns,
+            zone=zone,
+            schedulable=settings.schedulable,
+        ),
+        opts=network.inside(),
+    )
+    issuers = AcmeIssuers(
+        "letsencrypt",
+        AcmeIssuersArgs(
+            cert_manager=web.cert_manager,
+            webhook=webhook,
+            nginx=web.nginx,
+            email=settings.certificates.email,
+            staging=settings.certificates.staging,
+        ),
+        opts=network.inside(),
+    )
+    wildcard = Certificate(
+        "wildcard",
+        CertificateArgs(
+            namespace=web.cert_manager.namespace,
+            secret_name="wildcard-tls",  # noqa: S106
+            dns_names=[domain, f"*.{domain}"],
+            issuer=issuers.public,
+            awaited=False,
+        ),
+        opts=network.inside(zone.ready),
+    )
+    trusted = web.ca.issuer if settings.certificates.staging else issuers.public
+    return DnsLayer(powerdns, zone, external_dns, issuers, wildcard, trusted)
+
+
+def _nameserver_record(settings: Settings) -> dict[str, str]:
+    """Annotations that give the name server its address, where its name lies in the zone that it serves."""
+    if not settings.nameserver.endswith(f".{settings.cluster.domain}"):
+        return {}
+    return host_annotations(settings.nameserver, settings.public_address)

@@ -1,0 +1,121 @@
+"""Certificates by DNS-01, end to end: the program's issuer with the real cert-manager, Pebble and PowerDNS.
+
+Played: the part of cert-manager's webhook that speaks to PowerDNS, where the real one is not installed; and the pods.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+from components.powerdns_secrets import API_KEY, API_SECRET
+from tests.servers import certificates
+from tests.servers import names as site
+from tests.servers.certificates import NAMESPACE
+from tests.servers.kubernetes import KubernetesApi
+from tests.servers.names import DOMAIN, KEY, Names, ingress, resource
+from tests.servers.processes import eventually
+
+ISSUER = "kubernetes:cert-manager.io/v1:ClusterIssuer"
+CERTIFICATE = "kubernetes:cert-manager.io/v1:Certificate"
+CHALLENGE = "_acme-challenge"
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("acme")
+
+
+@pytest.fixture(scope="module")
+def names(directory: Path) -> Iterator[Names]:
+    with site.names(directory, "127.31.5.3") as running:
+        running.make_zone()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def issuing(kubernetes: KubernetesApi, names: Names, directory: Path) -> Iterator[KubernetesApi]:
+    """A cluster with cert-manager, its webhook and the program's issuer, whose ACME server is Pebble."""
+    issuer = resource(f"{ISSUER} letsencrypt-prod-dns")
+    [solver] = issuer["spec"]["acme"]["solvers"]
+    configuration = solver["dns01"]["webhook"]
+    with (
+        certificates.pebble(directory, f"{names.address}:{names.server.port}") as authority,
+        certificates.cert_manager(kubernetes, names, directory),
+        certificates.webhook(kubernetes, configuration["groupName"], directory),
+    ):
+        issuer["spec"]["acme"]["server"] = authority.directory
+        issuer["spec"]["acme"]["caBundle"] = base64.b64encode(authority.certificate.encode()).decode()
+        configuration["config"]["host"] = names.url
+        kubernetes.namespace("apps")
+        kubernetes.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": API_SECRET.name, "namespace": NAMESPACE},
+                "stringData": {API_KEY: KEY},
+            },
+            issuer,
+        )
+        names.write(CHALLENGE, "TXT", '"of-somebody-else"')
+        # At once, as each takes a minute: cert-manager waits for so long after it has found a challenge's record. It
+        # has one challenge for a name at a time, of which the wildcard needs two.
+        kubernetes.apply(
+            resource(f"{CERTIFICATE} wildcard"),
+            ingress("git", "git", annotations={"kubernetes.io/tls-acme": "true"}, tls=True),
+        )
+        yield kubernetes
+
+
+def issued(api: KubernetesApi, name: str, namespace: str) -> x509.Certificate:
+    """The certificate that the Certificate `name` has got."""
+
+    def ready() -> Any:
+        status = api.get("cert-manager.io/v1", "Certificate", name, namespace).get("status", {})
+        conditions = {one["type"]: one["status"] for one in status.get("conditions", [])}
+        return True if conditions.get("Ready") == "True" else None
+
+    eventually(ready, f"certificate {namespace}/{name}", seconds=300)
+    secret = api.get("v1", "Secret", name, namespace)
+    return x509.load_pem_x509_certificate(base64.b64decode(secret["data"]["tls.crt"]))
+
+
+def hosts(certificate: x509.Certificate) -> set[str]:
+    """The DNS names of a certificate."""
+    found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return set(found.get_values_for_type(x509.DNSName))
+
+
+def test_the_wildcard_is_issued_by_proving_the_domain_in_powerdns(issuing: KubernetesApi) -> None:
+    certificate = issued(issuing, "wildcard-tls", NAMESPACE)
+    assert hosts(certificate) == {DOMAIN, f"*.{DOMAIN}"}
+    assert "Pebble" in certificate.issuer.rfc4514_string()
+
+
+def test_of_the_challenges_records_nothing_is_left_and_others_stay(issuing: KubernetesApi, names: Names) -> None:
+    assert issuing
+    alone = ['"of-somebody-else"']
+    eventually(lambda: names.look_up(CHALLENGE, "TXT") == alone or None, "clean zone", seconds=60)
+
+
+def test_an_ingress_that_asks_for_a_certificate_need_name_no_issuer(issuing: KubernetesApi) -> None:
+    eventually(lambda: issuing.find("cert-manager.io/v1", "Certificate", "git-tls", "apps"), "Certificate")
+    assert hosts(issued(issuing, "git-tls", "apps")) == {f"git.{DOMAIN}"}
+
+
+def test_a_name_outside_the_zone_has_no_solver(issuing: KubernetesApi) -> None:
+    outside = resource(f"{CERTIFICATE} wildcard")
+    outside["metadata"] = {"name": "outside", "namespace": "apps"}
+    outside["spec"] |= {"secretName": "outside", "dnsNames": ["outside.example.org"]}
+    issuing.apply(outside)
+
+    def warning() -> str | None:
+        events = issuing.request("GET", "/api/v1/namespaces/apps/events")["items"]
+        return next((event["message"] for event in events if event["reason"] == "Solver"), None)
+
+    assert "no configured challenge solvers" in eventually(warning, "warning", seconds=60)
