@@ -77,6 +77,16 @@ def test_claims_get_the_class_on_the_sites_datastore(lab: LiveLab) -> None:
     ]
 
 
+def test_a_claim_whose_pod_has_a_node_is_bound(lab: LiveLab) -> None:
+    [claim] = kubectl(lab, "-n", "powerdns", "get", "pvc")["items"]
+    assert claim["status"]["phase"] == "Bound"
+
+
+def test_a_claim_that_no_pod_uses_waits(lab: LiveLab) -> None:
+    claim = kubectl(lab, "-n", "authentik", "get", "pvc", "authentik-postgres-backup")
+    assert claim["status"]["phase"] == "Pending"
+
+
 def test_the_drivers_token_reaches_its_datastore_and_no_other_vm(lab: LiveLab) -> None:
     endpoint, token = driver_token(lab)
     api = ProxmoxApi(endpoint, insecure=True)
