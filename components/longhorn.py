@@ -1,19 +1,17 @@
 """Longhorn with its V2 data engine: replicated volumes on disks of the workers themselves. Off by default.
 
 Owns the namespace, the Helm release and a class of volumes that is not the default one. Does not own what it needs of
-the machines: kernel modules, huge pages, system extensions and kubelet's mounts are in `stacks/cluster.py` and
-`stacks/proxmox.py`, and its raw disk is the VM's (`TalosVm`). Must exist before: the pod network, and all of that.
+the machines: kernel modules, huge pages, system extensions, kubelet's mounts and a raw disk, which `longhorn_node.py`
+names and the layers of site and cluster give them. Must exist before: the pod network, and all of that.
 
-What it costs, used or not: on every worker the engine polls its disks on `CORES` cores, which are at 100 % all the
-time, and holds 2 GiB of memory as huge pages. Proxmox CSI costs neither; take Longhorn where a volume must outlive the
-host that it is on.
-https://longhorn.io/docs/1.12.1/deploy/install/#v2-data-engine-requirements
+What it costs, used or not: on every worker the engine polls its disks on `ENGINE_CORES` cores, which are at 100 % all
+the time, and holds 2 GiB of memory as huge pages. Proxmox CSI costs neither; take Longhorn where a volume must outlive
+the host that it is on.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,20 +19,11 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
 from components.chart import ChartSource, values
+from components.longhorn_node import ENGINE_CORES, LEAST_CORES, MOST_CPU_PERCENT, reserved_percent
 from components.namespace import namespace
 from components.references import StorageClassReference
 from components.storage_class import StorageClass, StorageClassArgs
 from components.versions import LONGHORN
-
-CORES = 2
-"""Cores of each worker that the engine takes for itself: Longhorn's default and least recommended number since 1.12, as
-one core for both I/O and management stalls under load."""
-
-MOST_CPU_PERCENT = 40
-"""Longhorn refuses to reserve more of a node's cores."""
-
-NOT_ALLOCATABLE = 0.5
-"""Cores, generously, that kubelet and Talos keep of a node: Longhorn reckons by what is left."""
 
 MOST_REPLICAS = 3
 
@@ -55,19 +44,13 @@ class LonghornArgs:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise ValueError("workers: 0; Longhorn keeps volumes on workers, so there must be one")
-        if self.reserved_percent > MOST_CPU_PERCENT:
+        if self.cores < LEAST_CORES:
             raise ValueError(
-                f"cores: Longhorn's engine takes {CORES} of a worker's {self.cores}, and may have no more than "
-                f"{MOST_CPU_PERCENT} %; give each worker {math.ceil(100 * CORES / MOST_CPU_PERCENT + NOT_ALLOCATABLE)} "
-                "or more"
+                f"cores: Longhorn's engine takes {ENGINE_CORES} of a worker's {self.cores}, and may have no more than "
+                f"{MOST_CPU_PERCENT} %; give each worker {LEAST_CORES} or more"
             )
         if not self.disk.startswith("/dev/"):
             raise ValueError(f"disk: {self.disk!r} is no block device, and the V2 engine uses nothing else; name one")
-
-    @property
-    def reserved_percent(self) -> int:
-        """The part of a worker's cores that Longhorn reserves, so that the engine has the cores that it polls on."""
-        return math.ceil(100 * CORES / (self.cores - NOT_ALLOCATABLE))
 
 
 class Longhorn(pulumi.ComponentResource):
@@ -110,8 +93,8 @@ def _values(args: LonghornArgs) -> dict[str, Any]:
     configured["defaultSettings"] |= {
         "defaultDataPath": args.disk,
         # Settings of one engine are JSON in text.
-        "dataEngineCPUMask": json.dumps({"v2": hex((1 << CORES) - 1)}),
+        "dataEngineCPUMask": json.dumps({"v2": hex((1 << ENGINE_CORES) - 1)}),
         # The first is the chart's default for an engine that is off.
-        "guaranteedInstanceManagerCPU": json.dumps({"v1": "12", "v2": str(args.reserved_percent)}),
+        "guaranteedInstanceManagerCPU": json.dumps({"v1": "12", "v2": str(reserved_percent(args.cores))}),
     }
     return configured

@@ -9,6 +9,7 @@ from ipaddress import IPv4Interface
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components import longhorn_node
 from components.talos_cluster import TailscaleArgs, TalosCluster, TalosClusterArgs, TalosNodeArgs, checks
 from components.talos_hooks import TalosChecks
 from components.talos_secrets import TalosSecrets
@@ -16,16 +17,6 @@ from components.talos_vm import TalosVm, TalosVmArgs
 from stacks.edge_host import EdgeHostLayer
 from stacks.proxmox import SiteLayer
 from stacks.settings import Node, Secrets, Settings
-
-LONGHORN_MODULES = ("nvme_tcp", "vfio_pci", "uio_pci_generic")
-LONGHORN_PATH = "/var/lib/longhorn"
-"""https://longhorn.io/docs/1.12.1/deploy/install/#v2-data-engine-requirements"""
-
-LONGHORN_SYSCTLS = {"vm.nr_hugepages": "1024"}
-"""Pages of 2 MiB, which are taken from a worker's memory; Longhorn runs on no other node."""
-
-LONGHORN_DISK = 100
-"""GiB of the raw disk of each worker: the V2 engine keeps nothing in a file system."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +80,7 @@ def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer, edge: EdgeH
             registry_mirrors=settings.talos.registry_mirrors,
             kubelet_mounts=_kubelet_mounts(settings),
             kernel_modules=_kernel_modules(settings),
-            worker_sysctls=LONGHORN_SYSCTLS if settings.features.longhorn_v2 else {},
+            worker_sysctls=longhorn_node.SYSCTLS if settings.features.longhorn_v2 else {},
             tailscale=_tailscale(settings, secrets),
             checks=talos_checks,
         ),
@@ -154,7 +145,7 @@ def _machines(
                 start_order=position + 1,
                 tags=sorted({"talos", node.role, site.tag}),
                 delete_protection=settings.site.delete_protection,
-                data_disk=LONGHORN_DISK if settings.features.longhorn_v2 and node.role == "worker" else None,
+                data_disk=longhorn_node.DISK if settings.features.longhorn_v2 and node.role == "worker" else None,
                 after=[*previous, *([edge.entries[name]] if name in edge.entries else [])],
                 hooks=hooks,
             ),
@@ -165,13 +156,13 @@ def _machines(
 
 
 def _kubelet_mounts(settings: Settings) -> list[str]:
-    longhorn = [LONGHORN_PATH] if settings.features.longhorn_v2 else []
+    longhorn = [longhorn_node.KUBELET_MOUNT] if settings.features.longhorn_v2 else []
     return sorted({*settings.kubelet_mounts, *longhorn})
 
 
 def _kernel_modules(settings: Settings) -> list[str]:
     zfs = ["zfs"] if settings.talos.extensions.zfs else []
-    return zfs + list(LONGHORN_MODULES if settings.features.longhorn_v2 else ())
+    return zfs + list(longhorn_node.KERNEL_MODULES if settings.features.longhorn_v2 else ())
 
 
 def _tailscale(settings: Settings, secrets: Secrets) -> TailscaleArgs | None:

@@ -9,6 +9,7 @@ import pulumi_command as command
 import pulumi_proxmoxve as proxmox
 import pulumiverse_talos as talos
 
+from components import longhorn_node
 from components.csi_volumes import CsiVolumes, CsiVolumesArgs
 from components.csi_volumes_command import Plan
 from components.proxmox_api import ProxmoxLogin
@@ -24,9 +25,6 @@ EXTENSIONS = {
     "gvisor": ("siderolabs/gvisor",),
 }
 """Official system extensions behind each switch of homelab:talos.extensions."""
-
-LONGHORN_EXTENSIONS = ("siderolabs/iscsi-tools", "siderolabs/util-linux-tools")
-"""https://longhorn.io/docs/1.12.1/advanced-resources/os-distro-specific/talos-linux-support/"""
 
 
 @dataclass(frozen=True)
@@ -128,4 +126,4 @@ def deploy(settings: Settings, secrets: Secrets) -> SiteLayer:
 def _extensions(settings: Settings) -> list[str]:
     switches = settings.talos.extensions.model_dump()
     chosen = [extension for switch, names in EXTENSIONS.items() if switches[switch] for extension in names]
-    return chosen + list(LONGHORN_EXTENSIONS if settings.features.longhorn_v2 else ())
+    return chosen + list(longhorn_node.EXTENSIONS if settings.features.longhorn_v2 else ())

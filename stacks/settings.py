@@ -1,8 +1,9 @@
 """The typed configuration: what a stack file says, checked as a whole before anything is created.
 
 Owns the way from `homelab:` keys to a frozen `Settings` and, apart from it, the secrets as Outputs. This module is the
-public face; models are in `settings_model`, value formats in `settings_types`, rules between values in
-`settings_rules`, the wording of refusals in `settings_errors`. Nothing here asks a machine: a preview needs no site.
+public face; models are in `settings_model` and `settings_machines`, value formats in `settings_types`, rules between
+values in `settings_rules`, the wording of refusals in `settings_errors`. Nothing here asks a machine: a preview needs no
+site.
 """
 
 from __future__ import annotations
@@ -17,34 +18,37 @@ from pydantic import ValidationError
 
 from stacks import settings_errors, settings_rules
 from stacks.settings_errors import PREFIX, SECRET_KEYS, SET_A_SECRET
+from stacks.settings_machines import (
+    Cluster,
+    Extensions,
+    Host,
+    Network,
+    Node,
+    Pools,
+    Site,
+    Tailscale,
+    Talos,
+    Timeouts,
+    Versions,
+)
 from stacks.settings_model import (
     Backend,
     Certificates,
     Charts,
-    Cluster,
     Dns,
     Edge,
-    Extensions,
     Features,
-    Host,
     Identity,
-    Network,
-    Node,
-    Pools,
     Sealing,
     Secondary,
     Settings,
-    Site,
     Ssh,
     Storage,
-    Tailscale,
-    Talos,
-    Timeouts,
     Transfer,
     Tsig,
     User,
-    Versions,
 )
+from stacks.settings_rules import SNAPSHOT_USER
 from stacks.settings_types import AddressRange
 
 __all__ = [
@@ -198,6 +202,12 @@ def _check_secrets(raw: Mapping[str, object]) -> list[str]:
         findings.append(
             f"{PREFIX}{_AUTH_KEY}: missing, but talos.extensions.tailscale is true; set it with "
             f"`pulumi config set --secret {PREFIX}{_AUTH_KEY}`"
+        )
+    copies_as_root = _at(raw, "storage", "snapshots") is True and _at(raw, "site", "username") == SNAPSHOT_USER
+    if copies_as_root and _TOKEN in present and _PASSWORD not in present:
+        findings.append(
+            f"{PREFIX}{_PASSWORD}: missing, but storage.snapshots is true, and {SNAPSHOT_USER} copies volumes by "
+            f"password alone; set it with `pulumi config set --secret {PREFIX}{_PASSWORD}` and remove {_TOKEN}"
         )
     for key, wanted_by in {_EDGE_SSH_KEY: ("edge",), _EDGE_TSIG_KEY: ("edge", "secondary", "tsig")}.items():
         if _at(raw, *wanted_by) is not None and key not in present:

@@ -1,7 +1,8 @@
 """The rules between values of the configuration: what no single value can show.
 
-Owns addresses, capacity, versions and what needs what. Each rule is a generator of findings over a tree whose types and
-formats are right already; a value that one rule refused is not refused again for the consequences.
+Owns the list of all rules, and those about addresses and what needs what; those about machines are in
+`settings_machine_rules`, that about rotation is beside the secrets. Each rule is a generator of findings over a tree
+whose types and formats are right already; a value that one rule refused is not refused again for the consequences.
 """
 
 from __future__ import annotations
@@ -12,31 +13,15 @@ from ipaddress import IPv4Address, IPv4Network, ip_address
 from itertools import combinations
 from urllib.parse import urlsplit
 
-from stacks import application_secrets
+from stacks import application_secrets, settings_machine_rules
 from stacks.settings_errors import path
+from stacks.settings_machine_rules import Findings
 from stacks.settings_model import Settings
 from stacks.settings_types import AddressRange
 from stacks.sso import groups
 
-KUBERNETES_BY_TALOS: dict[tuple[int, int], tuple[int, int]] = {
-    (1, 11): (29, 34),
-    (1, 12): (30, 35),
-    (1, 13): (31, 36),
-}
-"""First and last Kubernetes 1.x that a Talos release supports.
-
-From pkg/machinery/compatibility in siderolabs/talos and https://docs.siderolabs.com/talos/v1.13/getting-started/support-matrix.
-Ends with the newest Talos whose machine configuration the pinned Talos provider can check.
-"""
-
-CONTROL_PLANE_MEMORY = 2048
-"""MiB; a worker's 1024 is the model's bound.
-
-From https://docs.siderolabs.com/talos/v1.13/getting-started/system-requirements.
-"""
-
-CSI_VM_ID = 9999
-"""The Proxmox CSI driver calls its volumes vm-9999-pvc-*, as if they were disks of this VM."""
+SNAPSHOT_USER = "root@pam"
+"""The one user whom Proxmox lets copy a volume; not even its API tokens may."""
 
 _POD_BLOCK = 24
 """Prefix length of each node's part of the pod network: kube-controller-manager's --node-cidr-mask-size."""
@@ -45,97 +30,20 @@ _POD_BLOCK = 24
 def check(settings: Settings) -> list[str]:
     """Every finding, one line each, or none."""
     rules = (
-        _roles,
-        _hosts,
-        _capacity,
-        _unique,
+        *settings_machine_rules.RULES,
         _addresses,
         _resolvers,
         _pools,
         _networks,
-        _versions,
         _tailscale,
         _edge,
         _identity,
-        _features,
+        _snapshots,
         _dns,
         _public_resolvers,
         application_secrets.rotation,
     )
     return [f"{path(place)}: {text}" for rule in rules for place, text in rule(settings)]
-
-
-Findings = Iterator[tuple[tuple[str | int, ...], str]]
-
-
-def _roles(settings: Settings) -> Findings:
-    names = list(settings.control_planes)
-    if not names:
-        yield ("nodes",), "no node has role controlplane; give it to one node, or to three"
-    elif len(names) % 2 == 0:
-        yield (
-            ("nodes",),
-            f"{len(names)} control planes ({', '.join(names)}); etcd needs an odd number, as an even one survives no "
-            "more failures: add or remove one",
-        )
-    for name, node in settings.control_planes.items():
-        if node.memory < CONTROL_PLANE_MEMORY:
-            yield (
-                ("nodes", name, "memory"),
-                f"{node.memory} MiB is less than the {CONTROL_PLANE_MEMORY} MiB that Talos asks for on a control "
-                f"plane; give {CONTROL_PLANE_MEMORY} or more",
-            )
-    for name, node in settings.nodes.items():
-        if node.vm_id == CSI_VM_ID:
-            yield (
-                ("nodes", name, "vmId"),
-                f"{CSI_VM_ID} is the id under which the Proxmox CSI driver keeps its volumes; choose another",
-            )
-
-
-def _hosts(settings: Settings) -> Findings:
-    known = list(settings.site.hosts)
-    for name, node in settings.nodes.items():
-        if node.host not in known:
-            near = difflib.get_close_matches(node.host, known, n=1)
-            remedy = f'did you mean "{near[0]}"?' if near else f"choose one of {', '.join(known)}, or add it"
-            yield ("nodes", name, "host"), f"{node.host!r} is not in site.hosts; {remedy}"
-
-
-def _capacity(settings: Settings) -> Findings:
-    for name, host in settings.site.hosts.items():
-        guests = {node_name: node for node_name, node in settings.nodes.items() if node.host == name}
-        for node_name, node in guests.items():
-            if node.cores > host.cores:
-                yield (
-                    ("nodes", node_name, "cores"),
-                    f"{node.cores} cores are more than the {host.cores} of host {name}, and Proxmox starts no such VM; "
-                    f"give {host.cores} or less",
-                )
-        memory = sum(node.memory for node in guests.values())
-        if memory > host.memory:
-            yield (
-                ("site", "hosts", name, "memory"),
-                f"its nodes ({', '.join(guests)}) take {memory} MiB together, the host has {host.memory} MiB for VMs; "
-                f"take {memory - host.memory} MiB from them, or move one to another host",
-            )
-        disk = sum(node.disk for node in guests.values())
-        if host.disk is not None and disk > host.disk:
-            yield (
-                ("site", "hosts", name, "disk"),
-                f"its nodes ({', '.join(guests)}) take {disk} GiB together, the host has {host.disk} GiB for VMs; "
-                f"take {disk - host.disk} GiB from them, or move one to another host",
-            )
-
-
-def _unique(settings: Settings) -> Findings:
-    for key, noun in (("vmId", "VM id"), ("mac", "MAC address")):
-        owners: dict[object, str] = {}
-        for name, node in settings.nodes.items():
-            value = node.vm_id if key == "vmId" else node.mac
-            if value in owners:
-                yield ("nodes", name, key), f"{value} is already the {noun} of {owners[value]}; choose another"
-            owners.setdefault(value, name)
 
 
 def _addresses(settings: Settings) -> Findings:
@@ -234,24 +142,6 @@ def _networks(settings: Settings) -> Findings:
         )
 
 
-def _versions(settings: Settings) -> Findings:
-    versions = settings.versions
-    talos, kubernetes = _minor(versions.talos), _minor(versions.kubernetes)
-    supported = KUBERNETES_BY_TALOS.get(talos)
-    if supported is None:
-        known = ", ".join(f"v{major}.{minor}" for major, minor in KUBERNETES_BY_TALOS)
-        yield (
-            ("versions", "talos"),
-            f"{versions.talos} is not a release whose Kubernetes is known here; choose one of {known}",
-        )
-    elif kubernetes[0] != 1 or not supported[0] <= kubernetes[1] <= supported[1]:
-        yield (
-            ("versions", "kubernetes"),
-            f"{versions.kubernetes} is not supported by Talos {versions.talos}; choose a release from "
-            f"v1.{supported[0]} to v1.{supported[1]}, or another Talos",
-        )
-
-
 def _tailscale(settings: Settings) -> Findings:
     if settings.talos.extensions.tailscale:
         return
@@ -321,11 +211,12 @@ def _identity(settings: Settings) -> Findings:
             )
 
 
-def _features(settings: Settings) -> Findings:
-    if settings.features.longhorn_v2 and not settings.workers:
+def _snapshots(settings: Settings) -> Findings:
+    if settings.storage.snapshots and settings.site.username != SNAPSHOT_USER:
         yield (
-            ("features", "longhornV2"),
-            "true needs a worker, on which the engine takes a core of its own; add a worker, or set it to false",
+            ("storage", "snapshots"),
+            f"true needs Proxmox's root password in the cluster, as Proxmox lets nobody but {SNAPSHOT_USER} copy a "
+            f"volume; set site.username to {SNAPSHOT_USER} and proxmoxPassword, or set this to false",
         )
 
 
@@ -372,8 +263,3 @@ def _named_pools(settings: Settings) -> dict[str, AddressRange]:
 def _end(network: IPv4Network, address: IPv4Address) -> str | None:
     ends = {network.network_address: "network address", network.broadcast_address: "broadcast address"}
     return ends.get(address)
-
-
-def _minor(version: str) -> tuple[int, int]:
-    major, minor, _ = version.removeprefix("v").split(".")
-    return int(major), int(minor)

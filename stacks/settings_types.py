@@ -20,7 +20,10 @@ from pydantic import AfterValidator, BeforeValidator, GetCoreSchemaHandler, GetJ
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
 
+from components.csi_volume_names import LONGEST_CLUSTER_NAME
+
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_CLUSTER_NAME = re.compile(rf"[a-z0-9]([a-z0-9-]{{0,{LONGEST_CLUSTER_NAME - 2}}}[a-z0-9])?")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _MAC = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){5}")
 _STORAGE_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]")
@@ -296,6 +299,14 @@ Range = Annotated[
     AddressRange, _parsed(AddressRange.parse), _schema("one IPv4 address, or a range as 10.0.3.4-10.0.3.20")
 ]
 DnsLabel = Annotated[str, _Named(_LABEL, "a DNS label", "use lower-case letters, digits and inner hyphens, 63 at most")]
+ClusterName = Annotated[
+    str,
+    _Named(
+        _CLUSTER_NAME,
+        "a cluster's name",
+        f"use lower-case letters, digits and inner hyphens, {LONGEST_CLUSTER_NAME} at most, as volumes are named by it",
+    ),
+]
 HostName = Annotated[
     str, _Named(_HOST_NAME, "a Proxmox node's name", "use letters, digits and inner hyphens, 63 at most")
 ]

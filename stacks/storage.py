@@ -19,7 +19,8 @@ from components.talos_vm import DATA_DISK_PATH
 from components.volume_snapshots import VolumeSnapshots, VolumeSnapshotsArgs
 from stacks.network import NetworkLayer
 from stacks.proxmox import SiteLayer
-from stacks.settings import Secrets, Settings, SettingsError
+from stacks.settings import Secrets, Settings
+from stacks.settings_rules import SNAPSHOT_USER
 
 CSI_PRIVILEGES = ("Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.Audit", "VM.Audit", "VM.Config.Disk")
 """What Proxmox CSI asks for: https://github.com/sergelogvinov/proxmox-csi-plugin/blob/v0.19.1/docs/install.md
@@ -27,9 +28,6 @@ CSI_PRIVILEGES = ("Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.Au
 Each is needed (read in v0.19.1 and in Proxmox's API schema): AllocateSpace makes a volume, Audit finds datastores and
 their space, Allocate lists, attaches and deletes volumes of a VM that is not the one they are attached to.
 """
-
-ONLY_ROOT = "root@pam"
-"""The one user whom Proxmox lets copy a volume; not even its API tokens may."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,8 @@ def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer, network: Ne
     charts = ChartSource(settings.charts.mirror)
     after: list[pulumi.Resource] = []
     credentials: Mapping[str, pulumi.Input[str]]
-    if settings.storage.snapshots:
-        credentials = _root(settings, secrets)
+    if settings.storage.snapshots and secrets.proxmox_password is not None:
+        credentials = {"username": SNAPSHOT_USER, "password": secrets.proxmox_password}
         snapshots = VolumeSnapshots(
             "volume-snapshots",
             VolumeSnapshotsArgs(charts=charts, class_name="proxmox", driver=PROVISIONER),
@@ -116,18 +114,6 @@ def _account(settings: Settings, site: SiteLayer) -> ProxmoxAccount:
         ),
         opts=pulumi.ResourceOptions(providers=[site.provider]),
     )
-
-
-def _root(settings: Settings, secrets: Secrets) -> dict[str, pulumi.Input[str]]:
-    if settings.site.username != ONLY_ROOT or secrets.proxmox_password is None:
-        raise SettingsError(
-            [
-                "homelab:storage.snapshots: true needs Proxmox's root password in the cluster, as Proxmox lets nobody "
-                f"but {ONLY_ROOT} copy a volume; set site.username to {ONLY_ROOT} and proxmoxPassword, or set this to "
-                "false"
-            ]
-        )
-    return {"username": ONLY_ROOT, "password": secrets.proxmox_password}
 
 
 def _longhorn(settings: Settings, charts: ChartSource) -> LonghornArgs:

@@ -119,6 +119,19 @@ def test_tailscale_without_its_key_is_refused(load_with: Load) -> None:
     ]
 
 
+def test_snapshots_without_roots_password_are_refused(load_with: Load) -> None:
+    root = base(site={"username": "root@pam"}, storage={"snapshots": True})
+    assert refusal(load_with, root, (TOKEN,)) == [
+        "homelab:proxmoxPassword: missing, but storage.snapshots is true, and root@pam copies volumes by password "
+        "alone; set it with `pulumi config set --secret homelab:proxmoxPassword` and remove proxmoxApiToken"
+    ]
+
+
+def test_snapshots_with_roots_password_are_accepted(load_with: Load) -> None:
+    settings, _ = load_with(base(site={"username": "root@pam"}, storage={"snapshots": True}), (PASSWORD,))
+    assert settings.storage.snapshots
+
+
 def test_a_sealing_key_without_its_certificate_is_refused(load_with: Load) -> None:
     assert refusal(load_with, base(), (TOKEN, "homelab:sealingKey")) == [
         "homelab:sealing.certificate: missing, but sealingKey is set, and the two are one keypair; set both with "
