@@ -19,6 +19,7 @@ PLANTED = {
     "homelab:proxmoxPassword": "planted-password",
     "homelab:proxmoxApiToken": "root@pam!planted=00000000-0000-0000-0000-000000000000",
     "homelab:tailscaleAuthKey": "planted-auth-key",
+    "homelab:sealingKey": "planted-sealing-key",
     "homelab:edgeSshKey": "planted-edge-ssh-key",
     "homelab:edgeTsigKey": "planted-edge-tsig-key",
 }
@@ -72,6 +73,7 @@ def recorded(stack: str = "lab", *, change: Change | None = None, known: bool = 
     if change is not None:
         change(settings)
     keys = ["homelab:proxmoxPassword" if "username" in settings["site"] else "homelab:proxmoxApiToken"]
+    keys += ["homelab:sealingKey"] if "sealing" in settings else []
     keys += ["homelab:tailscaleAuthKey", *(["homelab:edgeSshKey", "homelab:edgeTsigKey"] if "edge" in settings else [])]
     return record(
         ROOT,

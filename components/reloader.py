@@ -1,8 +1,8 @@
 """Reloader: restarts a workload when a Secret or ConfigMap that it reads has changed.
 
 Owns the namespace and the Helm release. Does not own which workload restarts for what: each says so by the annotations
-of `restart_on`. It restarts nothing else, watches every namespace (applications come and go there), and may change
-Deployments, StatefulSets and DaemonSets; a Job reads its Secrets anew whenever it runs.
+of `restart_on` or `restart_on_mounted`. It restarts nothing else, watches every namespace (applications come and go
+there), and may change Deployments, StatefulSets and DaemonSets; a Job reads its Secrets anew whenever it runs.
 Must exist before: the pod network. It runs twice where two nodes can hold it: one leads, the other stands by.
 
 What it does not see: a change while no replica of it runs. It compares with what it saw last, not with the workload.
@@ -24,6 +24,7 @@ from components.versions import RELOADER
 
 _NAMESPACE: Final = "reloader"
 _SECRETS: Final = "secret.reloader.stakater.com/reload"
+_MOUNTED: Final = "secret.reloader.stakater.com/auto"
 
 
 def restart_on(*secrets: SecretReference) -> dict[str, str]:
@@ -38,6 +39,14 @@ def restart_on(*secrets: SecretReference) -> dict[str, str]:
             "refer to the copies there"
         )
     return {_SECRETS: ",".join(sorted({secret.name for secret in secrets}))}
+
+
+def restart_on_mounted() -> dict[str, str]:
+    """Annotations of a workload that is to restart when any Secret that its pods refer to changes.
+
+    For one whose volumes are an operator's choice. Where the program knows them, `restart_on` says more.
+    """
+    return {_MOUNTED: "true"}
 
 
 @dataclass(frozen=True, kw_only=True)

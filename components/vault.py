@@ -27,6 +27,7 @@ from pulumi_kubernetes.rbac.v1 import (
 
 from components.certificate import Certificate, CertificateArgs
 from components.references import IssuerReference, SecretReference, StorageClassReference
+from components.reloader import restart_on_mounted
 from components.vault_clients import VAULT_NAMESPACE
 from components.vault_config import VaultConfiguration
 from components.vault_lint import require_clean
@@ -49,7 +50,6 @@ class VaultArgs:
     size: servers; 3 keep a quorum without one of them, 1 is for a cluster of fewer than 3 nodes.
     storage: class of the volumes, whose size is `volume_size`.
     issuer: of the cluster's own authority, whom clients inside the cluster trust.
-    configurer_annotations: on the configurer's Deployment, such as those with which Reloader restarts it.
     host_aliases: host name to address, for what the servers call and DNS may not know yet.
     """
 
@@ -59,7 +59,6 @@ class VaultArgs:
     configuration: VaultConfiguration
     size: int
     volume_size: str = "10Gi"
-    configurer_annotations: Mapping[str, str] = field(default_factory=dict)
     host_aliases: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -102,7 +101,9 @@ class Vault(pulumi.ComponentResource):
             tls_labels=_TLS_LABELS,
             unseal_secret=f"{INSTANCE}-unseal-keys",
             external_config=args.configuration.document(),
-            configurer_annotations=args.configurer_annotations,
+            # It checks servers by the authority that it read at its start; and it lays a changed document over the one
+            # before, in which a role takes over what it leaves out from the role that stood at its place.
+            configurer_annotations=restart_on_mounted(),
             host_aliases=args.host_aliases,
         )
         self.configuration = args.configuration

@@ -115,6 +115,7 @@ class VaultResource:
             "unsealConfig": self._unseal_config(),
             "config": self.server_config(),
             "externalConfig": dict(self.external_config),
+            "vaultConfigurerAnnotations": dict(self.configurer_annotations),
             "volumeClaimTemplates": [self._volume_claim()],
             "volumeMounts": [{"name": "vault-raft", "mountPath": RAFT_PATH}],
             "affinity": self._affinity(),
@@ -129,8 +130,6 @@ class VaultResource:
             spec["vaultPodSpec"]["hostAliases"] = [
                 {"ip": address, "hostnames": [host]} for host, address in sorted(self.host_aliases.items())
             ]
-        if self.configurer_annotations:
-            spec["vaultConfigurerAnnotations"] = dict(self.configurer_annotations)
         return spec
 
     def _unseal_config(self) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 Owns the way from `homelab:` keys to a frozen `Settings` and, apart from it, the secrets as Outputs. This module is the
 public face; models are in `settings_model` and `settings_machines`, value formats in `settings_types`, rules between
-values in `settings_rules`, the wording of refusals in `settings_errors`. Nothing here asks a machine: a preview needs no
-site.
+values in `settings_rules`, the wording of refusals in `settings_errors`. Nothing here asks a machine: a preview needs
+no site.
 """
 
 from __future__ import annotations

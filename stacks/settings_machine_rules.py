@@ -88,11 +88,11 @@ def _capacity(settings: Settings) -> Findings:
                 f"take {memory - host.memory} MiB from them, or move one to another host",
             )
         disk = sum(_disk(settings, node) for node in guests.values())
-        with_longhorn = ", Longhorn's raw disks included" if disk > sum(node.disk for node in guests.values()) else ""
+        raw = ", Longhorn's raw disks included" if disk > sum(node.disk for node in guests.values()) else ""
         if host.disk is not None and disk > host.disk:
             yield (
                 ("site", "hosts", name, "disk"),
-                f"its nodes ({', '.join(guests)}) take {disk} GiB together{with_longhorn}, the host has {host.disk} GiB "
+                f"its nodes ({', '.join(guests)}) take {disk} GiB together{raw}, the host has {host.disk} GiB "
                 f"for VMs; take {disk - host.disk} GiB from them, or move one to another host",
             )
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import base64
 from functools import cache
+from typing import Any
 
 import pytest
 
+from checks.direct_vault import program_findings
 from checks.graph import Graph, component_types, convention_findings, leaked_values, plain_strings, reveal
 from checks.program import PLANTED, ROOT, recorded
+from tests.keypairs import keypair
 
 STACKS = ("lab", "prod")
 
@@ -68,6 +72,16 @@ def graph_of(stack: str, *, known: bool) -> Graph:
     return recorded(stack, known=known)
 
 
+@cache
+def graph_with_a_sealing_key() -> Graph:
+    """The graph of prod after `make sealing-key STACK=prod`."""
+
+    def change(settings: dict[str, Any]) -> None:
+        settings["sealing"] = {"certificate": keypair().certificate_pem}
+
+    return recorded("prod", change=change)
+
+
 @pytest.fixture(params=STACKS)
 def stack(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -107,14 +121,26 @@ def test_a_pinned_type_belongs_to_exactly_one_component_class() -> None:
     assert sorted(tokens_in_source()) == sorted(COMPONENT_TYPES)
 
 
+def test_nothing_but_vaults_own_parts_speaks_to_vault(graph: Graph) -> None:
+    assert [str(finding) for finding in program_findings(graph)] == []
+
+
 def test_no_secret_of_the_configuration_shows_in_clear(graph: Graph) -> None:
     assert [str(finding) for finding in leaked_values(graph, PLANTED)] == []
 
 
+def test_a_sealing_key_of_the_configuration_shows_no_more_than_the_others() -> None:
+    assert [str(finding) for finding in leaked_values(graph_with_a_sealing_key(), PLANTED)] == []
+
+
 @pytest.mark.parametrize("key", PLANTED)
 def test_the_search_for_secrets_looks_for_values_that_are_used(key: str) -> None:
-    hidden = (text for stack in STACKS for text in revealed_strings(graph_of(stack, known=True)))
-    assert any(PLANTED[key] in text for text in hidden), f"no stack passes {key} on, so its search could not fail"
+    graphs = [*(graph_of(stack, known=True) for stack in STACKS), graph_with_a_sealing_key()]
+    forms = (PLANTED[key], base64.b64encode(PLANTED[key].encode()).decode())
+    hidden = (text for graph in graphs for text in revealed_strings(graph))
+    assert any(form in text for text in hidden for form in forms), (
+        f"no stack passes {key} on, so its search could not fail"
+    )
 
 
 def revealed_strings(graph: Graph) -> list[str]:

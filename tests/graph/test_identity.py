@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from checks.direct_vault import file_findings, program_findings
+from checks.direct_vault import file_findings
 from checks.graph import Graph
 from checks.program import ROOT, recorded
 from checks.sign_on import consumer, disagreements, providers, vault
@@ -197,6 +197,5 @@ def test_what_runs_twice_does_so_where_two_nodes_hold_it(nodes: str, expected: i
     assert graph[CLUSTER].inputs["spec"]["instances"] == expected
 
 
-def test_no_application_speaks_to_vault(graph: Graph) -> None:
-    assert program_findings(graph) == []
+def test_no_application_of_flux_speaks_to_vault() -> None:
     assert file_findings(ROOT / "gitops") == []

@@ -88,6 +88,10 @@ def test_servers_restart_when_their_certificate_is_renewed() -> None:
     assert spec()["existingTlsSecretName"] == certificate["secretName"]
 
 
+def test_the_configurer_restarts_for_the_secrets_that_it_mounts() -> None:
+    assert spec()["vaultConfigurerAnnotations"] == {"secret.reloader.stakater.com/auto": "true"}
+
+
 def test_an_up_waits_until_a_server_leads() -> None:
     metadata = made()[RESOURCE].inputs["metadata"]
     assert metadata["annotations"] == {"pulumi.com/waitFor": "condition=Healthy"}
