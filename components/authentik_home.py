@@ -1,6 +1,7 @@
 """The namespace of Authentik: of its pods, its database, and the secrets of all clients.
 
-Owns the namespace alone, as secrets and the database in it come before Authentik itself.
+Owns the namespace alone, as secrets and the database in it come before Authentik itself. Does not own what is in it.
+Must exist before: the Kubernetes API.
 """
 
 from __future__ import annotations

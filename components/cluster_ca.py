@@ -1,7 +1,7 @@
 """The cluster's own certificate authority: certificates for what talks inside the cluster, with no DNS and no internet.
 
-Owns a self-signed issuer, the CA's certificate that it signs once, and the ClusterIssuer that signs with that. Does not
-own the certificates issued; those are `certificate.py`. Must exist before: cert-manager's release.
+Owns a self-signed issuer, the CA's certificate that it signs once, and the ClusterIssuer that signs with that.
+Does not own the certificates issued; those are `certificate.py`. Must exist before: cert-manager's release.
 
 The CA's key is a Secret in cert-manager's namespace, made in the cluster and known to nobody else: with the cluster it
 is gone, and the next cluster has another. A client that is to trust it reads `ca.crt` beside its own certificate.

@@ -1,6 +1,6 @@
 """A nightly copy of one database on a volume of its own.
 
-Owns the volume and the CronJob. Must exist before: the database and its StorageClass.
+Owns the volume and the CronJob. Does not own the database. Must exist before: the database and its StorageClass.
 
 What it is good for: a database that was emptied or damaged, by a migration or by a person. What it is not: the volume
 lies on the site's own datastore, so a lost datastore takes both, and a destroy of the cluster leaves it only where the

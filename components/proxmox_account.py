@@ -2,6 +2,7 @@
 
 Owns the four kinds of object, all made through the Proxmox API; no SSH. Does not own what the token is used for.
 The token has no rights of its own: it acts as its user, who has no password and exists for it alone.
+Must exist before: the datastores and VM ids that its paths name need not; Proxmox takes rights on what is to come.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A class of volumes, as a typed resource rather than a value of some chart.
 
-Owns the StorageClass and hands out the reference by which claims ask for it. Does not own the driver behind it: the
-class depends on the driver's release, and so does whoever takes the reference.
+Owns the StorageClass and hands out the reference by which claims ask for it. Does not own the driver behind it.
+Must exist before: the driver's release, on which the class depends, and with it whoever takes the reference.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The secrets of one Talos cluster: its certificate authorities, keys and tokens.
 
-Owns them, and gives them in the shapes that the rest needs. They exist before the first machine, because what watches
+Owns them, and gives them in the shapes that the rest needs. Does not own what is signed with them. Nothing must exist
+before it but the provider. They exist before the first machine, because what watches
 over a machine's restart talks to its cluster. They never change: a new set is a new cluster.
 """
 

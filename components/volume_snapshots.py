@@ -1,7 +1,8 @@
 """Snapshots of volumes: the API, the controller that serves it, and the class that Proxmox CSI makes them in.
 
 Owns the namespace, the Helm release, which brings the CRDs, and the class. Does not own the sidecar that carries
-snapshots out, which is the driver's (`ProxmoxCsi`, `snapshots`).
+snapshots out, which is the driver's (`ProxmoxCsi`, `snapshots`). Must exist before: the pod network; the driver comes
+after it, as its sidecar needs the CRDs.
 
 What such a snapshot is: a full copy of the volume, of the same size, made by a call of the Proxmox API that is marked
 experimental and open to root@pam alone, not even to root's API tokens. Proxmox VE has no snapshots of single volumes in
