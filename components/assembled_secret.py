@@ -1,7 +1,7 @@
 """A Secret that is put together of values which application secrets of its namespace have in Vault already.
 
-Owns one ExternalSecret. Does not own the values, and makes none. For a consumer that wants several values in one file, or one value in a form
-and at a time that are not those of its application secret.
+Owns one ExternalSecret. Does not own the values, and makes none. For a consumer that wants several values in one file,
+or one value in a form and at a time that are not those of its application secret.
 Must exist before: the application secrets, and whatever its options depend on.
 """
 

@@ -3,8 +3,8 @@
 Owns one command that Pulumi runs when it deletes the command's resource, because `pulumi destroy` does not run the
 program, so no hook of the program could. What the command does is in `csi_volumes_command.py`. Does not own the
 volumes: the CSI driver makes them, and `Retain` is what the cluster itself does with them.
-Must exist before: a site that was found right. Made before the first VM, which depends on it: so it is deleted after the
-last one, when nothing writes any more.
+Must exist before: a site that was found right. Made before the first VM, which depends on it: so it is deleted after
+the last one, when nothing writes any more.
 """
 
 from __future__ import annotations

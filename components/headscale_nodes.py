@@ -1,9 +1,10 @@
 """The cluster's nodes as a Headscale server knows them: each gone from there once its machine is gone.
 
-Owns their removal (`on_host/headscale.py`). Does not own their joining: nodes do that by themselves, with a pre-auth key
-that the stack's secrets hold. It is not made here: a key that is, is in the state from then on, has expired by the time
-a node is added or rebuilt, and a new one on each run would change each run.
-Must exist before: a Headscale on the host. Must be made before the machines, each of which depends on its entry: at a destroy it goes after the machine. A node
+Owns their removal (`on_host/headscale.py`). Does not own their joining: nodes do that by themselves, with a pre-auth
+key that the stack's secrets hold. It is not made here: a key that is, is in the state from then on, has expired by the
+time a node is added or rebuilt, and a new one on each run would change each run.
+Must exist before: a Headscale on the host.
+Must be made before the machines, each of which depends on its entry: at a destroy it goes after the machine. A node
 that still ran would join again with its key.
 """
 

@@ -1,7 +1,8 @@
 """Waits until Authentik answers for certain applications: the proof that their blueprints have been applied.
 
-Owns one Job. Does not own what it asks for. A release says that pods are up; blueprints are applied after that, and nothing in the cluster says when.
-So a Job asks what a client would ask first, and `up` waits for the Job, not for a time to pass.
+Owns one Job. Does not own what it asks for. A release says that pods are up; blueprints are applied after that, and
+nothing in the cluster says when. So a Job asks what a client would ask first, and `up` waits for the Job, not for a
+time to pass.
 Must exist before: Authentik, and the blueprints of the applications.
 """
 
