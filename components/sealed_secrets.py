@@ -19,7 +19,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.chart import ChartSource, values
 from components.sealing import Keypair, check_keypair
-from components.sealing_key import SealingKey
+from components.sealing_key import SealingKeypair
 from components.versions import SEALED_SECRETS
 
 NAMESPACE = "kube-system"
@@ -38,7 +38,7 @@ class SealedSecretsArgs:
     """
 
     charts: ChartSource
-    keypair: SealingKey
+    keypair: SealingKeypair
 
 
 class SealedSecrets(pulumi.ComponentResource):

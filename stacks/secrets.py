@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_tls as tls
 
-from components import vault_clients
+from components import sealing_key, vault_clients
 from components.chart import ChartSource
 from components.references import VaultLogin
 from components.sealed_secrets import SealedSecrets, SealedSecretsArgs
-from components.sealing_key import SealingKey, SealingKeyArgs
 from components.vault import Vault, VaultArgs
 from components.vault_operator import VaultOperator, VaultOperatorArgs
 from stacks import secret_store, sso
@@ -55,16 +54,16 @@ def deploy(
 
 
 def _sealed(settings: Settings, secrets: Secrets, *, site: SiteLayer, network: NetworkLayer) -> SealedSecrets:
-    # The keypair is not deleted with the VMs: it lives in the state alone.
-    provider = tls.Provider("tls", opts=pulumi.ResourceOptions(depends_on=[site.provider]))
-    key = SealingKey(
-        "sealing-key",
-        SealingKeyArgs(certificate_pem=settings.sealing.certificate, private_key_pem=secrets.sealing_key),
-        opts=pulumi.ResourceOptions(providers=[provider]),
-    )
+    if settings.sealing.certificate is not None and secrets.sealing_key is not None:
+        keypair = sealing_key.given(settings.sealing.certificate, secrets.sealing_key)
+    else:
+        # Not deleted with the VMs: it lives in the state alone.
+        provider = tls.Provider("tls", opts=pulumi.ResourceOptions(depends_on=[site.provider]))
+        made = sealing_key.SealingKey("sealing-key", opts=pulumi.ResourceOptions(providers=[provider]))
+        keypair = made.keypair
     return SealedSecrets(
         "sealed-secrets",
-        SealedSecretsArgs(charts=ChartSource(settings.charts.mirror), keypair=key),
+        SealedSecretsArgs(charts=ChartSource(settings.charts.mirror), keypair=keypair),
         opts=network.inside(),
     )
 

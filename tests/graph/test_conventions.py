@@ -129,6 +129,10 @@ def test_no_secret_of_the_configuration_shows_in_clear(graph: Graph) -> None:
     assert [str(finding) for finding in leaked_values(graph, PLANTED)] == []
 
 
+def test_every_convention_is_kept_with_a_sealing_key_of_the_configuration() -> None:
+    assert [str(finding) for finding in convention_findings(graph_with_a_sealing_key(), "homelab")] == []
+
+
 def test_a_sealing_key_of_the_configuration_shows_no_more_than_the_others() -> None:
     assert [str(finding) for finding in leaked_values(graph_with_a_sealing_key(), PLANTED)] == []
 

@@ -26,7 +26,7 @@ from checks.graph import record, reveal
 from components.chart import ChartSource
 from components.sealed_secrets import KEYPAIR_LABELS, SealedSecrets, SealedSecretsArgs
 from components.sealing import PlainSecret, Scope, make_keypair, seal
-from components.sealing_key import SealingKey, SealingKeyArgs
+from components.sealing_key import given
 from lab.golang import LAB, find_go
 from lab.programs import ensure
 from tests.servers.kubernetes import ApiError, KubernetesApi, kubernetes_api
@@ -89,9 +89,8 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
 
     def program() -> None:
         options = pulumi.ResourceOptions(providers=[pulumi_kubernetes.Provider("kubernetes", kubeconfig="{}")])
-        halves = SealingKeyArgs(certificate_pem=certificate, private_key_pem=private)
-        key = SealingKey("sealing-key", halves, options)
-        SealedSecrets("sealed-secrets", SealedSecretsArgs(charts=ChartSource(), keypair=key), options)
+        made = SealedSecretsArgs(charts=ChartSource(), keypair=given(certificate, private))
+        SealedSecrets("sealed-secrets", made, options)
 
     graph = record(program)
     release = reveal(graph["kubernetes:helm.sh/v3:Release sealed-secrets"].inputs)

@@ -13,10 +13,10 @@ import pulumi_tls as tls
 import pytest
 
 from checks.graph import UNKNOWN, Graph, is_secret, leaked_values, record, reveal
+from components import sealing_key
 from components.chart import ChartSource
 from components.sealed_secrets import SealedSecrets, SealedSecretsArgs, halves_fit
 from components.sealing import SealingError, make_keypair
-from components.sealing_key import SealingKey, SealingKeyArgs
 from tests.keypairs import elliptic_keypair, keypair
 
 CONTROLLER = "kubernetes:helm.sh/v3:Release sealed-secrets"
@@ -29,17 +29,12 @@ def recorded(*, given: bool) -> Graph:
 
     def program() -> None:
         providers = [tls.Provider("tls"), kubernetes.Provider("kubernetes", kubeconfig="{}")]
-        halves = (keypair().certificate_pem, pulumi.Output.secret(keypair().private_key_pem)) if given else (None, None)
-        key = SealingKey(
-            "sealing-key",
-            SealingKeyArgs(certificate_pem=halves[0], private_key_pem=halves[1]),
-            pulumi.ResourceOptions(providers=providers),
-        )
-        SealedSecrets(
-            "sealed-secrets",
-            SealedSecretsArgs(charts=ChartSource(), keypair=key),
-            pulumi.ResourceOptions(providers=providers),
-        )
+        options = pulumi.ResourceOptions(providers=providers)
+        if given:
+            pair = sealing_key.given(keypair().certificate_pem, keypair().private_key_pem)
+        else:
+            pair = sealing_key.SealingKey("sealing-key", options).keypair
+        SealedSecrets("sealed-secrets", SealedSecretsArgs(charts=ChartSource(), keypair=pair), options)
 
     return record(program)
 
@@ -70,7 +65,7 @@ def test_a_made_keypair_is_warned_of_once_with_the_remedy() -> None:
 
 def test_the_private_key_is_a_secret_wherever_it_comes_from() -> None:
     for given in (True, False):
-        assert is_secret(recorded(given=given)["homelab:secrets:SealingKey sealing-key"].outputs["private_key_pem"])
+        assert is_secret(recorded(given=given)[KEYPAIR].inputs["data"])
 
 
 def test_the_private_key_shows_nowhere() -> None:
@@ -79,18 +74,16 @@ def test_the_private_key_shows_nowhere() -> None:
 
 
 @pytest.mark.parametrize(
-    ("certificate", "private", "message"),
+    ("certificate", "message"),
     [
-        (keypair().certificate_pem, None, "private_key_pem: missing, but certificate_pem is given"),
-        (None, keypair().private_key_pem, "certificate_pem: missing, but private_key_pem is given"),
-        ("none", "none", "certificate_pem: this is no certificate in PEM"),
-        (elliptic_keypair().certificate_pem, "none", "certificate_pem: the certificate holds no RSA key"),
+        ("none", "certificate_pem: this is no certificate in PEM"),
+        (elliptic_keypair().certificate_pem, "certificate_pem: the certificate holds no RSA key"),
     ],
-    ids=["half", "other-half", "no-certificate", "elliptic"],
+    ids=["no-certificate", "elliptic"],
 )
-def test_what_is_no_keypair_is_refused(certificate: str | None, private: str | None, message: str) -> None:
+def test_what_is_no_certificate_for_sealing_is_refused(certificate: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        SealingKeyArgs(certificate_pem=certificate, private_key_pem=private)
+        sealing_key.given(certificate, "none")
 
 
 def test_the_controller_finds_the_keypair_by_its_label() -> None:
