@@ -58,6 +58,21 @@ POLICY: list[dict[str, Any]] = [
 ]
 
 
+DEFINITION: dict[str, Any] = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "ipaddresspools.metallb.io"},
+    "spec": {
+        "group": "metallb.io",
+        "scope": "Namespaced",
+        "names": {"kind": "IPAddressPool", "plural": "ipaddresspools", "singular": "ipaddresspool"},
+        "versions": [
+            {"name": "v1beta1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
+        ],
+    },
+}
+
+
 def kubectl(lab: LiveLab, *arguments: str) -> Any:
     return json.loads(lab.run("kubectl", *arguments, "-o", "json").stdout)
 
@@ -77,8 +92,44 @@ def ready_replicas(lab: LiveLab) -> dict[str, int]:
     return {workload: ready[namespace, workload].get("readyReplicas", 0) for namespace, workload in WORKLOADS}
 
 
+@contextmanager
+def refused_definition(lab: LiveLab) -> Iterator[None]:
+    """While the API refuses the definition of address pools: a policy is in force some time after it was made."""
+    policy, definition = (lab.session.directory / name for name in ("policy.json", "definition.json"))
+    policy.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": POLICY}))
+    definition.write_text(json.dumps(DEFINITION))
+    try:
+        applied = lab.run("kubectl", "apply", "-f", str(policy))
+        assert applied.returncode == 0, applied.stdout
+        deadline = time.monotonic() + 60
+        while REFUSAL not in (tried := lab.run("kubectl", "create", "--dry-run=server", "-f", str(definition))).stdout:
+            assert time.monotonic() < deadline, tried.stdout
+            time.sleep(0.5)
+        yield
+    finally:
+        lab.run("kubectl", "delete", "-f", str(policy), "--wait=true")
+        policy.unlink()
+        definition.unlink()
+
+
+def nodes_of(lab: LiveLab, namespace: str, workload: str) -> list[str]:
+    """The nodes with a ready pod of a workload. Asked of the pods: a workload's status follows them with a delay."""
+    labels = kubectl(lab, "-n", namespace, "get", workload)["spec"]["selector"]["matchLabels"]
+    selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    return sorted(
+        pod["spec"]["nodeName"]
+        for pod in kubectl(lab, "-n", namespace, "get", "pods", "-l", selector)["items"]
+        if any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions") or ())
+    )
+
+
 def wait_until_complete(lab: LiveLab) -> None:
+    """Until each workload has a ready pod on each worker again, and says so."""
+    deadline = time.monotonic() + 90
     for namespace, workload in WORKLOADS:
+        while (found := nodes_of(lab, namespace, workload)) != ["worker-0", "worker-1"]:
+            assert time.monotonic() < deadline, f"{workload} runs on {found}"
+            time.sleep(0.5)
         complete = lab.run("kubectl", "-n", namespace, "rollout", "status", workload, "--timeout=90s")
         assert complete.returncode == 0, complete.stdout
 
@@ -127,10 +178,7 @@ def test_the_ca_of_the_cluster_can_sign(lab: LiveLab) -> None:
 
 @pytest.mark.parametrize(("namespace", "workload"), WORKLOADS)
 def test_replicas_run_on_different_nodes(lab: LiveLab, namespace: str, workload: str) -> None:
-    labels = kubectl(lab, "-n", namespace, "get", workload)["spec"]["selector"]["matchLabels"]
-    selector = ",".join(f"{key}={value}" for key, value in labels.items())
-    nodes = [pod["spec"]["nodeName"] for pod in kubectl(lab, "-n", namespace, "get", "pods", "-l", selector)["items"]]
-    assert sorted(nodes) == ["worker-0", "worker-1"]
+    assert nodes_of(lab, namespace, workload) == ["worker-0", "worker-1"]
 
 
 @pytest.mark.parametrize("node", NODES)
@@ -163,13 +211,8 @@ def test_a_second_node_cannot_be_drained_while_the_first_one_is_away(lab: LiveLa
 def test_a_release_without_the_definition_of_pools_is_named_and_made_good_by_the_next_up(lab: LiveLab) -> None:
     gone = lab.run("pulumi", "destroy", "--yes", "--skip-preview", "--target", METALLB + "**", "--target-dependents")
     assert gone.returncode == 0, gone.stdout
-    refusal = lab.session.directory / "policy.json"
-    refusal.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": POLICY}))
-    try:
-        lab.run("kubectl", "apply", "-f", str(refusal))
+    with refused_definition(lab):
         failed = lab.up()
-    finally:
-        lab.run("kubectl", "delete", "-f", str(refusal), "--wait=true")
     assert failed.returncode != 0
     assert REFUSAL in failed.stdout
     assert "ipaddresspools.metallb.io" in failed.stdout
