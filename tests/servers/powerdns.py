@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import socket
+import platform
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ PROGRAMS = {
     "pdnsutil": "pdns-server",
     "dig": "bind9-dnsutils",
     "/usr/share/pdns-backend-mysql/schema/schema.mysql.sql": "pdns-backend-mysql",
-    "/usr/lib/x86_64-linux-gnu/pdns/libgsqlite3backend.so": "pdns-backend-sqlite3",
+    f"/usr/lib/{platform.machine()}-linux-gnu/pdns/libgsqlite3backend.so": "pdns-backend-sqlite3",
     "/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql": "pdns-backend-sqlite3",
 }
 
