@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import shutil
 import socket
-import platform
 import subprocess
 import time
 from collections.abc import Callable, Iterator
