@@ -10,7 +10,7 @@ override CMD := $(value CMD)
 export CMD LAB_ID
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse rotate check test bench seal sealing-key sealed-bootstrap enrol
+.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse rotate recover check test bench seal sealing-key sealed-bootstrap enrol
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | awk -F': ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -43,6 +43,9 @@ rehearse: venv ## up, a second up and destroy of STACK=name in a network namespa
 
 rotate: venv ## raise the generation of application secret NAME in the file of STACK; without NAME list them
 	@$(PY) -m stacks.rotate '$(STACK)' '$(NAME)'
+
+recover: venv ## make STACK=name usable again after a `pulumi up` that was killed
+	@$(PY) -m stacks.recover --stack '$(STACK)'
 
 check: venv ## lint, types, generated files, blueprints, values of charts (CHARTS_MIRROR=dir to look them up in the charts there)
 	@.venv/bin/ruff check .

@@ -14,6 +14,8 @@ from lab import processes
 from lab.errors import LabError
 from lab.progress import say
 from lab.session import CHECKOUT, MARKER, Session
+from stacks.recover import recover
+from stacks.recover_cluster import RecoverError
 
 
 class Cli:
@@ -88,17 +90,21 @@ class Cli:
         return list(deployment.get("resources") or [])
 
     def recover(self) -> None:
-        """Make the stack usable again after an update that was killed.
+        """Make the stack usable again after an update that was killed, as `make recover` does on any stack.
 
-        A lock is broken only if the process that took it is gone. A creation of which nobody knows whether it
-        happened is forgotten: the program finds the object again by its marker, or makes it anew.
+        A lock is broken only if the process that took it is gone.
         """
         if self.refuse_if_busy():
             say("    an update was killed: its lock is removed (pulumi cancel)")
             processes.stop_orphans(self.session)
             self.capture("cancel", "--yes", self.session.stack)
-        if self._pending_operations() and self.run("refresh", "--yes", "--skip-preview", "--clear-pending-creates"):
-            say("    the refresh failed; going on, as the next `up` repairs more than a refresh can")
+        if not self.has_stack() or not self.resources():
+            return
+        try:
+            for line in recover(self.session.stack, self.environment):
+                say(f"    {line}")
+        except RecoverError as error:
+            say(f"    {error}\n    going on: `up` says what it cannot do")
 
     def refuse_if_busy(self) -> bool:
         """Tell whether a dead process left a lock.
@@ -111,13 +117,6 @@ class Cli:
             if (pid := _live_owner(lock)) is not None:
                 raise LabError(f"Pulumi works on this lab at the moment (process {pid}): wait for it, or end it")
         return bool(locks)
-
-    def _pending_operations(self) -> int:
-        if not self.stack_file().exists():
-            return 0
-        text = self.stack_file().read_text()
-        latest = (json.loads(text).get("checkpoint") or {}).get("latest") or {}
-        return len(latest.get("pending_operations") or [])
 
     def stack_file(self) -> Path:
         """The file of the local backend that holds the stack; it may not exist."""
