@@ -113,8 +113,14 @@ class Cluster:
             ) from None
 
 
-def execute(command: Sequence[str], environment: Mapping[str, str], given: str = "") -> str:
-    """What a program on the environment's PATH prints. `given` goes to its standard input.
+def execute(command: Sequence[str], environment: Mapping[str, str], given: str = "", *, private: bool = False) -> str:
+    """What a program on the environment's PATH prints.
+
+    Args:
+        command: the program and its arguments; no secret.
+        environment: what it runs in.
+        given: its standard input.
+        private: whether secrets are in what it prints, which then is in no error.
 
     Raises RecoverError with the end of what it said if it fails.
     """
@@ -131,7 +137,7 @@ def execute(command: Sequence[str], environment: Mapping[str, str], given: str =
         check=False,
     )
     if done.returncode:
-        # Not its standard output, in which a state could be.
-        said = [line for line in done.stderr.splitlines() if line.strip()][-6:]
-        raise RecoverError(f"{command[0]} failed: " + "\n".join(said))
+        said = done.stderr if private else done.stdout + done.stderr
+        errors = [line.strip() for line in said.splitlines() if "error" in line.lower()] or said.strip().splitlines()
+        raise RecoverError(f"{command[0]}: " + "; ".join(errors[-3:]))
     return done.stdout
