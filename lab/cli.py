@@ -10,7 +10,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from lab import processes
 from lab.errors import LabError
 from lab.progress import say
 from lab.session import CHECKOUT, MARKER, Session
@@ -96,7 +95,6 @@ class Cli:
         """
         if self.refuse_if_busy():
             say("    an update was killed: its lock is removed (pulumi cancel)")
-            processes.stop_orphans(self.session)
             self.capture("cancel", "--yes", self.session.stack)
         if not self.has_stack() or not self.resources():
             return

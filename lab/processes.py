@@ -115,11 +115,6 @@ def stop_all(session: Session) -> int:
     return len(everything)
 
 
-def stop_orphans(session: Session) -> None:
-    """End the provider plugins of a Pulumi CLI that was killed; they would go on with what they were doing."""
-    _end([process for process in members(session) if _is_orphan(process.pid)], signal.SIGKILL)
-
-
 def members(session: Session) -> list[Process]:
     """Every live process of this lab, except this one and those that it descends from.
 
@@ -143,15 +138,6 @@ def members(session: Session) -> list[Process]:
         if ours and stat is not None and (process := Process(int(entry.name), stat[1])).alive():
             found.append(process)
     return found
-
-
-def _is_orphan(pid: int) -> bool:
-    """Whether a process is a provider plugin whose parent is no Pulumi CLI."""
-    try:
-        parent = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1]
-        return _program(pid).startswith("pulumi-resource-") and _program(int(parent)) != "pulumi"
-    except OSError:
-        return False
 
 
 def _program(pid: int) -> str:

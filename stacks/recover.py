@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stacks.recover_cluster import Cluster, Record, RecoverError, execute
+from stacks.recover_plugins import end_orphans
 from stacks.recover_state import changing, kubeconfig, mended, pending, releases, short, stuck, unread
 
 
@@ -90,6 +91,7 @@ def recover(stack: str, environment: Mapping[str, str] = os.environ) -> list[str
     Raises:
         RecoverError: the recovery stopped; what is pending is still recorded, or a second one goes on.
     """
+    ended = end_orphans()
     pulumi = ("pulumi", "--non-interactive", "--stack", stack)
     # With its secrets, as two of them are needed: the kubeconfig, and a release's inputs as the provider keeps them.
     # They stay in this process and in the pipe to `stack import`, which encrypts them again.
@@ -98,12 +100,13 @@ def recover(stack: str, environment: Mapping[str, str] = os.environ) -> list[str
     operations = deployment.get("pending_operations") or []
     findings = examine(deployment, environment)
     targets = to_read(deployment, findings)
+    done = [f"{ended} plugins of a killed Pulumi still worked: ended"] if ended else []
     if not (operations or findings.hindering or targets):
-        return []
+        return done
     # Also where nothing but records is to go: the import fails while another Pulumi works on the stack.
     edited = exported | {"deployment": mended(deployment, findings.ids)}
     execute([*pulumi, "stack", "import"], environment, given=json.dumps(edited))
-    done = [_outcome(operation, findings.ids) for operation in operations]
+    done += [_outcome(operation, findings.ids) for operation in operations]
     for provider, record in findings.hindering:
         with Cluster.of(kubeconfig(deployment, provider), environment) as cluster:
             cluster.remove(record)

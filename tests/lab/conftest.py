@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -21,11 +21,13 @@ class FirstUp:
     secrets: dict[str, str]
 
 
+_FAILED = pytest.StashKey[bool]()
+
+
 @pytest.fixture(scope="session")
 def first_up() -> Iterator[FirstUp]:
     """A lab of the tests' own. Every test that uses it leaves it as its settings say."""
-    own = os.environ.get("LAB_ID")
-    lab = LiveLab(f"pytest-{own}" if own else "pytest")
+    lab = _own_lab()
     lab.command("down")
     with command_lines() as seen:
         brought_up = lab.command("up")
@@ -48,3 +50,33 @@ def foreign_vm(lab: LiveLab) -> Iterator[int]:
     lab.proxmox("POST", "/vms", foreign)
     yield 2008
     lab.remove_foreign_vm(2008, "pve3")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember that a test with the lab failed: it may not have left it as it should."""
+    report = yield
+    if report.failed and _uses_the_lab(item):
+        item.session.stash[_FAILED] = True
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Bring the lab back after a test that failed, from nothing if need be, so that the next one fails by itself."""
+    if not (_uses_the_lab(item) and item.session.stash.get(_FAILED, False)):
+        return
+    item.session.stash[_FAILED] = False
+    lab = _own_lab()
+    if lab.command("up").returncode:
+        lab.drop()
+        lab.command("up")
+
+
+def _uses_the_lab(item: pytest.Item) -> bool:
+    return "first_up" in getattr(item, "fixturenames", ())
+
+
+def _own_lab() -> LiveLab:
+    own = os.environ.get("LAB_ID")
+    return LiveLab(f"pytest-{own}" if own else "pytest")

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from typing import Any
 import yaml
 
 from components.proxmox_api import ProxmoxApi
+from lab import processes
 from lab.hardware import NODES, PROXMOX
 from lab.session import Session
 
@@ -39,6 +41,11 @@ class LiveLab:
         """Run `python -m lab <name>` as the Makefile does; output of both streams in `stdout`."""
         return _completed([sys.executable, "-m", "lab", name], os.environ | {"LAB_ID": self.session.name}, timeout)
 
+    def drop(self) -> None:
+        """End the lab in whatever condition it is, without a destroy."""
+        processes.stop_all(self.session)
+        self.session.remove()
+
     def run(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run a program in the lab's environment; output of both streams in `stdout`."""
         return _completed(arguments, self.environment, timeout)
@@ -53,6 +60,32 @@ class LiveLab:
 
     def up_killed_after(self, seconds: float) -> None:
         """`pulumi up` that dies by SIGKILL with everything that it started."""
+        with self._doomed_up():
+            time.sleep(seconds)
+
+    def up_killed_at(self, *listing: str, timeout: float = 120) -> None:
+        """`pulumi up` that dies so as soon as `kubectl get <listing>`, of which nothing is there, has something.
+
+        Raises:
+            TimeoutError: if it never has.
+        """
+        with subprocess.Popen(
+            ["kubectl", "get", *listing, "--watch", "--output", "name"],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+        ) as watch:
+            assert watch.stdout is not None
+            try:
+                with self._doomed_up():
+                    seen, _, _ = select.select([watch.stdout], [], [], timeout)
+            finally:
+                watch.kill()
+        if not seen:
+            raise TimeoutError(f"kubectl get {' '.join(listing)} showed nothing")
+
+    @contextlib.contextmanager
+    def _doomed_up(self) -> Iterator[None]:
         process = subprocess.Popen(
             ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive"],
             cwd=ROOT,
@@ -62,15 +95,28 @@ class LiveLab:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        time.sleep(seconds)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def recover(self) -> subprocess.CompletedProcess[str]:
+        """`pulumi cancel`, and `make recover`, as a user types them after an `up` that was killed."""
+        self.run("pulumi", "cancel", "--yes")
+        return self.run(sys.executable, "-m", "stacks.recover", "--stack", self.session.stack)
 
     def state(self) -> dict[str, dict[str, Any]]:
         """Resources in the stack's state by URN."""
         deployment = json.loads(self.run("pulumi", "stack", "export").stdout)["deployment"]
         return {resource["urn"]: resource for resource in deployment.get("resources") or []}
+
+    def pending(self) -> dict[str, str]:
+        """What the state says was begun and not ended, by URN."""
+        deployment = json.loads(self.run("pulumi", "stack", "export").stdout)["deployment"]
+        operations = deployment.get("pending_operations") or []
+        return {operation["resource"]["urn"]: operation["type"] for operation in operations}
 
     @contextlib.contextmanager
     def changed(self, change: Change) -> Iterator[None]:
