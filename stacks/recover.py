@@ -95,7 +95,8 @@ def recover(stack: str, environment: Mapping[str, str] = os.environ) -> list[str
     pulumi = ("pulumi", "--non-interactive", "--stack", stack)
     # With its secrets, as two of them are needed: the kubeconfig, and a release's inputs as the provider keeps them.
     # They stay in this process and in the pipe to `stack import`, which encrypts them again.
-    exported = json.loads(execute([*pulumi, "stack", "export", "--show-secrets"], environment, private=True))
+    export = [*pulumi, "stack", "export", "--show-secrets"]
+    exported = json.loads(execute(export, environment, private=True))
     deployment: dict[str, Any] = exported.get("deployment") or {}
     operations = deployment.get("pending_operations") or []
     findings = examine(deployment, environment)
@@ -103,7 +104,10 @@ def recover(stack: str, environment: Mapping[str, str] = os.environ) -> list[str
     done = [f"{ended} plugins of a killed Pulumi still worked: ended"] if ended else []
     if not (operations or findings.hindering or targets):
         return done
-    # Also where nothing but records is to go: the import fails while another Pulumi works on the stack.
+    # The import fails while another Pulumi works on the stack, but not if that ended a moment ago.
+    if json.loads(execute(export, environment, private=True)) != exported:
+        raise RecoverError("another Pulumi works on the stack; wait for it, or end it, and recover again")
+    # Also where nothing but records is to go, as it respects the lock.
     edited = exported | {"deployment": mended(deployment, findings.ids)}
     execute([*pulumi, "stack", "import"], environment, given=json.dumps(edited))
     done += [_outcome(operation, findings.ids) for operation in operations]
