@@ -94,6 +94,7 @@ class LiveLab:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            umask=0o077,
         )
         try:
             yield
