@@ -229,7 +229,8 @@ func (c *ControlPlane) kwokArgs(m Member, host string, port int, server string) 
 	})
 
 	args := []string{
-		"--kubeconfig", kubeconfig, "--manage-all-nodes=true", "--node-lease-duration-seconds=40",
+		"--kubeconfig", kubeconfig, "--manage-all-nodes=false",
+		"--manage-nodes-with-label-selector=" + playedLabel + "=" + playedValue, "--node-lease-duration-seconds=40",
 		"--server-address", net.JoinHostPort(host, strconv.Itoa(port)),
 	}
 	return args, f.err

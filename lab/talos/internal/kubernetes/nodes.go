@@ -12,6 +12,10 @@ import (
 // ownedLabels is the annotation in which Talos remembers the labels that it set.
 const ownedLabels = "talos.dev/owned-labels"
 
+// playedLabel is on the nodes that kwok plays. Without it kwok forgets a node at once; by its lease alone it went on
+// reporting one Ready that was off, when the lease changed hands while kwok renewed it.
+const playedLabel, playedValue = "lab.invalid/kubelet", "kwok"
+
 // Node is what a machine's kubelet reports of itself.
 type Node struct {
 	Name           string
@@ -78,6 +82,7 @@ func (c *ControlPlane) Register(ctx context.Context, node Node) error {
 		annotations[key] = value
 	}
 
+	labels[playedLabel] = playedValue
 	labels["kubernetes.io/hostname"], labels["kubernetes.io/os"], labels["kubernetes.io/arch"] = node.Name, "linux", "amd64"
 	resources := map[string]string{
 		"cpu": fmt.Sprint(node.Cores), "memory": fmt.Sprintf("%dMi", node.MemoryMiB), "pods": "110", "ephemeral-storage": fmt.Sprint(node.DiskBytes),
@@ -194,12 +199,17 @@ const (
 	leaseLimit = 2 * time.Second
 )
 
-// Silence stops the renewal of a node's lease: its kubelet is gone. Kubernetes finds out on its own.
+// Silence takes a node from kwok and stops the renewal of its lease: its kubelet is gone. Kubernetes finds out on its own.
 func (c *ControlPlane) Silence(ctx context.Context, name string) error {
 	// kwok renews only leases that it holds. The time of the last renewal stays as it is; only the holder changes, for
 	// longer than any lab lives.
 	ctx, cancel := context.WithTimeout(ctx, leaseLimit)
 	defer cancel()
+
+	label := map[string]any{"metadata": map[string]any{"labels": map[string]any{playedLabel: nil}}}
+	if _, err := c.call(ctx, http.MethodPatch, "/api/v1/nodes/"+name, label); err != nil && statusOf(err) != http.StatusNotFound {
+		return fmt.Errorf("node %s: take it from kwok: %w", name, err)
+	}
 
 	_, err := c.call(ctx, http.MethodPatch, leases+name, map[string]any{"spec": map[string]any{
 		"holderIdentity": name + "-is-off", "leaseDurationSeconds": 1 << 30,
