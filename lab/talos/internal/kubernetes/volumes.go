@@ -14,6 +14,7 @@ const (
 	selectedNode  = "volume.kubernetes.io/selected-node"
 
 	volumesPath  = "/api/v1/persistentvolumes"
+	roomPath     = "/apis/storage.k8s.io/v1/namespaces/kube-system/csistoragecapacities"
 	capacityRoom = "10Ti" // more than any lab asks for: what datastores hold, Proxmox VE's stand-in knows
 )
 
@@ -47,6 +48,8 @@ type volume struct {
 	Spec   struct{ PersistentVolumeReclaimPolicy string }
 	Status struct{ Phase string }
 }
+
+type csiRoom struct{ StorageClassName string }
 
 type csiDriver struct {
 	Metadata struct{ Name string }
@@ -144,7 +147,16 @@ func (c *ControlPlane) ensureRoom(ctx context.Context, classes []storageClass) e
 		return err
 	}
 
+	known, err := list[csiRoom](ctx, c, roomPath)
+	if err != nil {
+		return err
+	}
+
 	for _, class := range classes {
+		if slices.Contains(known, csiRoom{class.Metadata.Name}) {
+			continue
+		}
+
 		tracked := slices.ContainsFunc(drivers, func(driver csiDriver) bool {
 			return driver.Metadata.Name == class.Provisioner && driver.Spec.StorageCapacity
 		})
@@ -152,7 +164,7 @@ func (c *ControlPlane) ensureRoom(ctx context.Context, classes []storageClass) e
 			continue
 		}
 
-		_, err = c.call(ctx, http.MethodPost, "/apis/storage.k8s.io/v1/namespaces/kube-system/csistoragecapacities", map[string]any{
+		_, err = c.call(ctx, http.MethodPost, roomPath, map[string]any{
 			"apiVersion": "storage.k8s.io/v1", "kind": "CSIStorageCapacity", "storageClassName": class.Metadata.Name,
 			"metadata":     map[string]any{"name": "lab-" + class.Metadata.Name, "labels": map[string]any{playedBy: "lab"}},
 			"nodeTopology": map[string]any{}, "capacity": capacityRoom,
