@@ -1,7 +1,8 @@
 """Checks Authentik's blueprints against Authentik's own description of its models.
 
-The rule: every model, every field and every value of a choice is one that the pinned Authentik knows, what it demands
-is there, and a `!Find` looks by a field that the model has. Authentik itself drops an unknown field without a word.
+The rule: every key, model, field and value of a choice is one that the pinned Authentik knows, what it demands is
+there, and objects are looked for, by `!Find` or by an entry's identifiers, by fields that tell them from others.
+Authentik itself drops an unknown field without a word.
 
 `authentik_models.yaml` keeps what that description says of the models that are used here. The whole of it is the file
 blueprints/schema.json in Authentik's repository:
@@ -17,7 +18,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -26,12 +27,12 @@ from components.blueprint import Find, Tag, load, tags
 from components.directory import User
 from stacks import sso
 
-FACTS = Path(__file__).with_name("authentik_models.yaml")
-_RULE = "blueprint"
-_TOP = {"version", "metadata", "context", "entries"}
-_ENTRY = {"model", "id", "state", "conditions", "permissions", "identifiers", "attrs"}
-_STATES = ("present", "created", "must_created", "absent")
-_TYPES: dict[str, type | tuple[type, ...]] = {
+FACTS: Final = Path(__file__).with_name("authentik_models.yaml")
+_RULE: Final = "blueprint"
+_MOST_CHOICES: Final = 40
+"""Longer lists of choices are not kept; the one there is has every permission of Authentik."""
+
+_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
     "string": str,
     "boolean": bool,
     "integer": int,
@@ -42,16 +43,26 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 
 
 def facts() -> dict[str, Any]:
-    """The content of `authentik_models.yaml`: a part of a blueprint schema, and the fields that `!Find` may look by."""
-    kept: dict[str, Any] = yaml.safe_load(FACTS.read_text(encoding="utf-8"))
-    return kept
+    """The content of `authentik_models.yaml`: a part of a blueprint schema, and what no schema says.
+
+    `lookups`: model to the fields by which one object of it can be told from the others.
+    `demanded`: model to the fields without which the object is refused, or is of no use.
+    """
+    content: dict[str, Any] = yaml.safe_load(FACTS.read_text(encoding="utf-8"))
+    return content
 
 
-def findings(text: str, schema: Mapping[str, Any], lookups: Mapping[str, list[str]]) -> list[Finding]:
+def schema_of(text: str) -> dict[str, Any]:
+    """Authentik's file. Before 2026.8.0 it called `$defs` what is `definitions` in the JSON Schema that it names."""
+    schema: dict[str, Any] = json.loads(text.replace('"#/$defs/', '"#/definitions/'))
+    return {**schema, "definitions": schema.get("definitions") or schema["$defs"]}
+
+
+def findings(text: str, schema: Mapping[str, Any], own: Mapping[str, Any]) -> list[Finding]:
     """Everything in a blueprint's text that Authentik would drop or refuse.
 
     schema: a blueprint schema of Authentik or a part of it.
-    lookups: model to the fields that a `!Find` may look by.
+    own: `lookups` and `demanded`, as `facts` has them.
     """
     try:
         document = load(text)
@@ -59,11 +70,11 @@ def findings(text: str, schema: Mapping[str, Any], lookups: Mapping[str, list[st
         return [_finding("document", f"is no blueprint: {error}")]
     name = str(document.get("metadata", {}).get("name"))
     return [
-        *(_finding(f"{name} {key}", "is no key of a blueprint") for key in document.keys() - _TOP),
+        *_value(name, document, schema, schema),
         *(
             found
             for index, entry in enumerate(document.get("entries", []))
-            for found in _entry(f"{name} entries[{index}]", entry, schema, lookups)
+            for found in _entry(f"{name} entries[{index}] ({entry.get('model')})", entry, schema, own)
         ),
     ]
 
@@ -75,8 +86,15 @@ def program_blueprints() -> list[str]:
 
 
 def kept(schema: Mapping[str, Any], models: set[str]) -> dict[str, Any]:
-    """That part of a blueprint schema which describes `models`, without prose."""
-    return {"$defs": {_definition(model): _plain(schema["$defs"][_definition(model)]) for model in sorted(models)}}
+    """That part of a blueprint schema which describes a document and entries of `models`, without prose."""
+    forms = [form for form in _forms(schema) if _model(form) in models]
+    definitions = {"blueprint_entry": {"oneOf": forms}}
+    definitions |= {name: schema["definitions"][name] for form in forms for name in _references(form)}
+    part = {"required": schema["required"], "properties": schema["properties"]}
+    return {
+        **_plain(part),
+        "definitions": {name: _plain(definition) for name, definition in sorted(definitions.items())},
+    }
 
 
 def models(texts: list[str]) -> set[str]:
@@ -85,30 +103,36 @@ def models(texts: list[str]) -> set[str]:
 
 
 def _entry(
-    place: str, entry: Mapping[str, Any], schema: Mapping[str, Any], lookups: Mapping[str, list[str]]
+    place: str, entry: Mapping[str, Any], schema: Mapping[str, Any], own: Mapping[str, Any]
 ) -> Iterator[Finding]:
-    for key in sorted(entry.keys() - _ENTRY):
-        yield _finding(f"{place}.{key}", f"is no key of an entry; there are {', '.join(sorted(_ENTRY))}")
-    if entry.get("state", "present") not in _STATES:
-        yield _finding(f"{place}.state", f"{entry['state']!r} is no state; choose from {', '.join(_STATES)}")
-    for tag in tags(entry.get("identifiers", {}), entry.get("attrs", {})):
-        if isinstance(tag, Find) and tag.by not in lookups.get(tag.model, []):
-            fields = ", ".join(lookups.get(tag.model, [])) or "nothing is known of that model"
-            yield _finding(place, f"!Find looks for {tag.model} by {tag.by!r}, which it does not have: {fields}")
-    model = str(entry.get("model"))
-    definition = schema["$defs"].get(_definition(model))
-    if definition is None:
+    identifiers, attrs, model = entry.get("identifiers", {}), entry.get("attrs", {}), str(entry.get("model"))
+    for tag in tags(identifiers, attrs):
+        if isinstance(tag, Find):
+            yield from _look_up(place, "!Find looks", tag.model, [tag.by], own)
+    form = next((form for form in _forms(schema) if _model(form) == model), None)
+    if form is None:
         yield _finding(f"{place}.model", f"Authentik has no model {model!r}")
         return
-    if not entry.get("identifiers"):
-        yield _finding(f"{place}.identifiers", "is missing, so that the object could not be found again")
-    written = {**entry.get("identifiers", {}), **entry.get("attrs", {})}
-    yield from _value(f"{place} ({model})", written, definition, schema)
+    yield from _value(place, entry, form, schema)
+    if not identifiers:
+        yield _finding(f"{place}.identifiers", "is empty, so that the object could not be found again")
+    yield from _look_up(f"{place}.identifiers", "an entry looks", model, list(identifiers), own)
+    if entry.get("state") != "absent":
+        for key in sorted(set(own["demanded"].get(model, ())) - {*identifiers, *attrs}):
+            yield _finding(f"{place}.attrs.{key}", "is demanded and missing")
+
+
+def _look_up(place: str, who: str, model: str, by: list[str], own: Mapping[str, Any]) -> Iterator[Finding]:
+    known = own["lookups"].get(model, [])
+    for field in by:
+        if field not in known:
+            fields = ", ".join(known) or "nothing is known of that model"
+            yield _finding(place, f"{who} for {model} by {field!r}, which does not tell it from others: {fields}")
 
 
 def _value(place: str, value: Any, definition: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[Finding]:
     if "$ref" in definition:
-        definition = schema["$defs"][definition["$ref"].removeprefix("#/$defs/")]
+        definition = schema["definitions"][_name(definition["$ref"])]
     if isinstance(value, Tag):
         return  # Filled in by Authentik; what it may name is checked apart.
     kinds = definition.get("type", list(_TYPES))
@@ -116,39 +140,66 @@ def _value(place: str, value: Any, definition: Mapping[str, Any], schema: Mappin
     if not any(_is(value, kind) for kind in kinds):
         yield _finding(place, f"{value!r} is not of type {' or '.join(kinds)}")
         return
-    if "enum" in definition and value not in definition["enum"]:
-        yield _finding(place, f"{value!r} is no choice; there are {', '.join(map(str, definition['enum']))}")
-    if isinstance(value, str) and len(value) < definition.get("minLength", 0):
-        yield _finding(place, "must not be empty")
+    yield from (_finding(place, message) for message in _beyond(value, definition))
     if isinstance(value, list):
         for index, item in enumerate(value):
             yield from _value(f"{place}[{index}]", item, definition.get("items", {}), schema)
     if isinstance(value, Mapping) and "properties" in definition:
         known = definition["properties"]
-        for key in value.keys() - known.keys():
+        for key in sorted(value.keys() - known.keys()):
             yield _finding(f"{place}.{key}", f"is no such field; there are {', '.join(sorted(known))}")
         for key in sorted(set(definition.get("required", ())) - value.keys()):
             yield _finding(f"{place}.{key}", "is demanded and missing")
-        for key in value.keys() & known.keys():
+        for key in sorted(value.keys() & known.keys()):
             yield from _value(f"{place}.{key}", value[key], known[key], schema)
+
+
+def _beyond(value: Any, definition: Mapping[str, Any]) -> Iterator[str]:
+    """What a value of the right type may still not be."""
+    if "enum" in definition and value not in definition["enum"]:
+        yield f"{value!r} is no choice; there are {', '.join(map(str, definition['enum']))}"
+    if isinstance(value, str) and len(value) < definition.get("minLength", 0):
+        yield "must not be empty"
+    if isinstance(value, str) and len(value) > definition.get("maxLength", len(value)):
+        yield f"has {len(value)} characters; {definition['maxLength']} are the most"
+    if isinstance(value, int) and not definition.get("minimum", value) <= value <= definition.get("maximum", value):
+        yield f"{value} is not within {definition.get('minimum')} and {definition.get('maximum')}"
 
 
 def _is(value: Any, kind: str) -> bool:
     return isinstance(value, _TYPES[kind]) and not (kind == "integer" and isinstance(value, bool))
 
 
-def _definition(model: str) -> str:
-    return f"model_{model}"
+def _forms(schema: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What an entry may be: one form a model."""
+    forms: list[dict[str, Any]] = schema["definitions"]["blueprint_entry"]["oneOf"]
+    return forms
+
+
+def _model(form: Mapping[str, Any]) -> str:
+    return str(form["properties"]["model"]["const"])
+
+
+def _references(form: Mapping[str, Any]) -> set[str]:
+    return {_name(field["$ref"]) for field in form["properties"].values() if "$ref" in field}
+
+
+def _name(reference: str) -> str:
+    return reference.rpartition("/")[2]
 
 
 def _plain(definition: Any) -> Any:
-    """A definition without titles and descriptions; a property may well be called like them."""
+    """A definition without prose and long lists of choices; a property may well be called like what is left out."""
+    if isinstance(definition, list):
+        return [_plain(item) for item in definition]
     if not isinstance(definition, dict):
         return definition
     return {
         key: {name: _plain(value) for name, value in inner.items()} if key == "properties" else _plain(inner)
         for key, inner in definition.items()
-        if key not in {"title", "description", "default", "format"}
+        if key not in {"$id", "title", "description", "default", "format"}
+        and not (key == "required" and not inner)
+        and not (key == "enum" and len(inner) > _MOST_CHOICES)
     }
 
 
@@ -163,12 +214,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--facts", action="store_true", help="print the part of it that is kept")
     options = parser.parse_args(arguments)
     texts, own = program_blueprints(), facts()
-    schema = own if options.schema is None else json.loads(options.schema.read_text(encoding="utf-8"))
+    schema = own if options.schema is None else schema_of(options.schema.read_text(encoding="utf-8"))
     if options.facts:
-        print(yaml.safe_dump(kept(schema, models(texts)), sort_keys=True, width=120), end="")
+        part = json.loads(json.dumps(kept(schema, models(texts))))  # Without what would become an alias in YAML.
+        print(yaml.safe_dump(part, default_flow_style=None, sort_keys=True, width=120), end="")
         return 0
-    found = [str(finding) for text in texts for finding in findings(text, schema, own["lookups"])]
-    print("\n".join(found) or f"{len(texts)} blueprints are those of {schema.get('title', 'an Authentik')}")
+    found = [str(finding) for text in texts for finding in findings(text, schema, own)]
+    known = schema.get("title") or f"what is kept of Authentik {own['version']}"
+    print("\n".join(found) or f"{len(texts)} blueprints agree with {known}")
     return bool(found)
 
 

@@ -18,7 +18,7 @@ PLATFORM, VAULT = blueprints.program_blueprints()
 
 
 def findings(text: str) -> list[str]:
-    return [f"{found.resource}: {found.message}" for found in blueprints.findings(text, FACTS, FACTS["lookups"])]
+    return [f"{found.resource}: {found.message}" for found in blueprints.findings(text, FACTS, FACTS)]
 
 
 @pytest.mark.parametrize("text", [PLATFORM, VAULT], ids=["platform", "vault"])
@@ -35,8 +35,7 @@ MODELS = sorted(blueprints.models([PLATFORM, VAULT]))
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_wrong_field_is_found_in_each_kind_of_entry(model: str) -> None:
-    document = load(PLATFORM)
-    entry = next(entry for entry in document["entries"] if entry["model"] == model)
+    entry = first(model)
     text = Blueprint(
         name="seeded",
         entries=(
@@ -48,7 +47,7 @@ def test_a_wrong_field_is_found_in_each_kind_of_entry(model: str) -> None:
         ),
     ).text()
     assert [found.partition(";")[0] for found in findings(text)] == [
-        f"seeded entries[0] ({model}).nmae: is no such field"
+        f"seeded entries[0] ({model}).attrs.nmae: is no such field"
     ]
 
 
@@ -64,19 +63,57 @@ def _plain(fields: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_an_identifier_that_could_be_that_of_another_object_is_found_in_each_kind_of_entry(model: str) -> None:
+    text = PLATFORM.replace("  identifiers:\n", "  identifiers:\n    other: x\n")
+    assert any(f"({model}).identifiers: an entry looks for {model} by 'other'" in found for found in findings(text))
+
+
+def first(model: str) -> dict[str, Any]:
+    entry: dict[str, Any] = next(entry for entry in load(PLATFORM)["entries"] if entry["model"] == model)
+    return entry
+
+
+@pytest.mark.parametrize(
+    ("model", "field"),
+    [
+        (model, field)
+        for model in MODELS
+        for field in FACTS["demanded"][model]
+        if field in first(model).get("attrs", {})
+    ],
+)
+def test_a_field_that_a_new_object_needs_is_found_missing(model: str, field: str) -> None:
+    fields = _plain(first(model)["attrs"])
+    del fields[field]
+    entry = Entry(model=model, identifiers=_plain(first(model)["identifiers"]), attrs=fields)
+    assert findings(Blueprint(name="seeded", entries=(entry,)).text()) == [
+        f"seeded entries[0] ({model}).attrs.{field}: is demanded and missing"
+    ]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "finding"),
     [
         ("model: authentik_core.user", "model: authentik_core.person", "Authentik has no model"),
         ("client_type: confidential", "client_type: secret", "'secret' is no choice; there are confidential, public"),
         ("matching_mode: strict", "matching_mod: strict", "matching_mod: is no such field"),
+        ("matching_mode: strict", "redirect_uri: x", "redirect_uris[0].matching_mode: is demanded and missing"),
         ("enabled: true", "enabled: 'yes'", "'yes' is not of type boolean"),
+        ("order: 0", "order: 2147483648", "2147483648 is not within -2147483648 and 2147483647"),
+        ("username: someone", f"username: {'x' * 151}", "has 151 characters; 150 are the most"),
+        ("username: someone", "username: ''", "must not be empty"),
         ('["managed", "goauth', '["slug", "goauth', "!Find looks for authentik_crypto.certificatekeypair by 'slug'"),
         ("!Find [\"authentik_crypto.", "!Find [\"authentik_keys.", "nothing is known of that model"),
         ("scope_name: email\n", "\n", "scope_name: is demanded and missing"),
-        ("version: 1", "version: 1\nentrys: []", "is no key of a blueprint"),
-        ("  id: gitea-provider", "  id: gitea-provider\n  attr: {}", "is no key of an entry"),
-        ("  id: gitea-provider", "  id: gitea-provider\n  state: absnt", "'absnt' is no state"),
+        ("version: 1", "version: 1\nentrys: []", "is no such field; there are context, entries, metadata, version"),
+        ("version: 1\n", "", "version: is demanded and missing"),
+        ("  name: Homelab\n", "  nmae: Homelab\n", "metadata.nmae: is no such field; there are labels, name"),
+        ("  id: gitea-provider", "  id: gitea-provider\n  attr: {}", "is no such field; there are attrs, conditions"),
+        ("  id: gitea-provider", "  id: gitea-provider\n  state: absnt", "'absnt' is no choice; there are absent"),
+        ("  id: gitea-provider", "  id: gitea-provider\n  conditions: ['x']", "'x' is not of type boolean"),
+        ("  id: gitea-provider", "  id: gitea-provider\n  permissions: [{permission: own}]", "'own' is no choice"),
+        ("    username: someone\n", "    {}\n", "identifiers: is empty"),
         ("!Find", "!Fnd", "is no blueprint"),
     ],
 )  # fmt: skip
@@ -85,19 +122,51 @@ def test_what_authentik_does_not_know_is_found(old: str, new: str, finding: str)
     assert any(finding in found for found in findings(PLATFORM.replace(old, new)))
 
 
-def test_a_whole_schema_is_checked_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    schema = {"title": "authentik of a test", "$defs": json.loads(json.dumps(FACTS["$defs"]))}
-    del schema["$defs"]["model_authentik_core.group"]["properties"]["name"]
+@pytest.mark.parametrize("called", ["definitions", "$defs"])
+def test_a_whole_schema_is_checked_by_the_command(
+    called: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema = whole(called)
+    del schema[called]["model_authentik_core.group"]["properties"]["name"]
     (tmp_path / "schema.json").write_text(json.dumps(schema))
     assert blueprints.main(["--schema", str(tmp_path / "schema.json")]) == 1
-    assert "(authentik_core.group).name: is no such field" in capsys.readouterr().out
+    assert "(authentik_core.group).identifiers.name: is no such field" in capsys.readouterr().out
 
 
-def test_the_kept_facts_are_that_part_of_a_schema(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    whole = {"$defs": {**FACTS["$defs"], "model_authentik_core.token": {"type": "object", "properties": {}}}}
-    (tmp_path / "schema.json").write_text(json.dumps(whole))
+@pytest.mark.parametrize("called", ["definitions", "$defs"])
+def test_the_kept_facts_are_that_part_of_a_schema(
+    called: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "schema.json").write_text(json.dumps(whole(called)))
     assert blueprints.main(["--schema", str(tmp_path / "schema.json"), "--facts"]) == 0
-    assert load(capsys.readouterr().out) == {"$defs": FACTS["$defs"]}
+    part = {key: FACTS[key] for key in ("required", "properties", "definitions")}
+    assert load(capsys.readouterr().out) == part
+
+
+def whole(called: str) -> dict[str, Any]:
+    """What is kept, in the form of Authentik's file: with prose, with models that are not used, and one of no table.
+
+    called: the key of its definitions, which is another one since 2026.8.0.
+    """
+    definitions = json.loads(json.dumps(FACTS["definitions"]).replace("#/definitions/", f"#/{called}/"))
+    forms = definitions["blueprint_entry"]["oneOf"]
+    token = json.loads(json.dumps(forms[0]).replace("authentik_core.application", "authentik_core.token"))
+    meta = json.loads(json.dumps(token).replace("authentik_core.token", "authentik_blueprints.metaapplyblueprint"))
+    del meta["properties"]["identifiers"]
+    forms += [token, meta]
+    for name, definition in definitions.items():
+        if name != "blueprint_entry" and not name.endswith("_permissions"):
+            definition |= {"title": "It", "description": "What it is.", "required": []}
+    permissions = definitions["model_authentik_core.user"]["properties"]["permissions"]
+    permissions["items"]["enum"] = [f"app.view_{number}" for number in range(600)]
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema",
+        "title": "authentik of a test",
+        "type": "object",
+        "required": FACTS["required"],
+        "properties": FACTS["properties"],
+        called: definitions,
+    }
 
 
 def test_tags_are_written_as_authentik_reads_them() -> None:
