@@ -123,6 +123,8 @@ def _values(args: AuthentikArgs) -> dict[str, Any]:
         "AUTHENTIK_POSTGRESQL__NAME": database.database,
         "AUTHENTIK_POSTGRESQL__USER": database.user,
         "AUTHENTIK_POSTGRESQL__SSLMODE": "require",
+        # Seeds a setting that 2026.8 asks for at the first start and 2026.11 will demand.
+        "AUTHENTIK_WEB__BASE_URL": f"https://{args.host}",
         "AUTHENTIK_OUTPOSTS__DISCOVER": "false",
         "AUTHENTIK_DISABLE_UPDATE_CHECK": "true",
         "AUTHENTIK_ERROR_REPORTING__ENABLED": "false",

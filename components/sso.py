@@ -34,6 +34,9 @@ VALUES_KEY: Final = "values.yaml"
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]")
 
+_ENDPOINTS: Final = ("authorize", "token", "device", "userinfo", "introspect", "revoke")
+"""Paths beside those of applications; Authentik refuses an application that is called like one."""
+
 
 @dataclass(frozen=True)
 class Shared:
@@ -152,6 +155,8 @@ class Service:
         for name in (self.slug, *self.groups):
             if not _NAME.fullmatch(name):
                 raise ValueError(f"{name!r}: services and groups are lower-case letters, digits and inner dashes")
+        if self.slug in _ENDPOINTS:
+            raise ValueError(f"{self.slug}: is an endpoint of Authentik's own; name the service otherwise")
         if not self.groups:
             raise ValueError(f"{self.slug}: without a group every user could open it; name the groups that may")
         if not self.callbacks:

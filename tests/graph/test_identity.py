@@ -180,6 +180,11 @@ def test_no_secret_stands_in_authentiks_values(graph: Graph) -> None:
     }
 
 
+def test_authentik_is_told_the_address_at_which_people_find_it(graph: Graph) -> None:
+    told = {entry["name"]: entry.get("value") for entry in graph[AUTHENTIK].inputs["values"]["global"]["env"]}
+    assert told["AUTHENTIK_WEB__BASE_URL"] == f"https://{sso.authority(domain(graph))}"
+
+
 def test_the_database_is_no_copy_of_bitnami(graph: Graph) -> None:
     assert graph[AUTHENTIK].inputs["values"]["postgresql"] == {"enabled": False}
     assert graph[CLUSTER].inputs["spec"]["imageName"].startswith("ghcr.io/cloudnative-pg/postgresql:")

@@ -128,6 +128,7 @@ def service(**changed: Any) -> str:
 @pytest.mark.parametrize(
     ("changed", "finding"),
     [
+        ({"slug": "token"}, "token: is an endpoint of Authentik's own"),
         ({"groups": {}}, "without a group every user could open it"),
         ({"callbacks": ()}, "without a callback no login can end"),
         ({"scopes": ("openid", "profile", "roles")}, "scope 'roles' has no mapping"),
