@@ -1,14 +1,16 @@
-"""The lab that the tests of the whole program share: brought up once, as `make lab` does."""
+"""The lab that the tests of the whole program share, brought up once as `make lab` does; a Proxmox VE for one test."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from tests.lab.live import LiveLab
+from tests.lab.proxmox_site import Site
 from tests.lab.secrecy import command_lines, planted
 
 
@@ -41,6 +43,14 @@ def first_up() -> Iterator[FirstUp]:
 def lab(first_up: FirstUp) -> LiveLab:
     """The lab that `first_up` brought up."""
     return first_up.lab
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A simulated Proxmox VE of the test's own, without the rest of a lab."""
+    running = Site(tmp_path)
+    yield running
+    running.close()
 
 
 @pytest.fixture(scope="module")

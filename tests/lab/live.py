@@ -47,8 +47,33 @@ class LiveLab:
         self.session.remove()
 
     def run(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-        """Run a program in the lab's environment; output of both streams in `stdout`."""
-        return _completed(arguments, self.environment, timeout)
+        """Run a program in the lab's environment; output of both streams in `stdout`.
+
+        Raises:
+            AssertionError: with the output, and what the cluster has not finished, if it does not end in time.
+        """
+        try:
+            return _completed(arguments, self.environment, timeout)
+        except subprocess.TimeoutExpired as expired:
+            raise AssertionError(f"{expired}\n{_text(expired.output)}\n{self._unfinished()}") from None
+
+    def _unfinished(self) -> str:
+        """What is being deleted or is not ready in the lab's cluster, as far as its API still answers."""
+        asked = (
+            ("get", "events", "-A", "--sort-by=.lastTimestamp"),
+            ("get", "nodes"),
+            ("get", "pods,pvc,deployments,statefulsets,jobs", "-A", "-o", "wide"),
+            ("get", "namespaces,pv,crds", "-o", "jsonpath={.items[?(@.metadata.deletionTimestamp)]}"),
+        )
+        answers = []
+        for arguments in asked:
+            try:
+                answers.append(
+                    _completed(["kubectl", *arguments, "--request-timeout=20s"], self.environment, 30).stdout
+                )
+            except subprocess.TimeoutExpired as expired:
+                answers.append(str(expired))
+        return "\n".join(answers)
 
     def up(self, *more: str) -> subprocess.CompletedProcess[str]:
         """`pulumi up` as a user types it."""
@@ -218,6 +243,11 @@ def _completed(
         # As in the lab's shell.
         umask=0o077,
     )
+
+
+def _text(output: str | bytes | None) -> str:
+    # TimeoutExpired has bytes even where text was asked for: https://github.com/python/cpython/issues/87597
+    return output.decode(errors="replace") if isinstance(output, bytes) else output or ""
 
 
 def _request(path: Path, method: str, target: str, body: object) -> Any:

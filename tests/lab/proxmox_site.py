@@ -21,6 +21,8 @@ HOST = "127.34.0.1"
 PASSWORD = "not-a-real-password"
 ROOT_TOKEN = "root@pam!lab=00000000-0000-4000-8000-000000000001"
 GIB = 1024**3
+IMAGE_BYTES = 1306525696
+"""Size of a real Talos image."""
 
 
 def configuration(directory: Path, **changes: Any) -> dict[str, Any]:

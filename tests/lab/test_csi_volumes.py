@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +33,6 @@ FOREIGN = [
     f"vm-10000-pvc-lab-{UUIDS[3]}",
     f"base-9999-pvc-lab-{UUIDS[3]}",
 ]
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    running = Site(tmp_path)
-    yield running
-    running.close()
 
 
 def plant(site: Site, name: str, *, storage: str = "local-zfs", node: str | None = "pve1", size: int = GIB) -> None:

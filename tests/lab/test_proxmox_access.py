@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.lab.proxmox_site import GIB, Refused, Site
 
 CSI = ["Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.Audit", "SDN.Use", "VM.Audit", "VM.Config.Disk"]
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    running = Site(tmp_path)
-    yield running
-    running.close()
 
 
 def test_a_role_is_kept_and_changed(site: Site) -> None:

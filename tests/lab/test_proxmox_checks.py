@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -16,13 +14,6 @@ from tests.lab.proxmox_site import GIB, HOST, PASSWORD, Site
 
 TAG = "homelab-test"
 VOLUME = "vm-9999-pvc-lab-11111111-2222-4333-8444-555555555555"
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    running = Site(tmp_path)
-    yield running
-    running.close()
 
 
 def client(site: Site, password: str = PASSWORD) -> ProxmoxApi:

@@ -5,20 +5,11 @@ from __future__ import annotations
 import http.client
 import time
 import urllib.parse
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.lab.proxmox_site import Refused, Site
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    running = Site(tmp_path)
-    yield running
-    running.close()
 
 
 def inject(site: Site, kind: str, **values: Any) -> dict[str, Any]:
