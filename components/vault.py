@@ -41,6 +41,15 @@ _ACCOUNT = "vault"
 _TLS_SECRET = "vault-tls"  # noqa: S105 - the name of a Secret
 _TLS_LABELS = {"app.kubernetes.io/component": "vault-tls"}
 _RBAC = "rbac.authorization.k8s.io"
+_ANNOTATIONS = {
+    # The operator sets it once a server leads and every one answers.
+    "pulumi.com/waitFor": "condition=Healthy",
+    # The resource has no status subresource, so with its status the operator writes everything back, with an empty
+    # `resources` in each container. A list has one owner: from then on the API server would refuse our every change.
+    # What it added means nothing to it; its next status adds it again. Can go with a release whose CRD has a status
+    # subresource (https://github.com/bank-vaults/vault-operator).
+    "pulumi.com/patchForce": "true",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,8 +150,7 @@ class Vault(pulumi.ComponentResource):
             metadata=ObjectMetaArgs(
                 name=INSTANCE,
                 namespace=namespace,
-                # The operator sets it once a server leads and every one answers.
-                annotations={"pulumi.com/waitFor": "condition=Healthy"},
+                annotations=_ANNOTATIONS,
             ),
             spec=self.resource.spec(),
             opts=pulumi.ResourceOptions(

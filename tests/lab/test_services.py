@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from tests.lab.live import LiveLab
+from tests.lab.drains import Watch, Workload, drain, kubectl, nodes_of, ready_replicas
+from tests.lab.live import VMS, LiveLab
 
-NODES = ("controlplane-0", "controlplane-1", "controlplane-2", "worker-0", "worker-1")
-
-WORKLOADS = (
+WORKLOADS: tuple[Workload, ...] = (
     ("nginx-ingress", "deployment/nginx-ingress-controller"),
     ("cert-manager", "deployment/cert-manager"),
     ("cert-manager", "deployment/cert-manager-webhook"),
@@ -73,25 +70,6 @@ DEFINITION: dict[str, Any] = {
 }
 
 
-def kubectl(lab: LiveLab, *arguments: str) -> Any:
-    return json.loads(lab.run("kubectl", *arguments, "-o", "json").stdout)
-
-
-def drain(lab: LiveLab, node: str, seconds: int) -> Any:
-    """Evict a node's pods as an administrator does before maintenance: budgets are respected, by the real API."""
-    return lab.run("kubectl", "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", f"--timeout={seconds}s")
-
-
-def ready_replicas(lab: LiveLab) -> dict[str, int]:
-    """How many replicas of each workload are ready."""
-    found = kubectl(lab, "get", "deployments,statefulsets", "-A")["items"]
-    ready = {
-        (item["metadata"]["namespace"], f"{item['kind'].lower()}/{item['metadata']['name']}"): item["status"]
-        for item in found
-    }
-    return {workload: ready[namespace, workload].get("readyReplicas", 0) for namespace, workload in WORKLOADS}
-
-
 @contextmanager
 def refused_definition(lab: LiveLab) -> Iterator[None]:
     """While the API refuses the definition of address pools: a policy is in force some time after it was made."""
@@ -112,17 +90,6 @@ def refused_definition(lab: LiveLab) -> Iterator[None]:
         definition.unlink()
 
 
-def nodes_of(lab: LiveLab, namespace: str, workload: str) -> list[str]:
-    """The nodes with a ready pod of a workload. Asked of the pods: a workload's status follows them with a delay."""
-    labels = kubectl(lab, "-n", namespace, "get", workload)["spec"]["selector"]["matchLabels"]
-    selector = ",".join(f"{key}={value}" for key, value in labels.items())
-    return sorted(
-        pod["spec"]["nodeName"]
-        for pod in kubectl(lab, "-n", namespace, "get", "pods", "-l", selector)["items"]
-        if any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions") or ())
-    )
-
-
 def wait_until_complete(lab: LiveLab) -> None:
     """Until each workload has a ready pod on each worker again, and says so."""
     deadline = time.monotonic() + 90
@@ -132,36 +99,6 @@ def wait_until_complete(lab: LiveLab) -> None:
             time.sleep(0.5)
         complete = lab.run("kubectl", "-n", namespace, "rollout", "status", workload, "--timeout=90s")
         assert complete.returncode == 0, complete.stdout
-
-
-@dataclass
-class Watch:
-    """The fewest ready replicas that each workload was seen with."""
-
-    lab: LiveLab
-    fewest: dict[str, int] = field(default_factory=dict)
-
-    def look(self) -> None:
-        for workload, ready in ready_replicas(self.lab).items():
-            self.fewest[workload] = min(ready, self.fewest.get(workload, ready))
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        done = threading.Event()
-
-        def look_until_done() -> None:
-            while not done.is_set():
-                self.look()
-                time.sleep(0.2)
-
-        watcher = threading.Thread(target=look_until_done)
-        watcher.start()
-        try:
-            yield
-        finally:
-            done.set()
-            watcher.join()
-            self.look()
 
 
 def test_the_ingress_has_the_address_of_its_pool(lab: LiveLab) -> None:
@@ -181,9 +118,9 @@ def test_replicas_run_on_different_nodes(lab: LiveLab, namespace: str, workload:
     assert nodes_of(lab, namespace, workload) == ["worker-0", "worker-1"]
 
 
-@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("node", VMS)
 def test_draining_any_one_node_leaves_each_workload_a_ready_replica(lab: LiveLab, node: str) -> None:
-    watch = Watch(lab)
+    watch = Watch(lab, WORKLOADS)
     try:
         with watch.running():
             drained = drain(lab, node, 90)
@@ -199,7 +136,7 @@ def test_a_second_node_cannot_be_drained_while_the_first_one_is_away(lab: LiveLa
         first = drain(lab, "worker-0", 90)
         assert first.returncode == 0, first.stdout
         second = drain(lab, "worker-1", 8)
-        left = ready_replicas(lab)
+        left = ready_replicas(lab, WORKLOADS)
     finally:
         lab.run("kubectl", "uncordon", "worker-0")
         lab.run("kubectl", "uncordon", "worker-1")

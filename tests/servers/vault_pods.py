@@ -1,8 +1,9 @@
-"""The pods that release 1.24 of the operator makes of a Vault resource, as far as admission and placement look at them.
+"""What release 1.24 of the operator makes of a Vault resource, as far as admission and placement look at it.
 
-The operator itself is no program that can be had here at that version. What it adds and how it merges the resource's
-pod specs into its own was read in its source (pkg/controller/vault/vault_controller.go, tag v1.24.0): containers are
-merged by name, lists are appended to, and the server always gets two capabilities.
+The operator is no Go module that can be had. What it adds and how it merges the resource's pod specs into its own was
+read in its source (pkg/controller/vault/vault_controller.go, tag v1.24.0), and compared with what a build of that tag
+made of the lab's resource: containers are merged by name, lists are appended to, and the server always gets two
+capabilities.
 """
 
 from __future__ import annotations
@@ -13,11 +14,43 @@ from typing import Any
 _ADDED = {"capabilities": {"add": ["IPC_LOCK", "SETFCAP"]}}
 
 
+def stateful_set(vault: Mapping[str, Any]) -> dict[str, Any]:
+    """The servers of a Vault resource as the cluster holds it, whose own they are: they go with it."""
+    metadata, spec = vault["metadata"], vault["spec"]
+    name, namespace = metadata["name"], metadata["namespace"]
+    pod = server_pod(spec, f"{name}-0", namespace)
+    labels = pod["metadata"]["labels"]
+    owner = {
+        "apiVersion": vault["apiVersion"],
+        "kind": vault["kind"],
+        "name": name,
+        "uid": metadata["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": name, "namespace": namespace, "labels": labels, "ownerReferences": [owner]},
+        "spec": {
+            "replicas": spec["size"],
+            "serviceName": "",
+            # As for every Vault on raft: a server waits until the one before it is ready.
+            "podManagementPolicy": "OrderedReady",
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod["spec"]},
+            "volumeClaimTemplates": spec["volumeClaimTemplates"],
+        },
+    }
+
+
 def server_pod(spec: Mapping[str, Any], name: str, namespace: str) -> dict[str, Any]:
     """The pod of one server."""
+    server = {"name": "vault", "image": spec["image"], "args": ["server"], "resources": spec["resources"]["vault"]}
+    sidecar = {"name": "bank-vaults", "image": spec["bankVaultsImage"], "command": ["bank-vaults", "unseal", "--init"]}
     containers = [
-        {"name": "vault", "image": spec["image"], "args": ["server"], "securityContext": _ADDED},
-        {"name": "bank-vaults", "image": spec["bankVaultsImage"], "command": ["bank-vaults", "unseal", "--init"]},
+        server | {"securityContext": _ADDED},
+        sidecar | {"resources": spec["resources"]["bankVaults"]},
     ]
     containers = _merged_by_name(containers, spec["vaultPodSpec"].get("containers", []))
     containers[0] = _merged(containers[0], spec["vaultContainerSpec"])

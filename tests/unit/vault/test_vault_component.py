@@ -93,8 +93,13 @@ def test_the_configurer_restarts_for_the_secrets_that_it_mounts() -> None:
 
 
 def test_an_up_waits_until_a_server_leads() -> None:
-    metadata = made()[RESOURCE].inputs["metadata"]
-    assert metadata["annotations"] == {"pulumi.com/waitFor": "condition=Healthy"}
+    annotations = made()[RESOURCE].inputs["metadata"]["annotations"]
+    assert annotations["pulumi.com/waitFor"] == "condition=Healthy"
+
+
+def test_a_change_prevails_over_what_the_operator_wrote_back() -> None:
+    annotations = made()[RESOURCE].inputs["metadata"]["annotations"]
+    assert annotations["pulumi.com/patchForce"] == "true"
 
 
 @pytest.mark.parametrize("first", [RELEASE, CERTIFICATE, "vault-auth-delegator", "vault-budget", "ready"])
