@@ -30,10 +30,11 @@ socket-dir={here}
 security-poll-suffix=
 """
 
-# What systemd does: end the old process, start the new one, and succeed only if that one is up.
+# What systemd does: end the old process, start the new one, and succeed only if that one is up. A process whose first
+# thread is a zombie still has its sockets until its last thread is one.
 _RESTART = """\
 #!/bin/sh
-alive() {{ test -r "/proc/$1/stat" && ! grep -q ') Z ' "/proc/$1/stat"; }}
+alive() {{ cat "/proc/$1/task/"*/stat 2>/dev/null | grep -qv ') Z '; }}
 if test -s "{here}/pid"; then
     kill "$(cat "{here}/pid")" 2>/dev/null
     while alive "$(cat "{here}/pid")"; do sleep 0.05; done
