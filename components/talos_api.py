@@ -1,8 +1,8 @@
 """A small client of the Talos machine API (port 50000) for what the Talos provider cannot do.
 
-Used only by resource hooks, so never in a preview. Owns no resource. The provider can apply a configuration, but it
-cannot tell whether a node is healthy, whether a configuration will reboot it, or upgrade it; and its Bootstrap retries
-for ten minutes on a cluster that is bootstrapped already.
+Used only by resource hooks and by `node_removal_command`, so never in a preview. Owns no resource. The provider can
+apply a configuration, but it cannot tell whether a node is healthy, whether a configuration will reboot it, upgrade it,
+or take it out of a cluster; and its Bootstrap retries for ten minutes on a cluster that is bootstrapped already.
 
 The messages are described here field by field, as in talos/pkg/machinery/api/machine v1.13; no generated bindings for
 Python exist for this version. Fields that nobody reads are left out, which protobuf allows.
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
 from grpclib.client import Channel, UnaryStreamMethod, UnaryUnaryMethod
@@ -33,8 +34,11 @@ RPC_TIMEOUT = 10
 UPGRADE_RPC_TIMEOUT = 900
 """Seconds for an Upgrade call: it returns after the node has pulled and checked the installer image."""
 
+LEAVE_RPC_TIMEOUT = 400
+"""Seconds for EtcdLeaveCluster: Talos tries for 5 minutes (talos/internal/pkg/etcd), and then stops etcd."""
+
 _PACKAGE = "homelab.talos"
-_STRING, _BYTES, _BOOL, _ENUM = "TYPE_STRING", "TYPE_BYTES", "TYPE_BOOL", "TYPE_INT32"
+_STRING, _BYTES, _BOOL, _ENUM, _UINT64 = "TYPE_STRING", "TYPE_BYTES", "TYPE_BOOL", "TYPE_INT32", "TYPE_UINT64"
 
 # message -> field -> (number, type or message name, repeated)
 _MESSAGES: dict[str, dict[str, tuple[int, str, bool]]] = {
@@ -52,9 +56,15 @@ _MESSAGES: dict[str, dict[str, tuple[int, str, bool]]] = {
     "UpgradeRequest": {"image": (1, _STRING, False)},
     "ReadRequest": {"path": (1, _STRING, False)},
     "Data": {"bytes": (2, _BYTES, False)},
-    "EtcdMember": {"hostname": (3, _STRING, False), "is_learner": (6, _BOOL, False)},
+    "EtcdMember": {
+        "id": (2, _UINT64, False),
+        "hostname": (3, _STRING, False),
+        "peer_urls": (4, _STRING, True),
+        "is_learner": (6, _BOOL, False),
+    },
     "EtcdMembers": {"members": (3, "EtcdMember", True)},
     "EtcdMembersResponse": {"messages": (1, "EtcdMembers", True)},
+    "EtcdRemoveMemberRequest": {"member_id": (1, _UINT64, False)},
 }
 _MODE_REBOOT, _MODE_AUTO = 0, 1  # ApplyConfigurationRequest.Mode
 
@@ -94,6 +104,15 @@ class TalosCredentials:
     ca_certificate: bytes
     client_certificate: bytes
     client_key: bytes
+
+
+@dataclass(frozen=True)
+class EtcdMember:
+    """A member by its host name, with its id in etcd, and the address at which the others reach it."""
+
+    name: str
+    id: int
+    address: str
 
 
 async def answers(address: str) -> bool:
@@ -140,6 +159,12 @@ class TalosNode:
         )
         return await self._answer(method, call(request, timeout=timeout))
 
+    async def _stream(self, method: str, request: Any) -> bytes:
+        call: Any = UnaryStreamMethod(
+            self._channel, f"/machine.MachineService/{method}", type(request), _CLASSES["Data"]
+        )
+        return b"".join(chunk.bytes for chunk in await self._answer(method, call(request, timeout=RPC_TIMEOUT)))
+
     async def _answer(self, method: str, answer: Awaitable[Any]) -> Any:
         try:
             return await answer
@@ -162,10 +187,27 @@ class TalosNode:
             for service in answer.messages[0].services
         }
 
-    async def etcd_members(self) -> list[str]:
-        """Host names of the cluster's etcd members that vote; control planes only."""
+    async def etcd_members(self) -> list[EtcdMember]:
+        """The cluster's etcd members that vote; control planes only."""
         answer = await self._call("EtcdMemberList", _CLASSES["Empty"](), "EtcdMembersResponse")
-        return [member.hostname for member in answer.messages[0].members if not member.is_learner]
+        return [
+            EtcdMember(member.hostname, member.id, str(urlsplit(member.peer_urls[0]).hostname))
+            for member in answer.messages[0].members
+            if not member.is_learner
+        ]
+
+    async def remove_etcd_member(self, member: int) -> None:
+        """Removes another member, which is gone already; control planes only."""
+        request = _CLASSES["EtcdRemoveMemberRequest"](member_id=member)
+        await self._call("EtcdRemoveMemberByID", request, "Empty")
+
+    async def leave_etcd(self) -> None:
+        """The node's own etcd leaves the cluster, and stops; control planes only."""
+        await self._call("EtcdLeaveCluster", _CLASSES["Empty"](), "Empty", LEAVE_RPC_TIMEOUT)
+
+    async def shut_down(self) -> None:
+        """Begins to move the node's pods away and then to shut down; returns at once."""
+        await self._call("Shutdown", _CLASSES["Empty"](), "Empty")
 
     async def will_reboot(self, configuration: str) -> bool:
         """Whether the node would reboot to apply `configuration`: it is asked for a dry run."""
@@ -175,10 +217,12 @@ class TalosNode:
 
     async def boot_id(self) -> str:
         """An id that changes with every boot of the node's kernel."""
-        request = _CLASSES["ReadRequest"](path="/proc/sys/kernel/random/boot_id")
-        call: Any = UnaryStreamMethod(self._channel, "/machine.MachineService/Read", type(request), _CLASSES["Data"])
-        content = b"".join(chunk.bytes for chunk in await self._answer("Read", call(request, timeout=RPC_TIMEOUT)))
+        content = await self._stream("Read", _CLASSES["ReadRequest"](path="/proc/sys/kernel/random/boot_id"))
         return content.decode().strip()
+
+    async def kubeconfig(self) -> bytes:
+        """The administrator's kubeconfig as the only file of a tar.gz archive; control planes only."""
+        return await self._stream("Kubeconfig", _CLASSES["Empty"]())
 
     async def bootstrap(self) -> bool:
         """Starts etcd as the first member of a new cluster; False when the cluster was bootstrapped before."""
@@ -202,10 +246,15 @@ class _RefusedError(TalosError):
 
 
 def _tls(credentials: TalosCredentials) -> ssl.SSLContext:
-    """Mutual TLS with the cluster's own CA. The ssl module reads a key from a file only: it exists for that moment."""
-    context = ssl.create_default_context(cadata=credentials.ca_certificate.decode())
+    context = client_context(credentials)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.set_alpn_protocols(["h2"])
+    return context
+
+
+def client_context(credentials: TalosCredentials) -> ssl.SSLContext:
+    """Mutual TLS with the cluster's own CA. The ssl module reads a key from a file only: it exists for that moment."""
+    context = ssl.create_default_context(cadata=credentials.ca_certificate.decode())
     # Talos labels its PKCS #8 keys by their algorithm, which OpenSSL does not expect.
     key = credentials.client_key.replace(b"ED25519 PRIVATE KEY", b"PRIVATE KEY")
     with tempfile.TemporaryDirectory() as directory:

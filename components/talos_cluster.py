@@ -106,14 +106,20 @@ class TalosCluster(pulumi.ComponentResource):
     cluster_id: pulumi.Output[str]
     """Changes only with a rebuilt cluster; a secret, because Talos's discovery service knows the cluster by it."""
 
+    members: Mapping[str, pulumi.Resource]
+    """By host name: what makes a node a member."""
+
+    up: pulumi.Resource
+    """There when the API answers."""
+
     def __init__(self, name: str, args: TalosClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:talos:TalosCluster", name, None, opts)
         self._name, self._args = name, args
         client = args.secrets.client
-        applied = self._configure()
+        self.members = applied = self._configure()
 
         first = args.controlplanes[args.checks.first_control_plane]
-        kubeconfig = talos.cluster.Kubeconfig(
+        self.up = kubeconfig = talos.cluster.Kubeconfig(
             f"{name}-kubeconfig",
             node=str(first.address),
             endpoint=str(first.address),
@@ -124,7 +130,7 @@ class TalosCluster(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=applied,
+                depends_on=list(applied.values()),
                 hooks=pulumi.ResourceHookBinding(before_create=[args.checks.before_kubeconfig()]),
             ),
         )
@@ -146,9 +152,9 @@ class TalosCluster(pulumi.ComponentResource):
         self.cluster_id = args.secrets.cluster_id
         self.register_outputs({"kubeconfig": self.kubeconfig, "talosconfig": self.talosconfig})
 
-    def _configure(self) -> list[pulumi.Resource]:
+    def _configure(self) -> dict[str, pulumi.Resource]:
         """Applies each node's configuration, chained: a change never restarts two nodes at once."""
-        args, applied = self._args, list[pulumi.Resource]()
+        args, applied = self._args, dict[str, pulumi.Resource]()
         hooks = pulumi.ResourceHookBinding(
             before_create=[args.checks.before_first_configuration()],
             before_update=[args.checks.before_configuration_update()],
@@ -175,26 +181,24 @@ class TalosCluster(pulumi.ComponentResource):
                 config_patches=self._patches(node_name, node),
                 opts=pulumi.InvokeOutputOptions(parent=self),
             )
-            applied.append(
-                talos.machine.ConfigurationApply(
-                    f"{self._name}-{node_name}",
-                    node=str(node.address),
-                    endpoint=str(node.address),
-                    client_configuration=client,
-                    machine_configuration_input=pulumi.Output.secret(generated.machine_configuration),
-                    config_patches=self._join_patches(),
-                    apply_mode="auto",
-                    timeouts=talos.machine.TimeoutArgs(create=timeout, update=timeout, delete=timeout),
-                    opts=pulumi.ResourceOptions(
-                        parent=self,
-                        # The first waits for every machine, and each of the others for the one before it: all of them
-                        # for each would be a number of edges that grows with the square of the nodes.
-                        depends_on=applied[-1:] or list(args.machines),
-                        hooks=hooks,
-                        # A key is for a node that joins; one that has joined never sees another.
-                        ignore_changes=["configPatches"],
-                    ),
-                )
+            applied[node_name] = talos.machine.ConfigurationApply(
+                f"{self._name}-{node_name}",
+                node=str(node.address),
+                endpoint=str(node.address),
+                client_configuration=client,
+                machine_configuration_input=pulumi.Output.secret(generated.machine_configuration),
+                config_patches=self._join_patches(),
+                apply_mode="auto",
+                timeouts=talos.machine.TimeoutArgs(create=timeout, update=timeout, delete=timeout),
+                opts=pulumi.ResourceOptions(
+                    parent=self,
+                    # The first waits for every machine, and each of the others for the one before it: all of them
+                    # for each would be a number of edges that grows with the square of the nodes.
+                    depends_on=[*applied.values()][-1:] or list(args.machines),
+                    hooks=hooks,
+                    # A key is for a node that joins; one that has joined never sees another.
+                    ignore_changes=["configPatches"],
+                ),
             )
         return applied
 

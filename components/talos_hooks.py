@@ -29,7 +29,7 @@ from typing import Any
 import pulumi
 import yaml
 
-from components.talos_api import TalosCredentials, TalosError, TalosNode, answers
+from components.talos_api import EtcdMember, TalosCredentials, TalosError, TalosNode, answers
 from components.talos_secrets import ClientCredentials
 
 _POLL = 1.0
@@ -184,8 +184,11 @@ class TalosChecks:
         # Talos allows no anonymous requests: 401 is the answer of a server that has its authentication ready.
         return None if status[1:2] in ([b"200"], [b"401"]) else f"HTTP status {status[1:2]}"
 
-    async def _etcd_members(self) -> list[str] | None:
-        """The voting etcd members by host name, as the first control plane that answers sees them; None: none does."""
+    async def _etcd_members(self) -> list[EtcdMember] | None:
+        """The voting etcd members, as the first control plane that answers sees them; None: none does.
+
+        Among them may be some that the settings have no more: they are members until their nodes are deleted.
+        """
         for member in self.members.values():
             if member.controlplane:
                 async with TalosNode(member.address, await self._credentials()) as node:
@@ -208,8 +211,8 @@ class TalosChecks:
         quorum = len(members) // 2 + 1
 
         async def probe() -> str | None:
-            others = [other for other in members if other != name and other in self.members]
-            healthy = [other for other in others if await self._service_runs(other, "etcd")]
+            others = [member for member in members if member.name != name]
+            healthy = [member.name for member in others if await self._service_runs(member.address, "etcd")]
             if len(healthy) >= quorum:
                 return None
             return f"healthy without it: {', '.join(healthy) or 'none'}; quorum of {len(members)} members: {quorum}"
@@ -218,11 +221,12 @@ class TalosChecks:
             f"etcd to keep its quorum while {name} restarts",
             probe,
             self.node_timeout,
-            f"{name} was not touched; repair the other members first: talosctl etcd members",
+            f"{name} was not touched; repair the other members first, or remove those that are gone for good: "
+            "talosctl etcd members, talosctl etcd remove-member",
         )
 
-    async def _service_runs(self, name: str, service: str) -> bool:
-        async with TalosNode(self.members[name].address, await self._credentials()) as node:
+    async def _service_runs(self, address: str, service: str) -> bool:
+        async with TalosNode(address, await self._credentials()) as node:
             try:
                 return (await node.services()).get(service, False)
             except TalosError:

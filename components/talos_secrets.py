@@ -38,6 +38,9 @@ class TalosSecrets(pulumi.ComponentResource):
     cluster_id: pulumi.Output[str]
     """Changes only with a rebuilt cluster; a secret, because Talos's discovery service knows the cluster by it."""
 
+    generated: pulumi.Resource
+    """What goes only with the cluster."""
+
     def __init__(self, name: str, talos_version: str, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:talos:TalosSecrets", name, None, opts)
         secrets = talos.machine.Secrets(
@@ -46,6 +49,7 @@ class TalosSecrets(pulumi.ComponentResource):
             # The version only chooses the format at generation; following it later would make a new cluster.
             opts=pulumi.ResourceOptions(parent=self, ignore_changes=["talosVersion"]),
         )
+        self.generated = secrets
         client = secrets.client_configuration
         key: pulumi.Output[str] = pulumi.Output.secret(client.client_key)
         self.client = ClientCredentials(client.ca_certificate, client.client_certificate, key)

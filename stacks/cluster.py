@@ -10,6 +10,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components import longhorn_node
+from components.node_removals import NodeRemovals, NodeRemovalsArgs
 from components.talos_cluster import TailscaleArgs, TalosCluster, TalosClusterArgs, TalosNodeArgs, checks
 from components.talos_hooks import TalosChecks
 from components.talos_secrets import TalosSecrets
@@ -85,6 +86,18 @@ def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer, edge: EdgeH
             checks=talos_checks,
         ),
         opts=providers,
+    )
+    NodeRemovals(
+        "node-removal",
+        NodeRemovalsArgs(
+            nodes={name: node.address for name, node in nodes.items()},
+            controlplanes=frozenset(settings.control_planes),
+            client=talos_secrets.client,
+            members={name: [cluster.members[name], machines[name].vm] for name in nodes},
+            up=cluster.up,
+            cluster=talos_secrets.generated,
+        ),
+        opts=pulumi.ResourceOptions(providers=[site.commands]),
     )
     provider = kubernetes.Provider(
         "kubernetes",

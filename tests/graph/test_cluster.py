@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 import pytest
 
 from checks.graph import Graph, Node, Secret, reveal
 from checks.program import recorded
+from components.node_removal_command import CREDENTIALS
 
 VM = "proxmoxve:index/vmLegacy:VmLegacy"
 NODES = ("controlplane-0", "controlplane-1", "controlplane-2", "worker-0", "worker-1")
@@ -21,6 +22,10 @@ def graph() -> Graph:
 
 def vm(name: str) -> str:
     return f"{VM} {name}"
+
+
+def removal(name: str) -> str:
+    return f"command:local:Command node-removal-{name}"
 
 
 @pytest.mark.parametrize(("earlier", "later"), pairwise(NODES))
@@ -42,6 +47,39 @@ def test_no_node_is_configured_while_a_vm_may_restart(graph: Graph, name: str) -
 @pytest.mark.parametrize("name", NODES)
 def test_the_kubeconfig_waits_for_every_node(graph: Graph, name: str) -> None:
     assert graph.depends("lab-kubeconfig", f"lab-{name}")
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_a_node_leaves_before_its_vm_goes(graph: Graph, name: str) -> None:
+    assert graph.depends(removal(name), vm(name))
+
+
+@pytest.mark.parametrize(("earlier", "later"), combinations(NODES[:3], 2))
+def test_two_control_planes_never_leave_at_once(graph: Graph, earlier: str, later: str) -> None:
+    assert graph.depends(removal(later), removal(earlier))
+
+
+def test_a_node_can_leave_only_a_cluster_that_was_up(graph: Graph) -> None:
+    assert graph.depends(removal(NODES[0]), "lab-kubeconfig")
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_no_node_leaves_a_cluster_that_goes_as_a_whole(graph: Graph, name: str) -> None:
+    assert graph[removal(name)].option("deletedWith") == graph["talos:machine/secrets:Secrets talos-secrets"].urn
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_a_node_leaves_with_the_clusters_credentials_as_a_secret(graph: Graph, name: str) -> None:
+    assert isinstance(graph[removal(name)].inputs["environment"][CREDENTIALS], Secret)
+
+
+def test_nothing_is_done_to_a_node_that_stays(graph: Graph) -> None:
+    made = graph[removal("worker-0")].inputs
+    assert (made["create"], made["delete"], made.get("update")) == (
+        "true",
+        ".venv/bin/python -m components.node_removal_command",
+        None,
+    )
 
 
 def test_kubernetes_is_reached_only_with_the_released_kubeconfig(graph: Graph) -> None:
@@ -138,6 +176,6 @@ def test_a_worker_more_changes_only_that_workers_resources(graph: Graph) -> None
 
     larger = recorded(change=add)
     new = {urn.rpartition("::")[2] for urn in larger.nodes.keys() - graph.nodes.keys()}
-    assert new == {"worker-2", "lab-worker-2", "csi-acl-vms-2999", "headscale-worker-2"}
+    assert new == {"worker-2", "lab-worker-2", "csi-acl-vms-2999", "headscale-worker-2", "node-removal-worker-2"}
     changed = [n.name for n in graph.nodes.values() if larger.nodes[n.urn].inputs != n.inputs]
     assert changed == []

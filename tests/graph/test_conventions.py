@@ -60,6 +60,7 @@ COMPONENT_TYPES = {
     "homelab:storage:ProxmoxCsi",
     "homelab:storage:StorageClass",
     "homelab:storage:VolumeSnapshots",
+    "homelab:talos:NodeRemovals",
     "homelab:talos:TalosCluster",
     "homelab:talos:TalosSecrets",
 }

@@ -83,6 +83,7 @@ def test_a_worker_more_changes_only_that_worker(lab: LiveLab) -> None:
         "lab-worker-9",
         "csi-acl-vms-2009",
         "headscale-worker-9",
+        "node-removal-worker-9",
     }
     assert {urn.split("::")[2] for urn in changed} <= {"pulumi:pulumi:Stack"}
     shrunk = lab.up()

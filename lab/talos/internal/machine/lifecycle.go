@@ -63,6 +63,10 @@ func (s *machineService) Shutdown(ctx context.Context, _ *machineapi.ShutdownReq
 	messages, err := each(ctx, s.m, func(t *Machine, info *common.Metadata) (*machineapi.Shutdown, error) {
 		err := t.ask(func(ctx context.Context) {
 			if pause(ctx, 0) {
+				if v := t.view(); v.config != nil && t.site.control.Ready(ctx) == nil {
+					_ = t.site.control.Cordon(ctx, v.hostname) // its pods stay: nobody here moves them away
+				}
+
 				t.setStage(Halted)
 				t.stopServices(false)
 			}

@@ -90,6 +90,7 @@ type Machine struct {
 	silenced    bool
 	joining     bool
 	busy        bool // rebooting, upgrading or resetting
+	left        bool // etcd was told to leave, and starts again with the next boot
 }
 
 // request is something that the machine does with itself between two looks at its power switch.
@@ -106,6 +107,7 @@ type view struct {
 	hostname             string
 	stage                Stage
 	ready                bool
+	left                 bool
 	bootID               string
 	version, schematic   string
 	powerCycles, reboots []time.Time
@@ -121,7 +123,7 @@ func (m *Machine) view() view {
 		spec = m.record.Next // never switched on
 	}
 	return view{
-		spec: spec, config: m.config, hostname: hostname(m.config, m.vmid, spec), stage: m.stage, ready: m.ready, bootID: m.bootID,
+		spec: spec, config: m.config, hostname: hostname(m.config, m.vmid, spec), stage: m.stage, ready: m.ready, left: m.left, bootID: m.bootID,
 		version: m.record.Version, schematic: m.record.Schematic, cosi: m.cosi,
 		powerCycles: append([]time.Time{}, m.record.PowerCycles...), reboots: append([]time.Time{}, m.record.Reboots...),
 	}
@@ -129,6 +131,13 @@ func (m *Machine) view() view {
 
 func (v view) controlPlane() bool {
 	return v.config != nil && v.config.Machine().Type().IsControlPlane()
+}
+
+func (m *Machine) setLeft(left bool) {
+	m.site.mu.Lock()
+	defer m.site.mu.Unlock()
+
+	m.left = left
 }
 
 func (m *Machine) on() bool {

@@ -106,6 +106,7 @@ func (m *Machine) boot(ctx context.Context, wait time.Duration) {
 	m.bootID = uuid()
 	m.config = m.stored
 	m.events = nil
+	m.left = false
 	m.site.mu.Unlock()
 
 	m.newState()

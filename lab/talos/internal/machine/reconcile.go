@@ -59,7 +59,7 @@ func (s *Site) reconcile(ctx context.Context) {
 				running = append(running, member)
 			}
 
-			if v.stage == Running && !s.control.IsMember(v.spec.Address) {
+			if v.stage == Running && !v.left && !s.control.IsMember(v.spec.Address) {
 				m.join(ctx, member)
 			}
 		}

@@ -212,6 +212,24 @@ func (s *machineService) EtcdMemberList(ctx context.Context, _ *machineapi.EtcdM
 	return &machineapi.EtcdMemberListResponse{Messages: messages}, err
 }
 
+func (s *machineService) EtcdLeaveCluster(ctx context.Context, _ *machineapi.EtcdLeaveClusterRequest) (*machineapi.EtcdLeaveClusterResponse, error) {
+	messages, err := each(ctx, s.m, func(t *Machine, info *common.Metadata) (*machineapi.EtcdLeaveCluster, error) {
+		if err := onlyControlPlanes(t.view(), "etcd leave"); err != nil {
+			return nil, err
+		}
+
+		t.setLeft(true)
+		if member, ok := t.member(); ok {
+			if err := t.site.control.Leave(ctx, member, true); err != nil {
+				t.setLeft(false)
+				return nil, status.Error(codes.Unavailable, err.Error())
+			}
+		}
+		return &machineapi.EtcdLeaveCluster{Metadata: info}, nil
+	})
+	return &machineapi.EtcdLeaveClusterResponse{Messages: messages}, err
+}
+
 func (s *machineService) EtcdRemoveMemberByID(ctx context.Context, in *machineapi.EtcdRemoveMemberByIDRequest) (*machineapi.EtcdRemoveMemberByIDResponse, error) {
 	messages, err := each(ctx, s.m, func(t *Machine, info *common.Metadata) (*machineapi.EtcdRemoveMemberByID, error) {
 		if err := onlyControlPlanes(t.view(), "etcd remove member"); err != nil {

@@ -1,0 +1,151 @@
+"""Nodes that are taken out of the settings leave the cluster before their VMs go. The tests are steps of one life."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import yaml
+
+from components.node_removal_command import CREDENTIALS, PLAN, Plan
+from tests.lab.live import ROOT, VMS, LiveLab, one_more_worker
+
+CONTROLPLANES = ("controlplane-0", "controlplane-1", "controlplane-2")
+
+
+def five_control_planes(settings: dict[str, Any]) -> None:
+    like = settings["nodes"]["controlplane-2"]
+    for number in (3, 4):
+        settings["nodes"][f"controlplane-{number}"] = like | {
+            "address": f"{like['address'].rsplit('.', 1)[0]}.{10 + number}",
+            "vmId": 1010 + number,
+            "mac": f"BC:24:11:00:10:1{number}",
+        }
+
+
+def nodes(lab: LiveLab) -> list[str]:
+    found = json.loads(lab.run("kubectl", "get", "nodes", "-o", "json").stdout)["items"]
+    return sorted(node["metadata"]["name"] for node in found)
+
+
+def etcd_members(lab: LiveLab) -> list[str]:
+    """Host names of the members, as the first control plane sees them."""
+    [first] = controlplanes(lab, CONTROLPLANES[:1]).values()
+    listed = lab.run("talosctl", "-n", first, "etcd", "members").stdout.splitlines()[1:]
+    return sorted(line.split()[2] for line in listed)
+
+
+def controlplanes(lab: LiveLab, names: tuple[str, ...]) -> dict[str, str]:
+    settings = yaml.safe_load(lab.session.config.read_text())["config"]["homelab:nodes"]
+    return {name: settings[name]["address"] for name in names}
+
+
+def removal(lab: LiveLab, node: str, among: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    """The command that Pulumi runs, as it runs it."""
+    outputs = json.loads(lab.run("pulumi", "stack", "output", "--json", "--show-secrets").stdout)
+    talosconfig = yaml.safe_load(outputs["talosconfig"])
+    context = talosconfig["contexts"][talosconfig["context"]]
+    addresses = controlplanes(lab, among)
+    plan = Plan(node=node, address=addresses[node], controlplanes=addresses)
+    return subprocess.run(
+        [sys.executable, "-m", "components.node_removal_command"],
+        cwd=ROOT,
+        env={PLAN: plan.dumps(), CREDENTIALS: json.dumps([context["ca"], context["crt"], context["key"]])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@contextmanager
+def silent(lab: LiveLab, *vm_ids: int) -> Iterator[None]:
+    """These machines answer nothing, though they are on."""
+    for vm_id in vm_ids:
+        lab.nodes("POST", "/faults", {"machine": vm_id, "fault": "silent"})
+    try:
+        yield
+    finally:
+        for vm_id in vm_ids:
+            lab.nodes("POST", "/faults", {"machine": vm_id, "fault": "none"})
+
+
+@pytest.fixture(scope="module")
+def grown(lab: LiveLab) -> LiveLab:
+    """The lab with two more control planes and a worker more, which its settings have no more."""
+
+    def grow(settings: dict[str, Any]) -> None:
+        five_control_planes(settings)
+        one_more_worker(6)(settings)
+
+    with lab.changed(grow):
+        result = lab.up()
+        assert result.returncode == 0, result.stdout
+        assert nodes(lab) == sorted([*VMS, "controlplane-3", "controlplane-4", "worker-6"])
+    return lab
+
+
+@pytest.fixture(scope="module")
+def shrunk(grown: LiveLab) -> str:
+    """What the `up` said that took them away again, of which one did not answer any more."""
+    grown.nodes("POST", "/faults", {"machine": 1014, "fault": "silent"})
+    result = grown.up()
+    assert result.returncode == 0, result.stdout
+    return result.stdout
+
+
+def test_the_cluster_has_the_nodes_of_the_settings(lab: LiveLab, shrunk: str) -> None:
+    assert nodes(lab) == sorted(VMS), shrunk
+
+
+def test_etcd_has_the_control_planes_of_the_settings(lab: LiveLab, shrunk: str) -> None:
+    assert etcd_members(lab) == list(CONTROLPLANES), shrunk
+
+
+@pytest.mark.parametrize("node", ["controlplane-3", "worker-6"])
+def test_a_node_shuts_down_before_its_vm_goes(shrunk: str, node: str) -> None:
+    assert shrunk.index(f"{node} moves its pods away and shuts down") < shrunk.index(f"VmLegacy {node} deleting")
+
+
+def test_a_node_that_is_dead_is_removed_by_the_others(shrunk: str) -> None:
+    assert re.search(r"controlplane-4 does not answer on \S+, and was taken out of the cluster", shrunk), shrunk
+
+
+@pytest.mark.usefixtures("shrunk")
+def test_the_next_up_changes_nothing(lab: LiveLab) -> None:
+    again = lab.up("--expect-no-changes")
+    assert again.returncode == 0, again.stdout
+
+
+def test_a_control_plane_that_the_quorum_needs_stays(lab: LiveLab) -> None:
+    with silent(lab, VMS["controlplane-1"]):
+        refused = removal(lab, "controlplane-2", CONTROLPLANES)
+    assert refused.returncode == 1
+    assert (
+        "controlplane-2 stays in etcd: of the others (controlplane-0, controlplane-1) 2 must be healthy, and "
+        "controlplane-0 is" in refused.stderr
+    )
+    assert etcd_members(lab) == list(CONTROLPLANES)
+
+
+def test_the_only_control_plane_stays(lab: LiveLab) -> None:
+    refused = removal(lab, "controlplane-0", CONTROLPLANES[:1])
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        "controlplane-0 is the only control plane, and the cluster ends with it; begin another by `pulumi destroy` and "
+        "`pulumi up`\n",
+    )
+
+
+def test_without_the_others_a_node_stays(lab: LiveLab) -> None:
+    with silent(lab, VMS["controlplane-1"], VMS["controlplane-2"]):
+        refused = removal(lab, "controlplane-0", CONTROLPLANES)
+    assert refused.returncode == 1
+    assert "controlplane-0 cannot be taken out of its cluster: controlplane-1: node" in refused.stderr
+    healed = lab.up("--expect-no-changes")
+    assert healed.returncode == 0, healed.stdout
