@@ -117,6 +117,13 @@ class NodeRemoval:
             members = {member.name: member for member in sorted(await other.etcd_members(), key=lambda each: each.name)}
         if (own := members.pop(name, None)) is None:
             return
+        wanted = len(self._plan.controlplanes)
+        if len(members) < wanted // 2 + 1:
+            raise TalosError(
+                f"{name} stays in etcd: of {wanted} control planes only {', '.join(members) or 'none'} would be left; "
+                "change one at a time, and let it join before the next. If it is meant so: "
+                f"talosctl -n {self._plan.address} etcd leave, and repeat"
+            )
         healthy = [member.name for member in members.values() if await self._etcd_runs(member.address)]
         quorum = len(members) // 2 + 1
         if len(healthy) < quorum:

@@ -1,4 +1,4 @@
-"""What happens to a node before its VM is deleted: it leaves the cluster, instead of being missed by it.
+"""What happens to a node before its VM is deleted or replaced: it leaves the cluster, instead of being missed by it.
 
 Owns one command for each node, which does nothing but when Pulumi deletes it (`node_removal_command.py`). A hook could
 not do it: hooks of a resource that is no longer in the program do not exist, and `pulumi destroy` does not run the
@@ -32,6 +32,7 @@ class NodeRemovalsArgs:
     controlplanes: names of those that hold etcd.
     client: of the cluster's Talos API.
     members: what each node is made of, its VM too: a VM goes only after what depends on it itself.
+    lives: by host name: what is unknown while the node's VM is replaced (`TalosVm.life`).
     up: what is there once the cluster answers.
     cluster: what is deleted only with the whole cluster.
     """
@@ -40,6 +41,7 @@ class NodeRemovalsArgs:
     controlplanes: frozenset[str]
     client: ClientCredentials
     members: Mapping[str, Sequence[pulumi.Resource]]
+    lives: Mapping[str, pulumi.Output[str]]
     up: pulumi.Resource
     cluster: pulumi.Resource
 
@@ -63,10 +65,14 @@ class NodeRemovals(pulumi.ComponentResource):
                 create="true",
                 delete=_RUN,
                 environment={PLAN: plan.dumps(), CREDENTIALS: credentials},
+                triggers=[args.lives[node]],
                 opts=pulumi.ResourceOptions(
                     parent=self,
                     depends_on=[args.up, *args.members[node], *(earlier if holds_etcd else [])],
                     deleted_with=args.cluster,
+                    # The engine deletes this before the VM that it replaces. Without it, an `up` that goes on after
+                    # one that failed in between would delete it again, after the new machine has joined (measured).
+                    delete_before_replace=True,
                     custom_timeouts=pulumi.CustomTimeouts(delete="20m"),
                 ),
             )

@@ -50,6 +50,7 @@ class TalosClusterArgs:
 
     nodes: by host name, in the order in which they are changed; control planes first.
     machines: what must exist before the first configuration is applied.
+    lives: by host name: what is unknown while the node's machine is replaced (`TalosVm.life`).
     installer: installer image of the schematic, see `TalosImage`.
     node_timeout, api_timeout: seconds.
     """
@@ -59,6 +60,7 @@ class TalosClusterArgs:
     secrets: TalosSecrets
     nodes: Mapping[str, TalosNodeArgs]
     machines: Sequence[pulumi.Resource]
+    lives: Mapping[str, pulumi.Output[str]]
     subnet: IPv4Network
     api_vip: IPv4Address
     pods: IPv4Network
@@ -157,6 +159,7 @@ class TalosCluster(pulumi.ComponentResource):
         args, applied = self._args, dict[str, pulumi.Resource]()
         hooks = pulumi.ResourceHookBinding(
             before_create=[args.checks.before_first_configuration()],
+            after_create=[args.checks.after_first_configuration()],
             before_update=[args.checks.before_configuration_update()],
             after_update=[args.checks.after_configuration_update()],
         )
@@ -188,7 +191,8 @@ class TalosCluster(pulumi.ComponentResource):
                 client_configuration=client,
                 machine_configuration_input=pulumi.Output.secret(generated.machine_configuration),
                 config_patches=self._join_patches(),
-                apply_mode="auto",
+                # Always the same, and unknown while the machine is replaced: the new one needs its configuration again.
+                apply_mode=args.lives[node_name].apply(lambda _: "auto"),
                 timeouts=talos.machine.TimeoutArgs(create=timeout, update=timeout, delete=timeout),
                 opts=pulumi.ResourceOptions(
                     parent=self,
@@ -196,6 +200,8 @@ class TalosCluster(pulumi.ComponentResource):
                     # for each would be a number of edges that grows with the square of the nodes.
                     depends_on=[*applied.values()][-1:] or list(args.machines),
                     hooks=hooks,
+                    replace_on_changes=["applyMode"],
+                    delete_before_replace=True,
                     # A key is for a node that joins; one that has joined never sees another.
                     ignore_changes=["configPatches"],
                 ),

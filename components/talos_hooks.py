@@ -1,8 +1,9 @@
 """How nodes of a running cluster are changed one at a time, and when a new cluster counts as up.
 
-Owns four checks, all in `up` and none in a preview:
+Owns checks, all in `up` and none in a preview:
 
-- before a node is configured for the first time: something answers on its API port.
+- before a node is configured for the first time: something answers on its API port. After it: the node is healthy, if
+  there is a cluster that it can join.
 - before a control plane is changed (its VM or its configuration): enough *other* etcd members are healthy to keep the
   quorum while this one restarts. A change of the installer image is an upgrade, which happens here, since the provider
   has none.
@@ -64,6 +65,8 @@ class TalosChecks:
     api_timeout: float
     _rebooting: dict[str, str] = field(default_factory=dict)
     """Boot ids of nodes that will reboot for a configuration which is about to be applied."""
+    _joining: set[str] = field(default_factory=set)
+    """Nodes that are about to be configured for the first time, while the cluster they belong to exists."""
     _answered: dict[str, bool] = field(default_factory=dict)
     """Whether a node whose VM is about to change was a running member."""
 
@@ -83,8 +86,21 @@ class TalosChecks:
                 "look at the VM's console in Proxmox: is it on, did it boot from its disk, "
                 "and does the address fit the bridge and VLAN in homelab:site?",
             )
+            if await self._etcd_members() is not None:
+                self._joining.add(self._name(address))
 
         return pulumi.ResourceHook("node-answers", node_answers)
+
+    def after_first_configuration(self) -> pulumi.ResourceHook:
+        """For the creation of each ConfigurationApply."""
+
+        async def node_joins(args: pulumi.ResourceHookArgs) -> None:
+            name = self._name((args.new_inputs or {})["node"])
+            if name in self._joining:
+                self._joining.discard(name)
+                await self._healthy(name, "after its first configuration")
+
+        return pulumi.ResourceHook("node-has-joined", node_joins)
 
     def before_vm_update(self) -> pulumi.ResourceHook:
         """For each VM, whose provider restarts it to apply cores or memory."""

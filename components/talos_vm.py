@@ -87,6 +87,9 @@ class TalosVm(pulumi.ComponentResource):
     vm: proxmox.VmLegacy
     """The VM; what lives inside it is `deleted_with` it."""
 
+    life: pulumi.Output[str]
+    """Unknown while this VM is replaced. What takes a property from it and cannot outlive the VM goes before the VM."""
+
     def __init__(self, name: str, args: TalosVmArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:proxmox:TalosVm", name, None, opts)
         self.vm = proxmox.VmLegacy(
@@ -155,6 +158,7 @@ class TalosVm(pulumi.ComponentResource):
                 ],
             ),
         )
+        self.life = self.vm.id
         self.register_outputs({"vm_id": self.vm.vm_id})
 
 

@@ -62,6 +62,7 @@ def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer, edge: EdgeH
         api_timeout=settings.talos.timeouts.api,
     )
     machines = _machines(settings, site, talos_checks, edge)
+    lives = {name: machine.life for name, machine in machines.items()}
     cluster = TalosCluster(
         settings.cluster.name,
         TalosClusterArgs(
@@ -70,6 +71,7 @@ def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer, edge: EdgeH
             secrets=talos_secrets,
             nodes=nodes,
             machines=[machine.vm for machine in machines.values()],
+            lives=lives,
             subnet=settings.network.subnet,
             api_vip=settings.network.api_vip,
             pods=settings.network.pod_cidr,
@@ -94,6 +96,7 @@ def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer, edge: EdgeH
             controlplanes=frozenset(settings.control_planes),
             client=talos_secrets.client,
             members={name: [cluster.members[name], machines[name].vm] for name in nodes},
+            lives=lives,
             up=cluster.up,
             cluster=talos_secrets.generated,
         ),

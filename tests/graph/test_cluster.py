@@ -73,6 +73,14 @@ def test_a_node_leaves_with_the_clusters_credentials_as_a_secret(graph: Graph, n
     assert isinstance(graph[removal(name)].inputs["environment"][CREDENTIALS], Secret)
 
 
+@pytest.mark.parametrize("name", NODES)
+@pytest.mark.parametrize(("resource", "key"), [("lab-{}", "applyMode"), (removal("{}"), "triggers")])
+def test_a_vm_that_is_made_anew_takes_its_configuration_along(graph: Graph, name: str, resource: str, key: str) -> None:
+    dependent = resource.format(name)
+    assert graph.depends(dependent, vm(name), via=key)
+    assert graph[dependent].option("deleteBeforeReplace")
+
+
 def test_nothing_is_done_to_a_node_that_stays(graph: Graph) -> None:
     made = graph[removal("worker-0")].inputs
     assert (made["create"], made["delete"], made.get("update")) == (

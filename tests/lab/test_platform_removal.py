@@ -1,4 +1,4 @@
-"""Nodes that are taken out of the settings leave the cluster before their VMs go. The tests are steps of one life."""
+"""Nodes leave the cluster before their VMs go, for good or to be made anew. The tests are steps of one life."""
 
 from __future__ import annotations
 
@@ -46,13 +46,12 @@ def controlplanes(lab: LiveLab, names: tuple[str, ...]) -> dict[str, str]:
     return {name: settings[name]["address"] for name in names}
 
 
-def removal(lab: LiveLab, node: str, among: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
-    """The command that Pulumi runs, as it runs it."""
+def removal(lab: LiveLab, node: str, among: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """The command that Pulumi runs, as it runs it; `among` has the control planes' addresses."""
     outputs = json.loads(lab.run("pulumi", "stack", "output", "--json", "--show-secrets").stdout)
     talosconfig = yaml.safe_load(outputs["talosconfig"])
     context = talosconfig["contexts"][talosconfig["context"]]
-    addresses = controlplanes(lab, among)
-    plan = Plan(node=node, address=addresses[node], controlplanes=addresses)
+    plan = Plan(node=node, address=among[node], controlplanes=among)
     return subprocess.run(
         [sys.executable, "-m", "components.node_removal_command"],
         cwd=ROOT,
@@ -122,9 +121,53 @@ def test_the_next_up_changes_nothing(lab: LiveLab) -> None:
     assert again.returncode == 0, again.stdout
 
 
+def uids(lab: LiveLab) -> dict[str, str]:
+    """What tells one life of a Node from another."""
+    found = json.loads(lab.run("kubectl", "get", "nodes", "-o", "json").stdout)["items"]
+    return {node["metadata"]["name"]: node["metadata"]["uid"] for node in found}
+
+
+@pytest.fixture(scope="module")
+def rebuilt(lab: LiveLab) -> set[str]:
+    """The nodes that have another life, after one VM was made anew."""
+    before = uids(lab)
+    result = lab.up("--replace", "**VmLegacy::controlplane-1")
+    assert result.returncode == 0, result.stdout
+    after = uids(lab)
+    assert after.keys() == before.keys()
+    return {name for name in after if after[name] != before[name]}
+
+
+def test_only_a_node_whose_vm_is_made_anew_leaves_and_joins_again(rebuilt: set[str]) -> None:
+    assert rebuilt == {"controlplane-1"}
+
+
+@pytest.mark.usefixtures("rebuilt")
+def test_a_control_plane_whose_vm_is_made_anew_is_a_member_again(lab: LiveLab) -> None:
+    assert etcd_members(lab) == list(CONTROLPLANES)
+
+
+@pytest.mark.usefixtures("rebuilt")
+def test_a_vm_that_was_made_anew_stays_as_it_is(lab: LiveLab) -> None:
+    again = lab.up("--expect-no-changes")
+    assert again.returncode == 0, again.stdout
+
+
+def test_more_than_a_minority_of_control_planes_never_leaves(lab: LiveLab) -> None:
+    addresses = controlplanes(lab, CONTROLPLANES)
+    missing = {f"controlplane-{number}": f"{addresses['controlplane-0']}{number}" for number in (3, 4)}
+    refused = removal(lab, "controlplane-2", addresses | missing)
+    assert refused.returncode == 1
+    assert (
+        "controlplane-2 stays in etcd: of 5 control planes only controlplane-0, controlplane-1 would be left"
+        in refused.stderr
+    )
+    assert etcd_members(lab) == list(CONTROLPLANES)
+
+
 def test_a_control_plane_that_the_quorum_needs_stays(lab: LiveLab) -> None:
     with silent(lab, VMS["controlplane-1"]):
-        refused = removal(lab, "controlplane-2", CONTROLPLANES)
+        refused = removal(lab, "controlplane-2", controlplanes(lab, CONTROLPLANES))
     assert refused.returncode == 1
     assert (
         "controlplane-2 stays in etcd: of the others (controlplane-0, controlplane-1) 2 must be healthy, and "
@@ -134,7 +177,7 @@ def test_a_control_plane_that_the_quorum_needs_stays(lab: LiveLab) -> None:
 
 
 def test_the_only_control_plane_stays(lab: LiveLab) -> None:
-    refused = removal(lab, "controlplane-0", CONTROLPLANES[:1])
+    refused = removal(lab, "controlplane-0", controlplanes(lab, CONTROLPLANES[:1]))
     assert (refused.returncode, refused.stderr) == (
         1,
         "controlplane-0 is the only control plane, and the cluster ends with it; begin another by `pulumi destroy` and "
@@ -144,7 +187,7 @@ def test_the_only_control_plane_stays(lab: LiveLab) -> None:
 
 def test_without_the_others_a_node_stays(lab: LiveLab) -> None:
     with silent(lab, VMS["controlplane-1"], VMS["controlplane-2"]):
-        refused = removal(lab, "controlplane-0", CONTROLPLANES)
+        refused = removal(lab, "controlplane-0", controlplanes(lab, CONTROLPLANES))
     assert refused.returncode == 1
     assert "controlplane-0 cannot be taken out of its cluster: controlplane-1: node" in refused.stderr
     healed = lab.up("--expect-no-changes")
