@@ -4,7 +4,8 @@ Owns four checks and an explanation, all in `up` and none in a preview:
 
 - before anything is created: Proxmox accepts the login, the hosts and datastores exist, and no planned VM id is taken
   by a VM that is not this stack's. The provider would adopt such a VM and `destroy` would delete it.
-- before one VM is created: its id is free, or is held by an orphan of an interrupted `up` of this stack.
+- before one VM is created: its id is free, or is held by an orphan of an interrupted `up` of this stack; and nothing
+  answers yet at the address that its node is to have.
 - before a disk of a VM is changed: no volume is attached to it. The provider would detach every disk that it does not
   know (measured), and with it the volumes of running pods.
 - before one VM is updated: what an earlier, failed update left undone is done. The provider's state then claims
@@ -26,19 +27,24 @@ from typing import Any
 import pulumi
 
 from components.proxmox_api import ProxmoxApi, ProxmoxError, ProxmoxLogin
+from components.talos_api import PORT, answers
 
 _LOGIN_REFUSED = ("HTTP 401", "failed to authenticate")
 """How the provider words it; Proxmox answers 401 to a session or token that it does not know (any longer)."""
+
+_ADDRESS_TIMEOUT = 2.0
+"""Seconds: what a new cluster pays for each node."""
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 @dataclass(frozen=True)
 class PlannedVm:
-    """What the settings say of one VM: its id and the Proxmox host it is to run on."""
+    """What the settings say of one VM: its id, the Proxmox host it is to run on, and its node's address."""
 
     vm_id: int
     host: str
+    address: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +78,10 @@ class ProxmoxChecks:
         async def vm_id_is_free(args: pulumi.ResourceHookArgs) -> None:
             api = await self.login.connect()
             found = await asyncio.to_thread(_vms, api)
-            self._check_vm(args.name, int(_plain(args.new_inputs, "vmId")), _plain(args.new_inputs, "nodeName"), found)
+            vm_id = int(_plain(args.new_inputs, "vmId"))
+            self._check_vm(args.name, vm_id, _plain(args.new_inputs, "nodeName"), found)
+            if vm_id not in found:
+                await self._check_address(args.name)
 
         return pulumi.ResourceHook("vm-id-is-free", vm_id_is_free)
 
@@ -143,7 +152,23 @@ class ProxmoxChecks:
                 f"Migrate it: qm migrate {vm_id} {host} (on {vm['node']}), "
                 f"or set host: {vm['node']} in homelab:nodes.{name}"
             )
+        if vm.get("name") != name:
+            raise ProxmoxError(
+                f"{described} is this stack's, under another name than {name}. It was not touched. A node with another "
+                f"name is another node: give {name} a vmId and an address of its own in homelab:nodes, or remove the "
+                "old one first, by a `pulumi up` without either"
+            )
         pulumi.log.info(f"{described} is an orphan of an earlier run of this stack; taking it back")
+
+    async def _check_address(self, name: str) -> None:
+        """Raises ProxmoxError when the node's address is in use, as by the node that had it under another name."""
+        address = self.vms[name].address
+        if await answers(address, _ADDRESS_TIMEOUT):
+            raise ProxmoxError(
+                f"{name} is to have address {address}, where another machine answers on port {PORT}; no VM was made. "
+                f"Give {name} another address in homelab:nodes; or, if the other is a node that the settings have no "
+                "more, remove it first, by a `pulumi up` without either"
+            )
 
 
 def _vms(api: ProxmoxApi) -> dict[int, Mapping[str, Any]]:

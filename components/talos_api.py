@@ -115,8 +115,10 @@ class EtcdMember:
     address: str
 
 
-async def answers(address: str) -> bool:
+async def answers(address: str, timeout: float = RPC_TIMEOUT) -> bool:
     """Whether anything completes a TLS handshake on the node's API port, in maintenance mode or configured.
+
+    Waits `timeout` seconds.
 
     A configured node asks for a client certificate and then refuses us: that is an answer too.
     """
@@ -124,7 +126,7 @@ async def answers(address: str) -> bool:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        async with asyncio.timeout(RPC_TIMEOUT):
+        async with asyncio.timeout(timeout):
             _, writer = await asyncio.open_connection(address, PORT, ssl=context)
             writer.close()
             return True

@@ -150,6 +150,8 @@ class TalosVm(pulumi.ComponentResource):
                 delete_before_replace=True,
                 depends_on=args.after,
                 hooks=args.hooks,
+                # A member of a cluster cannot move to another address: it leaves, and joins with the new one.
+                replace_on_changes=["initialization.ipConfigs[0].ipv4.address"],
                 ignore_changes=[
                     # The provider invents a default for the nested block and then sees a change at every preview.
                     "disks[0].speed",

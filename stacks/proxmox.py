@@ -61,7 +61,7 @@ def deploy(settings: Settings, secrets: Secrets) -> SiteLayer:
     checks = ProxmoxChecks(
         login=login,
         tag=f"{pulumi.get_project()}-{pulumi.get_stack()}".lower(),
-        vms={name: PlannedVm(node.vm_id, node.host) for name, node in settings.nodes.items()},
+        vms={name: PlannedVm(node.vm_id, node.host, str(node.address)) for name, node in settings.nodes.items()},
         datastores={
             host: {site.hosts[host].image_datastore: "import", site.hosts[host].disk_datastore: "images"}
             for host in settings.hosts_in_use

@@ -133,6 +133,13 @@ class Qemu(Drives):
         for volid in detached:
             self._qm_free(volid)
 
+    def _routes_lab_cloud_init(self) -> list[tuple[str, str, Any]]:
+        return [("PUT", "/nodes/{node}/qemu/{vmid}/cloudinit", self._rebuild_cloud_init)]
+
+    async def _rebuild_cloud_init(self, values: dict[str, Any], _user: str) -> None:
+        """Write the drive anew. It has no content here: a machine reads the configuration when it starts."""
+        self._check_lock(self.guest(int(values["vmid"])))
+
     # ---- power
 
     async def _do_reset(self, vm: Any, user: str, _p: dict[str, Any]) -> str:

@@ -105,6 +105,19 @@ def test_more_cores_restart_one_node_at_a_time(lab: LiveLab) -> None:
     assert all(earlier[2] <= later[1] for earlier, later in pairwise(spans)), spans
 
 
+def test_another_resolver_restarts_one_node_at_a_time(lab: LiveLab) -> None:
+    def another_resolver(settings: dict[str, Any]) -> None:
+        settings["network"]["resolvers"] = ["192.0.2.53"]
+
+    seq = last_event(lab)
+    with lab.changed(another_resolver):
+        result = lab.up()
+        assert result.returncode == 0, result.stdout
+    spans = downtimes(events_after(lab, seq))
+    assert [name for name, _, _ in spans] == list(VMS)
+    assert all(earlier[2] <= later[1] for earlier, later in pairwise(spans)), spans
+
+
 def test_a_kernel_argument_upgrades_one_node_at_a_time(lab: LiveLab) -> None:
     def argument(settings: dict[str, Any]) -> None:
         settings.setdefault("talos", {})["kernelArgs"] = ["mitigations=off"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pulumi
@@ -10,9 +11,11 @@ import pytest
 from components import proxmox_api
 from components.proxmox_api import ProxmoxApi, ProxmoxError, ProxmoxLogin
 from components.proxmox_hooks import PlannedVm, ProxmoxChecks, _finish_earlier_update, _refuse_to_detach_volumes
+from components.talos_api import PORT as TALOS_PORT
 from tests.lab.proxmox_site import GIB, HOST, PASSWORD, Site
 
 TAG = "homelab-test"
+ADDRESS = "127.34.2.1"
 VOLUME = "vm-9999-pvc-lab-11111111-2222-4333-8444-555555555555"
 
 
@@ -22,12 +25,16 @@ def client(site: Site, password: str = PASSWORD) -> ProxmoxApi:
     return api
 
 
-def checked(site: Site, *, vm: PlannedVm | None = None, datastores: dict[str, dict[str, str]] | None = None) -> None:
-    """What the hook on the Proxmox provider does, for one planned VM."""
+def checks(datastores: dict[str, dict[str, str]] | None = None) -> ProxmoxChecks:
+    """The checks for one planned VM."""
     login = ProxmoxLogin(endpoint="unused", insecure=True, username=None, password=None, api_token=None)
     stores = datastores or {"pve1": {"local": "import", "local-zfs": "images"}}
-    vms = {"worker-0": vm or PlannedVm(2001, "pve1")}
-    ProxmoxChecks(login=login, tag=TAG, vms=vms, datastores=stores)._check_site(client(site))
+    return ProxmoxChecks(login=login, tag=TAG, vms={"worker-0": PlannedVm(2001, "pve1", ADDRESS)}, datastores=stores)
+
+
+def checked(site: Site, *, datastores: dict[str, dict[str, str]] | None = None) -> None:
+    """What the hook on the Proxmox provider does."""
+    checks(datastores)._check_site(client(site))
 
 
 def test_a_site_that_has_everything_is_accepted(site: Site) -> None:
@@ -99,11 +106,31 @@ def test_a_vm_whose_tag_only_begins_like_the_stacks_is_refused(site: Site) -> No
 def test_an_orphan_of_this_stack_is_taken_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(pulumi.log, "info", said.append)
-    site.create(2001, tags=f"talos;{TAG}")
+    site.create(2001, tags=f"talos;{TAG}", name="worker-0")
     checked(site)
     assert said == [
-        "VM 2001 ('vm-2001' on host pve1, stopped) is an orphan of an earlier run of this stack; taking it back"
+        "VM 2001 ('worker-0' on host pve1, stopped) is an orphan of an earlier run of this stack; taking it back"
     ]
+
+
+def test_a_vm_of_the_stack_is_not_taken_over_by_a_node_of_another_name(site: Site) -> None:
+    site.create(2001, tags=TAG, name="worker-1")
+    with pytest.raises(ProxmoxError, match=r"another name than worker-0.*not touched.*give worker-0 a vmId"):
+        checked(site)
+
+
+def test_an_address_where_a_machine_answers_is_not_given_to_a_new_node() -> None:
+    async def with_a_machine_there() -> None:
+        server = await asyncio.start_server(lambda _, writer: writer.write(b"not even TLS"), ADDRESS, TALOS_PORT)
+        async with server:
+            await checks()._check_address("worker-0")
+
+    with pytest.raises(ProxmoxError, match=f"worker-0 is to have address {ADDRESS}, where another machine answers"):
+        asyncio.run(with_a_machine_there())
+
+
+def test_an_address_where_nothing_answers_is_given_to_a_new_node() -> None:
+    asyncio.run(checks()._check_address("worker-0"))
 
 
 def test_an_orphan_on_another_host_comes_with_the_command_that_moves_it(site: Site) -> None:
