@@ -102,6 +102,11 @@ func (c *ControlPlane) Register(ctx context.Context, node Node) error {
 		spec["providerID"] = node.ProviderID
 	}
 
+	// Before kwok sees the node again: one that it finds in another's hands it looks at again only much later.
+	if err := c.releaseLease(ctx, node.Name); err != nil {
+		return err
+	}
+
 	answer, err := c.call(ctx, http.MethodGet, path, nil)
 	switch {
 	case statusOf(err) == http.StatusNotFound:
@@ -119,11 +124,9 @@ func (c *ControlPlane) Register(ctx context.Context, node Node) error {
 	}
 
 	if node.ControlPlane {
-		if err := c.mirrorPods(ctx, node); err != nil {
-			return err
-		}
+		return c.mirrorPods(ctx, node)
 	}
-	return c.releaseLease(ctx, node.Name)
+	return nil
 }
 
 func (c *ControlPlane) update(ctx context.Context, path string, answer []byte, node Node, labels, annotations, spec, status map[string]any) error {
@@ -197,6 +200,7 @@ func (c *ControlPlane) mirrorPods(ctx context.Context, node Node) error {
 const (
 	leases     = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/"
 	leaseLimit = 2 * time.Second
+	offSuffix  = "-is-off"
 )
 
 // Silence takes a node from kwok and stops the renewal of its lease: its kubelet is gone. Kubernetes finds out on its own.
@@ -212,7 +216,7 @@ func (c *ControlPlane) Silence(ctx context.Context, name string) error {
 	}
 
 	_, err := c.call(ctx, http.MethodPatch, leases+name, map[string]any{"spec": map[string]any{
-		"holderIdentity": name + "-is-off", "leaseDurationSeconds": 1 << 30,
+		"holderIdentity": name + offSuffix, "leaseDurationSeconds": 1 << 30,
 	}})
 	if err != nil && statusOf(err) != http.StatusNotFound {
 		return fmt.Errorf("node %s: stop its lease: %w", name, err)
@@ -220,25 +224,34 @@ func (c *ControlPlane) Silence(ctx context.Context, name string) error {
 	return nil
 }
 
-// releaseLease gives a silenced node back to kwok, which makes a new lease and sets the node Ready.
-func (c *ControlPlane) releaseLease(ctx context.Context, name string) error {
+// Played tells whether kwok renews the node's lease.
+func (c *ControlPlane) Played(ctx context.Context, name string) (bool, error) {
+	holder, err := c.leaseHolder(ctx, name)
+	return holder != "" && holder != name+offSuffix, err
+}
+
+// leaseHolder is who renews the node's lease; empty when there is none.
+func (c *ControlPlane) leaseHolder(ctx context.Context, name string) (string, error) {
 	answer, err := c.call(ctx, http.MethodGet, leases+name, nil)
 	if statusOf(err) == http.StatusNotFound {
-		return nil
+		return "", nil
 	} else if err != nil {
-		return err
+		return "", err
 	}
 
 	var lease struct {
 		Spec struct{ HolderIdentity string }
 	}
 
-	if err := json.Unmarshal(answer, &lease); err != nil {
-		return err
-	}
+	err = json.Unmarshal(answer, &lease)
+	return lease.Spec.HolderIdentity, err
+}
 
-	if lease.Spec.HolderIdentity != name+"-is-off" {
-		return nil
+// releaseLease gives a silenced node back to kwok, which makes a new lease and sets the node Ready.
+func (c *ControlPlane) releaseLease(ctx context.Context, name string) error {
+	holder, err := c.leaseHolder(ctx, name)
+	if err != nil || holder != name+offSuffix {
+		return err
 	}
 
 	_, err = c.call(ctx, http.MethodDelete, leases+name, nil)

@@ -77,20 +77,22 @@ type Machine struct {
 	ended    chan struct{}
 	requests chan request
 
-	server      *grpc.Server
-	proxy       net.Listener
-	state       state.State
-	cosi        cosiapi.StateServer
-	events      []*machineapi.Event
-	watchers    map[chan *machineapi.Event]struct{}
-	maintenance tls.Certificate
-	certificate *tls.Certificate
-	certified   config.Provider // the configuration that certificate belongs to
-	registered  string          // the Node as it was registered last
-	silenced    bool
-	joining     bool
-	busy        bool // rebooting, upgrading or resetting
-	left        bool // etcd was told to leave, and starts again with the next boot
+	server       *grpc.Server
+	proxy        net.Listener
+	state        state.State
+	cosi         cosiapi.StateServer
+	events       []*machineapi.Event
+	watchers     map[chan *machineapi.Event]struct{}
+	maintenance  tls.Certificate
+	certificate  *tls.Certificate
+	certified    config.Provider // the configuration that certificate belongs to
+	registered   string          // the Node as it was registered last
+	silenced     bool
+	registeredAt time.Time
+	played       bool // kwok was seen to renew the node's lease since
+	joining      bool
+	busy         bool // rebooting, upgrading or resetting
+	left         bool // etcd was told to leave, and starts again with the next boot
 }
 
 // request is something that the machine does with itself between two looks at its power switch.

@@ -18,6 +18,9 @@ import (
 
 const apiProbe = 2 * time.Second
 
+// playedLimit is how long kwok may take until it plays the kubelet of a node that was registered; it looks every 10 s.
+const playedLimit = 15 * time.Second
+
 func shortName(extension string) string { return path.Base(extension) }
 
 // Run lets running nodes take part in the cluster until ctx ends: etcd members, Node objects, API on their own address.
@@ -214,7 +217,7 @@ func (m *Machine) kubelet(ctx context.Context, v view, cluster string, inCluster
 	node := m.node(v)
 	wanted := fmt.Sprintf("%s %s %+v", cluster, node.Name, node)
 	if wanted == registered && !silenced {
-		return nil
+		return m.ensurePlayed(ctx, node.Name)
 	}
 
 	m.site.mu.Lock()
@@ -240,6 +243,40 @@ func (m *Machine) setRegistered(registered string, silenced bool) {
 	defer m.site.mu.Unlock()
 
 	m.registered, m.silenced = registered, silenced
+	m.registeredAt, m.played = time.Now(), false
+}
+
+// ensurePlayed registers the node once more when kwok has not taken it back: it may mistake a node that was away for a
+// moment only for one that has just gone.
+func (m *Machine) ensurePlayed(ctx context.Context, name string) error {
+	m.site.mu.Lock()
+	played, since := m.played, time.Since(m.registeredAt)
+	m.site.mu.Unlock()
+	if played || since < time.Second {
+		return nil
+	}
+
+	played, err := m.site.control.Played(ctx, name)
+	if err != nil {
+		return err
+	}
+
+	m.site.mu.Lock()
+	m.played = played
+	m.site.mu.Unlock()
+	if played || since < playedLimit {
+		return nil
+	}
+
+	if err := m.site.control.Silence(ctx, name); err != nil {
+		return err
+	}
+
+	m.note("kubelet-registered-again", "node", name)
+	m.site.mu.Lock()
+	m.silenced = true
+	m.site.mu.Unlock()
+	return nil
 }
 
 // node is what the kubelet of this configuration on this VM reports.
