@@ -123,3 +123,9 @@ def values(name: str) -> dict[str, Any]:
     """The values of release `name` from `charts/values/<name>.yaml`."""
     loaded: dict[str, Any] = yaml.safe_load((CHARTS / "values" / f"{name}.yaml").read_text())
     return loaded
+
+
+def own_values(chart: str) -> dict[str, Any]:
+    """The values that `charts/<chart>` has by itself, before any of a release's."""
+    loaded: dict[str, Any] = yaml.safe_load((CHARTS / chart / "values.yaml").read_text())
+    return loaded

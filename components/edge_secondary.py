@@ -15,31 +15,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any, Literal
 
 import pulumi
 from pulumi_command import remote
 
 from components.ssh import SshHost
+from components.tsig import TsigKey
 
 CHECK_INTERVAL = 15
 """Seconds between looks at which zones are due for a check by their SOA's refresh; PowerDNS's own default is 60."""
-
-Algorithm = Literal["hmac-sha256", "hmac-sha384", "hmac-sha512"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TsigKey:
-    """A key with which zone transfers are signed. name: lower case. secret: in Base64."""
-
-    name: str
-    secret: pulumi.Input[str]
-    algorithm: Algorithm = "hmac-sha256"
-
-    @property
-    def body(self) -> dict[str, Any]:
-        """The key as PowerDNS's API takes it; holds the secret."""
-        return {"name": self.name, "algorithm": self.algorithm, "key": pulumi.Output.secret(self.secret)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ from pulumi_kubernetes.helm.v3 import Release
 
 from components import powerdns_secrets as secrets
 from components.application_secret import ApplicationSecret
-from components.chart import own_release, values
+from components.chart import own_release, own_values, values
 from components.namespace import namespace
 from components.references import SecretReference, ServiceAddress, StorageClassReference
 from components.reloader import restart_on
@@ -84,6 +84,9 @@ class PowerDns(pulumi.ComponentResource):
     api_url: str
     """The HTTP API inside the cluster, without a final slash."""
 
+    image: str
+    """What the servers run; it has Python too, for a Job beside them."""
+
     release: Release
     """Up when a server reaches its database; whoever calls the API depends on it."""
 
@@ -102,6 +105,7 @@ class PowerDns(pulumi.ComponentResource):
         configured["annotations"] = restart_on(passwords, key)
         configured["database"]["annotations"] = restart_on(passwords)
         self.api_url = f"http://{RELEASE}-api.{self.namespace}.svc:{configured['api']['port']}"
+        self.image = _image({**own_values(RELEASE), **configured}["image"])
         self.release = Release(
             name,
             own_release(RELEASE, name=RELEASE, namespace=home.metadata.name, values=configured),
@@ -132,6 +136,11 @@ def _values(args: PowerDnsArgs) -> dict[str, Any]:
     configured["database"] |= {"name": secrets.DATABASE, "user": secrets.DATABASE}
     configured["database"]["volume"]["storageClass"] = args.storage.name
     return configured
+
+
+def _image(image: Mapping[str, str]) -> str:
+    """An image as a container names it; as in the chart, a digest wins over the tag."""
+    return f"{image['repository']}@{image['digest']}" if image["digest"] else f"{image['repository']}:{image['tag']}"
 
 
 def _keys(secret: ApplicationSecret, **keys: str) -> dict[str, str]:

@@ -14,10 +14,12 @@ from components.powerdns import SERVICE, PowerDns, PowerDnsArgs
 from components.powerdns_operator import PowerDnsOperator, PowerDnsOperatorArgs
 from components.powerdns_secrets import API_CLIENTS, NAMESPACE
 from components.references import IssuerReference
+from components.transfer_key import TransferKey, TransferKeyArgs
+from components.tsig import TsigKey
 from stacks.ingress import IngressLayer
 from stacks.network import NetworkLayer
 from stacks.secrets import SecretsLayer
-from stacks.settings import Settings
+from stacks.settings import Secrets, Settings
 from stacks.storage import StorageLayer
 
 
@@ -27,6 +29,8 @@ class DnsLayer:
 
     powerdns: PowerDns
     zone: DnsZone
+    transfer_key: TransferKey | None
+    """What the secondary signs with; None where transfers are a matter of addresses alone."""
     external_dns: ExternalDns
     issuers: AcmeIssuers
     wildcard: Certificate
@@ -38,6 +42,7 @@ class DnsLayer:
 
 def deploy(
     settings: Settings,
+    secrets: Secrets,
     *,
     network: NetworkLayer,
     web: IngressLayer,
@@ -72,6 +77,10 @@ def deploy(
         "dns-zone",
         DnsZoneArgs(operator=operator, domain=domain, nameservers=[settings.nameserver]),
         opts=network.inside(),
+    )
+    tsig = _tsig(settings, secrets)
+    transfer_key = tsig and TransferKey(
+        "transfer-key", TransferKeyArgs(powerdns=powerdns, zone=zone, key=tsig), opts=network.inside()
     )
     external_dns = ExternalDns(
         "external-dns",
@@ -112,7 +121,15 @@ def deploy(
         opts=network.inside(zone.ready),
     )
     trusted = web.ca.issuer if settings.certificates.staging else issuers.public
-    return DnsLayer(powerdns, zone, external_dns, issuers, wildcard, trusted)
+    return DnsLayer(powerdns, zone, transfer_key, external_dns, issuers, wildcard, trusted)
+
+
+def _tsig(settings: Settings, secrets: Secrets) -> TsigKey | None:
+    """The key of the settings; its secret is there whenever they have one."""
+    tsig = settings.edge and settings.edge.secondary.tsig
+    if tsig is None or secrets.edge_tsig_key is None:
+        return None
+    return TsigKey(name=tsig.name, algorithm=tsig.algorithm, secret=secrets.edge_tsig_key)
 
 
 def _nameserver_record(settings: Settings) -> dict[str, str]:

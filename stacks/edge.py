@@ -9,14 +9,14 @@ import pulumi
 
 from components.edge_router import EdgeRouter, EdgeRouterArgs
 from components.edge_routing import Backend, Routing
-from components.edge_secondary import EdgeSecondary, EdgeSecondaryArgs, TsigKey
+from components.edge_secondary import EdgeSecondary, EdgeSecondaryArgs
 from components.headscale_routes import HeadscaleRoutes, HeadscaleRoutesArgs
 from stacks import settings as configuration
 from stacks.cluster import ClusterLayer
 from stacks.dns import DnsLayer
 from stacks.edge_host import EdgeHostLayer
 from stacks.ingress import IngressLayer
-from stacks.settings import Secrets, Settings
+from stacks.settings import Settings
 
 HTTPS, HTTP = 443, 80
 
@@ -34,7 +34,6 @@ class EdgeLayer:
 
 def deploy(
     settings: Settings,
-    secrets: Secrets,
     *,
     host: EdgeHostLayer,
     cluster: ClusterLayer,
@@ -72,6 +71,7 @@ def deploy(
         ),
         opts=reached.opts(*after),
     )
+    signed = names.transfer_key
     secondary = EdgeSecondary(
         "edge-secondary",
         EdgeSecondaryArgs(
@@ -79,9 +79,9 @@ def deploy(
             zone=names.zone.domain,
             primaries=[IPv4Address(names.powerdns.address)],
             notified_by=edge.secondary.notified_by,
-            tsig=_tsig(edge.secondary.tsig, secrets),
+            tsig=signed and signed.key,
         ),
-        opts=reached.opts(*after, names.zone.ready),
+        opts=reached.opts(*after, names.zone.ready, *([signed.ready] if signed else [])),
     )
     return EdgeLayer(router, secondary)
 
@@ -104,9 +104,3 @@ def delegation(settings: Settings) -> list[str]:
 
 def _backend(backend: configuration.Backend) -> Backend:
     return Backend(backend.addresses, backend.port)
-
-
-def _tsig(tsig: configuration.Tsig | None, secrets: Secrets) -> TsigKey | None:
-    if tsig is None or secrets.edge_tsig_key is None:
-        return None
-    return TsigKey(name=tsig.name, algorithm=tsig.algorithm, secret=secrets.edge_tsig_key)

@@ -29,6 +29,7 @@ COMPONENT_TYPES = {
     "homelab:dns:ExternalDns",
     "homelab:dns:PowerDns",
     "homelab:dns:PowerDnsOperator",
+    "homelab:dns:TransferKey",
     "homelab:edge:EdgeRouter",
     "homelab:edge:EdgeSecondary",
     "homelab:edge:HeadscaleNodes",

@@ -34,8 +34,9 @@ import pulumi_command
 
 from components.edge_router import EdgeRouter, EdgeRouterArgs, NginxLayout
 from components.edge_routing import Backend, Routing
-from components.edge_secondary import EdgeSecondary, EdgeSecondaryArgs, PowerDnsLayout, TsigKey
+from components.edge_secondary import EdgeSecondary, EdgeSecondaryArgs, PowerDnsLayout
 from components.ssh import SshHost
+from components.tsig import TsigKey
 
 config = pulumi.Config()
 host = SshHost(
