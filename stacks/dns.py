@@ -79,9 +79,10 @@ def deploy(
         opts=network.inside(),
     )
     tsig = _tsig(settings, secrets)
-    transfer_key = tsig and TransferKey(
-        "transfer-key", TransferKeyArgs(powerdns=powerdns, zone=zone, key=tsig), opts=network.inside()
-    )
+    transfer_key = None
+    if tsig is not None:
+        args = TransferKeyArgs(powerdns=powerdns, zone=zone, key=tsig)
+        transfer_key = TransferKey("transfer-key", args, opts=network.inside())
     external_dns = ExternalDns(
         "external-dns",
         ExternalDnsArgs(charts=charts, powerdns=powerdns, zone=zone, owner=settings.cluster.name),
@@ -126,7 +127,7 @@ def deploy(
 
 def _tsig(settings: Settings, secrets: Secrets) -> TsigKey | None:
     """The key of the settings; its secret is there whenever they have one."""
-    tsig = settings.edge and settings.edge.secondary.tsig
+    tsig = settings.edge.secondary.tsig if settings.edge else None
     if tsig is None or secrets.edge_tsig_key is None:
         return None
     return TsigKey(name=tsig.name, algorithm=tsig.algorithm, secret=secrets.edge_tsig_key)

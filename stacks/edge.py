@@ -79,7 +79,7 @@ def deploy(
             zone=names.zone.domain,
             primaries=[IPv4Address(names.powerdns.address)],
             notified_by=edge.secondary.notified_by,
-            tsig=signed and signed.key,
+            tsig=signed.key if signed else None,
         ),
         opts=reached.opts(*after, names.zone.ready, *([signed.ready] if signed else [])),
     )

@@ -243,15 +243,23 @@ def leave(api: Api, record: Record) -> None:
 
 def set_key(api: Api, record: Record, tsig: dict[str, str]) -> str:
     """Give PowerDNS the TSIG key; its id in the API."""
-    known = {key["name"].rstrip("."): str(key["id"]) for key in api("GET", "/tsigkeys")}
-    key_id = known.get(tsig["name"])
-    if key_id is None:
+    known = ids_of_keys(api, tsig["name"])
+    if not known:
         record.save(tsig=tsig["name"])
         return str(api("POST", "/tsigkeys", tsig)["id"])
     if record.facts.get("tsig") != tsig["name"]:
         raise HostError(f"this host has a TSIG key {tsig['name']} of its own already; choose another name")
-    api("PUT", f"/tsigkeys/{key_id}", tsig)
-    return key_id
+    api("PUT", f"/tsigkeys/{known[0]}", tsig)
+    if len(ids_of_keys(api, tsig["name"])) > 1:
+        # PowerDNS tells keys apart by name and algorithm: the old one stayed, and it might sign with that.
+        api("DELETE", f"/tsigkeys/{known[0]}")
+        api("POST", "/tsigkeys", tsig)
+    return known[0]
+
+
+def ids_of_keys(api: Api, name: str) -> list[str]:
+    """Id of each TSIG key of a name; they differ in their algorithm, not in their id."""
+    return [str(key["id"]) for key in api("GET", "/tsigkeys") if key["name"].rstrip(".") == name]
 
 
 def forget_key(api: Api, record: Record, path: str) -> None:

@@ -12,6 +12,7 @@ from checks.program import recorded
 
 COMMAND = "command:remote:Command"
 ROUTER, SECONDARY = f"{COMMAND} edge-router-nginx", f"{COMMAND} edge-secondary-powerdns"
+TRANSFER_KEY = "kubernetes:batch/v1:Job transfer-key"
 ROUTES = f"{COMMAND} headscale-routes-approval"
 NODES = ("controlplane-0", "controlplane-1", "controlplane-2", "worker-0", "worker-1")
 
@@ -51,6 +52,41 @@ def test_connections_go_to_the_address_of_the_ingress(graph: Graph) -> None:
     told = json.dumps(wanted(graph, ROUTER)["files"])
     assert "server 127.20.3.2:443 max_fails=0;" in told
     assert "server 127.20.3.2:80 max_fails=0;" in told
+
+
+def test_the_secondary_comes_after_the_primary_knows_its_key(graph: Graph) -> None:
+    assert graph.depends(SECONDARY, TRANSFER_KEY, transitive=True)
+
+
+def test_the_primary_gets_its_key_once_it_has_the_zone(graph: Graph) -> None:
+    assert graph.depends(TRANSFER_KEY, "kubernetes:dns.cav.enablers.ob/v1alpha2:ClusterZone dns-zone")
+
+
+def test_both_ends_of_a_transfer_have_the_same_key(graph: Graph) -> None:
+    [secret] = [n for n in graph.of_type("kubernetes:core/v1:Secret") if n.name == "transfer-key"]
+    given = reveal(secret.inputs["stringData"])["tsig-key"]
+    assert wanted(graph, SECONDARY)["zone"]["tsig"]["key"] == given
+
+
+def test_another_key_is_another_secret_and_so_another_job(graph: Graph) -> None:
+    [secret] = [n for n in graph.of_type("kubernetes:core/v1:Secret") if n.name == "transfer-key"]
+    assert secret.inputs["immutable"] is True
+    assert "name" not in secret.inputs["metadata"]
+    assert graph.depends(TRANSFER_KEY, secret.urn, via="spec")
+
+
+def test_the_key_is_a_secret_and_on_no_command_line(graph: Graph) -> None:
+    [secret] = [n for n in graph.of_type("kubernetes:core/v1:Secret") if n.name == "transfer-key"]
+    assert isinstance(secret.inputs["stringData"], Secret)
+    key = reveal(secret.inputs["stringData"])["tsig-key"]
+    assert key not in json.dumps(reveal(graph[TRANSFER_KEY].inputs), default=str)
+
+
+def test_transfers_that_nobody_signs_need_no_key() -> None:
+    def unsigned(settings: dict[str, Any]) -> None:
+        del settings["edge"]["secondary"]["tsig"]
+
+    assert [n.name for n in recorded(change=unsigned).nodes.values() if "transfer-key" in n.name] == []
 
 
 def test_the_zone_comes_from_the_address_of_the_name_server(graph: Graph) -> None:

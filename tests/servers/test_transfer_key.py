@@ -19,7 +19,7 @@ from checks.program import recorded
 from components.edge_secondary import EdgeSecondary, EdgeSecondaryArgs
 from components.powerdns_secrets import API_KEY as API_KEY_NAME
 from components.transfer_key import TSIG_KEY_FILE
-from components.tsig import TsigKey
+from components.tsig import Algorithm, TsigKey
 from lab import debian
 from tests.servers import edge, powerdns
 from tests.servers.powerdns import PROGRAMS, Server
@@ -223,24 +223,34 @@ def test_what_else_the_zone_has_stays(primary: Primary, zone: str, job: Make) ->
     assert primary.api("GET", f"/zones/{zone}.") == before | {"master_tsig_key_ids": ["edge."]}
 
 
-def test_the_secondary_fetches_the_zone_with_the_same_key(
-    primary: Primary, zone: str, job: Make, tmp_path: Path
-) -> None:
-    key = TsigKey(name="edge", secret=SECOND, algorithm="hmac-sha512")
+@pytest.fixture
+def follow(primary: Primary, zone: str, tmp_path: Path) -> Iterator[Callable[[TsigKey], str]]:
+    """Makes a host the zone's secondary, with a key; what it printed."""
     host = PowerDnsHost(tmp_path / "host", SECONDARY, free_port(SECONDARY))
-    args = EdgeSecondaryArgs(
-        host=edge.HOST,
-        zone=zone,
-        primaries=[IPv4Address(PRIMARY)],
-        primary_port=primary.dns.port,
-        notified_by=[IPv4Network("127.0.0.1/32")],
-        tsig=key,
-        layout=host.layout,
-    )
-    job(secret=SECOND, algorithm=key.algorithm).succeed()
+
+    def install(key: TsigKey) -> str:
+        args = EdgeSecondaryArgs(
+            host=edge.HOST,
+            zone=zone,
+            primaries=[IPv4Address(PRIMARY)],
+            primary_port=primary.dns.port,
+            notified_by=[IPv4Network("127.0.0.1/32")],
+            tsig=key,
+            layout=host.layout,
+        )
+        return edge.succeed(edge.sent(lambda opts: EdgeSecondary("edge", args, opts), "edge-powerdns"))
+
     with host.running():
-        printed = edge.succeed(edge.sent(lambda opts: EdgeSecondary("edge", args, opts), "edge-powerdns"))
-    assert "has serial" in printed
+        yield install
+
+
+@pytest.mark.parametrize("algorithm", ["hmac-sha256", "hmac-sha512"])
+def test_the_secondary_fetches_the_zone_with_the_key_that_took_the_place_of_another(
+    job: Make, follow: Callable[[TsigKey], str], algorithm: Algorithm
+) -> None:
+    assert "has nothing of" in follow(TsigKey(name="edge", secret=FIRST))
+    job(secret=SECOND, algorithm=algorithm).succeed()
+    assert "has serial" in follow(TsigKey(name="edge", secret=SECOND, algorithm=algorithm))
 
 
 def test_a_zone_that_comes_later_is_waited_for(primary: Primary, job: Make) -> None:
