@@ -35,6 +35,7 @@ PLAN, CREDENTIALS = "HOMELAB_NODE_REMOVAL", "HOMELAB_TALOS_CREDENTIALS"
 OFF_SECONDS = 600.0
 """How long a node may take until it is off: Talos gives its pods 5 minutes (DrainTimeout in talos/pkg/kubernetes)."""
 
+_QUESTION_SECONDS = 3.0
 _API_PORT, _API_TIMEOUT = 6443, 30
 
 
@@ -97,10 +98,6 @@ class NodeRemoval:
                 return address
             except TalosError as error:
                 reasons.append(f"{name}: {error}")
-        if not others:
-            reasons.append(
-                "it is the only control plane; `pulumi destroy` ends a cluster, and `pulumi up` begins another"
-            )
         raise TalosError(f"{self._plan.node} cannot be taken out of its cluster: {'; '.join(reasons)}")
 
     async def _runs(self) -> bool:
@@ -150,7 +147,7 @@ class NodeRemoval:
         deadline, silent = time.monotonic() + self._off_seconds, 0
         # Three times in a row: one question may get lost.
         while silent < 3:
-            silent = 0 if await answers(self._plan.address) else silent + 1
+            silent = 0 if await answers(self._plan.address, _QUESTION_SECONDS) else silent + 1
             if time.monotonic() > deadline:
                 raise TalosError(
                     f"{name} is still on after {self._off_seconds:.0f} s, and its VM was not touched; see which pods "
