@@ -13,7 +13,6 @@ Everything comes through the environment (`PLAN`, `CREDENTIALS`), so that no sec
 from __future__ import annotations
 
 import asyncio
-import base64
 import http.client
 import io
 import json
@@ -27,10 +26,18 @@ from typing import Any
 
 import yaml
 
-from components.talos_api import TalosCredentials, TalosError, TalosNode, answers, client_context
+from components.talos_api import (
+    TalosCredentials,
+    TalosError,
+    TalosNode,
+    answers,
+    client_context,
+    is_member,
+    service_runs,
+)
 
 PLAN, CREDENTIALS = "HOMELAB_NODE_REMOVAL", "HOMELAB_TALOS_CREDENTIALS"
-"""The variables that the command reads: the plan, and the cluster's credentials; both JSON."""
+"""The variables that the command reads, both JSON: the plan, and a list of CA, certificate and key, each in base64."""
 
 OFF_SECONDS = 600.0
 """How long a node may take until it is off: Talos gives its pods 5 minutes (DrainTimeout in talos/pkg/kubernetes)."""
@@ -68,7 +75,7 @@ class NodeRemoval:
     async def run(self) -> None:
         """All of it, with a line for each thing that is done."""
         via = await self._remaining_control_plane()
-        runs = await self._runs()
+        runs = await is_member(self._plan.address, self._credentials)
         if self._plan.node in self._plan.controlplanes:
             await self._leave_etcd(via, runs)
         if runs:
@@ -100,14 +107,6 @@ class NodeRemoval:
                 reasons.append(f"{name}: {error}")
         raise TalosError(f"{self._plan.node} cannot be taken out of its cluster: {'; '.join(reasons)}")
 
-    async def _runs(self) -> bool:
-        """Whether the node is a member that answers, rather than off, or without a configuration."""
-        try:
-            async with self._node(self._plan.address) as node:
-                return bool(await node.version())
-        except TalosError:
-            return False
-
     async def _leave_etcd(self, via: str, runs: bool) -> None:
         name = self._plan.node
         async with self._node(via) as other:
@@ -121,7 +120,9 @@ class NodeRemoval:
                 "change one at a time, and let it join before the next. If it is meant so: "
                 f"talosctl -n {self._plan.address} etcd leave, and repeat"
             )
-        healthy = [member.name for member in members.values() if await self._etcd_runs(member.address)]
+        healthy = [
+            member.name for member in members.values() if await service_runs(member.address, self._credentials, "etcd")
+        ]
         quorum = len(members) // 2 + 1
         if len(healthy) < quorum:
             raise TalosError(
@@ -131,13 +132,6 @@ class NodeRemoval:
         async with self._node(self._plan.address if runs else via) as node:
             await (node.leave_etcd() if runs else node.remove_etcd_member(own.id))
         print(f"{name} is no longer a member of etcd", flush=True)
-
-    async def _etcd_runs(self, address: str) -> bool:
-        try:
-            async with self._node(address) as node:
-                return (await node.services()).get("etcd", False)
-        except TalosError:
-            return False
 
     async def _shut_down(self) -> None:
         name = self._plan.node
@@ -172,10 +166,10 @@ def _delete_node(address: str, kubeconfig: Any, name: str) -> None:
     """Asks the control plane that is known to answer, not the VIP: that may be about to move."""
     [cluster], [user] = kubeconfig["clusters"], kubeconfig["users"]
     context = client_context(
-        TalosCredentials(
-            base64.b64decode(cluster["cluster"]["certificate-authority-data"]),
-            base64.b64decode(user["user"]["client-certificate-data"]),
-            base64.b64decode(user["user"]["client-key-data"]),
+        TalosCredentials.decoded(
+            cluster["cluster"]["certificate-authority-data"],
+            user["user"]["client-certificate-data"],
+            user["user"]["client-key-data"],
         )
     )
     connection = http.client.HTTPSConnection(address, _API_PORT, context=context, timeout=_API_TIMEOUT)
@@ -191,16 +185,12 @@ def _delete_node(address: str, kubeconfig: Any, name: str) -> None:
         raise TalosError(f"Node {name} was not deleted: https://{address}:{_API_PORT} says {answer.status}: {reason}")
 
 
-def credentials(text: str) -> TalosCredentials:
-    """What `CREDENTIALS` holds: a JSON list of CA, certificate and key, each PEM in base64."""
-    return TalosCredentials(*[base64.b64decode(part) for part in json.loads(text)])
-
-
 def main(environment: Mapping[str, str]) -> int:
     """Remove the node; 1 with the reason on standard error when that fails."""
     plan = Plan.loads(environment[PLAN])
+    credentials = TalosCredentials.decoded(*json.loads(environment[CREDENTIALS]))
     try:
-        asyncio.run(NodeRemoval(plan, credentials(environment[CREDENTIALS])).run())
+        asyncio.run(NodeRemoval(plan, credentials).run())
     except TalosError as error:
         print(error, file=sys.stderr)
         return 1

@@ -16,18 +16,14 @@ from typing import Final
 import pulumi
 from pulumi_kubernetes.batch.v1 import Job, JobSpecArgs
 from pulumi_kubernetes.core.v1 import (
-    CapabilitiesArgs,
     ContainerArgs,
     EnvVarArgs,
     HostAliasArgs,
     KeyToPathArgs,
-    PodSecurityContextArgs,
     PodSpecArgs,
     PodTemplateSpecArgs,
     ResourceRequirementsArgs,
-    SeccompProfileArgs,
     SecretVolumeSourceArgs,
-    SecurityContextArgs,
     VolumeArgs,
     VolumeMountArgs,
 )
@@ -35,6 +31,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.authentik import NAME, SERVER
 from components.references import SecretReference
+from components.restricted_pod import container_security, pod_security
 from components.versions import AUTHENTIK_SERVER
 
 SCRIPT: Final = Path(__file__).with_name("oidc_probe_script.py")
@@ -109,11 +106,7 @@ def _pod(args: OidcProbeArgs) -> PodSpecArgs:
         image=AUTHENTIK_SERVER.reference,
         command=["python", "-c", SCRIPT.read_text(encoding="utf-8"), address, *args.issuers],
         env=env or None,
-        security_context=SecurityContextArgs(
-            allow_privilege_escalation=False,
-            read_only_root_filesystem=True,
-            capabilities=CapabilitiesArgs(drop=["ALL"]),
-        ),
+        security_context=container_security(),
         resources=ResourceRequirementsArgs(requests={"cpu": "10m", "memory": "32Mi"}, limits={"memory": "128Mi"}),
         volume_mounts=mounts or None,
     )
@@ -121,11 +114,7 @@ def _pod(args: OidcProbeArgs) -> PodSpecArgs:
     return PodSpecArgs(
         restart_policy="Never",
         automount_service_account_token=False,
-        security_context=PodSecurityContextArgs(
-            run_as_non_root=True,
-            run_as_user=1000,
-            seccomp_profile=SeccompProfileArgs(type="RuntimeDefault"),
-        ),
+        security_context=pod_security(1000),
         host_aliases=aliases or None,
         containers=[container],
         volumes=volumes or None,

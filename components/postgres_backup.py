@@ -15,20 +15,16 @@ from typing import Final
 import pulumi
 from pulumi_kubernetes.batch.v1 import CronJob, CronJobSpecArgs, JobSpecArgs, JobTemplateSpecArgs
 from pulumi_kubernetes.core.v1 import (
-    CapabilitiesArgs,
     ContainerArgs,
     EnvVarArgs,
     EnvVarSourceArgs,
     PersistentVolumeClaim,
     PersistentVolumeClaimSpecArgs,
     PersistentVolumeClaimVolumeSourceArgs,
-    PodSecurityContextArgs,
     PodSpecArgs,
     PodTemplateSpecArgs,
     ResourceRequirementsArgs,
-    SeccompProfileArgs,
     SecretKeySelectorArgs,
-    SecurityContextArgs,
     VolumeArgs,
     VolumeMountArgs,
     VolumeResourceRequirementsArgs,
@@ -37,6 +33,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.postgres import PORT, Postgres
 from components.references import StorageClassReference
+from components.restricted_pod import container_security, pod_security
 from components.versions import POSTGRESQL
 
 _USER: Final = 26
@@ -142,24 +139,14 @@ def _pod(volume: str, args: PostgresBackupArgs) -> PodSpecArgs:
             *(EnvVarArgs(name=key, value=value) for key, value in plain.items()),
             EnvVarArgs(name="PGPASSWORD", value_from=EnvVarSourceArgs(secret_key_ref=password)),
         ],
-        security_context=SecurityContextArgs(
-            allow_privilege_escalation=False,
-            read_only_root_filesystem=True,
-            capabilities=CapabilitiesArgs(drop=["ALL"]),
-        ),
+        security_context=container_security(),
         resources=ResourceRequirementsArgs(requests={"cpu": "50m", "memory": "64Mi"}, limits={"memory": "256Mi"}),
         volume_mounts=[VolumeMountArgs(name="backup", mount_path="/backup")],
     )
     return PodSpecArgs(
         restart_policy="Never",
         automount_service_account_token=False,
-        security_context=PodSecurityContextArgs(
-            run_as_non_root=True,
-            run_as_user=_USER,
-            run_as_group=_USER,
-            fs_group=_USER,
-            seccomp_profile=SeccompProfileArgs(type="RuntimeDefault"),
-        ),
+        security_context=pod_security(_USER, _USER),
         containers=[container],
         volumes=[
             VolumeArgs(

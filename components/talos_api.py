@@ -11,6 +11,7 @@ Python exist for this version. Fields that nobody reads are left out, which prot
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
 import tempfile
 from collections.abc import Awaitable, Mapping
@@ -104,6 +105,11 @@ class TalosCredentials:
     ca_certificate: bytes
     client_certificate: bytes
     client_key: bytes
+
+    @classmethod
+    def decoded(cls, *parts: str) -> TalosCredentials:
+        """The three as configurations hold them, in base64."""
+        return cls(*[base64.b64decode(part) for part in parts])
 
 
 @dataclass(frozen=True)
@@ -239,6 +245,24 @@ class TalosNode:
     async def upgrade(self, image: str) -> None:
         """Installs `image` beside the running system and reboots into it."""
         await self._call("Upgrade", _CLASSES["UpgradeRequest"](image=image), "Empty", UPGRADE_RPC_TIMEOUT)
+
+
+async def is_member(address: str, credentials: TalosCredentials) -> bool:
+    """Whether a node answers as one of the cluster's, rather than not at all, or without a configuration."""
+    async with TalosNode(address, credentials) as node:
+        try:
+            return bool(await node.version())
+        except TalosError:
+            return False
+
+
+async def service_runs(address: str, credentials: TalosCredentials, service: str) -> bool:
+    """Whether a service of a node runs and is healthy; not if the node does not answer."""
+    async with TalosNode(address, credentials) as node:
+        try:
+            return (await node.services()).get(service, False)
+        except TalosError:
+            return False
 
 
 class _RefusedError(TalosError):

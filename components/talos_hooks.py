@@ -30,7 +30,15 @@ from typing import Any
 import pulumi
 import yaml
 
-from components.talos_api import EtcdMember, TalosCredentials, TalosError, TalosNode, answers
+from components.talos_api import (
+    EtcdMember,
+    TalosCredentials,
+    TalosError,
+    TalosNode,
+    answers,
+    is_member,
+    service_runs,
+)
 from components.talos_secrets import ClientCredentials
 
 _POLL = 1.0
@@ -107,7 +115,7 @@ class TalosChecks:
 
         async def quorum_survives_vm_restart(args: pulumi.ResourceHookArgs) -> None:
             await self._quorum_survives_without(args.name)
-            self._answered[args.name] = await self._answers_as_member(args.name)
+            self._answered[args.name] = await is_member(self.members[args.name].address, await self._credentials())
 
         return pulumi.ResourceHook("quorum-survives-vm-restart", quorum_survives_vm_restart)
 
@@ -224,11 +232,11 @@ class TalosChecks:
         if len(members) < 3:
             pulumi.log.warn(f"{name}: etcd has {len(members)} members; the API is away while one of them restarts")
             return
-        quorum = len(members) // 2 + 1
+        quorum, credentials = len(members) // 2 + 1, await self._credentials()
 
         async def probe() -> str | None:
             others = [member for member in members if member.name != name]
-            healthy = [member.name for member in others if await self._service_runs(member.address, "etcd")]
+            healthy = [member.name for member in others if await service_runs(member.address, credentials, "etcd")]
             if len(healthy) >= quorum:
                 return None
             return f"healthy without it: {', '.join(healthy) or 'none'}; quorum of {len(members)} members: {quorum}"
@@ -240,20 +248,6 @@ class TalosChecks:
             f"{name} was not touched; repair the other members first, or remove those that are gone for good: "
             "talosctl etcd members, talosctl etcd remove-member",
         )
-
-    async def _service_runs(self, address: str, service: str) -> bool:
-        async with TalosNode(address, await self._credentials()) as node:
-            try:
-                return (await node.services()).get(service, False)
-            except TalosError:
-                return False
-
-    async def _answers_as_member(self, name: str) -> bool:
-        async with TalosNode(self.members[name].address, await self._credentials()) as node:
-            try:
-                return bool(await node.version())
-            except TalosError:
-                return False
 
     async def _healthy(self, name: str, why: str = "after its change") -> None:
         """Waits until the node's kubelet, and on a control plane its etcd, run and pass their health checks."""
@@ -285,7 +279,7 @@ class TalosChecks:
 
     async def _credentials(self) -> TalosCredentials:
         parts = (self.client.ca_certificate, self.client.client_certificate, self.client.client_key)
-        return TalosCredentials(*[base64.b64decode(str(await _known(part))) for part in parts])
+        return TalosCredentials.decoded(*[str(await _known(part)) for part in parts])
 
     def _name(self, address: str) -> str:
         return next(name for name, member in self.members.items() if member.address == address)

@@ -21,18 +21,14 @@ from typing import Final
 import pulumi
 from pulumi_kubernetes.batch.v1 import Job, JobSpecArgs
 from pulumi_kubernetes.core.v1 import (
-    CapabilitiesArgs,
     ContainerArgs,
     KeyToPathArgs,
-    PodSecurityContextArgs,
     PodSpecArgs,
     PodTemplateSpecArgs,
     ProjectedVolumeSourceArgs,
     ResourceRequirementsArgs,
-    SeccompProfileArgs,
     Secret,
     SecretProjectionArgs,
-    SecurityContextArgs,
     VolumeArgs,
     VolumeMountArgs,
     VolumeProjectionArgs,
@@ -41,6 +37,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.dns_zone import DnsZone
 from components.powerdns import PowerDns
+from components.restricted_pod import container_security, pod_security
 from components.tsig import TsigKey
 
 SCRIPT: Final = Path(__file__).with_name("transfer_key_script.py")
@@ -124,11 +121,7 @@ def _pod(args: TransferKeyArgs, keys: list[VolumeProjectionArgs]) -> PodSpecArgs
         name="transfer-key",
         image=args.powerdns.image,
         command=["/usr/bin/python3", "-c", SCRIPT.read_text(encoding="utf-8"), *said],
-        security_context=SecurityContextArgs(
-            allow_privilege_escalation=False,
-            read_only_root_filesystem=True,
-            capabilities=CapabilitiesArgs(drop=["ALL"]),
-        ),
+        security_context=container_security(),
         resources=ResourceRequirementsArgs(requests={"cpu": "10m", "memory": "32Mi"}, limits={"memory": "128Mi"}),
         volume_mounts=[VolumeMountArgs(name="keys", mount_path=_KEYS, read_only=True)],
     )
@@ -136,13 +129,7 @@ def _pod(args: TransferKeyArgs, keys: list[VolumeProjectionArgs]) -> PodSpecArgs
         restart_policy="Never",
         automount_service_account_token=False,
         enable_service_links=False,
-        security_context=PodSecurityContextArgs(
-            run_as_non_root=True,
-            run_as_user=_ACCOUNT,
-            run_as_group=_ACCOUNT,
-            fs_group=_ACCOUNT,
-            seccomp_profile=SeccompProfileArgs(type="RuntimeDefault"),
-        ),
+        security_context=pod_security(_ACCOUNT, _ACCOUNT),
         containers=[container],
         volumes=[VolumeArgs(name="keys", projected=ProjectedVolumeSourceArgs(default_mode=0o440, sources=keys))],
     )

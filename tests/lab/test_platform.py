@@ -6,7 +6,7 @@ import json
 from itertools import pairwise
 from typing import Any
 
-from tests.lab.live import VMS, LiveLab, one_more_worker
+from tests.lab.live import VMS, Change, LiveLab, one_more_worker
 
 
 def kubectl(lab: LiveLab, *arguments: str) -> Any:
@@ -34,6 +34,15 @@ def events_after(lab: LiveLab, seq: int) -> list[dict[str, Any]]:
 
 def last_event(lab: LiveLab) -> int:
     return int(lab.nodes("GET", "/events?since=0")[-1]["seq"])
+
+
+def restarts(lab: LiveLab, change: Change) -> list[tuple[str, str, str]]:
+    """The downtimes that an `up` with this change brings."""
+    seq = last_event(lab)
+    with lab.changed(change):
+        result = lab.up()
+        assert result.returncode == 0, result.stdout
+    return downtimes(events_after(lab, seq))
 
 
 def test_five_nodes_are_ready_with_their_topology(lab: LiveLab) -> None:
@@ -96,11 +105,7 @@ def test_more_cores_restart_one_node_at_a_time(lab: LiveLab) -> None:
         for node in settings["nodes"].values():
             node["cores"] += 1
 
-    seq = last_event(lab)
-    with lab.changed(more_cores):
-        result = lab.up()
-        assert result.returncode == 0, result.stdout
-    spans = downtimes(events_after(lab, seq))
+    spans = restarts(lab, more_cores)
     assert [name for name, _, _ in spans] == list(VMS)
     assert all(earlier[2] <= later[1] for earlier, later in pairwise(spans)), spans
 
@@ -109,11 +114,7 @@ def test_another_resolver_restarts_one_node_at_a_time(lab: LiveLab) -> None:
     def another_resolver(settings: dict[str, Any]) -> None:
         settings["network"]["resolvers"] = ["192.0.2.53"]
 
-    seq = last_event(lab)
-    with lab.changed(another_resolver):
-        result = lab.up()
-        assert result.returncode == 0, result.stdout
-    spans = downtimes(events_after(lab, seq))
+    spans = restarts(lab, another_resolver)
     assert [name for name, _, _ in spans] == list(VMS)
     assert all(earlier[2] <= later[1] for earlier, later in pairwise(spans)), spans
 

@@ -99,7 +99,10 @@ class PowerDnsHost:
 
     def _gone(self) -> bool:
         try:
-            return Path(f"/proc/{self.process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+            return all(
+                task.read_text().rpartition(")")[2].split()[0] == "Z"
+                for task in Path(f"/proc/{self.process}/task").glob("*/stat")
+            )
         except (FileNotFoundError, ProcessLookupError):
             return True
 
