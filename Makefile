@@ -42,16 +42,16 @@ rehearse: venv ## up, a second up and destroy of STACK=name in a network namespa
 	@$(LAB) rehearse '$(STACK)'
 
 rotate: venv ## raise the generation of application secret NAME in the file of STACK; without NAME list them
-	@$(PY) -m stacks.rotate '$(STACK)' '$(NAME)'
+	@$(PY) -m stacks.commands.rotate '$(STACK)' '$(NAME)'
 
 recover: venv ## make STACK=name usable again after a `pulumi up` that was killed
-	@$(PY) -m stacks.recover --stack '$(STACK)'
+	@$(PY) -m stacks.commands.recover --stack '$(STACK)'
 
 check: venv ## lint, types, generated files, blueprints, values of charts (CHARTS_MIRROR=dir to look them up in the charts there)
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
-	@$(PY) -m stacks.schema --check
+	@$(PY) -m stacks.settings.schema --check
 	@$(PY) -m checks.blueprints
 	@$(PY) -m checks.charts
 
@@ -62,15 +62,15 @@ bench: venv tools ## one JSON object: seconds and peak memory by number of nodes
 	@$(PY) -m lab.bench
 
 enrol: venv ## print the link by which USER=name signs on first in STACK=name (MINUTES=1440)
-	@$(PY) -m stacks.enrol --stack '$(STACK)' --user '$(USER)' $(if $(MINUTES),--minutes '$(MINUTES)')
+	@$(PY) -m stacks.commands.enrol --stack '$(STACK)' --user '$(USER)' $(if $(MINUTES),--minutes '$(MINUTES)')
 
 seal: venv ## seal the value on standard input for NAMESPACE= NAME= KEY= and STACK= or CERTIFICATE=file (also TYPE=, SCOPE=)
-	@$(PY) -m stacks.seal value --namespace '$(NAMESPACE)' --name '$(NAME)' --key '$(KEY)' \
+	@$(PY) -m stacks.commands.seal value --namespace '$(NAMESPACE)' --name '$(NAME)' --key '$(KEY)' \
 		$(if $(TYPE),--type '$(TYPE)') $(if $(SCOPE),--scope '$(SCOPE)') \
 		$(if $(CERTIFICATE),--certificate '$(CERTIFICATE)',--stack '$(STACK)')
 
 sealing-key: venv ## make the keypair of STACK=name for SealedSecrets; FORCE=1 replaces one
-	@$(PY) -m stacks.seal keypair --stack '$(STACK)' $(if $(filter 1,$(FORCE)),--force)
+	@$(PY) -m stacks.commands.seal keypair --stack '$(STACK)' $(if $(filter 1,$(FORCE)),--force)
 
 sealed-bootstrap: venv ## print the bootstrap secrets of STACK=name as SealedSecrets
-	@$(PY) -m stacks.seal bootstrap --stack '$(STACK)'
+	@$(PY) -m stacks.commands.seal bootstrap --stack '$(STACK)'

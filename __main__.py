@@ -5,33 +5,45 @@ import gc
 
 import pulumi
 
-from stacks import cluster, dns, edge, edge_host, identity, ingress, network, proxmox, secrets, settings, storage
+import stacks.cluster
+import stacks.dns
+import stacks.edge
+import stacks.edge_host
+import stacks.identity
+import stacks.ingress
+import stacks.network
+import stacks.secrets
+import stacks.site
+import stacks.storage
+from stacks.settings.load import load
 
 # What the imports made stays until the end. Each collection would look through it again: a tenth of a preview's time.
 gc.freeze()
 
-configured, confidential = settings.load()
+settings, credentials = load()
 
-site = proxmox.deploy(configured, confidential)
-host = edge_host.deploy(configured, confidential, site=site)
-kubernetes = cluster.deploy(configured, confidential, site=site, edge=host)
-pods = network.deploy(configured, cluster=kubernetes)
-web = ingress.deploy(configured, network=pods)
-volumes = storage.deploy(configured, confidential, site=site, network=pods)
-safe = secrets.deploy(configured, confidential, site=site, network=pods, web=web, volumes=volumes)
-names = dns.deploy(configured, confidential, network=pods, web=web, safe=safe, volumes=volumes)
-people = identity.deploy(configured, network=pods, web=web, volumes=volumes, safe=safe, issuer=names.trusted)
-edge.deploy(configured, host=host, cluster=kubernetes, ingress=web, names=names)
+site = stacks.site.deploy(settings, credentials)
+edge_host = stacks.edge_host.deploy(settings, credentials, site=site)
+cluster = stacks.cluster.deploy(settings, credentials, site=site, edge_host=edge_host)
+network = stacks.network.deploy(settings, cluster=cluster)
+ingress = stacks.ingress.deploy(settings, network=network)
+storage = stacks.storage.deploy(settings, credentials, site=site, network=network)
+secrets = stacks.secrets.deploy(settings, credentials, site=site, network=network, ingress=ingress, storage=storage)
+dns = stacks.dns.deploy(settings, credentials, network=network, ingress=ingress, storage=storage, secrets=secrets)
+identity = stacks.identity.deploy(
+    settings, network=network, ingress=ingress, storage=storage, secrets=secrets, issuer=dns.trusted
+)
+stacks.edge.deploy(settings, edge_host=edge_host, cluster=cluster, ingress=ingress, dns=dns)
 
-pulumi.export("apiEndpoint", kubernetes.talos.endpoint)
-pulumi.export("nodes", cluster.node_table(configured))
-pulumi.export("ingressAddress", web.nginx.address)
-pulumi.export("delegation", edge.delegation(configured))
-pulumi.export("kubeconfig", kubernetes.talos.kubeconfig)
-pulumi.export("talosconfig", kubernetes.talos.talosconfig)
-pulumi.export("sealingCertificate", safe.sealed.certificate)
-pulumi.export("signOn", people.authentik.address)
-pulumi.export("bootstrapSecrets", volumes.bootstrap_secrets)
+pulumi.export("apiEndpoint", cluster.talos.endpoint)
+pulumi.export("nodes", stacks.cluster.node_table(settings))
+pulumi.export("ingressAddress", ingress.nginx.address)
+pulumi.export("delegation", stacks.edge.delegation(settings))
+pulumi.export("kubeconfig", cluster.talos.kubeconfig)
+pulumi.export("talosconfig", cluster.talos.talosconfig)
+pulumi.export("sealingCertificate", secrets.sealed.certificate)
+pulumi.export("signOn", identity.authentik.address)
+pulumi.export("bootstrapSecrets", storage.bootstrap_secrets)
 
 # Lets every registration begin before the SDK waits for outputs: that wait takes time which grows with the square of
 # what is outstanding (https://github.com/pulumi/pulumi/pull/22411; to be dropped when it no longer does).

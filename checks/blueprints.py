@@ -23,8 +23,8 @@ from typing import Any, Final
 import yaml
 
 from checks.graph import Finding
-from components.blueprint import Find, Tag, load, tags
-from components.directory import User
+from components.identity.blueprint import Find, Tag, load, tags
+from components.identity.directory import User
 from stacks import sso
 
 FACTS: Final = Path(__file__).with_name("authentik_models.yaml")

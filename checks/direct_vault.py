@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from checks.graph import Finding, Graph, Secret
-from components.vault_clients import VAULT_NAMESPACE
-from components.vault_resource import API_PORT
+from components.vault.clients import VAULT_NAMESPACE
+from components.vault.resource import API_PORT
 
 _RULE = "direct-vault"
 _OF_VAULT = ("homelab:secrets:Vault", "homelab:secrets:VaultOperator", "homelab:secrets:VaultStore")

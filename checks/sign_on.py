@@ -16,8 +16,8 @@ from typing import Any
 import yaml
 
 from checks.graph import Finding
-from components.blueprint import Find, KeyOf, load
-from components.sso import CLIENT_SECRET, FILLED_IN, VALUES_KEY
+from components.identity.blueprint import Find, KeyOf, load
+from components.identity.sso import CLIENT_SECRET, FILLED_IN, VALUES_KEY
 
 _RULE = "sign-on"
 

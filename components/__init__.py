@@ -1,1 +1,1 @@
-"""ComponentResources of the platform: one a file, none reads configuration."""
+"""Components: one ComponentResource a file, in folders by subject. `docs/architecture.md` has the map."""

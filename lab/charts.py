@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from components import versions
+from components.kit import versions
 from lab.errors import LabError
 from lab.session import write_private
 
@@ -44,7 +44,9 @@ def write(directory: Path, pins: Iterable[versions.ChartPin]) -> list[Path]:
     written = []
     for pin in pins:
         if pin.name not in table:
-            raise LabError(f"{TABLE}: no entry for the chart {pin.name!r}, which components/versions.py pins: add one")
+            raise LabError(
+                f"{TABLE}: no entry for the chart {pin.name!r}, which components/kit/versions.py pins: add one"
+            )
         path = directory / f"{pin.name}-{pin.version}.tgz"
         content = _archive(pin.name, _files(pin.name, pin.version, table[pin.name]))
         if not path.exists() or path.read_bytes() != content:

@@ -13,8 +13,8 @@ from typing import Any
 from lab.errors import LabError
 from lab.progress import say
 from lab.session import CHECKOUT, MARKER, Session
-from stacks.recover import recover
-from stacks.recover_cluster import RecoverError
+from stacks.commands.recover import recover
+from stacks.commands.recover_cluster import RecoverError
 
 
 class Cli:

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from components.sealing import make_keypair
+from components.secrets.sealing import make_keypair
 from lab import edge_host
 from lab.cli import Cli
 from lab.errors import LabError

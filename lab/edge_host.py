@@ -26,7 +26,7 @@ from lab.programs import Found
 from lab.session import Session, write_private
 
 if TYPE_CHECKING:
-    from stacks.settings import Edge
+    from stacks.settings.model import Edge
 
 NAME = "edge-host"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from components.csi_volume_names import VolumeNames
+from components.storage.csi_volume_names import VolumeNames
 from lab import charts, edge_host, inventory, processes
 from lab.configuration import API_TOKEN, EDGE_SSH_KEY, PASSWORD
 from lab.edge_host import EdgeHost
@@ -25,7 +25,7 @@ from lab.programs import Found
 from lab.session import Session, write_private
 
 if TYPE_CHECKING:
-    from stacks.settings import Settings
+    from stacks.settings.model import Settings
 
 NODES = "talos-nodes"
 PROXMOX = "proxmox"

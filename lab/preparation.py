@@ -18,7 +18,7 @@ from lab.progress import Progress
 from lab.session import ROOT, Session, write_private
 
 if TYPE_CHECKING:
-    from stacks.settings import Settings
+    from stacks.settings.model import Settings
 
 LOCAL_FACTORY = "http://127.20.0.11:8090"
 """Where the simulator serves the Talos Image Factory's API; another second octet with another LAB_ID."""
@@ -119,7 +119,8 @@ def parse(config: Mapping[str, Any]) -> Settings:
     Raises:
         LabError: with what the program's own checks say.
     """
-    from stacks import settings
+    from stacks.settings.errors import SettingsError
+    from stacks.settings.load import parse as checked
 
     prefix = "homelab:"
     raw = {
@@ -128,8 +129,8 @@ def parse(config: Mapping[str, Any]) -> Settings:
         if key.startswith(prefix) and key not in configuration.SECRETS
     }
     try:
-        return settings.parse(raw)
-    except settings.SettingsError as error:
+        return checked(raw)
+    except SettingsError as error:
         raise LabError(str(error)) from None
 
 

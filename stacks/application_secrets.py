@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from components import powerdns_secrets as powerdns
-from components.authentik_secrets import BOOTSTRAP, CONFIGURATION, DATABASE, NAMESPACE
-from components.secret_spec import OPERATOR_NAMESPACE, Password, SecretSpec
+from components.dns import powerdns_secrets as powerdns
+from components.identity.authentik_secrets import BOOTSTRAP, CONFIGURATION, DATABASE, NAMESPACE
+from components.secrets.secret_spec import OPERATOR_NAMESPACE, Password, SecretSpec
 from stacks import sso
-from stacks.settings_model import Settings
+from stacks.settings.model import Settings
 
 Uptake = Literal["nothing", "restart", "operator", "procedure"]
 """How a new value gets into use: there is nothing to do; Reloader restarts the consumers; an operator hands it on

@@ -9,15 +9,17 @@ from ipaddress import IPv4Interface
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components import longhorn_node
-from components.node_removals import NodeRemovals, NodeRemovalsArgs
-from components.talos_cluster import TailscaleArgs, TalosCluster, TalosClusterArgs, TalosNodeArgs, checks
-from components.talos_hooks import TalosChecks
-from components.talos_secrets import TalosSecrets
-from components.talos_vm import TalosVm, TalosVmArgs
+from components.proxmox.talos_vm import TalosVm, TalosVmArgs
+from components.storage import longhorn_node
+from components.talos.cluster import TailscaleArgs, TalosCluster, TalosClusterArgs, TalosNodeArgs, checks
+from components.talos.hooks import TalosChecks
+from components.talos.node_removals import NodeRemovals, NodeRemovalsArgs
+from components.talos.secrets import TalosSecrets
 from stacks.edge_host import EdgeHostLayer
-from stacks.proxmox import SiteLayer
-from stacks.settings import Node, Secrets, Settings
+from stacks.settings.credentials import Credentials
+from stacks.settings.machines import Node
+from stacks.settings.model import Settings
+from stacks.site import SiteLayer
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class ClusterLayer:
         return pulumi.ResourceOptions(providers=[self.kubernetes], deleted_with=self.foundation)
 
 
-def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer, edge: EdgeHostLayer) -> ClusterLayer:
+def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edge_host: EdgeHostLayer) -> ClusterLayer:
     """VMs one after another, then Talos on one node after another: changes follow the same chains."""
     providers = pulumi.ResourceOptions(providers=[site.provider, site.talos_provider])
     talos_secrets = TalosSecrets("talos-secrets", settings.versions.talos, opts=providers)
@@ -61,7 +63,7 @@ def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer, edge: EdgeH
         node_timeout=settings.talos.timeouts.node,
         api_timeout=settings.talos.timeouts.api,
     )
-    machines = _machines(settings, site, talos_checks, edge)
+    machines = _machines(settings, site, talos_checks, edge_host)
     lives = {name: machine.life for name, machine in machines.items()}
     cluster = TalosCluster(
         settings.cluster.name,
@@ -84,7 +86,7 @@ def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer, edge: EdgeH
             kubelet_mounts=_kubelet_mounts(settings),
             kernel_modules=_kernel_modules(settings),
             worker_sysctls=longhorn_node.SYSCTLS if settings.features.longhorn_v2 else {},
-            tailscale=_tailscale(settings, secrets),
+            tailscale=_tailscale(settings, credentials),
             checks=talos_checks,
         ),
         opts=providers,
@@ -128,7 +130,7 @@ def _in_order(settings: Settings) -> dict[str, Node]:
 
 
 def _machines(
-    settings: Settings, site: SiteLayer, talos_checks: TalosChecks, edge: EdgeHostLayer
+    settings: Settings, site: SiteLayer, talos_checks: TalosChecks, edge_host: EdgeHostLayer
 ) -> dict[str, TalosVm]:
     """The VMs, chained: a change of all of them restarts one at a time, and the end of volumes follows the last."""
     hooks = pulumi.ResourceHookBinding(
@@ -162,7 +164,7 @@ def _machines(
                 tags=sorted({"talos", node.role, site.tag}),
                 delete_protection=settings.site.delete_protection,
                 data_disk=longhorn_node.DISK if settings.features.longhorn_v2 and node.role == "worker" else None,
-                after=[*previous, *([edge.entries[name]] if name in edge.entries else [])],
+                after=[*previous, *([edge_host.entries[name]] if name in edge_host.entries else [])],
                 hooks=hooks,
             ),
             opts=pulumi.ResourceOptions(providers=[site.provider]),
@@ -181,13 +183,13 @@ def _kernel_modules(settings: Settings) -> list[str]:
     return zfs + list(longhorn_node.KERNEL_MODULES if settings.features.longhorn_v2 else ())
 
 
-def _tailscale(settings: Settings, secrets: Secrets) -> TailscaleArgs | None:
-    if not settings.talos.extensions.tailscale or secrets.tailscale_auth_key is None:
+def _tailscale(settings: Settings, credentials: Credentials) -> TailscaleArgs | None:
+    if not settings.talos.extensions.tailscale or credentials.tailscale_auth_key is None:
         return None
     tailscale = settings.tailscale
     return TailscaleArgs(
         routes=tailscale.routes,
         tags=tailscale.tags,
         login_server=tailscale.login_server,
-        auth_key=secrets.tailscale_auth_key,
+        auth_key=credentials.tailscale_auth_key,
     )

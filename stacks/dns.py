@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.acme import AcmeIssuers, AcmeIssuersArgs
-from components.certificate import Certificate, CertificateArgs
-from components.chart import ChartSource
-from components.dns01_webhook import Dns01Webhook, Dns01WebhookArgs
-from components.dns_zone import DnsZone, DnsZoneArgs
-from components.external_dns import ExternalDns, ExternalDnsArgs, host_annotations
-from components.powerdns import SERVICE, PowerDns, PowerDnsArgs
-from components.powerdns_operator import PowerDnsOperator, PowerDnsOperatorArgs
-from components.powerdns_secrets import API_CLIENTS, NAMESPACE
-from components.references import IssuerReference
-from components.transfer_key import TransferKey, TransferKeyArgs
-from components.tsig import TsigKey
+from components.certificates.acme import AcmeIssuers, AcmeIssuersArgs
+from components.certificates.certificate import Certificate, CertificateArgs
+from components.certificates.dns01_webhook import Dns01Webhook, Dns01WebhookArgs
+from components.dns.external_dns import ExternalDns, ExternalDnsArgs, host_annotations
+from components.dns.powerdns import SERVICE, PowerDns, PowerDnsArgs
+from components.dns.powerdns_operator import PowerDnsOperator, PowerDnsOperatorArgs
+from components.dns.powerdns_secrets import API_CLIENTS, NAMESPACE
+from components.dns.transfer_key import TransferKey, TransferKeyArgs
+from components.dns.tsig import TsigKey
+from components.dns.zone import DnsZone, DnsZoneArgs
+from components.kit.chart import ChartSource
+from components.kit.references import IssuerReference
 from stacks.ingress import IngressLayer
 from stacks.network import NetworkLayer
 from stacks.secrets import SecretsLayer
-from stacks.settings import Secrets, Settings
+from stacks.settings.credentials import Credentials
+from stacks.settings.model import Settings
 from stacks.storage import StorageLayer
 
 
@@ -42,12 +43,12 @@ class DnsLayer:
 
 def deploy(
     settings: Settings,
-    secrets: Secrets,
+    credentials: Credentials,
     *,
     network: NetworkLayer,
-    web: IngressLayer,
-    safe: SecretsLayer,
-    volumes: StorageLayer,
+    ingress: IngressLayer,
+    secrets: SecretsLayer,
+    storage: StorageLayer,
 ) -> DnsLayer:
     """PowerDNS with the zone of the settings, external-dns, and the issuers of Let's Encrypt.
 
@@ -58,9 +59,9 @@ def deploy(
     powerdns = PowerDns(
         "powerdns",
         PowerDnsArgs(
-            secrets=lambda home: safe.store.in_namespace(NAMESPACE, home),
+            secrets=lambda home: secrets.store.in_namespace(NAMESPACE, home),
             address=network.dns_pool.claim(SERVICE, settings.network.pools.dns.first),
-            storage=volumes.default,
+            storage=storage.default,
             nameserver=settings.nameserver,
             transfer_allow=settings.transfer_allow,
             transfer_notify=settings.secondaries,
@@ -78,7 +79,7 @@ def deploy(
         DnsZoneArgs(operator=operator, domain=domain, nameservers=[settings.nameserver]),
         opts=network.inside(),
     )
-    tsig = _tsig(settings, secrets)
+    tsig = _tsig(settings, credentials)
     transfer_key = None
     if tsig is not None:
         args = TransferKeyArgs(powerdns=powerdns, zone=zone, key=tsig)
@@ -92,7 +93,7 @@ def deploy(
         "dns01-webhook",
         Dns01WebhookArgs(
             charts=charts,
-            cert_manager=web.cert_manager,
+            cert_manager=ingress.cert_manager,
             powerdns=powerdns,
             zone=zone,
             schedulable=settings.schedulable,
@@ -102,9 +103,9 @@ def deploy(
     issuers = AcmeIssuers(
         "letsencrypt",
         AcmeIssuersArgs(
-            cert_manager=web.cert_manager,
+            cert_manager=ingress.cert_manager,
             webhook=webhook,
-            nginx=web.nginx,
+            nginx=ingress.nginx,
             email=settings.certificates.email,
             staging=settings.certificates.staging,
         ),
@@ -113,7 +114,7 @@ def deploy(
     wildcard = Certificate(
         "wildcard",
         CertificateArgs(
-            namespace=web.cert_manager.namespace,
+            namespace=ingress.cert_manager.namespace,
             secret_name="wildcard-tls",  # noqa: S106
             dns_names=[domain, f"*.{domain}"],
             issuer=issuers.public,
@@ -121,16 +122,16 @@ def deploy(
         ),
         opts=network.inside(zone.ready),
     )
-    trusted = web.ca.issuer if settings.certificates.staging else issuers.public
+    trusted = ingress.ca.issuer if settings.certificates.staging else issuers.public
     return DnsLayer(powerdns, zone, transfer_key, external_dns, issuers, wildcard, trusted)
 
 
-def _tsig(settings: Settings, secrets: Secrets) -> TsigKey | None:
+def _tsig(settings: Settings, credentials: Credentials) -> TsigKey | None:
     """The key of the settings; its secret is there whenever they have one."""
     tsig = settings.edge.secondary.tsig if settings.edge else None
-    if tsig is None or secrets.edge_tsig_key is None:
+    if tsig is None or credentials.edge_tsig_key is None:
         return None
-    return TsigKey(name=tsig.name, algorithm=tsig.algorithm, secret=secrets.edge_tsig_key)
+    return TsigKey(name=tsig.name, algorithm=tsig.algorithm, secret=credentials.edge_tsig_key)
 
 
 def _nameserver_record(settings: Settings) -> dict[str, str]:

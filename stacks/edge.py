@@ -7,16 +7,16 @@ from ipaddress import IPv4Address
 
 import pulumi
 
-from components.edge_router import EdgeRouter, EdgeRouterArgs
-from components.edge_routing import Backend, Routing
-from components.edge_secondary import EdgeSecondary, EdgeSecondaryArgs
-from components.headscale_routes import HeadscaleRoutes, HeadscaleRoutesArgs
-from stacks import settings as configuration
+from components.edge.headscale_routes import HeadscaleRoutes, HeadscaleRoutesArgs
+from components.edge.router import EdgeRouter, EdgeRouterArgs
+from components.edge.routing import Backend, Routing
+from components.edge.secondary import EdgeSecondary, EdgeSecondaryArgs
 from stacks.cluster import ClusterLayer
 from stacks.dns import DnsLayer
 from stacks.edge_host import EdgeHostLayer
 from stacks.ingress import IngressLayer
-from stacks.settings import Settings
+from stacks.settings import model
+from stacks.settings.model import Settings
 
 HTTPS, HTTP = 443, 80
 
@@ -35,21 +35,21 @@ class EdgeLayer:
 def deploy(
     settings: Settings,
     *,
-    host: EdgeHostLayer,
+    edge_host: EdgeHostLayer,
     cluster: ClusterLayer,
     ingress: IngressLayer,
-    names: DnsLayer,
+    dns: DnsLayer,
 ) -> EdgeLayer | None:
     """Routing by server name to the ingress, and the public secondary of the cluster's domain; None without an edge."""
-    edge, reached = settings.edge, host.reached
+    edge, reached = settings.edge, edge_host.reached
     if edge is None or reached is None:
         return None
     after: list[pulumi.Resource] = [ingress.nginx.release]
-    if host.tailnet is not None:
+    if edge_host.tailnet is not None:
         routes = HeadscaleRoutes(
             "headscale-routes",
             HeadscaleRoutesArgs(
-                tailnet=host.tailnet, routers=list(settings.control_planes), routes=settings.tailscale.routes
+                tailnet=edge_host.tailnet, routers=list(settings.control_planes), routes=settings.tailscale.routes
             ),
             # Its kubeconfig is released when every node is up.
             opts=reached.opts(cluster.kubernetes),
@@ -71,17 +71,17 @@ def deploy(
         ),
         opts=reached.opts(*after),
     )
-    signed = names.transfer_key
+    signed = dns.transfer_key
     secondary = EdgeSecondary(
         "edge-secondary",
         EdgeSecondaryArgs(
             host=reached.ssh,
-            zone=names.zone.domain,
-            primaries=[IPv4Address(names.powerdns.address)],
+            zone=dns.zone.domain,
+            primaries=[IPv4Address(dns.powerdns.address)],
             notified_by=edge.secondary.notified_by,
             tsig=signed.key if signed else None,
         ),
-        opts=reached.opts(*after, names.zone.ready, *([signed.ready] if signed else [])),
+        opts=reached.opts(*after, dns.zone.ready, *([signed.ready] if signed else [])),
     )
     return EdgeLayer(router, secondary)
 
@@ -102,5 +102,5 @@ def delegation(settings: Settings) -> list[str]:
     ]
 
 
-def _backend(backend: configuration.Backend) -> Backend:
+def _backend(backend: model.Backend) -> Backend:
     return Backend(backend.addresses, backend.port)

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_command as command
 
-from components.headscale_nodes import HeadscaleNodes, HeadscaleNodesArgs, Tailnet
-from components.ssh import SshHost
-from stacks.proxmox import SiteLayer
-from stacks.settings import Secrets, Settings
+from components.edge.headscale_nodes import HeadscaleNodes, HeadscaleNodesArgs, Tailnet
+from components.edge.ssh import SshHost
+from stacks.settings.credentials import Credentials
+from stacks.settings.model import Settings
+from stacks.site import SiteLayer
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,10 @@ class EdgeHostLayer:
     """By host name: what the machine of that name depends on, so that it goes after it."""
 
 
-def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer) -> EdgeHostLayer:
+def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer) -> EdgeHostLayer:
     """The way to the host and, if it runs Headscale, the entries that go with the cluster."""
     edge = settings.edge
-    if edge is None or secrets.edge_ssh_key is None:
+    if edge is None or credentials.edge_ssh_key is None:
         return EdgeHostLayer()
     if edge.ssh.host_key is None:
         pulumi.log.warn(
@@ -58,7 +59,7 @@ def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer) -> EdgeHost
         port=edge.ssh.port,
         user=edge.ssh.user,
         host_key=edge.ssh.host_key,
-        private_key=secrets.edge_ssh_key,
+        private_key=credentials.edge_ssh_key,
     )
     reached = Reached(ssh, site.commands)
     if not edge.headscale:

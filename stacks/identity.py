@@ -15,28 +15,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.application_secret import ApplicationSecret
-from components.assembled_secret import AssembledSecret, AssembledSecretArgs
-from components.authentik import Authentik, AuthentikArgs, BlueprintFile
-from components.authentik_home import AuthentikHome
-from components.authentik_secrets import BOOTSTRAP, CONFIGURATION, DATABASE, NAMESPACE
-from components.certificate import Certificate, CertificateArgs
-from components.chart import ChartSource
-from components.cloudnative_pg import CloudNativePg, CloudNativePgArgs
-from components.directory import User
-from components.oidc_probe import OidcProbe, OidcProbeArgs
-from components.postgres import Postgres, PostgresArgs
-from components.postgres_backup import PostgresBackup, PostgresBackupArgs
-from components.references import IssuerReference
-from components.sso import CLIENT_SECRET, Service
-from components.vault_clients import VAULT_NAMESPACE
-from components.vault_entry import VaultEntry, VaultEntryArgs
-from components.vault_sso import CLUSTER_AUTHORITY, DOCUMENT, sign_on, text
+from components.certificates.certificate import Certificate, CertificateArgs
+from components.database.cloudnative_pg import CloudNativePg, CloudNativePgArgs
+from components.database.postgres import Postgres, PostgresArgs
+from components.database.postgres_backup import PostgresBackup, PostgresBackupArgs
+from components.identity.authentik import Authentik, AuthentikArgs, BlueprintFile
+from components.identity.authentik_home import AuthentikHome
+from components.identity.authentik_secrets import BOOTSTRAP, CONFIGURATION, DATABASE, NAMESPACE
+from components.identity.directory import User
+from components.identity.oidc_probe import OidcProbe, OidcProbeArgs
+from components.identity.sso import CLIENT_SECRET, Service
+from components.identity.vault_sso import CLUSTER_AUTHORITY, DOCUMENT, sign_on, text
+from components.kit.chart import ChartSource
+from components.kit.references import IssuerReference
+from components.secrets.application_secret import ApplicationSecret
+from components.secrets.assembled_secret import AssembledSecret, AssembledSecretArgs
+from components.vault.clients import VAULT_NAMESPACE
+from components.vault.entry import VaultEntry, VaultEntryArgs
 from stacks import sso
 from stacks.ingress import IngressLayer
 from stacks.network import NetworkLayer
 from stacks.secrets import SecretsLayer
-from stacks.settings import Settings
+from stacks.settings.model import Settings
 from stacks.storage import StorageLayer
 
 _BLUEPRINTS = "authentik-blueprints"
@@ -62,9 +62,9 @@ def deploy(
     settings: Settings,
     *,
     network: NetworkLayer,
-    web: IngressLayer,
-    volumes: StorageLayer,
-    safe: SecretsLayer,
+    ingress: IngressLayer,
+    storage: StorageLayer,
+    secrets: SecretsLayer,
     issuer: IssuerReference,
 ) -> IdentityLayer:
     """Authentik, every service in it, and Vault's sign-on.
@@ -87,22 +87,27 @@ def deploy(
         ),
         opts=network.inside(home.namespace),
     )
-    secrets = safe.store.in_namespace(NAMESPACE, home.namespace)
-    database = _database(settings, secrets, network=network, volumes=volumes, operator=databases)
-    authentik = _authentik(settings, secrets, database, network=network, web=web, certificate=certificate)
+    application_secrets = secrets.store.in_namespace(NAMESPACE, home.namespace)
+    database = _database(settings, application_secrets, network=network, storage=storage, operator=databases)
+    authentik = _authentik(
+        settings, application_secrets, database, network=network, ingress=ingress, certificate=certificate
+    )
     services = OidcProbe(
         "authentik-services",
         OidcProbeArgs(issuers=[_issuer(settings, service) for service in sso.others()]),
         opts=network.inside(authentik.release),
     )
-    private = issuer.name == web.ca.issuer.name
+    private = issuer.name == ingress.ca.issuer.name
     vault = _vault_sign_on(
-        settings, services, network=network, web=web, safe=safe, certificate=certificate, private=private
+        settings, services, network=network, ingress=ingress, secrets=secrets, certificate=certificate, private=private
     )
     VaultEntry(
         "vault-entry",
         VaultEntryArgs(
-            vault=safe.vault, host=f"{sso.VAULT.host}.{settings.cluster.domain}", ingress=web.nginx, issuer=issuer
+            vault=secrets.vault,
+            host=f"{sso.VAULT.host}.{settings.cluster.domain}",
+            ingress=ingress.nginx,
+            issuer=issuer,
         ),
         opts=network.inside(),
     )
@@ -130,10 +135,10 @@ def _issuer(settings: Settings, service: Service) -> str:
 
 def _database(
     settings: Settings,
-    secrets: dict[str, ApplicationSecret],
+    application_secrets: dict[str, ApplicationSecret],
     *,
     network: NetworkLayer,
-    volumes: StorageLayer,
+    storage: StorageLayer,
     operator: CloudNativePg,
 ) -> Postgres:
     database = Postgres(
@@ -141,9 +146,9 @@ def _database(
         PostgresArgs(
             operator=operator,
             spec=DATABASE,
-            owner=secrets[DATABASE.name],
+            owner=application_secrets[DATABASE.name],
             database="authentik",
-            storage=volumes.default,
+            storage=storage.default,
             size="8Gi",
             schedulable=settings.schedulable,
             # Authentik keeps its queue, its cache and its sessions here too; two of each kind of pod.
@@ -153,7 +158,7 @@ def _database(
     )
     PostgresBackup(
         "authentik-postgres-backup",
-        PostgresBackupArgs(database=database, storage=volumes.default, size="5Gi"),
+        PostgresBackupArgs(database=database, storage=storage.default, size="5Gi"),
         opts=network.inside(),
     )
     return database
@@ -161,11 +166,11 @@ def _database(
 
 def _authentik(
     settings: Settings,
-    secrets: dict[str, ApplicationSecret],
+    application_secrets: dict[str, ApplicationSecret],
     database: Postgres,
     *,
     network: NetworkLayer,
-    web: IngressLayer,
+    ingress: IngressLayer,
     certificate: Certificate,
 ) -> Authentik:
     """Phase 2. The blueprint is there before the first start, which applies what it finds."""
@@ -174,7 +179,10 @@ def _authentik(
         _BLUEPRINTS,
         AssembledSecretArgs(
             name=_BLUEPRINTS,
-            values={sso.variable(service): secrets[service.secret].value(CLIENT_SECRET) for service in sso.others()},
+            values={
+                sso.variable(service): application_secrets[service.secret].value(CLIENT_SECRET)
+                for service in sso.others()
+            },
             files={sso.BLUEPRINT: sso.platform_blueprint(domain, people(settings)).text()},
         ),
         opts=network.inside(),
@@ -186,13 +194,15 @@ def _authentik(
             host=sso.authority(domain),
             database=database,
             environment={
-                key: secrets[spec.name].reference(key) for spec in (CONFIGURATION, BOOTSTRAP) for key in spec.keys
+                key: application_secrets[spec.name].reference(key)
+                for spec in (CONFIGURATION, BOOTSTRAP)
+                for key in spec.keys
             },
             blueprints=(
                 BlueprintFile(name="homelab", secret=_BLUEPRINTS, key=sso.BLUEPRINT),
                 BlueprintFile(name="homelab-vault", secret=sso.VAULT.secret, key=sso.BLUEPRINT),
             ),
-            ingress=web.nginx,
+            ingress=ingress.nginx,
             certificate=certificate,
             schedulable=settings.schedulable,
         ),
@@ -205,8 +215,8 @@ def _vault_sign_on(
     services: OidcProbe,
     *,
     network: NetworkLayer,
-    web: IngressLayer,
-    safe: SecretsLayer,
+    ingress: IngressLayer,
+    secrets: SecretsLayer,
     certificate: Certificate,
     private: bool,
 ) -> OidcProbe:
@@ -216,22 +226,22 @@ def _vault_sign_on(
     """
     domain = settings.cluster.domain
     authority = sso.authority(domain)
-    client = safe.store.in_namespace(VAULT_NAMESPACE, services.ready)[sso.VAULT.secret]
+    client = secrets.store.in_namespace(VAULT_NAMESPACE, services.ready)[sso.VAULT.secret]
     answer = OidcProbe(
         "authentik-vault",
         OidcProbeArgs(
             issuers=[_issuer(settings, sso.VAULT)],
             through_ingress=True,
-            addresses={authority: web.nginx.address},
+            addresses={authority: ingress.nginx.address},
             authority=certificate.ca if private else None,
         ),
-        opts=network.inside(client.reference(sso.BLUEPRINT).ready, certificate.ready, web.nginx.release),
+        opts=network.inside(client.reference(sso.BLUEPRINT).ready, certificate.ready, ingress.nginx.release),
     )
     document = sign_on(
         sso.VAULT,
         domain,
         authority,
-        first=safe.vault.configuration,
+        first=secrets.vault.configuration,
         discovery_ca=CLUSTER_AUTHORITY if private else None,
     )
     AssembledSecret(
@@ -240,7 +250,7 @@ def _vault_sign_on(
             name="vault-sign-on",
             values={CLIENT_SECRET: client.value(CLIENT_SECRET)},
             files={DOCUMENT: text(document)},
-            labels=safe.vault.resource.configurer_labels,
+            labels=secrets.vault.resource.configurer_labels,
         ),
         opts=network.inside(answer.ready),
     )

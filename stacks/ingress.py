@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from components.acme import issuer_name
-from components.cert_manager import CertManager, CertManagerArgs
-from components.chart import ChartSource
-from components.cluster_ca import ClusterCa, ClusterCaArgs
-from components.nginx_ingress import SERVICE, NginxIngress, NginxIngressArgs
+from components.certificates.acme import issuer_name
+from components.certificates.cert_manager import CertManager, CertManagerArgs
+from components.certificates.cluster_ca import ClusterCa, ClusterCaArgs
+from components.kit.chart import ChartSource
+from components.network.nginx_ingress import SERVICE, NginxIngress, NginxIngressArgs
 from stacks.network import NetworkLayer
-from stacks.settings import Settings
+from stacks.settings.model import Settings
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.address_pool import AddressPool, AddressPoolArgs
-from components.chart import ChartSource
-from components.cilium import Cilium, CiliumArgs
-from components.metallb import MetalLb, MetalLbArgs
-from components.talos_config import KUBEPRISM_PORT
+from components.kit.chart import ChartSource
+from components.network.address_pool import AddressPool, AddressPoolArgs
+from components.network.cilium import Cilium, CiliumArgs
+from components.network.metallb import MetalLb, MetalLbArgs
+from components.talos.config import KUBEPRISM_PORT
 from stacks.cluster import ClusterLayer
-from stacks.settings import Settings
+from stacks.settings.model import Settings
 
 
 @dataclass(frozen=True)

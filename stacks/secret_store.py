@@ -7,22 +7,22 @@ from dataclasses import dataclass, replace
 
 import pulumi
 
-from components.application_secret import ApplicationSecret, ApplicationSecretArgs
-from components.chart import ChartSource
-from components.external_secrets import ExternalSecrets, ExternalSecretsArgs
-from components.references import IssuerReference, VaultLogin
-from components.reflector import Reflector, ReflectorArgs
-from components.reloader import Reloader, ReloaderArgs
-from components.secret_spec import OPERATOR_NAMESPACE
-from components.vault_access import VaultAccess, VaultAccessArgs
-from components.vault_store import VaultStore, VaultStoreArgs
+from components.kit.chart import ChartSource
+from components.kit.references import IssuerReference, VaultLogin
+from components.secrets.application_secret import ApplicationSecret, ApplicationSecretArgs
+from components.secrets.external_secrets import ExternalSecrets, ExternalSecretsArgs
+from components.secrets.reflector import Reflector, ReflectorArgs
+from components.secrets.reloader import Reloader, ReloaderArgs
+from components.secrets.secret_spec import OPERATOR_NAMESPACE
+from components.secrets.vault_access import VaultAccess, VaultAccessArgs
+from components.secrets.vault_store import VaultStore, VaultStoreArgs
 from stacks.application_secrets import STORE_PROBE, DeclaredSecret, declared, namespaces
 from stacks.network import NetworkLayer
-from stacks.settings import Settings
+from stacks.settings.model import Settings
 
 
 @dataclass(frozen=True)
-class SecretStoreLayer:
+class SecretStore:
     """What later layers need to have secrets."""
 
     store: VaultStore
@@ -64,7 +64,7 @@ def deploy(
     issuer: IssuerReference,
     login: VaultLogin,
     secrets: Mapping[str, DeclaredSecret] | None = None,
-) -> SecretStoreLayer:
+) -> SecretStore:
     """The operator, its store on Vault, and the one secret that proves them; Reloader and Reflector beside them."""
     secrets = declared(settings.cluster.domain) if secrets is None else secrets
     charts, schedulable = ChartSource(settings.charts.mirror), settings.schedulable
@@ -78,7 +78,7 @@ def deploy(
         VaultStoreArgs(operator=operator, login=login, namespaces=namespaces(secrets)),
         opts=network.inside(),
     )
-    layer = SecretStoreLayer(
+    layer = SecretStore(
         store=store,
         reloader=Reloader("reloader", ReloaderArgs(charts=charts, schedulable=schedulable), opts=network.inside()),
         reflector=Reflector("reflector", ReflectorArgs(charts=charts), opts=network.inside()),

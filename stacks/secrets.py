@@ -7,19 +7,21 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_tls as tls
 
-from components import sealing_key, vault_clients
-from components.chart import ChartSource
-from components.references import VaultLogin
-from components.sealed_secrets import SealedSecrets, SealedSecretsArgs
-from components.vault import Vault, VaultArgs
-from components.vault_operator import VaultOperator, VaultOperatorArgs
+from components.kit.chart import ChartSource
+from components.kit.references import VaultLogin
+from components.secrets import sealing_key
+from components.secrets.sealed_secrets import SealedSecrets, SealedSecretsArgs
+from components.vault import clients as vault_clients
+from components.vault.operator import VaultOperator, VaultOperatorArgs
+from components.vault.vault import Vault, VaultArgs
 from stacks import secret_store, sso
 from stacks.application_secrets import SECRETS, namespaces
 from stacks.ingress import IngressLayer
 from stacks.network import NetworkLayer
-from stacks.proxmox import SiteLayer
-from stacks.secret_store import SecretStoreLayer
-from stacks.settings import Secrets, Settings
+from stacks.secret_store import SecretStore
+from stacks.settings.credentials import Credentials
+from stacks.settings.model import Settings
+from stacks.site import SiteLayer
 from stacks.storage import StorageLayer
 
 QUORUM_NODES = 3
@@ -35,27 +37,27 @@ class SecretsLayer:
 
     sealed: SealedSecrets
     vault: Vault
-    store: SecretStoreLayer
+    store: SecretStore
 
 
 def deploy(
     settings: Settings,
-    secrets: Secrets,
+    credentials: Credentials,
     *,
     site: SiteLayer,
     network: NetworkLayer,
-    web: IngressLayer,
-    volumes: StorageLayer,
+    ingress: IngressLayer,
+    storage: StorageLayer,
 ) -> SecretsLayer:
     """Vault before External Secrets, which proves its way into Vault; SealedSecrets beside them."""
-    vault = _vault(settings, network=network, web=web, volumes=volumes)
-    store = secret_store.deploy(settings, network=network, issuer=web.ca.issuer, login=_login(vault))
-    return SecretsLayer(_sealed(settings, secrets, site=site, network=network), vault, store)
+    vault = _vault(settings, network=network, ingress=ingress, storage=storage)
+    store = secret_store.deploy(settings, network=network, issuer=ingress.ca.issuer, login=_login(vault))
+    return SecretsLayer(_sealed(settings, credentials, site=site, network=network), vault, store)
 
 
-def _sealed(settings: Settings, secrets: Secrets, *, site: SiteLayer, network: NetworkLayer) -> SealedSecrets:
-    if settings.sealing.certificate is not None and secrets.sealing_key is not None:
-        keypair = sealing_key.given(settings.sealing.certificate, secrets.sealing_key)
+def _sealed(settings: Settings, credentials: Credentials, *, site: SiteLayer, network: NetworkLayer) -> SealedSecrets:
+    if settings.sealing.certificate is not None and credentials.sealing_key is not None:
+        keypair = sealing_key.given(settings.sealing.certificate, credentials.sealing_key)
     else:
         # Not deleted with the VMs: it lives in the state alone.
         provider = tls.Provider("tls", opts=pulumi.ResourceOptions(depends_on=[site.provider]))
@@ -68,7 +70,7 @@ def _sealed(settings: Settings, secrets: Secrets, *, site: SiteLayer, network: N
     )
 
 
-def _vault(settings: Settings, *, network: NetworkLayer, web: IngressLayer, volumes: StorageLayer) -> Vault:
+def _vault(settings: Settings, *, network: NetworkLayer, ingress: IngressLayer, storage: StorageLayer) -> Vault:
     operator = VaultOperator(
         "vault-operator",
         VaultOperatorArgs(
@@ -81,12 +83,12 @@ def _vault(settings: Settings, *, network: NetworkLayer, web: IngressLayer, volu
         "vault",
         VaultArgs(
             operator=operator,
-            issuer=web.ca.issuer,
-            storage=volumes.default,
+            issuer=ingress.ca.issuer,
+            storage=storage.default,
             configuration=vault_clients.platform_configuration(namespaces(SECRETS), vault_clients.VAULT_NAMESPACE),
             size=3 if len(settings.nodes) >= QUORUM_NODES else 1,
             # Vault asks the identity provider by the address that people use, also before public DNS knows it.
-            host_aliases={sso.authority(settings.cluster.domain): web.nginx.address},
+            host_aliases={sso.authority(settings.cluster.domain): ingress.nginx.address},
         ),
         opts=network.inside(),
     )

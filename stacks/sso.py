@@ -1,8 +1,8 @@
 """Every service that people sign on to, as one table, and the groups that give them their roles.
 
-Owns what there is: both sides of each are made by `components/sso.py`, so that they cannot differ. A service is one row
-here; a right is a group of a user in the stack file (`homelab:identity`). The names of a Secret's keys are those that a
-chart looks for; the function of a service says which chart.
+Owns what there is: both sides of each are made by `components/identity/sso.py`, so that they cannot differ. A service
+is one row here; a right is a group of a user in the stack file (`homelab:identity`). The names of a Secret's keys are
+those that a chart looks for; the function of a service says which chart.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from components.authentik_secrets import NAMESPACE
-from components.blueprint import Blueprint
-from components.directory import User, directory
-from components.secret_spec import SecretSpec
-from components.sso import CLIENT_SECRET, FILLED_IN, GROUPS_CLAIM, Client, Configuration, Service
-from components.vault_clients import PEOPLE_ADMIN, PEOPLE_READER, VAULT_NAMESPACE
+from components.identity.authentik_secrets import NAMESPACE
+from components.identity.blueprint import Blueprint
+from components.identity.directory import User, directory
+from components.identity.sso import CLIENT_SECRET, FILLED_IN, GROUPS_CLAIM, Client, Configuration, Service
+from components.secrets.secret_spec import SecretSpec
+from components.vault.clients import PEOPLE_ADMIN, PEOPLE_READER, VAULT_NAMESPACE
 
 AUTHORITY = "auth"
 """First label of Authentik's host name."""
@@ -192,7 +192,7 @@ def _inventree(client: Client) -> Configuration:
 
 
 def _vault(client: Client) -> Configuration:
-    """Vault is told by a second document of its configurer, once the provider answers: `components/vault_sso.py`."""
+    """Vault is told by a second document of its configurer: `components/identity/vault_sso.py`."""
     del client
     return Configuration()
 

@@ -8,19 +8,19 @@ from typing import Any
 
 import pulumi
 
-from components.chart import ChartSource
-from components.csi_volume_names import VolumeNames
-from components.longhorn import Longhorn, LonghornArgs
-from components.proxmox_account import ProxmoxAccount, ProxmoxAccountArgs
-from components.proxmox_csi import PROVISIONER, ProxmoxCsi, ProxmoxCsiArgs
-from components.references import StorageClassReference
-from components.storage_class import StorageClass, StorageClassArgs
-from components.talos_vm import DATA_DISK_PATH
-from components.volume_snapshots import VolumeSnapshots, VolumeSnapshotsArgs
+from components.kit.chart import ChartSource
+from components.kit.references import StorageClassReference
+from components.proxmox.account import ProxmoxAccount, ProxmoxAccountArgs
+from components.proxmox.talos_vm import DATA_DISK_PATH
+from components.storage.csi_volume_names import VolumeNames
+from components.storage.longhorn import Longhorn, LonghornArgs
+from components.storage.proxmox_csi import PROVISIONER, ProxmoxCsi, ProxmoxCsiArgs
+from components.storage.storage_class import StorageClass, StorageClassArgs
+from components.storage.volume_snapshots import VolumeSnapshots, VolumeSnapshotsArgs
 from stacks.network import NetworkLayer
-from stacks.proxmox import SiteLayer
-from stacks.settings import Secrets, Settings
-from stacks.settings_rules import SNAPSHOT_USER
+from stacks.settings.credentials import Credentials
+from stacks.settings.model import SNAPSHOT_USER, Settings
+from stacks.site import SiteLayer
 
 CSI_PRIVILEGES = ("Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.Audit", "VM.Audit", "VM.Config.Disk")
 """What Proxmox CSI asks for: https://github.com/sergelogvinov/proxmox-csi-plugin/blob/v0.19.1/docs/install.md
@@ -44,13 +44,13 @@ class StorageLayer:
         return [self.csi.bootstrap_secret]
 
 
-def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer, network: NetworkLayer) -> StorageLayer:
+def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, network: NetworkLayer) -> StorageLayer:
     """Proxmox CSI with an account of its own, and its class; snapshots and Longhorn where the settings ask for them."""
     charts = ChartSource(settings.charts.mirror)
     after: list[pulumi.Resource] = []
-    credentials: Mapping[str, pulumi.Input[str]]
-    if settings.storage.snapshots and secrets.proxmox_password is not None:
-        credentials = {"username": SNAPSHOT_USER, "password": secrets.proxmox_password}
+    login: Mapping[str, pulumi.Input[str]]
+    if settings.storage.snapshots and credentials.proxmox_password is not None:
+        login = {"username": SNAPSHOT_USER, "password": credentials.proxmox_password}
         snapshots = VolumeSnapshots(
             "volume-snapshots",
             VolumeSnapshotsArgs(charts=charts, class_name="proxmox", driver=PROVISIONER),
@@ -59,7 +59,7 @@ def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer, network: Ne
         after.append(snapshots)
     else:
         account = _account(settings, site)
-        credentials = {"token_id": account.token_id, "token_secret": account.token_secret}
+        login = {"token_id": account.token_id, "token_secret": account.token_secret}
         after.append(account)
     csi = ProxmoxCsi(
         "proxmox-csi",
@@ -67,7 +67,7 @@ def deploy(settings: Settings, secrets: Secrets, *, site: SiteLayer, network: Ne
             charts=charts,
             endpoint=settings.site.endpoint,
             insecure=settings.site.insecure,
-            credentials=credentials,
+            credentials=login,
             region=settings.site.name,
             volumes=VolumeNames(settings.cluster.name),
             replicas=min(2, len(settings.control_planes)),

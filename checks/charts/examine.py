@@ -14,7 +14,7 @@ from checks.charts.releases import ChartRelease
 from checks.charts.render import render
 from checks.crds import schemas
 from checks.graph import Finding
-from components.chart import ChartError, in_directory
+from components.kit.chart import ChartError, in_directory
 
 
 @dataclass

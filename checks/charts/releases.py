@@ -10,7 +10,7 @@ from typing import Any
 
 from checks.graph import UNKNOWN, Graph, Node, load_stack_config, reveal
 from checks.program import ROOT, recorded
-from components.versions import ChartPin
+from components.kit.versions import ChartPin
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 
@@ -92,7 +92,7 @@ def _release(node: Node, kubernetes: str) -> ChartRelease:
 
 def _pin(node: Node, chart: str, inputs: dict[str, Any]) -> ChartPin:
     if not inputs.get("version"):
-        raise ValueError(f"{node!r}: chart {chart!r} without a version: take it from components/versions.py")
+        raise ValueError(f"{node!r}: chart {chart!r} without a version: take it from components/kit/versions.py")
     repository, _, name = chart.rpartition("/")
     return ChartPin(name, str(inputs["version"]), (inputs.get("repositoryOpts") or {}).get("repo") or repository)
 

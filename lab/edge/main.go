@@ -34,7 +34,7 @@ type config struct {
 
 var (
 	command = regexp.MustCompile(`^(?:sudo -n )?python3 - ([a-z]+)$`)
-	program = regexp.MustCompile(`"components\.on_host\.([a-z_]+)":`)
+	program = regexp.MustCompile(`"on_host\.([a-z_]+)":`)
 )
 
 func main() {
@@ -161,7 +161,7 @@ func (h *host) play(line string, channel io.ReadWriter) error {
 	function := command.FindStringSubmatch(line)
 	names := program.FindAllStringSubmatch(string(text), -1)
 	if function == nil || names == nil {
-		return fmt.Errorf("the lab's edge host plays programs of components/on_host, and nothing else: %q", line)
+		return fmt.Errorf("the lab's edge host plays programs of components/edge/on_host, and nothing else: %q", line)
 	}
 	parse := exec.Command("python3", "-c", "import sys; compile(sys.stdin.read(), 'program', 'exec')")
 	parse.Stdin = bytes.NewReader(text)

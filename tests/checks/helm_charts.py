@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from checks.charts.releases import ChartRelease
-from components.versions import ChartPin
+from components.kit.versions import ChartPin
 
 NAME, VERSION = "demo", "1.2.3"
 PIN = ChartPin(NAME, VERSION, "https://charts.example.org")

@@ -18,7 +18,7 @@ from checks.charts.examine import Examination, examine
 from checks.charts.record import Checked, read, unrecorded, write
 from checks.charts.releases import ChartRelease, of_graph, of_program, pins
 from checks.graph import Graph, record
-from components.versions import CILIUM, ChartPin
+from components.kit.versions import CILIUM, ChartPin
 from tests.checks.helm_charts import NAME, PIN, VERSION, pack, release_of, write_chart
 
 RECORD = {NAME: Checked(VERSION, frozenset({"image.tag", "podAnnotations.*"}))}

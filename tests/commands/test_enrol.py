@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.enrol import EnrolError, link, username
+from stacks.commands.enrol import EnrolError, link, username
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK = """\
@@ -65,7 +65,7 @@ def calls(tmp_path: Path) -> Path:
 
 def enrol(calls: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "stacks.enrol", "--stack", "prod", *arguments],
+        [sys.executable, "-m", "stacks.commands.enrol", "--stack", "prod", *arguments],
         cwd=ROOT,
         env={"PATH": f"{calls.parent}:/usr/bin:/bin", "KUBECONFIG": "/dev/null"},
         capture_output=True,

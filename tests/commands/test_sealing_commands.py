@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from components.sealing import Keypair, check_keypair
+from components.secrets.sealing import Keypair, check_keypair
 from lab.programs import ensure
-from stacks.seal import BOOTSTRAP_SECRETS
+from stacks.commands.seal import BOOTSTRAP_SECRETS
 from tests.keypairs import keypair, opened
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,9 +46,9 @@ class Desk:
         self.file.write_text(STACK_FILE)
 
     def seal(self, *arguments: str, given: str | bytes = "", **environment: str) -> subprocess.CompletedProcess[bytes]:
-        """Run `python -m stacks.seal`."""
+        """Run `python -m stacks.commands.seal`."""
         return subprocess.run(
-            [sys.executable, "-m", "stacks.seal", *arguments],
+            [sys.executable, "-m", "stacks.commands.seal", *arguments],
             cwd=self.directory,
             env=self.environment | environment,
             input=given.encode() if isinstance(given, str) else given,

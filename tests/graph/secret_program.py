@@ -10,14 +10,14 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from checks.graph import Graph, echo, record
-from components.application_secret import ApplicationSecret
-from components.namespace import namespace
-from components.references import IssuerReference, SecretReference, VaultLogin
-from components.secret_spec import Base64, Hex, Password, Plain, SecretSpec
+from components.kit.namespace import namespace
+from components.kit.references import IssuerReference, SecretReference, VaultLogin
+from components.secrets.application_secret import ApplicationSecret
+from components.secrets.secret_spec import Base64, Hex, Password, Plain, SecretSpec
 from stacks import secret_store
 from stacks.application_secrets import SECRETS, STORE_PROBE, DeclaredSecret, table
 from stacks.network import NetworkLayer
-from stacks.settings import parse
+from stacks.settings.load import parse
 from tests.unit.settings import fixtures
 
 RELEASE = "kubernetes:helm.sh/v3:Release"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from checks.graph import Graph
-from components.application_secret import ApplicationSecret
-from components.reloader import restart_on
+from components.secrets.application_secret import ApplicationSecret
+from components.secrets.reloader import restart_on
 from tests.graph.secret_program import EXTERNAL, PASSWORD, PUSH, RELEASE, recorded, spec
 
 MADE: dict[str, ApplicationSecret] = {}

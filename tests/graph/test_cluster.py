@@ -9,7 +9,7 @@ import pytest
 
 from checks.graph import Graph, Node, Secret, reveal
 from checks.program import recorded
-from components.node_removal_command import CREDENTIALS
+from components.talos.node_removal_command import CREDENTIALS
 
 VM = "proxmoxve:index/vmLegacy:VmLegacy"
 NODES = ("controlplane-0", "controlplane-1", "controlplane-2", "worker-0", "worker-1")
@@ -85,7 +85,7 @@ def test_nothing_is_done_to_a_node_that_stays(graph: Graph) -> None:
     made = graph[removal("worker-0")].inputs
     assert (made["create"], made["delete"], made.get("update")) == (
         "true",
-        ".venv/bin/python -m components.node_removal_command",
+        ".venv/bin/python -m program node-removal",
         None,
     )
 

@@ -9,7 +9,7 @@ import pytest
 
 from checks.graph import Graph
 from checks.program import Change, recorded
-from components.powerdns_secrets import API_KEY, API_SECRET, DATABASE_SECRET
+from components.dns.powerdns_secrets import API_KEY, API_SECRET, DATABASE_SECRET
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 ZONE = "kubernetes:dns.cav.enablers.ob/v1alpha2:ClusterZone dns-zone"

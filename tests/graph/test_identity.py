@@ -12,7 +12,7 @@ from checks.direct_vault import file_findings
 from checks.graph import Graph
 from checks.program import ROOT, recorded
 from checks.sign_on import consumer, disagreements, providers, vault
-from components.secret_spec import template_fields
+from components.secrets.secret_spec import template_fields
 from stacks import sso
 
 RELEASE = "kubernetes:helm.sh/v3:Release"

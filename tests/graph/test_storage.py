@@ -10,9 +10,9 @@ import yaml
 
 from checks.graph import Graph, Secret, reveal
 from checks.program import recorded
-from components.csi_volume_names import VolumeNames
-from components.csi_volumes_command import PLAN, Plan
-from components.talos_config import REGION_LABEL, ZONE_LABEL
+from components.storage.csi_volume_names import VolumeNames
+from components.storage.csi_volumes_command import PLAN, Plan
+from components.talos.config import REGION_LABEL, ZONE_LABEL
 
 NODES = ("controlplane-0", "controlplane-1", "controlplane-2", "worker-0", "worker-1")
 VM = "proxmoxve:index/vmLegacy:VmLegacy"

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from components.proxmox_api import ProxmoxApi
+from components.proxmox.api import ProxmoxApi
 from lab import processes
 from lab.hardware import NODES, PROXMOX
 from lab.session import Session
@@ -131,7 +131,7 @@ class LiveLab:
     def recover(self) -> subprocess.CompletedProcess[str]:
         """`pulumi cancel`, and `make recover`, as a user types them after an `up` that was killed."""
         self.run("pulumi", "cancel", "--yes")
-        return self.run(sys.executable, "-m", "stacks.recover", "--stack", self.session.stack)
+        return self.run(sys.executable, "-m", "stacks.commands.recover", "--stack", self.session.stack)
 
     def state(self) -> dict[str, dict[str, Any]]:
         """Resources in the stack's state by URN."""

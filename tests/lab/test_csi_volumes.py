@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from components.csi_volumes_command import API_TOKEN, PASSWORD, PLAN, RECORDED, Plan, main
+from components.storage.csi_volumes_command import API_TOKEN, PASSWORD, PLAN, RECORDED, Plan, main
 from tests.lab.live import ROOT
 from tests.lab.proxmox_site import GIB, HOST, ROOT_TOKEN, Site
 from tests.lab.proxmox_site import PASSWORD as RIGHT
@@ -290,7 +290,7 @@ def test_a_login_that_cannot_see_everything_purges_nothing(
 
 def test_the_command_runs_as_pulumi_runs_it(site: Site) -> None:
     plant(site, OURS[0])
-    command = [sys.executable, "-m", "components.csi_volumes_command", "purge"]
+    command = [sys.executable, "-m", "program", "csi-volumes", "purge"]
     ended = subprocess.run(
         command, cwd=ROOT, env=os.environ | environment(site), capture_output=True, text=True, check=False
     )
@@ -299,7 +299,7 @@ def test_the_command_runs_as_pulumi_runs_it(site: Site) -> None:
 
 
 def test_the_command_needs_nothing_but_the_standard_library(site: Site) -> None:
-    command = [sys.executable, "-S", "-m", "components.csi_volumes_command", "retain"]
+    command = [sys.executable, "-S", "-m", "program", "csi-volumes", "retain"]
     ended = subprocess.run(
         command, cwd=ROOT, env=os.environ | environment(site), capture_output=True, text=True, check=False
     )

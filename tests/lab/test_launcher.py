@@ -20,7 +20,7 @@ import pytest
 import yaml
 from pulumi import RunError
 
-from components.versions import ChartPin
+from components.kit.versions import ChartPin
 from lab import charts, cli, configuration, golang, network, plugins, processes, session
 from lab.errors import LabError
 from lab.golang import GoBinary

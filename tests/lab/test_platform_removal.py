@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.node_removal_command import CREDENTIALS, PLAN, Plan
+from components.talos.node_removal_command import CREDENTIALS, PLAN, Plan
 from tests.lab.live import ROOT, VMS, LiveLab, one_more_worker
 
 CONTROLPLANES = ("controlplane-0", "controlplane-1", "controlplane-2")
@@ -53,7 +53,7 @@ def removal(lab: LiveLab, node: str, among: dict[str, str]) -> subprocess.Comple
     context = talosconfig["contexts"][talosconfig["context"]]
     plan = Plan(node=node, address=among[node], controlplanes=among)
     return subprocess.run(
-        [sys.executable, "-m", "components.node_removal_command"],
+        [sys.executable, "-m", "program", "node-removal"],
         cwd=ROOT,
         env={PLAN: plan.dumps(), CREDENTIALS: json.dumps([context["ca"], context["crt"], context["key"]])},
         capture_output=True,

@@ -1,4 +1,4 @@
-"""The program's own checks in Proxmox (`components/proxmox_hooks.py`), each against the simulated Proxmox VE."""
+"""The program's own checks in Proxmox (`components/proxmox/hooks.py`), each against the simulated Proxmox VE."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import pulumi
 import pytest
 
-from components import proxmox_api
-from components.proxmox_api import ProxmoxApi, ProxmoxError, ProxmoxLogin
-from components.proxmox_hooks import PlannedVm, ProxmoxChecks, _finish_earlier_update, _refuse_to_detach_volumes
-from components.talos_api import PORT as TALOS_PORT
+from components.proxmox import api as proxmox_api
+from components.proxmox.api import ProxmoxApi, ProxmoxError, ProxmoxLogin
+from components.proxmox.hooks import PlannedVm, ProxmoxChecks, _finish_earlier_update, _refuse_to_detach_volumes
+from components.talos.api import PORT as TALOS_PORT
 from tests.lab.proxmox_site import GIB, HOST, PASSWORD, Site
 
 TAG = "homelab-test"

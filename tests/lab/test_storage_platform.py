@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.proxmox_api import ProxmoxApi, ProxmoxError
+from components.proxmox.api import ProxmoxApi, ProxmoxError
 from tests.lab.live import LiveLab
 
 GIB = 2**30

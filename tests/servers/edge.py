@@ -11,7 +11,7 @@ import pulumi
 import pulumi_command
 
 from checks.graph import Graph, record, reveal
-from components.ssh import SshHost
+from components.edge.ssh import SshHost
 
 HOST = SshHost(host="edge.example.org", private_key="planted-ssh-key")
 

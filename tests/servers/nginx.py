@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from components.edge_router import NginxLayout
+from components.edge.router import NginxLayout
 from lab import debian
 from tests.servers.processes import server
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from components.powerdns_secrets import ACCOUNTS, DATABASE_SECRET
+from components.dns.powerdns_secrets import ACCOUNTS, DATABASE_SECRET
 from lab import debian
 from tests.charts.helm import rendered
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.edge_secondary import PowerDnsLayout
+from components.edge.secondary import PowerDnsLayout
 from lab import debian
 from tests.servers.powerdns import PROGRAMS, Server, until
 from tests.servers.processes import eventually, free_ports

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from components.powerdns_secrets import API_KEY, API_SECRET
+from components.dns.powerdns_secrets import API_KEY, API_SECRET
 from tests.servers import certificates
 from tests.servers import names as site
 from tests.servers.certificates import NAMESPACE

@@ -32,11 +32,11 @@ sys.path.insert(0, {root!r})
 import pulumi
 import pulumi_command
 
-from components.edge_router import EdgeRouter, EdgeRouterArgs, NginxLayout
-from components.edge_routing import Backend, Routing
-from components.edge_secondary import EdgeSecondary, EdgeSecondaryArgs, PowerDnsLayout
-from components.ssh import SshHost
-from components.tsig import TsigKey
+from components.edge.router import EdgeRouter, EdgeRouterArgs, NginxLayout
+from components.edge.routing import Backend, Routing
+from components.edge.secondary import EdgeSecondary, EdgeSecondaryArgs, PowerDnsLayout
+from components.edge.ssh import SshHost
+from components.dns.tsig import TsigKey
 
 config = pulumi.Config()
 host = SshHost(

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from components.edge_router import EdgeRouter, EdgeRouterArgs
-from components.edge_routing import Backend, Routing
+from components.edge.router import EdgeRouter, EdgeRouterArgs
+from components.edge.routing import Backend, Routing
 from tests.keypairs import keypair
 from tests.servers import edge
 from tests.servers.nginx import Nginx, TlsBackend, ask, http_backend

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from components.edge_secondary import EdgeSecondary, EdgeSecondaryArgs
-from components.tsig import TsigKey
+from components.dns.tsig import TsigKey
+from components.edge.secondary import EdgeSecondary, EdgeSecondaryArgs
 from tests.servers import edge, powerdns
 from tests.servers.powerdns import Server
 from tests.servers.powerdns_host import PowerDnsHost

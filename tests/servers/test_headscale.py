@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from components.headscale_nodes import HeadscaleNodes, HeadscaleNodesArgs, Tailnet
-from components.headscale_routes import HeadscaleRoutes, HeadscaleRoutesArgs
+from components.edge.headscale_nodes import HeadscaleNodes, HeadscaleNodesArgs, Tailnet
+from components.edge.headscale_routes import HeadscaleRoutes, HeadscaleRoutesArgs
 from tests.servers import edge
 from tests.servers.headscale import Headscale, headscale
 

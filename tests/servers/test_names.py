@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from components.external_dns import host_annotations
+from components.dns.external_dns import host_annotations
 from tests.servers import names as site
 from tests.servers.kubernetes import KubernetesApi
 from tests.servers.names import DOMAIN, KEY, Manifest, Names, ingress, report_address

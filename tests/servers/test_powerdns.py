@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from components.chart import values
+from components.kit.chart import values
 from tests.servers import powerdns
 from tests.servers.powerdns import Server
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from components.edge_secondary import EdgeSecondary, EdgeSecondaryArgs
+from components.edge.secondary import EdgeSecondary, EdgeSecondaryArgs
 from lab import debian
 from tests.servers import edge, powerdns
 from tests.servers.powerdns import Server

@@ -23,10 +23,10 @@ import pytest
 import yaml
 
 from checks.graph import record, reveal
-from components.chart import ChartSource
-from components.sealed_secrets import KEYPAIR_LABELS, SealedSecrets, SealedSecretsArgs
-from components.sealing import PlainSecret, Scope, make_keypair, seal
-from components.sealing_key import given
+from components.kit.chart import ChartSource
+from components.secrets.sealed_secrets import KEYPAIR_LABELS, SealedSecrets, SealedSecretsArgs
+from components.secrets.sealing import PlainSecret, Scope, make_keypair, seal
+from components.secrets.sealing_key import given
 from lab.golang import LAB, find_go
 from lab.programs import ensure
 from tests.servers.kubernetes import ApiError, KubernetesApi, kubernetes_api

@@ -16,10 +16,10 @@ import pytest
 
 from checks.graph import reveal
 from checks.program import recorded
-from components.edge_secondary import EdgeSecondary, EdgeSecondaryArgs
-from components.powerdns_secrets import API_KEY as API_KEY_NAME
-from components.transfer_key import TSIG_KEY_FILE
-from components.tsig import Algorithm, TsigKey
+from components.dns.powerdns_secrets import API_KEY as API_KEY_NAME
+from components.dns.transfer_key import TSIG_KEY_FILE
+from components.dns.tsig import Algorithm, TsigKey
+from components.edge.secondary import EdgeSecondary, EdgeSecondaryArgs
 from lab import debian
 from tests.servers import edge, powerdns
 from tests.servers.powerdns import PROGRAMS, Server

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from components.vault_lint import KEYS
-from components.vault_oidc import OidcAuth
+from components.vault.lint import KEYS
+from components.vault.oidc import OidcAuth
 from tests.servers.kubernetes import KubernetesApi
 from tests.servers.manifests import manifests
 from tests.servers.processes import eventually

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from components.vault_clients import platform_configuration
-from components.vault_sso import CLUSTER_AUTHORITY, MOUNT, ROLE, sign_on, text
+from components.identity.vault_sso import CLUSTER_AUTHORITY, MOUNT, ROLE, sign_on, text
+from components.vault.clients import platform_configuration
 from stacks import sso
 from stacks.application_secrets import SECRETS, namespaces
 from tests.servers.kubernetes import KubernetesApi

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from components.secret_spec import Password, SecretSpec
+from components.secrets.secret_spec import Password, SecretSpec
 from stacks.application_secrets import SECRETS, STORE_PROBE, DeclaredSecret, namespaces, rotation, table
-from stacks.settings import parse
+from stacks.settings.load import parse
 from tests.unit.settings import fixtures
 
 

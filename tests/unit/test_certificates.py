@@ -11,10 +11,10 @@ import pulumi_kubernetes as kubernetes
 import pytest
 
 from checks.graph import Graph, record
-from components.cert_manager import CertManager, CertManagerArgs
-from components.certificate import Certificate, CertificateArgs
-from components.chart import ChartSource
-from components.cluster_ca import ClusterCa, ClusterCaArgs
+from components.certificates.cert_manager import CertManager, CertManagerArgs
+from components.certificates.certificate import Certificate, CertificateArgs
+from components.certificates.cluster_ca import ClusterCa, ClusterCaArgs
+from components.kit.chart import ChartSource
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 CERTIFICATE = "kubernetes:cert-manager.io/v1:Certificate"

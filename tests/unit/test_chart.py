@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from components.chart import ChartError, ChartSource
-from components.versions import ChartPin
+from components.kit.chart import ChartError, ChartSource
+from components.kit.versions import ChartPin
 
 PIN = ChartPin("demo", "1.2.3", "https://charts.example.org")
 OCI_PIN = ChartPin("demo", "1.2.3", "oci://registry.example.org/charts")

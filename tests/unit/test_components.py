@@ -12,12 +12,12 @@ import pytest
 import yaml
 
 from checks.graph import UNKNOWN, Graph, Secret, record
-from components.chart import ChartSource
-from components.cilium import CiliumArgs
-from components.proxmox_account import ProxmoxAccount, ProxmoxAccountArgs
-from components.talos_image import TalosImage, TalosImageArgs
-from components.talos_secrets import TalosSecrets
-from components.talos_vm import TalosVm, TalosVmArgs
+from components.kit.chart import ChartSource
+from components.network.cilium import CiliumArgs
+from components.proxmox.account import ProxmoxAccount, ProxmoxAccountArgs
+from components.proxmox.talos_image import TalosImage, TalosImageArgs
+from components.proxmox.talos_vm import TalosVm, TalosVmArgs
+from components.talos.secrets import TalosSecrets
 
 
 def alone(make: Any) -> Graph:

@@ -9,14 +9,14 @@ from typing import Any, cast
 
 import pytest
 
-from components.acme import issuer_name
-from components.certificate import CertificateArgs
-from components.chart import own_release
-from components.dns_zone import DnsZoneArgs
-from components.external_dns import ExternalDnsArgs, host_annotations
-from components.powerdns import PowerDnsArgs
-from components.powerdns_secrets import ACCOUNTS, DATABASE_SECRET
-from components.references import IssuerReference, ServiceAddress
+from components.certificates.acme import issuer_name
+from components.certificates.certificate import CertificateArgs
+from components.dns.external_dns import ExternalDnsArgs, host_annotations
+from components.dns.powerdns import PowerDnsArgs
+from components.dns.powerdns_secrets import ACCOUNTS, DATABASE_SECRET
+from components.dns.zone import DnsZoneArgs
+from components.kit.chart import own_release
+from components.kit.references import IssuerReference, ServiceAddress
 
 KNOWN = cast(Any, SimpleNamespace())
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from components.edge_routing import Backend, Routing
-from components.edge_secondary import EdgeSecondaryArgs
-from components.headscale_nodes import Tailnet
-from components.headscale_routes import HeadscaleRoutesArgs
-from components.on_host import nginx, powerdns
-from components.ssh import SshHost, text_of
+from components.edge.headscale_nodes import Tailnet
+from components.edge.headscale_routes import HeadscaleRoutesArgs
+from components.edge.on_host import nginx, powerdns
+from components.edge.routing import Backend, Routing
+from components.edge.secondary import EdgeSecondaryArgs
+from components.edge.ssh import SshHost, text_of
 
 ON_HOST = Path(nginx.__file__).parent
 HOST = SshHost(host="192.0.2.1", private_key="k")
@@ -117,7 +117,7 @@ def test_routes_that_cannot_be_approved_are_refused(changes: dict[str, Any], say
 def test_a_program_for_hosts_is_written_for_python_3_9_and_its_standard_library(path: Path) -> None:
     tree = ast.parse(path.read_text(), feature_version=(3, 9))
     modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert {name for name in modules if name.startswith("components.")} <= {"components.on_host.common"}
+    assert {name for name in modules if name.startswith("components.")} <= {"components.edge.on_host.common"}
 
 
 @pytest.mark.parametrize("program", ["nginx", "powerdns", "headscale"])

@@ -11,12 +11,12 @@ import pulumi_kubernetes as kubernetes
 import pytest
 
 from checks.graph import Graph, record
-from components.address_pool import AddressPool, AddressPoolArgs
-from components.chart import ChartSource
-from components.metallb import MetalLb, MetalLbArgs
-from components.nginx_ingress import SERVICE, NginxIngress, NginxIngressArgs
-from components.references import ServiceAddress
-from components.scheduling import one_per_node, replicas
+from components.kit.chart import ChartSource
+from components.kit.references import ServiceAddress
+from components.kit.scheduling import one_per_node, replicas
+from components.network.address_pool import AddressPool, AddressPoolArgs
+from components.network.metallb import MetalLb, MetalLbArgs
+from components.network.nginx_ingress import SERVICE, NginxIngress, NginxIngressArgs
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 POOL = "kubernetes:metallb.io/v1beta1:IPAddressPool services-pool"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from stacks.recover import Findings, to_read
-from stacks.recover_cluster import Record, RecoverError
-from stacks.recover_state import RELEASE, changing, kubeconfig, mended, pending, stuck, unread
+from stacks.commands.recover import Findings, to_read
+from stacks.commands.recover_cluster import Record, RecoverError
+from stacks.commands.recover_state import RELEASE, changing, kubeconfig, mended, pending, stuck, unread
 
 PROVIDER = "urn:pulumi:prod::homelab::pulumi:providers:kubernetes::kubernetes"
 INGRESS = "kubernetes:networking.k8s.io/v1:Ingress"

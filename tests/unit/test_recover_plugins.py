@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.recover_plugins import end_orphans, orphans
+from stacks.commands.recover_plugins import end_orphans, orphans
 
 
 @pytest.fixture

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.secret_spec import Password, SecretSpec
-from stacks import application_secrets, rotate
+from components.secrets.secret_spec import Password, SecretSpec
+from stacks import application_secrets
 from stacks.application_secrets import DeclaredSecret, Uptake, table
-from stacks.rotate import RotationError, outcome, raised
+from stacks.commands import rotate
+from stacks.commands.rotate import RotationError, outcome, raised
 
 
 def row(uptake: Uptake = "restart", *, previous: bool = False, also_in: tuple[str, ...] = ()) -> DeclaredSecret:

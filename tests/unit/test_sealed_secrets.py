@@ -13,10 +13,10 @@ import pulumi_tls as tls
 import pytest
 
 from checks.graph import UNKNOWN, Graph, is_secret, leaked_values, record, reveal
-from components import sealing_key
-from components.chart import ChartSource
-from components.sealed_secrets import SealedSecrets, SealedSecretsArgs, halves_fit
-from components.sealing import SealingError, make_keypair
+from components.kit.chart import ChartSource
+from components.secrets import sealing_key
+from components.secrets.sealed_secrets import SealedSecrets, SealedSecretsArgs, halves_fit
+from components.secrets.sealing import SealingError, make_keypair
 from tests.keypairs import elliptic_keypair, keypair
 
 CONTROLLER = "kubernetes:helm.sh/v3:Release sealed-secrets"

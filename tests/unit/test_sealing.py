@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.exceptions import InvalidTag
 
-from components.sealing import (
+from components.secrets.sealing import (
     Keypair,
     PlainSecret,
     Scope,

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from components.application_secret import ApplicationSecretArgs
-from components.reflector import Mirror
-from components.secret_spec import Password, SecretSpec
-from components.vault_access import VaultAccessArgs
-from components.vault_store import VaultStoreArgs
+from components.secrets.application_secret import ApplicationSecretArgs
+from components.secrets.reflector import Mirror
+from components.secrets.secret_spec import Password, SecretSpec
+from components.secrets.vault_access import VaultAccessArgs
+from components.secrets.vault_store import VaultStoreArgs
 
 SPEC = SecretSpec(name="dns-key", namespace="dns", keys={"key": Password()})
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.secret_spec import Base64, Hex, Password, Plain, SecretSpec
+from components.secrets.secret_spec import Base64, Hex, Password, Plain, SecretSpec
 
 
 def spec(**changes: Any) -> SecretSpec:

@@ -12,15 +12,15 @@ import pulumi_kubernetes as kubernetes
 import pytest
 
 from checks.graph import Graph, Node, Secret, record, reveal
-from components.chart import ChartSource
-from components.csi_volume_names import VolumeNames
-from components.csi_volumes import CsiVolumes, CsiVolumesArgs
-from components.csi_volumes_command import Plan
-from components.longhorn import Longhorn, LonghornArgs
-from components.proxmox_api import ProxmoxLogin
-from components.proxmox_csi import ProxmoxCsi, ProxmoxCsiArgs
-from components.storage_class import StorageClass, StorageClassArgs
-from components.volume_snapshots import VolumeSnapshots, VolumeSnapshotsArgs
+from components.kit.chart import ChartSource
+from components.proxmox.api import ProxmoxLogin
+from components.storage.csi_volume_names import VolumeNames
+from components.storage.csi_volumes import CsiVolumes, CsiVolumesArgs
+from components.storage.csi_volumes_command import Plan
+from components.storage.longhorn import Longhorn, LonghornArgs
+from components.storage.proxmox_csi import ProxmoxCsi, ProxmoxCsiArgs
+from components.storage.storage_class import StorageClass, StorageClassArgs
+from components.storage.volume_snapshots import VolumeSnapshots, VolumeSnapshotsArgs
 
 CHARTS = ChartSource()
 TOKEN = {"token_id": "lab-csi@pve!api", "token_secret": "planted-secret"}

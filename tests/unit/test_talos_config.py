@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import yaml
 
-from components import talos_config as config
+from components.talos import config as config
 
 
 def test_the_hostname_document_turns_the_generated_name_off() -> None:

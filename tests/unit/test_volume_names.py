@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.csi_volume_names import VolumeNames
+from components.storage.csi_volume_names import VolumeNames
 
 UUID = "0f4d9e7c-1b2a-4c3d-8e5f-a0b1c2d3e4f5"
 LAB = VolumeNames("lab")

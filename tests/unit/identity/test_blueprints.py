@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from checks import blueprints
-from components.blueprint import Blueprint, Entry, Env, Find, KeyOf, load, tags
-from components.directory import User, directory
-from components.versions import AUTHENTIK
+from components.identity.blueprint import Blueprint, Entry, Env, Find, KeyOf, load, tags
+from components.identity.directory import User, directory
+from components.kit.versions import AUTHENTIK
 
 FACTS = blueprints.facts()
 PLATFORM, VAULT = blueprints.program_blueprints()

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from components.application_secret import VaultValue
-from components.assembled_secret import AssembledSecretArgs
-from components.authentik import AuthentikArgs, BlueprintFile
-from components.authentik_secrets import CONFIGURATION, DATABASE
-from components.postgres import PostgresArgs
-from components.postgres_backup import _DUMP, PostgresBackupArgs
-from components.references import SecretReference
-from components.secret_spec import Password, Plain
-from components.sso import Configuration, Service
-from components.vault_oidc import OidcAuth
+from components.database.postgres import PostgresArgs
+from components.database.postgres_backup import _DUMP, PostgresBackupArgs
+from components.identity.authentik import AuthentikArgs, BlueprintFile
+from components.identity.authentik_secrets import CONFIGURATION, DATABASE
+from components.identity.sso import Configuration, Service
+from components.kit.references import SecretReference
+from components.secrets.application_secret import VaultValue
+from components.secrets.assembled_secret import AssembledSecretArgs
+from components.secrets.secret_spec import Password, Plain
+from components.vault.oidc import OidcAuth
 from tests.unit.vault.examples import addition
 
 SECRET = SecretReference(namespace="authentik", name="x", key="y", ready=None)  # type: ignore[arg-type]

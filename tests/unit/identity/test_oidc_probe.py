@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from components.oidc_probe import SCRIPT, OidcProbeArgs
-from components.references import SecretReference
+from components.identity.oidc_probe import SCRIPT, OidcProbeArgs
+from components.kit.references import SecretReference
 
 ISSUER = "https://auth.example.org/application/o/vault/"
 KEYS = {"keys": [{"kid": "1"}]}

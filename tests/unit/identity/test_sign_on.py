@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from checks.sign_on import Consumer, Provider, consumer, disagreements, providers
-from components.sso import VALUES_KEY
+from components.identity.sso import VALUES_KEY
 from stacks import sso
 
 DOMAIN = "example.org"

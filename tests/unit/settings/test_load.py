@@ -12,13 +12,16 @@ from typing import Any
 import pulumi
 import pytest
 
-from stacks.settings import Secrets, Settings, SettingsError, load
+from stacks.settings.credentials import Credentials
+from stacks.settings.errors import SettingsError
+from stacks.settings.load import load
+from stacks.settings.model import Settings
 from tests.unit.settings import fixtures
 
 TOKEN, PASSWORD, AUTH_KEY = "homelab:proxmoxApiToken", "homelab:proxmoxPassword", "homelab:tailscaleAuthKey"
 PLANTED = "planted-value"
 
-Load = Callable[..., tuple[Settings, Secrets]]
+Load = Callable[..., tuple[Settings, Credentials]]
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def load_with() -> Iterator[Load]:
         config = {f"homelab:{key}": json.dumps(value) for key, value in settings.items()}
         config |= {key: PLANTED for key in secret if key not in config} | dict(plain or {})
 
-        def isolated() -> tuple[Settings, Secrets]:
+        def isolated() -> tuple[Settings, Credentials]:
             pulumi.runtime.set_all_config(config, list(secret))
             return load()
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from stacks import schema
-from stacks.settings_model import Settings
+from stacks.settings import schema
+from stacks.settings.model import Settings
 
 
 def test_the_schema_is_current() -> None:
-    assert json.loads(schema.SCHEMA.read_text()) == schema.stack_file_schema(), "run `python -m stacks.schema`"
+    assert json.loads(schema.SCHEMA.read_text()) == schema.stack_file_schema(), "run `python -m stacks.settings.schema`"
 
 
 def test_the_check_fails_on_a_stale_schema(
@@ -22,16 +22,16 @@ def test_the_check_fails_on_a_stale_schema(
     stale = tmp_path / "settings.schema.json"
     stale.write_text("{}\n")
     monkeypatch.setattr(schema, "SCHEMA", stale)
-    monkeypatch.setattr("sys.argv", ["stacks.schema", "--check"])
+    monkeypatch.setattr("sys.argv", ["stacks.settings.schema", "--check"])
     assert schema.main() == 1
-    assert "python -m stacks.schema" in capsys.readouterr().err
+    assert "python -m stacks.settings.schema" in capsys.readouterr().err
 
 
 def test_the_check_accepts_what_the_generator_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema, "SCHEMA", tmp_path / "schemas" / "settings.schema.json")
-    monkeypatch.setattr("sys.argv", ["stacks.schema"])
+    monkeypatch.setattr("sys.argv", ["stacks.settings.schema"])
     assert schema.main() == 0
-    monkeypatch.setattr("sys.argv", ["stacks.schema", "--check"])
+    monkeypatch.setattr("sys.argv", ["stacks.settings.schema", "--check"])
     assert schema.main() == 0
 
 

@@ -11,8 +11,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from stacks import settings_errors
-from stacks.settings import AddressRange, Settings, SettingsError, parse
+from stacks.settings import credentials
+from stacks.settings.errors import SettingsError
+from stacks.settings.load import parse
+from stacks.settings.model import Settings
+from stacks.settings.types import AddressRange
 from tests.unit.settings import fixtures
 
 SECRET_VALUES = {"secret-by-its-name", "secret-by-its-form", "secret-in-a-url", "secret-token-as-user", "user-in-a-url"}
@@ -52,7 +55,7 @@ def test_no_stack_file_holds_a_secret_in_plain_text(root: Path) -> None:
     plain = [
         f"{name}: {key}"
         for name, config in documents.items()
-        for key in (f"homelab:{secret}" for secret in settings_errors.SECRET_KEYS)
+        for key in (f"homelab:{secret}" for secret in credentials.SECRET_KEYS)
         if isinstance(config.get(key), str)
     ]
     assert plain == []
@@ -113,8 +116,8 @@ def test_a_range_holds_both_its_ends_and_nothing_before(text: str, inside: bool)
 
 def _stack(root: Path, stack: str) -> dict[str, Any]:
     config = yaml.safe_load((root / f"Pulumi.{stack}.yaml").read_text())["config"]
-    prefix = settings_errors.PREFIX
-    secret = {prefix + key for key in settings_errors.SECRET_KEYS}
+    prefix = credentials.PREFIX
+    secret = {prefix + key for key in credentials.SECRET_KEYS}
     return {
         key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix) and key not in secret
     }

@@ -11,14 +11,14 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from checks.graph import Graph, record
-from components.chart import ChartSource
-from components.references import IssuerReference, StorageClassReference
-from components.vault import Vault, VaultArgs
-from components.vault_clients import platform_configuration
-from components.vault_config import Addition, VaultConfiguration
-from components.vault_oidc import ExternalGroup, OidcAuth, OidcRole, from_environment
-from components.vault_operator import VaultOperator, VaultOperatorArgs
-from components.vault_policy import Policy, Rule
+from components.kit.chart import ChartSource
+from components.kit.references import IssuerReference, StorageClassReference
+from components.vault.clients import platform_configuration
+from components.vault.config import Addition, VaultConfiguration
+from components.vault.oidc import ExternalGroup, OidcAuth, OidcRole, from_environment
+from components.vault.operator import VaultOperator, VaultOperatorArgs
+from components.vault.policy import Policy, Rule
+from components.vault.vault import Vault, VaultArgs
 
 CALLBACK = "https://vault.example.org/ui/vault/auth/oidc/oidc/callback"
 PEOPLE = Policy(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from checks.graph import Graph
-from components.versions import BANK_VAULTS, VAULT
+from components.kit.versions import BANK_VAULTS, VAULT
 from lab import programs
 from tests.unit.vault.examples import configuration, made
 

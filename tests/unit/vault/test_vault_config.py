@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from components.vault_auth import KubernetesAuth, KubernetesRole
-from components.vault_clients import platform_configuration
-from components.vault_config import Addition, AuditDevice, VaultConfiguration
-from components.vault_oidc import ExternalGroup, from_environment
-from components.vault_policy import KvEngine, Policy, Rule
+from components.vault.auth import KubernetesAuth, KubernetesRole
+from components.vault.clients import platform_configuration
+from components.vault.config import Addition, AuditDevice, VaultConfiguration
+from components.vault.oidc import ExternalGroup, from_environment
+from components.vault.policy import KvEngine, Policy, Rule
 from tests.unit.vault.examples import PEOPLE, addition, configuration, oidc, oidc_role
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.vault_lint import lint, require_clean
+from components.vault.lint import lint, require_clean
 from tests.unit.vault.examples import addition, changed, configuration, renamed
 
 FIRST = "audit auth policies secrets"

@@ -1,0 +1,116 @@
+"""Certificates that the whole world trusts: issuers of Let's Encrypt, for real ones and for tries.
+
+Owns four ClusterIssuers: production and staging, each by DNS-01 (any name of the zone, wildcards as well) and by
+HTTP-01 (one name at a time, through port 80 of the ingress). Does not own certificates. Must exist before:
+cert-manager, the DNS-01 webhook and the ingress controller.
+
+Which of them the program uses is a setting: Let's Encrypt gives five certificates a week for the same names, and with
+every destroyed cluster its certificates are gone. Staging gives thousands, that no browser trusts.
+
+An issuer is there before its account is: whether Let's Encrypt can be reached is not up to the cluster, and must not
+hold up what is. Whoever needs a certificate waits for that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import pulumi
+from pulumi_kubernetes.apiextensions import CustomResource
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+
+from components.certificates.cert_manager import API, CertManager
+from components.certificates.dns01_webhook import Dns01Webhook
+from components.kit.references import IssuerReference
+from components.network.nginx_ingress import NginxIngress
+
+Environment = Literal["prod", "staging"]
+Challenge = Literal["dns", "http"]
+
+DIRECTORIES: Final[dict[Environment, str]] = {
+    "prod": "https://acme-v02.api.letsencrypt.org/directory",
+    "staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
+}
+"""https://letsencrypt.org/docs/acme-protocol-updates/ and https://letsencrypt.org/docs/staging-environment/"""
+
+
+def issuer_name(staging: bool, challenge: Challenge) -> str:
+    """Name of a ClusterIssuer, such as letsencrypt-prod-dns."""
+    return f"letsencrypt-{_environment(staging)}-{challenge}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcmeIssuersArgs:
+    """Arguments of `AcmeIssuers`.
+
+    email: whom Let's Encrypt writes to about the account, or nobody.
+    staging: whether the issuers that are handed out are those for tries.
+    """
+
+    cert_manager: CertManager
+    webhook: Dns01Webhook
+    nginx: NginxIngress
+    email: str | None
+    staging: bool
+
+
+class AcmeIssuers(pulumi.ComponentResource):
+    """The issuers; all four are there, so that a name in a manifest always leads to one."""
+
+    public: IssuerReference
+    """By DNS-01, for any name of the zone."""
+
+    public_http: IssuerReference
+    """By HTTP-01, for an Ingress of one host whose name points to the ingress."""
+
+    def __init__(self, name: str, args: AcmeIssuersArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("homelab:certificates:AcmeIssuers", name, None, opts)
+        http = {"http01": {"ingress": {"ingressClassName": args.nginx.class_name}}}
+        solvers: dict[Challenge, tuple[dict[str, Any], list[pulumi.Resource]]] = {
+            "dns": (args.webhook.solver, [args.webhook.release]),
+            "http": (http, [args.nginx.release]),
+        }
+        made = {
+            issuer_name(staging, challenge): self._issuer(args, staging, challenge, solver, after)
+            for staging in (False, True)
+            for challenge, (solver, after) in solvers.items()
+        }
+        dns, by_http = (issuer_name(args.staging, challenge) for challenge in solvers)
+        self.public = IssuerReference(name=dns, ready=made[dns])
+        self.public_http = IssuerReference(
+            name=by_http, ready=made[by_http], ingress_annotations=args.nginx.http01_annotations
+        )
+        self.register_outputs({"public": self.public.name, "public_http": self.public_http.name})
+
+    def _issuer(
+        self,
+        args: AcmeIssuersArgs,
+        staging: bool,
+        challenge: Challenge,
+        solver: dict[str, Any],
+        after: list[pulumi.Resource],
+    ) -> CustomResource:
+        name = issuer_name(staging, challenge)
+        acme: dict[str, Any] = {
+            "server": DIRECTORIES[_environment(staging)],
+            # The account's key; one for each issuer, made in the cluster.
+            "privateKeySecretRef": {"name": name},
+            "solvers": [solver],
+        }
+        return CustomResource(
+            name,
+            api_version=API,
+            kind="ClusterIssuer",
+            metadata=ObjectMetaArgs(name=name),
+            spec={"acme": acme | ({"email": args.email} if args.email else {})},
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[args.cert_manager.release, *after],
+                custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m", delete="2m"),
+            ),
+        )
+
+
+def _environment(staging: bool) -> Environment:
+    return "staging" if staging else "prod"

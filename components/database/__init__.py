@@ -1,0 +1,4 @@
+"""PostgreSQL by CloudNativePG: clusters and their backups.
+
+Does not own what is in a database.
+"""

@@ -1,0 +1,119 @@
+"""A PostgreSQL database for one application: servers, the database in them, and its owner.
+
+Owns the Cluster resource. The operator makes pods, volumes, Services and certificates of it. Does not own the
+namespace, the Secret with the owner's password, nor a copy of the data elsewhere (`postgres_backup.py`).
+Must exist before: the operator, a StorageClass, and the Secret.
+
+The password is an application secret of ours and not one of the operator's own making, so that it is in Vault and
+rotates like every other: with the label `cnpg.io/reload` on the Secret the operator sets a changed password in the
+database at once (`reconcileUser` in its instance manager), and Reloader restarts the application.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import pulumi
+from pulumi_kubernetes.apiextensions import CustomResource
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+
+from components.database.cloudnative_pg import CloudNativePg
+from components.kit.references import SecretReference, StorageClassReference
+from components.kit.scheduling import HOSTNAME, replicas
+from components.kit.versions import POSTGRESQL
+from components.secrets.application_secret import ApplicationSecret
+from components.secrets.secret_spec import Plain, SecretSpec
+
+PORT: Final = 5432
+_RELOAD: Final = "cnpg.io/reload"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresArgs:
+    """Arguments of `Postgres`.
+
+    spec, owner: the Secret of type kubernetes.io/basic-auth with the owner's `username` and `password`.
+    database: name of the database.
+    schedulable: how many nodes take ordinary pods; two of them hold a second server that follows the first.
+    connections: how many clients may be connected at a time.
+    """
+
+    operator: CloudNativePg
+    spec: SecretSpec
+    owner: ApplicationSecret
+    database: str
+    storage: StorageClassReference
+    size: str
+    schedulable: int
+    connections: int = 100
+
+    def __post_init__(self) -> None:
+        _user(self.spec)
+        if self.spec.labels.get(_RELOAD) != "true":
+            raise ValueError(
+                f"spec: {self.spec.name} has no label {_RELOAD}=true, without which a changed password does not reach "
+                "the database; add it"
+            )
+
+
+class Postgres(pulumi.ComponentResource):
+    """One database, on two servers where two nodes can hold them."""
+
+    host: str
+    """Name under which the server that takes writes is found, in the cluster."""
+    database: str
+    user: str
+    password: SecretReference
+    ready: CustomResource
+    """Ready when all servers are up and the database is there."""
+
+    def __init__(self, name: str, args: PostgresArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("homelab:database:Postgres", name, None, opts)
+        namespace = args.spec.namespace
+        self.host = f"{name}-rw.{namespace}.svc"
+        self.database, self.user = args.database, _user(args.spec)
+        self.password = args.owner.reference("password")
+        self.ready = CustomResource(
+            name,
+            api_version="postgresql.cnpg.io/v1",
+            kind="Cluster",
+            metadata=ObjectMetaArgs(
+                name=name, namespace=namespace, annotations={"pulumi.com/waitFor": "condition=Ready"}
+            ),
+            spec={
+                "instances": replicas(args.schedulable),
+                "imageName": POSTGRESQL.reference,
+                "bootstrap": {
+                    "initdb": {"database": args.database, "owner": self.user, "secret": {"name": args.spec.name}}
+                },
+                "storage": {"size": args.size, "storageClass": args.storage.name},
+                "affinity": {
+                    "enablePodAntiAffinity": True,
+                    "podAntiAffinityType": "required",
+                    "topologyKey": HOSTNAME,
+                },
+                "postgresql": {"parameters": {"max_connections": str(args.connections)}},
+                "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
+                # A new minor version restarts the follower first, then hands over to it.
+                "primaryUpdateStrategy": "unsupervised",
+                "primaryUpdateMethod": "switchover",
+            },
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[args.operator.release, args.storage.ready, self.password.ready],
+                custom_timeouts=pulumi.CustomTimeouts(create="20m", update="20m", delete="5m"),
+            ),
+        )
+        self.register_outputs({"host": self.host, "ready": self.ready.id})
+
+
+def _user(spec: SecretSpec) -> str:
+    """The user of a Secret. Raises ValueError when it is none of a user."""
+    user = spec.keys.get("username")
+    if spec.type != "kubernetes.io/basic-auth" or not isinstance(user, Plain) or "password" not in spec.generated:
+        raise ValueError(
+            f"spec: {spec.name} is no user's; the operator wants type kubernetes.io/basic-auth, with a plain username "
+            "that does not change, and a password"
+        )
+    return user.value

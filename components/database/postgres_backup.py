@@ -1,0 +1,157 @@
+"""A nightly copy of one database on a volume of its own.
+
+Owns the volume and the CronJob. Does not own the database. Must exist before: the database and its StorageClass.
+
+What it is good for: a database that was emptied or damaged, by a migration or by a person. What it is not: the volume
+lies on the site's own datastore, so a lost datastore takes both, and a destroy of the cluster leaves it only where the
+class keeps volumes. docs/identity.md says how to fetch a copy for another place, and how to bring one back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import pulumi
+from pulumi_kubernetes.batch.v1 import CronJob, CronJobSpecArgs, JobSpecArgs, JobTemplateSpecArgs
+from pulumi_kubernetes.core.v1 import (
+    ContainerArgs,
+    EnvVarArgs,
+    EnvVarSourceArgs,
+    PersistentVolumeClaim,
+    PersistentVolumeClaimSpecArgs,
+    PersistentVolumeClaimVolumeSourceArgs,
+    PodSpecArgs,
+    PodTemplateSpecArgs,
+    ResourceRequirementsArgs,
+    SecretKeySelectorArgs,
+    VolumeArgs,
+    VolumeMountArgs,
+    VolumeResourceRequirementsArgs,
+)
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+
+from components.database.postgres import PORT, Postgres
+from components.kit.references import StorageClassReference
+from components.kit.restricted_pod import container_security, pod_security
+from components.kit.versions import POSTGRESQL
+
+_USER: Final = 26
+"""Of the user `postgres` in the image."""
+
+# Written under another name first, so that a copy that ended early is never taken for a whole one.
+_DUMP: Final = """\
+set -eu
+file="/backup/$(date -u +%Y-%m-%dT%H%M%SZ).dump"
+pg_dump --format=custom --file="$file.part"
+pg_restore --list "$file.part" >/dev/null
+mv "$file.part" "$file"
+rm -f /backup/*.dump.part
+find /backup -name '*.dump' -mtime "+$KEPT_DAYS" -delete
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresBackupArgs:
+    """Arguments of `PostgresBackup`.
+
+    kept: days after which a copy is deleted.
+    """
+
+    database: Postgres
+    storage: StorageClassReference
+    size: str
+    kept: int = 14
+
+    def __post_init__(self) -> None:
+        if self.kept < 1:
+            raise ValueError(f"kept: {self.kept} days would delete each copy at once; give 1 or more")
+
+
+class PostgresBackup(pulumi.ComponentResource):
+    """Copies of a database, made every night at 02:40 UTC."""
+
+    def __init__(self, name: str, args: PostgresBackupArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("homelab:database:PostgresBackup", name, None, opts)
+        metadata = ObjectMetaArgs(name=name, namespace=args.database.password.namespace)
+        volume = PersistentVolumeClaim(
+            name,
+            metadata=ObjectMetaArgs(
+                name=name,
+                namespace=args.database.password.namespace,
+                # The class makes a volume for its first pod, which comes at night: nobody waits for that.
+                annotations={"pulumi.com/skipAwait": "true"},
+            ),
+            spec=PersistentVolumeClaimSpecArgs(
+                access_modes=["ReadWriteOnce"],
+                storage_class_name=args.storage.name,
+                resources=VolumeResourceRequirementsArgs(requests={"storage": args.size}),
+            ),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[args.storage.ready],
+                custom_timeouts=pulumi.CustomTimeouts(create="2m", update="2m", delete="5m"),
+            ),
+        )
+        job = CronJob(
+            name,
+            metadata=metadata,
+            spec=CronJobSpecArgs(
+                schedule="40 2 * * *",
+                time_zone="Etc/UTC",
+                concurrency_policy="Forbid",
+                starting_deadline_seconds=3600,
+                successful_jobs_history_limit=1,
+                failed_jobs_history_limit=3,
+                job_template=JobTemplateSpecArgs(
+                    spec=JobSpecArgs(
+                        backoff_limit=2,
+                        active_deadline_seconds=1800,
+                        template=PodTemplateSpecArgs(spec=_pod(name, args)),
+                    )
+                ),
+            ),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[args.database.ready, volume],
+                custom_timeouts=pulumi.CustomTimeouts(create="2m", update="2m", delete="2m"),
+            ),
+        )
+        self.register_outputs({"volume": volume.metadata.name, "job": job.metadata.name})
+
+
+def _pod(volume: str, args: PostgresBackupArgs) -> PodSpecArgs:
+    database = args.database
+    plain = {
+        "PGHOST": database.host,
+        "PGPORT": str(PORT),
+        "PGDATABASE": database.database,
+        "PGUSER": database.user,
+        "PGSSLMODE": "require",
+        "KEPT_DAYS": str(args.kept),
+    }
+    password = SecretKeySelectorArgs(name=database.password.name, key=database.password.key)
+    container = ContainerArgs(
+        name="dump",
+        image=POSTGRESQL.reference,
+        command=["sh", "-c", _DUMP],
+        env=[
+            *(EnvVarArgs(name=key, value=value) for key, value in plain.items()),
+            EnvVarArgs(name="PGPASSWORD", value_from=EnvVarSourceArgs(secret_key_ref=password)),
+        ],
+        security_context=container_security(),
+        resources=ResourceRequirementsArgs(requests={"cpu": "50m", "memory": "64Mi"}, limits={"memory": "256Mi"}),
+        volume_mounts=[VolumeMountArgs(name="backup", mount_path="/backup")],
+    )
+    return PodSpecArgs(
+        restart_policy="Never",
+        automount_service_account_token=False,
+        security_context=pod_security(_USER, _USER),
+        containers=[container],
+        volumes=[
+            VolumeArgs(
+                name="backup",
+                persistent_volume_claim=PersistentVolumeClaimVolumeSourceArgs(claim_name=volume),
+            )
+        ],
+    )

@@ -1,0 +1,81 @@
+"""external-dns: the records of the zone, from Ingresses and from Services that ask for one.
+
+Owns the namespace and the Helm release. Does not own the zone, nor what a name resolves to: an Ingress's record has the
+address that the ingress controller reports as the Ingress's own, which is the public one where there is an edge
+(`nginx_ingress.py`). external-dns has flags for that, too, but `--default-targets` counts only for what has no address
+at all, and `--force-default-targets`, deprecated, would overrule the annotation of a single Ingress, and send Services
+to an edge that does not pass them on. Must exist before: the zone, and a copy of the API's key.
+
+Each record that it makes has a TXT record beside it that says so, with this cluster's name. It changes and deletes what
+it finds so marked (policy `sync`), so that a removed Ingress takes its record along; a record without the mark, or with
+another cluster's, stays as it is, even where an Ingress claims its name. Of two Ingresses with one name it serves one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Any
+
+import pulumi
+from pulumi_kubernetes.helm.v3 import Release
+
+from components.dns.powerdns import PowerDns
+from components.dns.zone import DnsZone
+from components.kit.chart import ChartSource, values
+from components.kit.namespace import namespace
+from components.kit.versions import EXTERNAL_DNS
+from components.secrets.reloader import restart_on
+
+NAMESPACE = "external-dns"
+
+
+def host_annotations(name: str, target: IPv4Address | None = None) -> dict[str, str]:
+    """On a Service of type LoadBalancer: give it the record `name`, for its own address or for `target`."""
+    prefix = "external-dns.alpha.kubernetes.io"
+    return {f"{prefix}/hostname": name, **({f"{prefix}/target": str(target)} if target else {})}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExternalDnsArgs:
+    """Arguments of `ExternalDns`.
+
+    owner: by which its records are known as its own; another one among those who write to this zone needs another name.
+    """
+
+    charts: ChartSource
+    powerdns: PowerDns
+    zone: DnsZone
+    owner: str
+
+    def __post_init__(self) -> None:
+        if not self.owner:
+            raise ValueError("owner: empty; without a name external-dns could not tell its records from others")
+
+
+class ExternalDns(pulumi.ComponentResource):
+    """Names that follow what is in the cluster."""
+
+    release: Release
+    """Up when it runs; records follow within seconds."""
+
+    def __init__(self, name: str, args: ExternalDnsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("homelab:dns:ExternalDns", name, None, opts)
+        home = namespace(f"{name}-namespace", NAMESPACE, "restricted", parent=self)
+        key = args.powerdns.api_key(namespace=NAMESPACE)
+        configured: dict[str, Any] = values("external-dns")
+        configured["domainFilters"] = [args.zone.domain]
+        configured["txtOwnerId"] = args.owner
+        configured["extraArgs"]["pdns-server"] = args.powerdns.api_url
+        configured["env"] = [key.environment("EXTERNAL_DNS_PDNS_API_KEY")]
+        configured["deploymentAnnotations"] = restart_on(key)
+        self.release = Release(
+            name,
+            args.charts.release(EXTERNAL_DNS, name="external-dns", namespace=home.metadata.name, values=configured),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[args.powerdns.release, args.zone.ready, key.ready],
+                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
+            ),
+        )
+        self.register_outputs({"release": self.release.name})

@@ -1,0 +1,55 @@
+"""PowerDNS Operator: zones of PowerDNS as objects of the cluster.
+
+Owns the Helm release with its four kinds. Does not own zones (`dns_zone.py`), nor a namespace: it lives in that of
+PowerDNS, whose API key it takes for its environment. Must exist before: PowerDNS, and its key.
+
+It asks the API once before it starts, and ends if there is no answer within ten seconds, or none for its key: that is
+what the restarts are that one sees before PowerDNS is up and while a key is being rotated. docs/dns.md says more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi_kubernetes.helm.v3 import Release
+
+from components.dns.powerdns import PowerDns
+from components.kit.chart import ChartSource, values
+from components.kit.versions import POWERDNS_OPERATOR
+from components.secrets.reloader import restart_on
+
+
+@dataclass(frozen=True, kw_only=True)
+class PowerDnsOperatorArgs:
+    """Arguments of `PowerDnsOperator`."""
+
+    charts: ChartSource
+    powerdns: PowerDns
+
+
+class PowerDnsOperator(pulumi.ComponentResource):
+    """The kinds Zone, ClusterZone, RRset and ClusterRRset, and what acts on them."""
+
+    release: Release
+    """Up when the operator has reached PowerDNS; a zone depends on it."""
+
+    def __init__(self, name: str, args: PowerDnsOperatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("homelab:dns:PowerDnsOperator", name, None, opts)
+        namespace = args.powerdns.namespace
+        key = args.powerdns.api_key(namespace=namespace)
+        configured: dict[str, Any] = values("powerdns-operator")
+        configured["api"] = {"url": args.powerdns.api_url}
+        configured["credentials"] = {"existingSecret": key.name}
+        configured["annotations"] = restart_on(key)
+        self.release = Release(
+            name,
+            args.charts.release(POWERDNS_OPERATOR, name="powerdns-operator", namespace=namespace, values=configured),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[args.powerdns.release, key.ready],
+                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
+            ),
+        )
+        self.register_outputs({"release": self.release.name})

@@ -1,0 +1,135 @@
+"""The TSIG key of zone transfers on the primary: PowerDNS in the cluster gives the zone to whoever signs with it.
+
+Owns a Secret with the key and a Job that tells PowerDNS of it through the API. Does not own PowerDNS, the zone, or the
+secondary, which gets the same `TsigKey`. Must exist before: PowerDNS and the zone.
+
+A Job, because the secondary waits for it: nothing fetches the zone before its key is known. It runs again whenever
+something of it changes; the Secret is immutable and has no name of its own, so that another key is another Secret, by
+whose name alone the Job tells it from the old. What the Job does not see is a database that was lost or restored (what
+to do then is in docs/edge.md). A CronJob would see it, but `up` could not wait for one.
+
+The zone's list of keys is set to this one, so that an earlier key opens it no more. A key of another name stays in the
+database, where no zone names it. When the component goes, its key stays, and so does the zone's list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pulumi
+from pulumi_kubernetes.batch.v1 import Job, JobSpecArgs
+from pulumi_kubernetes.core.v1 import (
+    ContainerArgs,
+    KeyToPathArgs,
+    PodSpecArgs,
+    PodTemplateSpecArgs,
+    ProjectedVolumeSourceArgs,
+    ResourceRequirementsArgs,
+    Secret,
+    SecretProjectionArgs,
+    VolumeArgs,
+    VolumeMountArgs,
+    VolumeProjectionArgs,
+)
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+
+from components.dns.powerdns import PowerDns
+from components.dns.tsig import TsigKey
+from components.dns.zone import DnsZone
+from components.kit.restricted_pod import container_security, pod_security
+
+SCRIPT: Final = Path(__file__).with_name("transfer_key_script.py")
+
+API_KEY_FILE: Final = "api-key"
+TSIG_KEY_FILE: Final = "tsig-key"
+
+_KEYS: Final = "/keys"
+_ACCOUNT: Final = 953
+"""Account of PowerDNS in its image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferKeyArgs:
+    """Arguments of `TransferKey`."""
+
+    powerdns: PowerDns
+    zone: DnsZone
+    key: TsigKey
+
+
+class TransferKey(pulumi.ComponentResource):
+    """A zone whose transfers are signed."""
+
+    key: TsigKey
+    """For the secondary."""
+
+    ready: Job
+    """Complete when PowerDNS knows the key; whoever fetches the zone with it depends on it."""
+
+    def __init__(self, name: str, args: TransferKeyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("homelab:dns:TransferKey", name, None, opts)
+        self.key = args.key
+        api_key = args.powerdns.api_key(namespace=args.powerdns.namespace)
+        secret = Secret(
+            name,
+            metadata=ObjectMetaArgs(namespace=args.powerdns.namespace),
+            immutable=True,
+            string_data={TSIG_KEY_FILE: pulumi.Output.secret(args.key.secret)},
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # Which has its namespace.
+                depends_on=[args.powerdns.release],
+                custom_timeouts=pulumi.CustomTimeouts(delete="2m"),
+            ),
+        )
+        keys = [
+            _projection(api_key.name, api_key.key, API_KEY_FILE),
+            _projection(secret.metadata.name, TSIG_KEY_FILE, TSIG_KEY_FILE),
+        ]
+        self.ready = Job(
+            name,
+            # No name of its own: what is done cannot be changed in a Job, so a new one takes the place of the old.
+            metadata=ObjectMetaArgs(namespace=args.powerdns.namespace, labels={"app.kubernetes.io/name": name}),
+            spec=JobSpecArgs(
+                # While the API key is rotated, servers and Secret may differ for a minute.
+                backoff_limit=4,
+                active_deadline_seconds=900,
+                template=PodTemplateSpecArgs(
+                    metadata=ObjectMetaArgs(labels={"app.kubernetes.io/name": name}), spec=_pod(args, keys)
+                ),
+            ),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[args.powerdns.release, args.zone.ready, api_key.ready],
+                custom_timeouts=pulumi.CustomTimeouts(create="18m", update="18m", delete="2m"),
+            ),
+        )
+        self.register_outputs({"ready": self.ready.id})
+
+
+def _projection(secret: pulumi.Input[str], key: str, path: str) -> VolumeProjectionArgs:
+    """One key of a Secret as a file."""
+    return VolumeProjectionArgs(secret=SecretProjectionArgs(name=secret, items=[KeyToPathArgs(key=key, path=path)]))
+
+
+def _pod(args: TransferKeyArgs, keys: list[VolumeProjectionArgs]) -> PodSpecArgs:
+    """The script, in the image that PowerDNS's nodes have already."""
+    said = [args.powerdns.api_url, args.zone.domain, args.key.name, args.key.algorithm, _KEYS]
+    container = ContainerArgs(
+        name="transfer-key",
+        image=args.powerdns.image,
+        command=["/usr/bin/python3", "-c", SCRIPT.read_text(encoding="utf-8"), *said],
+        security_context=container_security(),
+        resources=ResourceRequirementsArgs(requests={"cpu": "10m", "memory": "32Mi"}, limits={"memory": "128Mi"}),
+        volume_mounts=[VolumeMountArgs(name="keys", mount_path=_KEYS, read_only=True)],
+    )
+    return PodSpecArgs(
+        restart_policy="Never",
+        automount_service_account_token=False,
+        enable_service_links=False,
+        security_context=pod_security(_ACCOUNT, _ACCOUNT),
+        containers=[container],
+        volumes=[VolumeArgs(name="keys", projected=ProjectedVolumeSourceArgs(default_mode=0o440, sources=keys))],
+    )

@@ -1,0 +1,129 @@
+"""The people of the platform: groups and users, and the claims that services get of them, as entries of a blueprint.
+
+Owns no resource. A user has no password here or anywhere in git: `make enrol` prints a link by which they set one.
+What is taken out of the table stays in Authentik, which removes nothing by itself: set a user to inactive instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from components.identity.blueprint import Entry, Value
+from components.identity.sso import AUTHORIZATION, GROUPS_CLAIM, INVALIDATION, SCOPES, Shared, group
+
+_USERNAME: Final = re.compile(r"[a-z][a-z0-9]*([._-][a-z0-9]+)*")
+
+# Authentik's own mappings and flows are not used: its blueprints may be applied later than ours at the first start. Its
+# profile also has only those groups that a user is in directly; `all_groups` knows the groups of which they are a part.
+_EXPRESSIONS: Final = {
+    "openid": "return {}\n",
+    "profile": f"""\
+return {{
+    "name": request.user.name,
+    "given_name": request.user.name,
+    "preferred_username": request.user.username,
+    "nickname": request.user.username,
+    "{GROUPS_CLAIM}": sorted({{group.name for group in request.user.all_groups()}}),
+}}
+""",
+    # Addresses stand in git, written by whoever runs the platform; users cannot change theirs.
+    "email": """\
+return {
+    "email": request.user.email,
+    "email_verified": True,
+}
+""",
+    "offline_access": "return {}\n",
+}
+_SHOWN: Final = {
+    "profile": "Your name and the groups you are in",
+    "email": "Your e-mail address",
+    "offline_access": "Access while you are away",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class User:
+    """A person.
+
+    username: by which services know them; it cannot change without making another person of them.
+    """
+
+    email: str
+    username: str
+    name: str
+    groups: tuple[str, ...]
+    active: bool = True
+
+    def __post_init__(self) -> None:
+        if "{{" in f"{self.email}{self.name}":
+            raise ValueError(f"name: that of {self.email} holds '{{{{', which would start a template; leave it out")
+        if not _USERNAME.fullmatch(self.username):
+            raise ValueError(
+                f"username: {self.username!r} of {self.email} is not taken by every service; use lower-case letters "
+                "and digits, with single dots, dashes and underscores between them"
+            )
+
+
+def directory(groups: Sequence[str], users: Sequence[User]) -> tuple[Entry, ...]:
+    """Groups, users with their memberships, and what all services share: two flows without a page, and the scopes.
+
+    Raises ValueError for a user in a group that is not there, and for two users of one name.
+    """
+    for user in users:
+        if unknown := [name for name in user.groups if name not in groups]:
+            raise ValueError(
+                f"groups: {unknown[0]!r} of {user.email} is no group; choose from {', '.join(sorted(groups))}"
+            )
+    names = [user.username for user in users]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"username: {twice[0]!r} stands twice; give one of them another")
+    return (
+        *(Entry(model=group(name).model, id=group(name).id, identifiers={"name": name}) for name in sorted(groups)),
+        *(_user(user) for user in users),
+        _flow(AUTHORIZATION, "authorization", "Redirecting to %(app)s", "require_authenticated"),
+        _flow(INVALIDATION, "invalidation", "You have left %(app)s", "none"),
+        *(_scope(scope, shared) for scope, shared in SCOPES.items()),
+    )
+
+
+def _user(user: User) -> Entry:
+    return Entry(
+        model="authentik_core.user",
+        identifiers={"username": user.username},
+        attrs={
+            "name": user.name,
+            "email": user.email,
+            "is_active": user.active,
+            "groups": [group(name).reference(True) for name in user.groups],
+            "path": "homelab",
+            "type": "internal",
+        },
+    )
+
+
+def _flow(flow: Shared, designation: str, title: str, authentication: str) -> Entry:
+    return Entry(
+        model=flow.model,
+        id=flow.id,
+        identifiers={flow.by: flow.value},
+        attrs={
+            "name": f"Homelab: {designation} of a service",
+            "title": title,
+            "designation": designation,
+            "authentication": authentication,
+        },
+    )
+
+
+def _scope(scope: str, shared: Shared) -> Entry:
+    shown: dict[str, Value] = {"description": _SHOWN[scope]} if scope in _SHOWN else {}
+    return Entry(
+        model=shared.model,
+        id=shared.id,
+        identifiers={shared.by: shared.value},
+        attrs={"name": f"Homelab: {scope}", "scope_name": scope, "expression": _EXPRESSIONS[scope], **shown},
+    )

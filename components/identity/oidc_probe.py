@@ -1,0 +1,121 @@
+"""Waits until Authentik answers for certain applications: the proof that their blueprints have been applied.
+
+Owns one Job. Does not own what it asks for. A release says that pods are up; blueprints are applied after that, and
+nothing in the cluster says when. So a Job asks what a client would ask first, and `up` waits for the Job, not for a
+time to pass.
+Must exist before: Authentik, and the blueprints of the applications.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pulumi
+from pulumi_kubernetes.batch.v1 import Job, JobSpecArgs
+from pulumi_kubernetes.core.v1 import (
+    ContainerArgs,
+    EnvVarArgs,
+    HostAliasArgs,
+    KeyToPathArgs,
+    PodSpecArgs,
+    PodTemplateSpecArgs,
+    ResourceRequirementsArgs,
+    SecretVolumeSourceArgs,
+    VolumeArgs,
+    VolumeMountArgs,
+)
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+
+from components.identity.authentik import NAME, SERVER
+from components.kit.references import SecretReference
+from components.kit.restricted_pod import container_security, pod_security
+from components.kit.versions import AUTHENTIK_SERVER
+
+SCRIPT: Final = Path(__file__).with_name("oidc_probe_script.py")
+_AUTHORITY: Final = "/authority"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OidcProbeArgs:
+    """Arguments of `OidcProbe`.
+
+    issuers: as they must name themselves.
+    through_ingress: ask as a client does who comes by the public address, with its certificate, rather than the servers
+        themselves.
+    addresses: host name to the address at which to look for it, where DNS may not know it yet.
+    authority: the CA that the certificate is checked against; None for the CAs that everybody knows.
+    """
+
+    issuers: Sequence[str]
+    through_ingress: bool = False
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    authority: SecretReference | None = None
+
+    def __post_init__(self) -> None:
+        if not self.issuers:
+            raise ValueError("issuers: none, so nothing would be waited for; name one")
+        if wrong := [issuer for issuer in self.issuers if not (issuer.startswith("https://") and issuer.endswith("/"))]:
+            raise ValueError(f"issuers: {wrong[0]!r}; Authentik names itself by an https:// URL that ends in a slash")
+        if self.authority and self.authority.namespace != NAME:
+            raise ValueError(
+                f"authority: is in namespace {self.authority.namespace!r}, and the Job in {NAME!r}; copy it"
+            )
+
+
+class OidcProbe(pulumi.ComponentResource):
+    """An answer of Authentik for each of the applications."""
+
+    ready: Job
+    """Complete when all answer."""
+
+    def __init__(self, name: str, args: OidcProbeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("homelab:identity:OidcProbe", name, None, opts)
+        self.ready = Job(
+            name,
+            # No name of its own: what is asked cannot be changed in a Job, so a new one takes the place of the old.
+            metadata=ObjectMetaArgs(namespace=NAME, labels={"app.kubernetes.io/name": name}),
+            spec=JobSpecArgs(
+                backoff_limit=2,
+                active_deadline_seconds=900,
+                template=PodTemplateSpecArgs(
+                    metadata=ObjectMetaArgs(labels={"app.kubernetes.io/name": name}), spec=_pod(args)
+                ),
+            ),
+            opts=pulumi.ResourceOptions(
+                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="18m", update="18m", delete="2m")
+            ),
+        )
+        self.register_outputs({"ready": self.ready.id})
+
+
+def _pod(args: OidcProbeArgs) -> PodSpecArgs:
+    address = "-" if args.through_ingress else f"http://{SERVER}.{NAME}.svc"
+    env, mounts, volumes = [], [], []
+    if args.authority:
+        env = [EnvVarArgs(name="SSL_CERT_FILE", value=f"{_AUTHORITY}/{args.authority.key}")]
+        mounts = [VolumeMountArgs(name="authority", mount_path=_AUTHORITY, read_only=True)]
+        items = [KeyToPathArgs(key=args.authority.key, path=args.authority.key)]
+        secret = SecretVolumeSourceArgs(secret_name=args.authority.name, items=items)
+        volumes = [VolumeArgs(name="authority", secret=secret)]
+    container = ContainerArgs(
+        name="probe",
+        # Its nodes have this image already.
+        image=AUTHENTIK_SERVER.reference,
+        command=["python", "-c", SCRIPT.read_text(encoding="utf-8"), address, *args.issuers],
+        env=env or None,
+        security_context=container_security(),
+        resources=ResourceRequirementsArgs(requests={"cpu": "10m", "memory": "32Mi"}, limits={"memory": "128Mi"}),
+        volume_mounts=mounts or None,
+    )
+    aliases = [HostAliasArgs(ip=ip, hostnames=[host]) for host, ip in sorted(args.addresses.items())]
+    return PodSpecArgs(
+        restart_policy="Never",
+        automount_service_account_token=False,
+        security_context=pod_security(1000),
+        host_aliases=aliases or None,
+        containers=[container],
+        volumes=volumes or None,
+    )

@@ -1,0 +1,22 @@
+"""The names under which a state file calls this program, and the command line that does so.
+
+Does not own what they do: `program/__main__.py` knows the module behind each.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class EntryPoint(StrEnum):
+    """Part of the state of platforms that exist: a name that is gone makes their destroy fail."""
+
+    CSI_VOLUMES = "csi-volumes"
+    NODE_REMOVAL = "node-removal"
+
+    def command(self, *arguments: str) -> str:
+        """A command line for a resource that Pulumi runs in the project's directory.
+
+        The path is relative, as Pulumi runs plugins there, and Pulumi.yaml names the same virtual environment.
+        """
+        return " ".join((".venv/bin/python -m program", self, *arguments))

@@ -1,0 +1,56 @@
+"""MetalLB: addresses for Services of type LoadBalancer, announced by ARP from the node that is to receive them.
+
+Owns the namespace and the Helm release, which brings the custom resource definitions of metallb.io. Does not own the
+pools: those are `address_pool.py`. Cilium's own announcer stays off, as two announcers of one address fight over it.
+Must exist before: the pod network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi_kubernetes.helm.v3 import Release
+
+from components.kit.chart import ChartSource, values
+from components.kit.namespace import namespace
+from components.kit.versions import METALLB
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetalLbArgs:
+    """Arguments of `MetalLb`.
+
+    announce_from_control_planes: whether nodes that are labelled `exclude-from-external-load-balancers` announce all
+        the same. Talos puts that label on every control plane, so a cluster without workers would announce nothing.
+    """
+
+    charts: ChartSource
+    announce_from_control_planes: bool
+
+
+class MetalLb(pulumi.ComponentResource):
+    """The load balancer of a cluster that has no cloud around it."""
+
+    namespace: str
+    """Where MetalLB looks for its pools."""
+
+    release: Release
+    """Up when the controller and a speaker on each announcing node are; pools depend on it."""
+
+    def __init__(self, name: str, args: MetalLbArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("homelab:network:MetalLb", name, None, opts)
+        self.namespace = "metallb-system"
+        # Speakers use the network of their node and send raw packets.
+        home = namespace(f"{name}-namespace", self.namespace, "privileged", parent=self)
+        configured: dict[str, Any] = values("metallb")
+        configured["speaker"]["ignoreExcludeLB"] = args.announce_from_control_planes
+        self.release = Release(
+            name,
+            args.charts.release(METALLB, name="metallb", namespace=home.metadata.name, values=configured),
+            opts=pulumi.ResourceOptions(
+                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m")
+            ),
+        )
+        self.register_outputs({"namespace": self.namespace, "release": self.release.name})

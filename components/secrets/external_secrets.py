@@ -1,0 +1,72 @@
+"""External Secrets Operator: makes Kubernetes Secrets of what Vault holds, and brings generated values into Vault.
+
+Owns the namespace and the Helm release with its CRDs: the operator, phase 1. Does not own what it works on, phase 2:
+the store (`vault_store.py`), who may use it (`vault_access.py`) and the secrets (`application_secret.py`).
+Must exist before: the pod network, and cert-manager with an issuer, which gives the admission webhook its certificate.
+Operator and webhook run twice where two nodes can hold them: of the operators one leads, the webhooks share the work.
+
+What it may do in the cluster: the chart grants it all Secrets and, to read, all ServiceAccounts, ConfigMaps and
+namespaces. An operator that writes Secrets where it is asked to and notices when they change needs the first; the
+values leave out every right that the program does not need, tokens of other ServiceAccounts above all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pulumi
+from pulumi_kubernetes.helm.v3 import Release
+
+from components.kit.chart import ChartSource, values
+from components.kit.namespace import namespace
+from components.kit.references import IssuerReference
+from components.kit.scheduling import one_per_node, replicas
+from components.kit.versions import EXTERNAL_SECRETS
+from components.secrets.secret_spec import OPERATOR_NAMESPACE
+
+SERVICE_ACCOUNT: Final = "external-secrets"
+"""The operator's account; the chart names it after the release."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExternalSecretsArgs:
+    """Arguments of `ExternalSecrets`.
+
+    schedulable: how many nodes take ordinary pods.
+    issuer: of the webhook's certificate.
+    """
+
+    charts: ChartSource
+    schedulable: int
+    issuer: IssuerReference
+
+
+class ExternalSecrets(pulumi.ComponentResource):
+    """The operator with its kinds ExternalSecret, PushSecret, ClusterSecretStore and Password."""
+
+    release: Release
+    """Up when operator and webhook are; every custom resource of external-secrets.io depends on it."""
+
+    def __init__(self, name: str, args: ExternalSecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("homelab:secrets:ExternalSecrets", name, None, opts)
+        place = namespace(f"{name}-namespace", OPERATOR_NAMESPACE, "restricted", parent=self)
+        configured: dict[str, Any] = values("external-secrets")
+        for workload, tree in (("external-secrets", configured), ("external-secrets-webhook", configured["webhook"])):
+            tree["replicaCount"] = replicas(args.schedulable)
+            tree["topologySpreadConstraints"] = one_per_node(
+                {"app.kubernetes.io/name": workload, "app.kubernetes.io/instance": "external-secrets"}
+            )
+        configured["webhook"]["certManager"]["cert"]["issuerRef"] = args.issuer.spec
+        self.release = Release(
+            name,
+            args.charts.release(
+                EXTERNAL_SECRETS, name="external-secrets", namespace=place.metadata.name, values=configured
+            ),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[args.issuer.ready],
+                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
+            ),
+        )
+        self.register_outputs({"release": self.release.name})

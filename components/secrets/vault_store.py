@@ -1,0 +1,104 @@
+"""The ClusterSecretStore on Vault: from where ExternalSecrets read, and whereto PushSecrets write.
+
+Owns that one object, and with it which namespaces may use it at all. Does not own their accounts (`vault_access.py`),
+nor Vault's auth method, role and policy, of which it is told by a `VaultLogin`.
+Must exist before: External Secrets Operator and a Vault that is configured.
+
+The store names an account without a namespace, so the operator logs in with the one of the namespace that asks (it
+calls that referent authentication), and Vault's policy keeps each namespace to its own path. No account of the
+operator's own can read more than one namespace. The price: the operator cannot try such a store by itself, so that its
+condition Ready says only that it is well-formed. That Vault lets a namespace in is proved by its first secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pulumi
+from pulumi_kubernetes.apiextensions import CustomResource
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+
+from components.kit.references import VaultLogin
+from components.secrets.external_secrets import ExternalSecrets
+
+KIND: Final = "ClusterSecretStore"
+
+READY: Final = {"pulumi.com/waitFor": "condition=Ready"}
+"""Annotations of an object of the operator that an `up` waits for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaultStoreArgs:
+    """Arguments of `VaultStore`.
+
+    namespaces: those whose ExternalSecrets and PushSecrets may use the store; the operator refuses all others.
+    """
+
+    operator: ExternalSecrets
+    login: VaultLogin
+    namespaces: Sequence[str]
+
+    def __post_init__(self) -> None:
+        if not self.namespaces:
+            raise ValueError("namespaces: none; a store without a condition serves every namespace, so name one")
+        if self.login.mount in self.namespaces:
+            raise ValueError(
+                f"namespaces: {self.login.mount!r} is also the mount of the KV engine, which the operator strips from "
+                "the start of a path; rename the namespace"
+            )
+
+
+class VaultStore(pulumi.ComponentResource):
+    """The one store of the cluster."""
+
+    reference: dict[str, str]
+    """The `secretStoreRef` of an ExternalSecret."""
+    namespaces: tuple[str, ...]
+    """Those that may use it, sorted."""
+    login: VaultLogin
+    operator: ExternalSecrets
+
+    def __init__(self, name: str, args: VaultStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("homelab:secrets:VaultStore", name, None, opts)
+        self.login, self.operator = args.login, args.operator
+        self.namespaces = tuple(sorted(set(args.namespaces)))
+        self.reference = {"kind": KIND, "name": "vault"}
+        authority = args.login.authority
+        vault = {
+            "server": args.login.server,
+            "path": args.login.mount,
+            "version": "v2",
+            "caProvider": {
+                "type": "Secret",
+                "namespace": authority.namespace,
+                **authority.selector,
+            },
+            # Each write says which version it replaces, so that nothing is overwritten unseen and a value that somebody
+            # deleted in Vault is an error rather than a new value.
+            "checkAndSet": {"required": True},
+            "auth": {
+                "kubernetes": {
+                    "mountPath": args.login.auth_path,
+                    "role": args.login.role,
+                    "serviceAccountRef": {
+                        "name": args.login.service_account,
+                        "audiences": [args.login.audience],
+                    },
+                }
+            },
+        }
+        store = CustomResource(
+            name,
+            api_version="external-secrets.io/v1",
+            kind=KIND,
+            metadata=ObjectMetaArgs(name=self.reference["name"], annotations=READY),
+            spec={"provider": {"vault": vault}, "conditions": [{"namespaces": list(self.namespaces)}]},
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[args.operator.release, args.login.ready, authority.ready],
+                custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m", delete="2m"),
+            ),
+        )
+        self.register_outputs({"store": store.id})

@@ -1,0 +1,138 @@
+"""Proxmox CSI: volumes on the site's own datastores, made and attached through the Proxmox API.
+
+Owns the namespace, the driver's configuration Secret and the Helm release. Does not own the account that the driver
+logs in with (`ProxmoxAccount`), the classes of volumes (`StorageClass`), nor what becomes of volumes when the cluster
+goes (`CsiVolumes`). Must exist before: the pod network, and nodes whose labels name the driver's region and, as their
+zone, the Proxmox host that they run on (`talos_config.topology`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi_kubernetes.core.v1 import Secret
+from pulumi_kubernetes.helm.v3 import Release
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+
+from components.kit.chart import ChartSource, values
+from components.kit.namespace import namespace
+from components.kit.versions import PROXMOX_CSI
+from components.storage.csi_volume_names import CSI_VM_ID, VolumeNames
+
+NAMESPACE = "csi-proxmox"
+PROVISIONER = "csi.proxmox.sinextra.dev"
+"""Name of the driver; the chart cannot change it."""
+
+CONFIG_KEY = "config.yaml"
+CREDENTIALS = (frozenset({"token_id", "token_secret"}), frozenset({"username", "password"}))
+"""What the driver logs in with: https://github.com/sergelogvinov/proxmox-csi-plugin/blob/v0.19.1/docs/config.md"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxmoxCsiArgs:
+    """Arguments of `ProxmoxCsi`.
+
+    endpoint: URL of the Proxmox API, as https://10.0.0.2:8006/. insecure: accept any certificate of it.
+    credentials: one of the two sets of keys in `CREDENTIALS`, whose values are secret.
+    region: what the nodes' region label says.
+    volumes: how the cluster's volumes are called.
+    replicas: of the controller; one attaches volumes, a second one takes over when the first one's node dies.
+    snapshots: run the snapshot sidecar; `VolumeSnapshots` must exist before.
+    """
+
+    charts: ChartSource
+    endpoint: str
+    insecure: bool
+    credentials: Mapping[str, pulumi.Input[str]]
+    region: str
+    volumes: VolumeNames
+    replicas: int
+    snapshots: bool = False
+
+    def __post_init__(self) -> None:
+        if frozenset(self.credentials) not in CREDENTIALS:
+            known = " or ".join(" and ".join(sorted(keys)) for keys in CREDENTIALS)
+            raise ValueError(f"credentials: {', '.join(sorted(self.credentials)) or 'none'} given; give {known}")
+        if self.replicas < 1:
+            raise ValueError(f"replicas: {self.replicas} attach no volume; give 1 or more")
+
+
+class ProxmoxCsi(pulumi.ComponentResource):
+    """The driver of the cluster's volumes."""
+
+    release: Release
+    """Up when the controller and every node's plugin are; volumes can be made and attached then."""
+
+    bootstrap_secret: pulumi.Output[dict[str, Any]]
+    """The configuration Secret, for whoever seals it for git: namespace, name, type, and data in clear. A secret."""
+
+    def __init__(self, name: str, args: ProxmoxCsiArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("homelab:storage:ProxmoxCsi", name, None, opts)
+        # Pods of the node plugin mount host directories and make devices.
+        place = namespace(f"{name}-namespace", NAMESPACE, "privileged", parent=self)
+        config = _driver_config(args)
+        secret = Secret(
+            f"{name}-config",
+            metadata=ObjectMetaArgs(name="proxmox-csi-config", namespace=place.metadata.name),
+            type="Opaque",
+            string_data={CONFIG_KEY: config},
+            opts=pulumi.ResourceOptions(parent=self, custom_timeouts=pulumi.CustomTimeouts(delete="2m")),
+        )
+        self.release = Release(
+            name,
+            args.charts.release(
+                PROXMOX_CSI,
+                name="proxmox-csi-plugin",
+                namespace=place.metadata.name,
+                values=_values(args, secret.metadata.name, config),
+            ),
+            opts=pulumi.ResourceOptions(
+                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m")
+            ),
+        )
+        self.bootstrap_secret = pulumi.Output.secret(
+            {"namespace": NAMESPACE, "name": secret.metadata.name, "type": "Opaque", "data": {CONFIG_KEY: config}}
+        )
+        self.register_outputs({"release": self.release.name, "bootstrap_secret": self.bootstrap_secret})
+
+
+def _driver_config(args: ProxmoxCsiArgs) -> pulumi.Output[str]:
+    """The driver's configuration file. It is JSON, which YAML's parsers read, so that every type is unmistakable."""
+
+    def render(credentials: Mapping[str, str]) -> str:
+        cluster = {
+            "url": f"{args.endpoint.rstrip('/')}/api2/json",
+            "insecure": args.insecure,
+            **credentials,
+            "region": args.region,
+        }
+        # Its documentation calls the key controllerVMID; v0.19.1 reads this one and ignores the other (pkg/config).
+        features = {"provider": "default", "controllerVmID": CSI_VM_ID}
+        return json.dumps({"features": features, "clusters": [cluster]}, indent=2) + "\n"
+
+    return pulumi.Output.secret(pulumi.Output.all(**args.credentials).apply(render))
+
+
+def _values(args: ProxmoxCsiArgs, secret: pulumi.Input[str], config: pulumi.Output[str]) -> dict[str, Any]:
+    configured = values("proxmox-csi-plugin")
+    configured["replicaCount"] = args.replicas
+    configured["existingConfigSecret"] = secret
+    configured["existingConfigSecretKey"] = CONFIG_KEY
+    controller = configured["controller"]
+    # The driver reads its configuration once; the chart's own checksum does not cover a Secret that is not the chart's.
+    controller["podAnnotations"] = {
+        "homelab/config-sha256": config.apply(lambda text: hashlib.sha256(text.encode()).hexdigest())
+    }
+    # A list in a chart's values is replaced as a whole, hence the default argument again.
+    controller["provisioner"]["args"] += [f"--volume-name-prefix={args.volumes.volume_prefix}"]
+    if args.snapshots:
+        controller["snapshotter"] = {
+            "enabled": True,
+            "args": [f"--snapshot-name-prefix={args.volumes.snapshot_prefix}"],
+        }
+    return configured

@@ -1,0 +1,75 @@
+"""A class of volumes, as a typed resource rather than a value of some chart.
+
+Owns the StorageClass and hands out the reference by which claims ask for it. Does not own the driver behind it.
+Must exist before: the driver's release, on which the class depends, and with it whoever takes the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pulumi
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+from pulumi_kubernetes.storage.v1 import StorageClass as KubernetesStorageClass
+
+from components.kit.references import StorageClassReference
+
+_DEFAULT = "storageclass.kubernetes.io/is-default-class"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorageClassArgs:
+    """Arguments of `StorageClass`; its name is the class's.
+
+    provisioner: name of the CSI driver. parameters: the driver's own, all of them text.
+    default: claims that name no class get this one; a cluster has one such class.
+    reclaim: what becomes of a volume whose claim is deleted.
+    mount_options: of the file systems of its volumes.
+    after: the driver's release.
+    """
+
+    provisioner: str
+    parameters: Mapping[str, str]
+    default: bool
+    reclaim: Literal["Retain", "Delete"]
+    mount_options: Sequence[str] = ()
+    after: pulumi.Resource
+
+    def __post_init__(self) -> None:
+        wrong = [key for key, value in self.parameters.items() if not isinstance(value, str)]
+        if wrong:
+            raise ValueError(f"parameters: {', '.join(wrong)} is not text, and Kubernetes takes nothing else; quote it")
+
+
+class StorageClass(pulumi.ComponentResource):
+    """A class of volumes that are made where the first pod that needs one is scheduled."""
+
+    reference: StorageClassReference
+    """By which a claim asks for a volume of this class."""
+
+    def __init__(self, name: str, args: StorageClassArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("homelab:storage:StorageClass", name, None, opts)
+        metadata = ObjectMetaArgs(name=name)
+        if args.default:
+            metadata = ObjectMetaArgs(name=name, annotations={_DEFAULT: "true"})
+        storage_class = KubernetesStorageClass(
+            name,
+            metadata=metadata,
+            provisioner=args.provisioner,
+            parameters=dict(args.parameters),
+            reclaim_policy=args.reclaim,
+            volume_binding_mode="WaitForFirstConsumer",
+            allow_volume_expansion=True,
+            mount_options=list(args.mount_options) or None,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[args.after],
+                # All but the expansion is immutable, and the name stays.
+                delete_before_replace=True,
+                custom_timeouts=pulumi.CustomTimeouts(delete="2m"),
+            ),
+        )
+        self.reference = StorageClassReference(name=name, ready=storage_class)
+        self.register_outputs({"name": storage_class.metadata.name})

@@ -1,0 +1,86 @@
+"""Snapshots of volumes: the API, the controller that serves it, and the class that Proxmox CSI makes them in.
+
+Owns the namespace, the Helm release, which brings the CRDs, and the class. Does not own the sidecar that carries
+snapshots out, which is the driver's (`ProxmoxCsi`, `snapshots`). Must exist before: the pod network; the driver comes
+after it, as its sidecar needs the CRDs.
+
+What such a snapshot is: a full copy of the volume, of the same size, made by a call of the Proxmox API that is marked
+experimental and open to root@pam alone, not even to root's API tokens. Proxmox VE has no snapshots of single volumes in
+its API; a snapshot in ZFS itself can be made on the host only.
+https://github.com/sergelogvinov/proxmox-csi-plugin/blob/v0.19.1/docs/volumesnapshot.md
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_kubernetes.helm.v3 import Release
+
+from components.kit.chart import ChartSource, values
+from components.kit.namespace import namespace
+from components.kit.versions import SNAPSHOT_CONTROLLER
+
+_API = "snapshot.storage.k8s.io/v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VolumeSnapshotsArgs:
+    """Arguments of `VolumeSnapshots`.
+
+    class_name: of the VolumeSnapshotClass, which is the default one. driver: name of the CSI driver.
+    """
+
+    charts: ChartSource
+    class_name: str
+    driver: str
+
+    def __post_init__(self) -> None:
+        if not self.class_name or not self.driver:
+            raise ValueError(f"class {self.class_name!r} of driver {self.driver!r}: both need a name; give it")
+
+
+class VolumeSnapshots(pulumi.ComponentResource):
+    """The snapshot API of the cluster."""
+
+    release: Release
+    """Up when the CRDs are there and the controller runs."""
+
+    def __init__(self, name: str, args: VolumeSnapshotsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("homelab:storage:VolumeSnapshots", name, None, opts)
+        place = namespace(f"{name}-namespace", "snapshot-controller", "restricted", parent=self)
+        self.release = Release(
+            name,
+            args.charts.release(
+                SNAPSHOT_CONTROLLER,
+                name="snapshot-controller",
+                namespace=place.metadata.name,
+                values=values("snapshot-controller"),
+            ),
+            opts=pulumi.ResourceOptions(
+                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m")
+            ),
+        )
+        # Not by the SDK's class for custom resources: it sends `metadata` and `spec` alone, and this kind has no spec.
+        pulumi.CustomResource(
+            f"kubernetes:{_API}:VolumeSnapshotClass",
+            f"{name}-class",
+            {
+                "apiVersion": _API,
+                "kind": "VolumeSnapshotClass",
+                "metadata": {
+                    "name": args.class_name,
+                    "annotations": {"snapshot.storage.kubernetes.io/is-default-class": "true"},
+                },
+                "driver": args.driver,
+                # Of a snapshot that is deleted. CsiVolumes deals with those that a destroyed cluster leaves.
+                "deletionPolicy": "Delete",
+            },
+            pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[self.release],
+                delete_before_replace=True,
+                custom_timeouts=pulumi.CustomTimeouts(delete="2m"),
+            ),
+        )
+        self.register_outputs({"release": self.release.name})

@@ -1,0 +1,79 @@
+"""What happens to a node before its VM is deleted or replaced: it leaves the cluster, instead of being missed by it.
+
+Owns one command for each node, which does nothing but when Pulumi deletes it (`node_removal_command.py`). A hook could
+not do it: hooks of a resource that is no longer in the program do not exist, and `pulumi destroy` does not run the
+program. Does not own the machines, nor any object in the cluster.
+Must exist before: a cluster that answers, and the node in it. A cluster that goes as a whole takes its nodes along
+without a word: the commands are `deleted_with` it. Control planes leave one after another; of workers several may at
+once, as disruption budgets hold for all of them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+import pulumi
+import pulumi_command as command
+
+from components.kit.entry_point import EntryPoint
+from components.talos.node_removal_command import CREDENTIALS, PLAN, Plan
+from components.talos.secrets import ClientCredentials
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeRemovalsArgs:
+    """Arguments of `NodeRemovals`.
+
+    nodes: each node's address by host name.
+    controlplanes: names of those that hold etcd.
+    client: of the cluster's Talos API.
+    members: what each node is made of, its VM too: a VM goes only after what depends on it itself.
+    lives: by host name: what is unknown while the node's VM is replaced (`TalosVm.life`).
+    up: what is there once the cluster answers.
+    cluster: what is deleted only with the whole cluster.
+    """
+
+    nodes: Mapping[str, IPv4Address]
+    controlplanes: frozenset[str]
+    client: ClientCredentials
+    members: Mapping[str, Sequence[pulumi.Resource]]
+    lives: Mapping[str, pulumi.Output[str]]
+    up: pulumi.Resource
+    cluster: pulumi.Resource
+
+
+class NodeRemovals(pulumi.ComponentResource):
+    """The commands, each deleted before what made its node a member."""
+
+    def __init__(self, name: str, args: NodeRemovalsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("homelab:talos:NodeRemovals", name, None, opts)
+        controlplanes = {node: str(address) for node, address in args.nodes.items() if node in args.controlplanes}
+        client = args.client
+        parts = [client.ca_certificate, client.client_certificate, client.client_key]
+        credentials: pulumi.Output[str] = pulumi.Output.secret(pulumi.Output.json_dumps(parts))
+        earlier: list[pulumi.Resource] = []
+        for node, address in args.nodes.items():
+            plan = Plan(node=node, address=str(address), controlplanes=controlplanes)
+            holds_etcd = node in args.controlplanes
+            made = command.local.Command(
+                f"{name}-{node}",
+                # The provider wants one; another control plane then changes the plan, and nothing else.
+                create="true",
+                delete=EntryPoint.NODE_REMOVAL.command(),
+                environment={PLAN: plan.dumps(), CREDENTIALS: credentials},
+                triggers=[args.lives[node]],
+                opts=pulumi.ResourceOptions(
+                    parent=self,
+                    depends_on=[args.up, *args.members[node], *(earlier if holds_etcd else [])],
+                    deleted_with=args.cluster,
+                    # The engine deletes this before the VM that it replaces. Without it, an `up` that goes on after
+                    # one that failed in between would delete it again, after the new machine has joined (measured).
+                    delete_before_replace=True,
+                    custom_timeouts=pulumi.CustomTimeouts(delete="20m"),
+                ),
+            )
+            if holds_etcd:
+                earlier.append(made)
+        self.register_outputs({})

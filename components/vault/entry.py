@@ -1,0 +1,98 @@
+"""Vault's pages and API at a public name, for people; workloads use its Service.
+
+Owns the certificate of that name and the Ingress. Does not own Vault.
+Must exist before: Vault, the ingress controller, an issuer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+from pulumi_kubernetes.networking.v1 import (
+    HTTPIngressPathArgs,
+    HTTPIngressRuleValueArgs,
+    Ingress,
+    IngressBackendArgs,
+    IngressRuleArgs,
+    IngressServiceBackendArgs,
+    IngressSpecArgs,
+    IngressTLSArgs,
+    ServiceBackendPortArgs,
+)
+
+from components.certificates.certificate import Certificate, CertificateArgs
+from components.kit.references import IssuerReference
+from components.network.nginx_ingress import NginxIngress
+from components.vault.resource import API_PORT
+from components.vault.vault import Vault
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaultEntryArgs:
+    """Arguments of `VaultEntry`.
+
+    host: the name.
+    """
+
+    vault: Vault
+    host: str
+    ingress: NginxIngress
+    issuer: IssuerReference
+
+
+class VaultEntry(pulumi.ComponentResource):
+    """Vault under a name of its own."""
+
+    ingress: Ingress
+
+    def __init__(self, name: str, args: VaultEntryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("homelab:secrets:VaultEntry", name, None, opts)
+        place = args.vault.resource
+        certificate = Certificate(
+            f"{name}-certificate",
+            CertificateArgs(namespace=place.namespace, secret_name=name, dns_names=[args.host], issuer=args.issuer),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.ingress = Ingress(
+            name,
+            metadata=ObjectMetaArgs(
+                name=name,
+                namespace=place.namespace,
+                annotations={
+                    # Vault speaks HTTPS; its certificate is the cluster's own, which NGINX does not check.
+                    "nginx.org/ssl-services": place.name,
+                    # An address in its status says nothing of Vault, and nobody waits for it.
+                    "pulumi.com/skipAwait": "true",
+                },
+            ),
+            spec=IngressSpecArgs(
+                ingress_class_name=args.ingress.class_name,
+                rules=[
+                    IngressRuleArgs(
+                        host=args.host,
+                        http=HTTPIngressRuleValueArgs(
+                            paths=[
+                                HTTPIngressPathArgs(
+                                    path="/",
+                                    path_type="Prefix",
+                                    backend=IngressBackendArgs(
+                                        service=IngressServiceBackendArgs(
+                                            name=place.name, port=ServiceBackendPortArgs(number=API_PORT)
+                                        )
+                                    ),
+                                )
+                            ]
+                        ),
+                    )
+                ],
+                tls=[IngressTLSArgs(hosts=[args.host], secret_name=certificate.certificate.name)],
+            ),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[args.vault.ready, args.ingress.release, certificate],
+                custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m", delete="2m"),
+            ),
+        )
+        self.register_outputs({"host": args.host})

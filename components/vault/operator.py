@@ -1,0 +1,162 @@
+"""The operator of Vault (bank-vaults): turns a Vault resource into a StatefulSet, its Services and a configurer.
+
+Owns its namespace, its account and rights, the Helm release, and the namespace in which Vaults may run: the operator's
+rights end there. The chart would let it read and write every Secret of the cluster. Does not own a Vault: `vault.py`.
+
+Where the API server has MutatingAdmissionPolicy (Kubernetes 1.36), it also owns one: release 1.24 of the operator adds
+two capabilities for locking memory to each Vault pod, and nothing in the resource can take them back. Vault does not
+lock memory here (`disable_mlock`). Without them Vault's pods pass level `restricted`, with them only `privileged`. Once
+a release has `skipVaultContainerCapabilities` (https://github.com/bank-vaults/vault-operator), the policy can go.
+Must exist before: a network on which pods talk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes.admissionregistration.v1 as admission
+from pulumi_kubernetes.core.v1 import Namespace, ServiceAccount
+from pulumi_kubernetes.helm.v3 import Release
+from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
+from pulumi_kubernetes.rbac.v1 import PolicyRuleArgs, Role, RoleBinding, RoleRefArgs, SubjectArgs
+
+from components.kit.chart import ChartSource, values
+from components.kit.namespace import PodSecurity, namespace
+from components.kit.versions import VAULT_OPERATOR
+from components.vault.clients import VAULT_NAMESPACE
+
+NAMESPACE = "vault-system"
+
+_RBAC = "rbac.authorization.k8s.io"
+_OWN_RULES = [
+    PolicyRuleArgs(api_groups=["coordination.k8s.io"], resources=["leases"], verbs=["get", "create", "update"]),
+    PolicyRuleArgs(api_groups=["", "events.k8s.io"], resources=["events"], verbs=["create", "patch"]),
+]
+_VAULT_RULES = [
+    PolicyRuleArgs(
+        api_groups=["vault.banzaicloud.com"],
+        resources=["vaults", "vaults/status", "vaults/finalizers"],
+        verbs=["get", "list", "watch", "update"],
+    ),
+    PolicyRuleArgs(
+        api_groups=[""],
+        resources=["services", "secrets"],
+        verbs=["get", "list", "watch", "create", "update"],
+    ),
+    # It deletes a ConfigMap of an earlier release's name at every pass, whether there is one or not.
+    PolicyRuleArgs(api_groups=[""], resources=["configmaps"], verbs=["get", "list", "watch", "delete"]),
+    PolicyRuleArgs(api_groups=[""], resources=["pods"], verbs=["get", "list", "watch"]),
+    PolicyRuleArgs(
+        api_groups=["apps"],
+        resources=["statefulsets", "deployments"],
+        verbs=["get", "list", "watch", "create", "update"],
+    ),
+]
+_FIRST = "object.spec.containers[0]"
+_ADDS = " && ".join(f"has({_FIRST}.securityContext{field})" for field in ("", ".capabilities", ".capabilities.add"))
+"""Holds for a pod whose first container asks for capabilities: the server's, in a pod of the operator."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaultOperatorArgs:
+    """Arguments of `VaultOperator`.
+
+    admission_policies: the API server has MutatingAdmissionPolicy in v1, as from Kubernetes 1.36.
+    """
+
+    charts: ChartSource
+    admission_policies: bool
+
+
+class VaultOperator(pulumi.ComponentResource):
+    """The operator, and the namespace that it works in."""
+
+    namespace: Namespace
+    """In which Vaults may be made."""
+
+    ready: Release
+    """Up when a Vault resource can be made and will be acted on."""
+
+    def __init__(self, name: str, args: VaultOperatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("homelab:secrets:VaultOperator", name, None, opts)
+        own = namespace(f"{name}-namespace", NAMESPACE, "restricted", parent=self)
+        level: PodSecurity = "restricted" if args.admission_policies else "privileged"
+        self.namespace = namespace(f"{name}-vaults", VAULT_NAMESPACE, level, parent=self)
+        configured = values("vault-operator")
+        configured["watchNamespace"] = VAULT_NAMESPACE
+        account = ServiceAccount(
+            f"{name}-account",
+            metadata=ObjectMetaArgs(name=configured["serviceAccount"]["name"], namespace=own.metadata.name),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        rights = [
+            *self._grant(f"{name}-own", own, account, _OWN_RULES),
+            *self._grant(f"{name}-vaults", self.namespace, account, _VAULT_RULES),
+        ]
+        if args.admission_policies:
+            rights += self._drop_capabilities(name)
+        self.ready = Release(
+            name,
+            args.charts.release(VAULT_OPERATOR, name="vault-operator", namespace=own.metadata.name, values=configured),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=rights,
+                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
+            ),
+        )
+        self.register_outputs({"namespace": self.namespace.metadata.name, "ready": self.ready.name})
+
+    def _grant(
+        self, name: str, where: Namespace, account: ServiceAccount, rules: list[PolicyRuleArgs]
+    ) -> list[pulumi.Resource]:
+        """Let the operator's account do what `rules` say, in one namespace."""
+        metadata = ObjectMetaArgs(name="vault-operator", namespace=where.metadata.name)
+        role = Role(f"{name}-role", metadata=metadata, rules=rules, opts=pulumi.ResourceOptions(parent=self))
+        binding = RoleBinding(
+            f"{name}-binding",
+            metadata=metadata,
+            role_ref=RoleRefArgs(api_group=_RBAC, kind="Role", name=role.metadata.name),
+            subjects=[
+                SubjectArgs(kind="ServiceAccount", name=account.metadata.name, namespace=account.metadata.namespace)
+            ],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return [role, binding]
+
+    def _drop_capabilities(self, name: str) -> list[pulumi.Resource]:
+        """Take from Vault's pods, as they are made, the capabilities that the operator adds to the first container."""
+        policy = admission.MutatingAdmissionPolicy(
+            f"{name}-capabilities",
+            metadata=ObjectMetaArgs(name="vault-without-capabilities"),
+            spec=admission.MutatingAdmissionPolicySpecArgs(
+                failure_policy="Fail",
+                reinvocation_policy="Never",
+                match_constraints=admission.MatchResourcesArgs(
+                    namespace_selector=LabelSelectorArgs(match_labels={"kubernetes.io/metadata.name": VAULT_NAMESPACE}),
+                    resource_rules=[
+                        admission.NamedRuleWithOperationsArgs(
+                            api_groups=[""], api_versions=["v1"], operations=["CREATE"], resources=["pods"]
+                        )
+                    ],
+                ),
+                match_conditions=[admission.MatchConditionArgs(name="adds-capabilities", expression=_ADDS)],
+                mutations=[
+                    admission.MutationArgs(
+                        patch_type="JSONPatch",
+                        json_patch=admission.JSONPatchArgs(
+                            expression='[JSONPatch{op: "remove", '
+                            'path: "/spec/containers/0/securityContext/capabilities/add"}]'
+                        ),
+                    )
+                ],
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        binding = admission.MutatingAdmissionPolicyBinding(
+            f"{name}-capabilities-binding",
+            metadata=ObjectMetaArgs(name="vault-without-capabilities"),
+            spec=admission.MutatingAdmissionPolicyBindingSpecArgs(policy_name=policy.metadata.name),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return [policy, binding]

@@ -1,0 +1,36 @@
+"""`python -m program NAME [ARGUMENT ...]`: what Pulumi runs when it deletes a resource of this program.
+
+Such a command line stands in the state of every platform that exists, and a destroy runs it as it was written. So it
+names an entry point, never a module: modules may move, these names may not. They are in
+`components/kit/entry_point.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+from components.kit.entry_point import EntryPoint
+
+MODULES = {
+    EntryPoint.CSI_VOLUMES: "components.storage.csi_volumes_command",
+    EntryPoint.NODE_REMOVAL: "components.talos.node_removal_command",
+}
+"""Each has a `main(arguments, environment)` that returns an exit status."""
+
+
+def main(name: str, *arguments: str) -> int:
+    """Run an entry point, and return its exit status."""
+    try:
+        module = import_module(MODULES[EntryPoint(name)])
+    except ValueError:
+        print(f"{name!r} is none of {', '.join(EntryPoint)}", file=sys.stderr)
+        return 2
+    return int(module.main(arguments, os.environ))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 1:
+        sys.exit(f"which of {', '.join(EntryPoint)}?")
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,176 @@
+"""`make rotate`: raises the generation of one application secret in a stack's file.
+
+Owns the edit of that file, which keeps every other byte of it: `pulumi config set --path` would write the whole file
+anew and lose comments and order. Changes nothing else; the next `pulumi up` makes the value.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stacks.application_secrets import SECRETS, DeclaredSecret, unknown
+
+ROOT = Path(__file__).resolve().parents[2]
+_SETTING = "homelab:rotation"
+
+
+class RotationError(ValueError):
+    """Nothing was changed; the message says why and what to do."""
+
+
+def raised(text: str, name: str) -> tuple[str, int]:
+    """The stack file `text` with the generation of `name` one higher, and that generation.
+
+    Raises:
+        RotationError: the file has a form that this does not edit; it then is to be edited by hand.
+    """
+    before = yaml.safe_load(text)
+    generation = _generation(before, name) + 1
+    edited = _edit(text, name, generation)
+    expected = copy.deepcopy(before)
+    expected["config"][_SETTING] = {**(expected["config"].get(_SETTING) or {}), name: generation}
+    if yaml.safe_load(edited) != expected:
+        raise RotationError(f"the file cannot be edited safely; {_by_hand(name, generation)}")
+    return edited, generation
+
+
+def generations(text: str, secrets: Mapping[str, DeclaredSecret] = SECRETS) -> dict[str, int]:
+    """The generation of every secret in a stack file."""
+    return {name: _generation(yaml.safe_load(text), name) for name in sorted(secrets)}
+
+
+def outcome(row: DeclaredSecret, generation: int) -> Iterator[str]:
+    """What the next `pulumi up` does, one line each."""
+    yield f"The next `pulumi up` writes a new value to Vault, {row.spec.path(generation)}, and the old one stays there."
+    if row.spec.previous:
+        yield "Consumers get the old value, too, until the generation after."
+    in_secret = f"Secret {row.spec.name} in namespace {row.spec.namespace}"
+    if row.also_in:
+        yield f"{in_secret} gets it at once, and its copies in {', '.join(row.also_in)} follow."
+    else:
+        yield f"{in_secret} gets it at once."
+    yield {
+        "nothing": f"It is read by {row.consumers}.",
+        "restart": f"Reloader then restarts {row.consumers}.",
+        "operator": f"It is then taken by {row.consumers}, without a restart.",
+        "procedure": f"It is NOT enough for {row.consumers}, which keep the value of their first start: "
+        f'first read "{row.procedure}" in docs/rotation.md.',
+    }[row.uptake]
+
+
+def _generation(document: Any, name: str) -> int:
+    config = document.get("config") if isinstance(document, dict) else None
+    if not isinstance(config, dict):
+        raise RotationError("the file has no map `config`; it is no stack file of this program")
+    rotation = config.get(_SETTING) or {}
+    generation = rotation.get(name, 1) if isinstance(rotation, dict) else None
+    if not isinstance(generation, int) or isinstance(generation, bool) or generation < 1:
+        raise RotationError(f"{_SETTING}: is no map of names to whole numbers; mend that first")
+    return generation
+
+
+def _edit(text: str, name: str, generation: int) -> str:
+    newline = "\r\n" if "\r\n" in text else "\n"
+    config = _value(yaml.compose(text, yaml.SafeLoader), "config")
+    if not isinstance(config, yaml.MappingNode) or config.flow_style:
+        raise RotationError(f"`config` is not written one key a line; {_by_hand(name, generation)}")
+    column = " " * config.value[0][0].start_mark.column
+    rotation = _value(config, _SETTING)
+    if rotation is None:
+        end = _end_of_line(text, config)
+        return f"{text[:end]}{newline * 2}{column}{_SETTING}:{newline}{column}  {name}: {generation}{text[end:]}"
+    if not isinstance(rotation, yaml.MappingNode):  # nothing after the colon, or `null`
+        start, end = rotation.start_mark.index, rotation.end_mark.index
+        return f"{text[:start]}{newline}{column}  {name}: {generation}{text[end:]}"
+    number = _value(rotation, name)
+    if number is not None:
+        return text[: number.start_mark.index] + str(generation) + text[number.end_mark.index :]
+    if not rotation.flow_style:
+        end, inner = _end_of_line(text, rotation), " " * rotation.value[0][0].start_mark.column
+        return f"{text[:end]}{newline}{inner}{name}: {generation}{text[end:]}"
+    brace = rotation.end_mark.index - 1
+    inside = text[:brace].rstrip()
+    return f"{inside}{', ' if rotation.value else ' '}{name}: {generation} {text[brace:]}"
+
+
+def _value(node: yaml.Node | None, key: str) -> yaml.Node | None:
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    return next((value for found, value in pairs if found.value == key), None)
+
+
+def _end_of_line(text: str, node: yaml.Node) -> int:
+    """Where the line with the last character of a node ends, comments on it included."""
+    while isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        node = last[1] if isinstance(last, tuple) else last
+    written = len(text[: node.end_mark.index].rstrip())
+    found = re.search(r"\r?\n|\Z", text[written:])
+    return written + (found.start() if found else 0)
+
+
+def _by_hand(name: str, generation: int) -> str:
+    return f"set `{name}: {generation}` in its {_SETTING} by hand"
+
+
+def _stack_file(root: Path, stack: str) -> Path:
+    file = root / f"Pulumi.{stack}.yaml"
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", stack) or not file.is_file():
+        there = sorted(path.name.split(".")[1] for path in root.glob("Pulumi.*.yaml"))
+        raise RotationError(f"{stack!r} is no stack; give STACK=<name>, one of {', '.join(there)}")
+    return file.resolve()
+
+
+def _write(file: Path, text: str) -> None:
+    """Replace the file in one step, so that it is whole whatever happens."""
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, encoding="utf-8", newline="", delete=False) as new:
+        new.write(text)
+    shutil.copymode(file, new.name)
+    os.replace(new.name, file)
+
+
+def rotate(root: Path, stack: str, name: str, secrets: Mapping[str, DeclaredSecret] = SECRETS) -> list[str]:
+    """Raise the generation of `name` in the stack's file below `root`, and return what to tell.
+
+    Without a name, change nothing and list what there is. Raises RotationError, with the file as it was.
+    """
+    file = _stack_file(root, stack)
+    text = file.read_bytes().decode("utf-8")
+    if not name:
+        now = generations(text, secrets)
+        return [
+            f"{row.spec.namespace}/{key}: generation {now[key]} ({row.uptake})" for key, row in sorted(secrets.items())
+        ]
+    if wrong := unknown(name, secrets):
+        raise RotationError(wrong)
+    edited, generation = raised(text, name)
+    _write(file, edited)
+    return [
+        f"{file.name}: {_SETTING}.{name} is {generation}, was {generation - 1}.",
+        *outcome(secrets[name], generation),
+    ]
+
+
+def main() -> int:
+    """Entry point: `python -m stacks.commands.rotate STACK [NAME]`."""
+    stack, name = (*sys.argv[1:], "", "")[:2]
+    try:
+        lines = rotate(ROOT, stack, name)
+    except RotationError as error:
+        print(f"rotate: {error}", file=sys.stderr)
+        return 1
+    print(*lines, sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

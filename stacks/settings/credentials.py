@@ -1,0 +1,111 @@
+"""The credentials of a stack: which there are, which of them its settings ask for, and how they reach the program.
+
+Owns the names of their keys and what is wrong with the choice of them. They are Outputs and apart from the settings,
+whose values are plain. Does not own secrets that the platform makes for its applications
+(`stacks/application_secrets.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import pulumi
+from pulumi.runtime import is_config_secret
+from pydantic.alias_generators import to_camel
+
+from stacks.settings.model import SNAPSHOT_USER
+
+PROJECT = "homelab"
+PREFIX = f"{PROJECT}:"
+"""What the keys of a stack file that are this program's begin with."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Each a secret Output, or absent. The key of a field in the stack file is its name in camel case."""
+
+    proxmox_password: pulumi.Output[str] | None
+    """Password of `site.username`; exactly one of this and the token is there."""
+    proxmox_api_token: pulumi.Output[str] | None
+    """`user@realm!name=uuid`."""
+    tailscale_auth_key: pulumi.Output[str] | None
+    """Key with which nodes join the tailnet."""
+    sealing_key: pulumi.Output[str] | None
+    """Private key of `sealing.certificate`, in PEM."""
+    edge_ssh_key: pulumi.Output[str] | None
+    """Private key of `edge.ssh.user`, in OpenSSH's format or PEM."""
+    edge_tsig_key: pulumi.Output[str] | None
+    """Secret of `edge.secondary.tsig`, in Base64."""
+
+
+SECRET_KEYS = tuple(to_camel(field.name) for field in fields(Credentials))
+"""The keys of a stack file that hold credentials, without the prefix."""
+
+SET_A_SECRET = f"set {', '.join(SECRET_KEYS[:-1])} or {SECRET_KEYS[-1]} with `pulumi config set --secret {PREFIX}<key>`"
+"""The remedy for a secret in the wrong place."""
+
+_PASSWORD, _TOKEN = "proxmoxPassword", "proxmoxApiToken"
+_AUTH_KEY, _SEALING_KEY = "tailscaleAuthKey", "sealingKey"
+_EDGE_SSH_KEY, _EDGE_TSIG_KEY = "edgeSshKey", "edgeTsigKey"
+
+
+def read() -> Credentials:
+    """The credentials of the selected stack."""
+    config = pulumi.Config(PROJECT)
+    return Credentials(**{field.name: config.get_secret(to_camel(field.name)) for field in fields(Credentials)})
+
+
+def check(raw: Mapping[str, object]) -> list[str]:
+    """What is wrong with the choice of credentials, beside the settings `raw`.
+
+    Only their presence counts, so that a preview can have placeholders.
+    """
+    config = pulumi.Config(PROJECT)
+    present = {key for key in SECRET_KEYS if config.get(key) is not None}
+    findings = [
+        f"{PREFIX}{key}: is stored in plain text; set it with `pulumi config set --secret {PREFIX}{key}`, "
+        "and change it where it is valid"
+        for key in SECRET_KEYS
+        if key in present and not is_config_secret(PREFIX + key)
+    ]
+    if {_PASSWORD, _TOKEN} <= present:
+        findings.append(f"{PREFIX}{_PASSWORD}: is set along with {_TOKEN}, and one login is enough; remove one of them")
+    if not {_PASSWORD, _TOKEN} & present:
+        findings.append(
+            f"{PREFIX}{_TOKEN}: missing, and so is {_PASSWORD}; set one of them with "
+            f"`pulumi config set --secret {PREFIX}{_TOKEN}`"
+        )
+    if _PASSWORD in present and _at(raw, "site", "username") is None:
+        findings.append(f"{PREFIX}site.username: missing, but {_PASSWORD} is set; name its user, as root@pam")
+    if _at(raw, "talos", "extensions", "tailscale") is True and _AUTH_KEY not in present:
+        findings.append(
+            f"{PREFIX}{_AUTH_KEY}: missing, but talos.extensions.tailscale is true; set it with "
+            f"`pulumi config set --secret {PREFIX}{_AUTH_KEY}`"
+        )
+    copies_as_root = _at(raw, "storage", "snapshots") is True and _at(raw, "site", "username") == SNAPSHOT_USER
+    if copies_as_root and _TOKEN in present and _PASSWORD not in present:
+        findings.append(
+            f"{PREFIX}{_PASSWORD}: missing, but storage.snapshots is true, and {SNAPSHOT_USER} copies volumes by "
+            f"password alone; set it with `pulumi config set --secret {PREFIX}{_PASSWORD}` and remove {_TOKEN}"
+        )
+    for key, wanted_by in {_EDGE_SSH_KEY: ("edge",), _EDGE_TSIG_KEY: ("edge", "secondary", "tsig")}.items():
+        if _at(raw, *wanted_by) is not None and key not in present:
+            findings.append(
+                f"{PREFIX}{key}: missing, but {'.'.join(wanted_by)} is set; set it with "
+                f"`pulumi config set --secret {PREFIX}{key}`"
+            )
+    sealed = _at(raw, "sealing", "certificate") is not None
+    if sealed != (_SEALING_KEY in present):
+        there, missing = (_SEALING_KEY, "sealing.certificate")[:: -1 if sealed else 1]
+        findings.append(
+            f"{PREFIX}{missing}: missing, but {there} is set, and the two are one keypair; set both with "
+            "`make sealing-key STACK=<stack>`, or remove it"
+        )
+    return findings
+
+
+def _at(raw: object, *keys: str) -> object:
+    for key in keys:
+        raw = raw.get(key) if isinstance(raw, Mapping) else None
+    return raw

@@ -1,0 +1,148 @@
+"""The wording of refusals: what pydantic found, as one plain line with value, rule and remedy.
+
+Owns the translation of type and format errors and the search for secrets in the clear. A finding about a secret never
+shows the value. Does not own the rules between values (`rules`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from types import NoneType
+from typing import Any, get_args, get_origin
+
+import pulumi
+from pydantic import BaseModel, ValidationError
+
+from stacks.settings.credentials import PREFIX, SECRET_KEYS, SET_A_SECRET
+from stacks.settings.model import Settings
+
+
+# A RunError, so that the engine shows the findings alone and not a traceback of the program.
+class SettingsError(ValueError, pulumi.RunError):
+    """The configuration was refused; `findings` has one line for each reason, and the message has them all."""
+
+    def __init__(self, findings: list[str]) -> None:
+        self.findings = tuple(findings)
+        super().__init__("the configuration was refused:\n" + "\n".join(findings))
+
+
+Location = tuple[str | int, ...]
+
+_SECRET_NAME = re.compile(r"pass(word|wd|phrase)?$|secret|token|credential|(auth|api|private)_?key$", re.IGNORECASE)
+_SECRET_VALUE = re.compile(
+    r"\btskey-[a-z]+-"  # a Tailscale key
+    r"|\S+@\S+!\S+=[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}"  # a Proxmox API token
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+    r"|://[^/\s@]+:[^/\s@]+@"  # a password inside a URL
+)
+_EXPECTED = {
+    "int_type": "a whole number; write it in digits, without quotes",
+    "bool_type": "true or false; write one of the two, without quotes",
+    "string_type": "text; write it in quotes",
+    "list_type": "a list; write each item on a line of its own after '- '",
+    "dict_type": "a map; write `name: value` lines below the key",
+    "model_type": "a map; write `name: value` lines below the key",
+}
+
+
+def path(location: Location) -> str:
+    """The place of a value in the stack file, as `homelab:network.resolvers[0]`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return PREFIX + text.removeprefix(".")
+
+
+def secrets_in_plain_text(raw: Mapping[str, object]) -> dict[Location, str]:
+    """One finding for each value that is, or is called, a secret, by its place."""
+    return {
+        place: f"{path(place)}: looks like a secret in plain text; remove it, renew it where it is valid, and "
+        + SET_A_SECRET
+        for place, value in _leaves(raw)
+        if (_SECRET_NAME.search(str(place[-1])) and value is not None and place[0] != "rotation")
+        or (isinstance(value, str) and _SECRET_VALUE.search(value))
+    }
+
+
+def translate(error: ValidationError, leaked: Mapping[Location, str]) -> list[str]:
+    """A line for each error, in the order of the models; what `leaked` names keeps that text instead."""
+    findings = list(leaked.values())
+    for detail in error.errors(include_url=False):
+        location = tuple(part for part in detail["loc"] if part != "[key]")
+        if not any(place[: len(location)] == location for place in leaked):
+            findings.append(f"{path(location)}: {_sentence(detail, location)}")
+    return findings
+
+
+def _sentence(detail: Any, location: Location) -> str:
+    kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
+    match kind:
+        case "value_error":
+            return str(context["error"])
+        case "missing":
+            return f"missing, and there is no default; add it: {_meaning(location)}"
+        case "extra_forbidden":
+            return f"unknown key; {_near(location)}"
+        case "literal_error":
+            return f"{value!r} is not {context['expected']}; write one of them"
+        case "greater_than_equal":
+            return f"{value} is less than the minimum {context['ge']}; give {context['ge']} or more"
+        case "less_than_equal":
+            return f"{value} is more than the maximum {context['le']}; give {context['le']} or less"
+        case "too_short":
+            return "is empty, which leaves nothing to work with; add an entry"
+        case _ if kind in _EXPECTED:
+            return f"{_shown(value)} is not {_EXPECTED[kind]}"
+    return f"{_shown(value)} is refused: {detail['msg']}"
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "nothing (an empty value)"
+    return f"a {'map' if isinstance(value, Mapping) else 'list'}" if isinstance(value, Mapping | list) else repr(value)
+
+
+def _near(location: Location) -> str:
+    """The keys that the map at this place may have, or the one that was probably meant."""
+    *parent, key = location
+    known = [str(field.alias) for field in _model_at(parent).model_fields.values()]
+    if not parent:
+        known += SECRET_KEYS
+    if meant := difflib.get_close_matches(str(key), known, n=1, cutoff=0.6):
+        return f'did you mean "{meant[0]}"?'
+    return f"it may have {', '.join(known)}; remove it"
+
+
+def _meaning(location: Location) -> str:
+    """What the key at this place is for: the first words of its docstring, or of its model's."""
+    fields = _model_at(location[:-1]).model_fields.values()
+    field = next(field for field in fields if field.alias == location[-1])
+    words = field.description or inspect.getdoc(field.annotation) or ""
+    return re.split(r"[.;:]\s", words + " ")[0].replace("\n", " ")
+
+
+def _model_at(place: Sequence[str | int]) -> type[BaseModel]:
+    """The model of the map at a place where pydantic missed a key or found one too many, hence surely a model."""
+    model: Any = Settings
+    rest = iter(place)
+    for alias in rest:
+        model = next(field.annotation for field in model.model_fields.values() if field.alias == alias)
+        if NoneType in get_args(model):
+            [model] = set(get_args(model)) - {NoneType}
+        if get_origin(model) is dict:
+            model = get_args(model)[1]
+            next(rest)  # The name of one entry, which has no model of its own.
+    checked: type[BaseModel] = model
+    return checked
+
+
+def _leaves(value: object, place: Location = ()) -> Iterator[tuple[Location, object]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(inner, (*place, str(key)))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _leaves(inner, (*place, index))
+    else:
+        yield place, value

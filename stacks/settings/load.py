@@ -1,0 +1,83 @@
+"""From a stack's configuration to settings that are checked as a whole before anything is created.
+
+Owns the way from the `homelab:` keys to a frozen `Settings`. The models are in `model` and `machines`, the formats of
+values in `types`, the rules between values in `rules` and `machine_rules`, the wording of refusals in `errors`, what is
+secret in `credentials`. Nothing here asks a machine: a preview needs no site.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pulumi
+from pulumi.runtime import is_config_secret
+from pulumi.runtime.config import CONFIG, get_config_env
+from pydantic import ValidationError
+
+from stacks.settings import credentials, errors, rules
+from stacks.settings.credentials import PREFIX, PROJECT, SECRET_KEYS, SET_A_SECRET, Credentials
+from stacks.settings.errors import SettingsError
+from stacks.settings.model import Settings
+
+_SECTIONS = tuple(Settings.model_fields)
+
+
+def parse(raw: Mapping[str, object]) -> Settings:
+    """Check a configuration, given as the values of the `homelab:` keys without that prefix.
+
+    Raises:
+        SettingsError: with every finding of the first phase (types and formats) or, if there is none, of the second
+            (rules between values).
+    """
+    leaked = errors.secrets_in_plain_text(raw)
+    try:
+        settings = Settings.model_validate(raw)
+    except ValidationError as error:
+        raise SettingsError(errors.translate(error, leaked)) from None
+    findings = list(leaked.values()) or rules.check(settings)
+    if findings:
+        raise SettingsError(findings)
+    return settings
+
+
+def load() -> tuple[Settings, Credentials]:
+    """Read and check the selected stack's configuration.
+
+    Raises:
+        SettingsError: the configuration or the choice of credentials was refused.
+    """
+    raw, hidden = _read_plain()
+    findings = [*hidden, *credentials.check(raw)]
+    if hidden:
+        raise SettingsError(findings)  # More findings would show what is stored as a secret.
+    try:
+        settings = parse(raw)
+    except SettingsError as error:
+        raise SettingsError([*findings, *error.findings]) from None
+    if findings:
+        raise SettingsError(findings)
+    return settings, credentials.read()
+
+
+def _read_plain() -> tuple[dict[str, object], list[str]]:
+    """The values of all keys that hold no credential, and a finding for each section that is stored as a secret."""
+    config = pulumi.Config(PROJECT)
+    raw: dict[str, object] = {}
+    findings: list[str] = []
+    # Not only the known keys: a misspelt optional one would have no effect and nobody would know.
+    stored = {name.removeprefix(PREFIX) for name in {**get_config_env(), **CONFIG.get()} if name.startswith(PREFIX)}
+    for key in sorted({*_SECTIONS, *stored} - {*SECRET_KEYS}):
+        if is_config_secret(PREFIX + key):
+            if key not in _SECTIONS:
+                raw[key] = None  # Perhaps a misspelt secret; for an unknown key, the name is all that is told.
+                continue
+            findings.append(
+                f"{PREFIX}{key}: holds a secret, but settings stand in plain text; remove it, and {SET_A_SECRET}"
+            )
+        try:
+            value = config.get_object(key)
+        except pulumi.ConfigTypeError:
+            value = config.get(key)
+        if value is not None:
+            raw[key] = value
+    return raw, findings

@@ -1,0 +1,130 @@
+"""Layer 1, the site: the Proxmox provider, the Talos image on each host, and what becomes of volumes at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_command as command
+import pulumi_proxmoxve as proxmox
+import pulumiverse_talos as talos
+
+from components.proxmox.api import ProxmoxLogin
+from components.proxmox.hooks import PlannedVm, ProxmoxChecks
+from components.proxmox.talos_image import TalosImage, TalosImageArgs
+from components.storage import longhorn_node
+from components.storage.csi_volumes import CsiVolumes, CsiVolumesArgs
+from components.storage.csi_volumes_command import Plan
+from stacks.settings.credentials import Credentials
+from stacks.settings.model import Settings
+
+EXTENSIONS = {
+    "qemu_guest_agent": ("siderolabs/qemu-guest-agent",),
+    "tailscale": ("siderolabs/tailscale",),
+    "zfs": ("siderolabs/zfs",),
+    "nfs_utils": ("siderolabs/nfs-utils",),
+    "gvisor": ("siderolabs/gvisor",),
+}
+"""Official system extensions behind each switch of homelab:talos.extensions."""
+
+
+@dataclass(frozen=True)
+class SiteLayer:
+    """What later layers need of the site."""
+
+    provider: proxmox.Provider
+    talos_provider: talos.Provider
+    commands: command.Provider
+    """For what neither provider does; it runs nothing before the site was found right."""
+    checks: ProxmoxChecks
+    explained: pulumi.ErrorHook
+    """For everything in Proxmox."""
+    image: TalosImage
+    volumes: CsiVolumes
+    """What is deleted after the last VM."""
+
+    @property
+    def tag(self) -> str:
+        """The tag that marks this stack's VMs."""
+        return self.checks.tag
+
+
+def deploy(settings: Settings, credentials: Credentials) -> SiteLayer:
+    """Checks the site, then makes in it what does not depend on a cluster."""
+    site = settings.site
+    login = ProxmoxLogin(
+        endpoint=site.endpoint,
+        insecure=site.insecure,
+        username=site.username,
+        password=credentials.proxmox_password,
+        api_token=credentials.proxmox_api_token,
+    )
+    checks = ProxmoxChecks(
+        login=login,
+        tag=f"{pulumi.get_project()}-{pulumi.get_stack()}".lower(),
+        vms={name: PlannedVm(node.vm_id, node.host, str(node.address)) for name, node in settings.nodes.items()},
+        datastores={
+            host: {site.hosts[host].image_datastore: "import", site.hosts[host].disk_datastore: "images"}
+            for host in settings.hosts_in_use
+        },
+    )
+    site_is_ready = checks.before_anything()
+    provider = proxmox.Provider(
+        "proxmox",
+        endpoint=login.endpoint,
+        insecure=login.insecure,
+        username=login.username if login.api_token is None else None,
+        password=login.password,
+        api_token=login.api_token,
+        # Also before an update: credentials that Proxmox refuses must not replace those in the state, which a destroy
+        # uses.
+        opts=pulumi.ResourceOptions(
+            hooks=pulumi.ResourceHookBinding(before_create=[site_is_ready], before_update=[site_is_ready])
+        ),
+    )
+    # Nothing at all is made at a site that was refused, not even a cluster's secrets.
+    talos_provider = talos.Provider(
+        "talos",
+        image_factory_url=settings.talos.factory,
+        opts=pulumi.ResourceOptions(depends_on=[provider]),
+    )
+    explained = checks.on_error()
+    hooks = pulumi.ResourceHookBinding(on_error=[explained])
+    both = pulumi.ResourceOptions(providers=[provider, talos_provider])
+    image = TalosImage(
+        "talos",
+        TalosImageArgs(
+            factory=settings.talos.factory,
+            version=settings.versions.talos,
+            extensions=_extensions(settings),
+            kernel_args=settings.talos.kernel_args,
+            datastores={host: site.hosts[host].image_datastore for host in settings.hosts_in_use},
+            hooks=hooks,
+        ),
+        opts=both,
+    )
+    commands = command.Provider("command", opts=pulumi.ResourceOptions(depends_on=[provider]))
+    volumes = CsiVolumes(
+        "csi-volumes",
+        CsiVolumesArgs(
+            on_destroy=settings.storage.on_destroy,
+            plan=Plan(
+                endpoint=login.endpoint,
+                insecure=login.insecure,
+                username=login.username,
+                cluster=settings.cluster.name,
+                tag=checks.tag,
+                hosts=sorted(site.hosts),
+                datastore=settings.storage.datastore,
+            ),
+            login=login,
+        ),
+        opts=pulumi.ResourceOptions(providers=[commands]),
+    )
+    return SiteLayer(provider, talos_provider, commands, checks, explained, image, volumes)
+
+
+def _extensions(settings: Settings) -> list[str]:
+    switches = settings.talos.extensions.model_dump()
+    chosen = [extension for switch, names in EXTENSIONS.items() if switches[switch] for extension in names]
+    return chosen + list(longhorn_node.EXTENSIONS if settings.features.longhorn_v2 else ())
