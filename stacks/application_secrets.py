@@ -1,7 +1,7 @@
 """Every application secret of the program, as one table.
 
 Owns what there is, where, and how its consumers take a new value. From it come the components (`secret_store.py`), the
-namespaces that may use Vault, the check of `homelab:rotation`, and what `make rotate` says. Holds no value.
+namespaces that may use Vault, the names that `homelab:rotation` knows, and what `make rotate` says. Holds no value.
 A secret gets its row together with its consumer.
 """
 
@@ -17,7 +17,6 @@ from components.dns import powerdns_secrets as powerdns
 from components.identity.authentik_secrets import BOOTSTRAP, CONFIGURATION, DATABASE, NAMESPACE
 from components.secrets.secret_spec import OPERATOR_NAMESPACE, Password, SecretSpec
 from stacks import sso
-from stacks.settings.model import Settings
 
 Uptake = Literal["nothing", "restart", "operator", "procedure"]
 """How a new value gets into use: there is nothing to do; Reloader restarts the consumers; an operator hands it on
@@ -121,12 +120,3 @@ def unknown(name: str, secrets: Mapping[str, DeclaredSecret]) -> str | None:
     near = difflib.get_close_matches(name, secrets, n=1)
     remedy = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(sorted(secrets))}"
     return f"{name!r} is no application secret; {remedy}"
-
-
-def rotation(
-    settings: Settings, secrets: Mapping[str, DeclaredSecret] = SECRETS
-) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Findings about `homelab:rotation`: every entry must name a secret, else it would have no effect."""
-    for name in settings.rotation:
-        if wrong := unknown(name, secrets):
-            yield ("rotation", name), wrong

@@ -1,19 +1,19 @@
 """The rules between values of the configuration: what no single value can show.
 
 Owns the list of all rules, and those about addresses and what needs what; those about machines are in
-`machine_rules`, that about rotation is beside the secrets. Each rule is a generator of findings over a tree
-whose types and formats are right already; a value that one rule refused is not refused again for the consequences.
+`machine_rules`. Each rule is a generator of findings over a tree whose types and formats are right already; a value
+that one rule refused is not refused again for the consequences.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network, ip_address
 from itertools import combinations
 from urllib.parse import urlsplit
 
-from stacks import application_secrets
+from stacks.application_secrets import SECRETS, DeclaredSecret, unknown
 from stacks.settings import machine_rules
 from stacks.settings.errors import path
 from stacks.settings.machine_rules import Findings
@@ -39,7 +39,7 @@ def check(settings: Settings) -> list[str]:
         _snapshots,
         _dns,
         _public_resolvers,
-        application_secrets.rotation,
+        rotation,
     )
     return [f"{path(place)}: {text}" for rule in rules for place, text in rule(settings)]
 
@@ -261,3 +261,10 @@ def _named_pools(settings: Settings) -> dict[str, AddressRange]:
 def _end(network: IPv4Network, address: IPv4Address) -> str | None:
     ends = {network.network_address: "network address", network.broadcast_address: "broadcast address"}
     return ends.get(address)
+
+
+def rotation(settings: Settings, secrets: Mapping[str, DeclaredSecret] = SECRETS) -> Findings:
+    """Every entry of `homelab:rotation` must name a secret, or it would have no effect."""
+    for name in settings.rotation:
+        if wrong := unknown(name, secrets):
+            yield ("rotation", name), wrong

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from components.secrets.secret_spec import Password, SecretSpec
-from stacks.application_secrets import SECRETS, STORE_PROBE, DeclaredSecret, namespaces, rotation, table
+from stacks.application_secrets import SECRETS, STORE_PROBE, DeclaredSecret, namespaces, table
 from stacks.settings.load import parse
+from stacks.settings.rules import rotation
 from tests.unit.settings import fixtures
 
 

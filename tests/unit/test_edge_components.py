@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -116,8 +117,11 @@ def test_routes_that_cannot_be_approved_are_refused(changes: dict[str, Any], say
 @pytest.mark.parametrize("path", sorted(ON_HOST.glob("*.py")), ids=lambda path: path.stem)
 def test_a_program_for_hosts_is_written_for_python_3_9_and_its_standard_library(path: Path) -> None:
     tree = ast.parse(path.read_text(), feature_version=(3, 9))
-    modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert {name for name in modules if name.startswith("components.")} <= {"components.edge.on_host.common"}
+    named = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    named_whole = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    assert {(node.level, node.module) for node in named if node.level} <= {(1, "common")}
+    assert {(node.module or "").split(".")[0] for node in named if not node.level} <= sys.stdlib_module_names
+    assert {name.split(".")[0] for name in named_whole} <= sys.stdlib_module_names
 
 
 @pytest.mark.parametrize("program", ["nginx", "powerdns", "headscale"])
