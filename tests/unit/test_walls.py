@@ -7,6 +7,7 @@ A new folder or layer gets a place in a row. Imports for type checking count lik
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -124,3 +125,19 @@ def test_the_door_of_a_folder_says_what_is_in_it_and_hands_nothing_on(folder: st
         module = ast.parse(file.read_text())
         assert ast.get_docstring(module), f"{file.relative_to(ROOT)} has no docstring"
         assert len(module.body) == 1, f"{file.relative_to(ROOT)} holds more than its docstring"
+
+
+def test_the_architecture_page_shows_the_rows_that_hold() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    for row in COMPONENTS:
+        assert any(
+            set(re.findall(r"`(\w+)`", line.split("|")[1])) == row
+            for line in page.splitlines()
+            if line.startswith("| `")
+        ), f"no row of the page has exactly the folders {sorted(row)}"
+
+
+def test_the_readme_lists_every_layer() -> None:
+    layers = {name for row in STACKS for name in row} - LIBRARIES_OF_STACKS - {"secret_store"}
+    readme = (ROOT / "README.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE)) == layers
