@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.charts.helm import CHARTS, HelmError, rendered, run
+from tests.charts.kubelet import commands, loses_a_dollar
 
 BASE: dict[str, Any] = {
     "existingSecret": {"name": "powerdns"},
@@ -239,3 +240,15 @@ def test_the_chart_says_the_version_that_it_runs() -> None:
     chart = (CHARTS / "powerdns" / "Chart.yaml").read_text()
     [version] = re.findall(r'appVersion: "(.*)"', chart)
     assert pods()["powerdns"]["containers"][0]["image"] == f"powerdns/pdns-auth-49:{version}"
+
+
+def test_every_command_reaches_its_container_as_it_is_written() -> None:
+    found = list(commands(list(objects().values())))
+    assert len(found) > 5
+    assert [command for command in found if loses_a_dollar(command)] == []
+
+
+def test_a_server_is_told_to_quit_as_process_1_hears_no_signal() -> None:
+    [server] = pods()["powerdns"]["containers"]
+    assert server["command"] == ["/usr/local/sbin/pdns_server"]
+    assert server["lifecycle"]["preStop"]["exec"]["command"][-1] == "quit"

@@ -12,6 +12,7 @@ import pytest
 from checks.direct_vault import program_findings
 from checks.graph import Graph, component_types, convention_findings, leaked_values, plain_strings, reveal
 from checks.program import PLANTED, ROOT, recorded
+from tests.charts.kubelet import commands, loses_a_dollar
 from tests.keypairs import keypair
 
 STACKS = ("lab", "prod")
@@ -96,6 +97,12 @@ def graph(request: pytest.FixtureRequest, stack: str) -> Graph:
 
 def test_every_convention_is_kept(graph: Graph) -> None:
     assert [str(finding) for finding in convention_findings(graph, "homelab")] == []
+
+
+def test_every_command_in_a_pod_reaches_its_container_as_it_is_written(graph: Graph) -> None:
+    found = [(node, command) for node in graph.nodes.values() for command in commands(reveal(node.inputs))]
+    assert found
+    assert [repr(node) for node, command in found if loses_a_dollar(command)] == []
 
 
 def test_nothing_is_beyond_the_recorder(graph: Graph) -> None:

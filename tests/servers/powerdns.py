@@ -27,6 +27,7 @@ PROGRAMS = {
     "pdns_server": "pdns-server",
     "pdns_control": "pdns-server",
     "pdnsutil": "pdns-server",
+    "sdig": "pdns-tools",
     "dig": "bind9-dnsutils",
     "/usr/share/pdns-backend-mysql/schema/schema.mysql.sql": "pdns-backend-mysql",
     f"/usr/lib/{platform.machine()}-linux-gnu/pdns/libgsqlite3backend.so": "pdns-backend-sqlite3",

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from components.kit.chart import values
+from lab import debian
+from tests.charts.helm import rendered
+from tests.charts.kubelet import expanded
 from tests.servers import powerdns
 from tests.servers.powerdns import Server
 
@@ -82,6 +88,73 @@ def primary(directory: Path, api_port: int) -> Iterator[Server]:
 def api(primary: Server, api_port: int) -> Api:
     assert primary.port
     return Api(api_port, KEY)
+
+
+def container(values: dict[str, Any]) -> dict[str, Any]:
+    """The server's container as the chart renders it."""
+    [deployment] = [item for item in rendered("powerdns", values) if item["kind"] == "Deployment"]
+    [found] = deployment["spec"]["template"]["spec"]["containers"]
+    return dict(found)
+
+
+def on_this_machine(command: list[str], server: Server) -> list[str]:
+    """A command of the container as a kubelet hands it on, with the paths and addresses of `server`."""
+    here = {
+        "/usr/local/bin/pdns_control": str(debian.ensure(powerdns.PROGRAMS)["pdns_control"]),
+        "--socket-dir=/run/pdns": f"--socket-dir={server.socket_directory}",
+    }
+    return [here.get(part, part.replace("127.0.0.1", server.address)) for part in expanded(command)]
+
+
+def readiness(server: Server) -> subprocess.CompletedProcess[str]:
+    """The chart's readiness probe, run once."""
+    command = on_this_machine(container(VALUES)["readinessProbe"]["exec"]["command"], server)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+
+
+def test_a_server_that_reaches_its_database_is_ready(primary: Server) -> None:
+    assert readiness(primary).returncode == 0
+
+
+def test_each_readiness_probe_asks_for_a_name_that_no_cache_holds() -> None:
+    command = container(VALUES)["readinessProbe"]["exec"]["command"]
+    shown = [*expanded(command)[:-1], expanded(command)[-1].replace("sdig", "echo").replace("| grep", "#")]
+    asked = {subprocess.run(shown, capture_output=True, text=True, check=True).stdout for _ in range(2)}
+    assert len(asked) == 2
+
+
+def test_a_server_that_lost_its_database_is_not_ready(directory: Path) -> None:
+    database, api_port = free_port(OTHER), free_port(OTHER)
+    secret = "api-key=x\ngmysql-password=first\n"
+    with ExitStack() as until_lost:
+        until_lost.enter_context(powerdns.mariadb(directory / "lost", OTHER, database, "first"))
+        with powerdns.primary(
+            directory / "left", VALUES, address=OTHER, api_port=api_port, database=database, secret=secret
+        ) as server:
+            assert readiness(server).returncode == 0
+            until_lost.close()
+            assert readiness(server).returncode != 0
+
+
+def test_a_server_that_is_process_1_ends_when_its_pod_does(directory: Path) -> None:
+    # As process 1 of its container it ignores TERM, and would be killed at the end of the grace period.
+    place = directory / "alone"
+    place.mkdir()
+    port = free_port(OTHER)
+    programs = debian.ensure(powerdns.PROGRAMS)
+    schema = Path("/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql")
+    with closing(sqlite3.connect(place / "zones")) as database:
+        database.executescript(schema.read_text())
+    backend = f"launch=gsqlite3\ngsqlite3-database={place}/zones\n"
+    (place / "pdns.conf").write_text(f"{backend}local-address={OTHER}\nlocal-port={port}\nsocket-dir={place}\n")
+    alone = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", str(programs["pdns_server"])]
+    log = place / "pdns.log"
+    with powerdns.process([*alone, f"--config-dir={place}", "--disable-syslog"], log) as running:
+        server = Server(OTHER, port, place, log)
+        powerdns.until(lambda: "status: " in server.dig("ready.invalid", "SOA"), "PowerDNS", log)
+        command = container(VALUES)["lifecycle"]["preStop"]["exec"]["command"]
+        subprocess.run(on_this_machine(command, server), check=True, capture_output=True, timeout=10)
+        assert running.wait(10) == 0
 
 
 def test_a_zone_made_through_the_api_is_served(primary: Server) -> None:
