@@ -18,13 +18,17 @@ import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from components.talos.power import SHUTDOWN_SECONDS
+
 if TYPE_CHECKING:
     import pulumi
 
 REQUEST_TIMEOUT = 20
 """Seconds for one request; pveproxy itself gives up on a node after 30."""
 
-_TASK_TIMEOUT = 120
+_TASK_TIMEOUT = SHUTDOWN_SECONDS + 120
+"""Seconds. The longest task that is waited for is the shutdown of a node, to whose end belongs the stop of its VM."""
+
 _POLL = 0.5
 
 

@@ -28,6 +28,7 @@ import pulumi
 
 from components.proxmox.api import ProxmoxApi, ProxmoxError, ProxmoxLogin
 from components.talos.api import PORT, answers
+from components.talos.power import SHUTDOWN_SECONDS
 
 _LOGIN_REFUSED = ("HTTP 401", "failed to authenticate")
 """How the provider words it; Proxmox answers 401 to a session or token that it does not know (any longer)."""
@@ -243,7 +244,7 @@ def _finish_earlier_update(api: ProxmoxApi, args: pulumi.ResourceHookArgs) -> No
         api.put(f"{base}/resize", {"disk": disk_new["interface"], "size": f"{int(disk_new['size'])}G"})
     if changes and api.get(f"{base}/status/current").get("status") == "running":
         # Cores and memory take effect when the VM starts.
-        api.post(f"{base}/status/shutdown", {"forceStop": 1, "timeout": 60})
+        api.post(f"{base}/status/shutdown", {"forceStop": 1, "timeout": SHUTDOWN_SECONDS})
         api.post(f"{base}/status/start")
 
 

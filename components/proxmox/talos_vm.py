@@ -14,6 +14,8 @@ from ipaddress import IPv4Address, IPv4Interface
 import pulumi
 import pulumi_proxmoxve as proxmox
 
+from components.talos.power import SHUTDOWN_SECONDS
+
 SYSTEM_DISK = "scsi0"
 DATA_DISK = "scsi30"
 """The last place on the bus: Proxmox CSI attaches volumes to scsi1 through scsi29."""
@@ -34,8 +36,8 @@ _NO_LIMIT = proxmox.VmLegacyDiskSpeedArgs(
     iops_write_burstable=1_000_000,
 )
 
-# Seconds. A create copies the image; a shutdown waits for Talos to leave its cluster in peace.
-_CREATE, _START, _SHUTDOWN, _STOP = 900, 120, 180, 60
+# Seconds. A create copies the image.
+_CREATE, _START, _STOP = 900, 120, 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,13 +138,13 @@ class TalosVm(pulumi.ComponentResource):
             agent={"enabled": True, "trim": True, "timeout": "30s", "wait_for_ip": {"disabled": True}},
             boot_orders=[SYSTEM_DISK],
             on_boot=True,
-            startup={"order": args.start_order, "up_delay": 15, "down_delay": 60},
+            startup={"order": args.start_order, "up_delay": 15, "down_delay": SHUTDOWN_SECONDS},
             started=True,
             stop_on_destroy=True,
             protection=args.delete_protection,
             timeout_create=_CREATE,
             timeout_start_vm=_START,
-            timeout_shutdown_vm=_SHUTDOWN,
+            timeout_shutdown_vm=SHUTDOWN_SECONDS,
             timeout_stop_vm=_STOP,
             opts=pulumi.ResourceOptions(
                 parent=self,

@@ -34,12 +34,10 @@ from components.talos.api import (
     is_member,
     service_runs,
 )
+from components.talos.power import SHUTDOWN_SECONDS
 
 PLAN, CREDENTIALS = "HOMELAB_NODE_REMOVAL", "HOMELAB_TALOS_CREDENTIALS"
 """The variables that the command reads, both JSON: the plan, and a list of CA, certificate and key, each in base64."""
-
-OFF_SECONDS = 600.0
-"""How long a node may take until it is off: Talos gives its pods 5 minutes (DrainTimeout in talos/pkg/kubernetes)."""
 
 _QUESTION_SECONDS = 3.0
 _API_PORT, _API_TIMEOUT = 6443, 30
@@ -66,7 +64,7 @@ class Plan:
 class NodeRemoval:
     """The removal of one node. Each method raises TalosError when its part cannot be done."""
 
-    def __init__(self, plan: Plan, credentials: TalosCredentials, off_seconds: float = OFF_SECONDS) -> None:
+    def __init__(self, plan: Plan, credentials: TalosCredentials, off_seconds: float = SHUTDOWN_SECONDS) -> None:
         self._plan = plan
         self._credentials = credentials
         self._off_seconds = off_seconds

@@ -142,8 +142,8 @@ class Extensions(Model):
 class Timeouts(Model):
     """How long an `up` waits for machines, in seconds."""
 
-    node: int = Field(default=600, ge=10)
-    """For a node's boot, installation or upgrade."""
+    node: int = Field(default=1200, ge=10)
+    """For a node's boot, installation or upgrade; in an upgrade it is drained first, which takes up to 6 minutes."""
     api: int = Field(default=600, ge=10)
     """For etcd and the Kubernetes API after the bootstrap."""
 

@@ -10,6 +10,7 @@ import pytest
 from checks.graph import Graph, Node, Secret, reveal
 from checks.program import recorded
 from components.talos.node_removal_command import CREDENTIALS
+from components.talos.power import SHUTDOWN_SECONDS
 
 VM = "proxmoxve:index/vmLegacy:VmLegacy"
 NODES = ("controlplane-0", "controlplane-1", "controlplane-2", "worker-0", "worker-1")
@@ -187,3 +188,17 @@ def test_a_worker_more_changes_only_that_workers_resources(graph: Graph) -> None
     assert new == {"worker-2", "lab-worker-2", "csi-acl-vms-2999", "headscale-worker-2", "node-removal-worker-2"}
     changed = [n.name for n in graph.nodes.values() if larger.nodes[n.urn].inputs != n.inputs]
     assert changed == []
+
+
+TALOS_DRAINS_FOR = 60 + 300
+"""Seconds that Talos may take to cordon a node and evict its pods before it even begins to stop."""
+
+
+def test_no_shutdown_of_a_node_is_cut_short_while_it_drains(graph: Graph) -> None:
+    vms = [node.inputs for node in graph.nodes.values() if node.type == VM]
+    assert vms
+    for vm in vms:
+        # When the host itself shuts down, and when the provider restarts the VM for a change.
+        assert vm["startup"]["downDelay"] > TALOS_DRAINS_FOR
+        assert vm["timeoutShutdownVm"] > TALOS_DRAINS_FOR
+    assert SHUTDOWN_SECONDS > TALOS_DRAINS_FOR
