@@ -87,11 +87,7 @@ class CertManager(pulumi.ComponentResource):
             tree["topologySpreadConstraints"] = one_per_node(
                 {"app.kubernetes.io/instance": "cert-manager", "app.kubernetes.io/component": component}
             )
-        self.release = Release(
-            name,
-            args.charts.release(CERT_MANAGER, name="cert-manager", namespace=home.metadata.name, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m")
-            ),
+        self.release = args.charts.install(
+            CERT_MANAGER, name, parent=self, name="cert-manager", namespace=home.metadata.name, values=configured
         )
         self.register_outputs({"namespace": self.namespace, "release": self.release.name})

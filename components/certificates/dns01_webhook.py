@@ -58,14 +58,14 @@ class Dns01Webhook(pulumi.ComponentResource):
         configured["certManager"] = {"namespace": namespace, "serviceAccountName": SERVICE_ACCOUNT}
         configured["replicaCount"] = replicas(args.schedulable)
         configured["affinity"] = _apart(release_name)
-        self.release = Release(
+        self.release = args.charts.install(
+            CERT_MANAGER_WEBHOOK_PDNS,
             name,
-            args.charts.release(CERT_MANAGER_WEBHOOK_PDNS, name=release_name, namespace=namespace, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[args.cert_manager.release, key.ready],
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name=release_name,
+            namespace=namespace,
+            values=configured,
+            depends_on=[args.cert_manager.release, key.ready],
         )
         self.solver = {
             # A name outside of the zone fails at once, and not at the ACME server.

@@ -46,11 +46,7 @@ class CloudNativePg(pulumi.ComponentResource):
         configured["topologySpreadConstraints"] = one_per_node(
             {"app.kubernetes.io/name": _NAME, "app.kubernetes.io/instance": _NAME}
         )
-        self.release = Release(
-            name,
-            args.charts.release(CLOUDNATIVE_PG, name=_NAME, namespace=place.metadata.name, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m")
-            ),
+        self.release = args.charts.install(
+            CLOUDNATIVE_PG, name, parent=self, name=_NAME, namespace=place.metadata.name, values=configured
         )
         self.register_outputs({"release": self.release.name})

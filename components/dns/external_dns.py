@@ -69,13 +69,13 @@ class ExternalDns(pulumi.ComponentResource):
         configured["extraArgs"]["pdns-server"] = args.powerdns.api_url
         configured["env"] = [key.environment("EXTERNAL_DNS_PDNS_API_KEY")]
         configured["deploymentAnnotations"] = restart_on(key)
-        self.release = Release(
+        self.release = args.charts.install(
+            EXTERNAL_DNS,
             name,
-            args.charts.release(EXTERNAL_DNS, name="external-dns", namespace=home.metadata.name, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[args.powerdns.release, args.zone.ready, key.ready],
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name="external-dns",
+            namespace=home.metadata.name,
+            values=configured,
+            depends_on=[args.powerdns.release, args.zone.ready, key.ready],
         )
         self.register_outputs({"release": self.release.name})

@@ -26,7 +26,7 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
 from components.dns import powerdns_secrets as secrets
-from components.kit.chart import own_release, own_values, values
+from components.kit.chart import install_own, own_values, values
 from components.kit.namespace import namespace
 from components.kit.references import SecretReference, ServiceAddress, StorageClassReference
 from components.kit.scheduling import replicas
@@ -106,14 +106,14 @@ class PowerDns(pulumi.ComponentResource):
         configured["database"]["annotations"] = restart_on(passwords)
         self.api_url = f"http://{RELEASE}-api.{self.namespace}.svc:{configured['api']['port']}"
         self.image = _image({**own_values(RELEASE), **configured}["image"])
-        self.release = Release(
+        self.release = install_own(
+            RELEASE,
             name,
-            own_release(RELEASE, name=RELEASE, namespace=home.metadata.name, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[args.address.ready, args.storage.ready, passwords.ready, key.ready],
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name=RELEASE,
+            namespace=home.metadata.name,
+            values=configured,
+            depends_on=[args.address.ready, args.storage.ready, passwords.ready, key.ready],
         )
         self.register_outputs({"address": self.address, "api_url": self.api_url, "release": self.release.name})
 

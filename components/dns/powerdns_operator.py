@@ -43,13 +43,13 @@ class PowerDnsOperator(pulumi.ComponentResource):
         configured["api"] = {"url": args.powerdns.api_url}
         configured["credentials"] = {"existingSecret": key.name}
         configured["annotations"] = restart_on(key)
-        self.release = Release(
+        self.release = args.charts.install(
+            POWERDNS_OPERATOR,
             name,
-            args.charts.release(POWERDNS_OPERATOR, name="powerdns-operator", namespace=namespace, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[args.powerdns.release, key.ready],
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name="powerdns-operator",
+            namespace=namespace,
+            values=configured,
+            depends_on=[args.powerdns.release, key.ready],
         )
         self.register_outputs({"release": self.release.name})

@@ -46,11 +46,7 @@ class MetalLb(pulumi.ComponentResource):
         home = namespace(f"{name}-namespace", self.namespace, "privileged", parent=self)
         configured: dict[str, Any] = values("metallb")
         configured["speaker"]["ignoreExcludeLB"] = args.announce_from_control_planes
-        self.release = Release(
-            name,
-            args.charts.release(METALLB, name="metallb", namespace=home.metadata.name, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m")
-            ),
+        self.release = args.charts.install(
+            METALLB, name, parent=self, name="metallb", namespace=home.metadata.name, values=configured
         )
         self.register_outputs({"namespace": self.namespace, "release": self.release.name})

@@ -91,17 +91,14 @@ class NginxIngress(pulumi.ComponentResource):
             "annotations": args.address.annotations,
             "externalTrafficPolicy": args.traffic,
         }
-        release = args.charts.release(
-            NGINX_INGRESS, name="nginx-ingress", namespace=home.metadata.name, values=configured
-        )
-        release.skip_crds = True
-        self.release = Release(
+        self.release = args.charts.install(
+            NGINX_INGRESS,
             name,
-            release,
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[args.address.ready],
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name="nginx-ingress",
+            namespace=home.metadata.name,
+            values=configured,
+            depends_on=[args.address.ready],
+            skip_crds=True,
         )
         self.register_outputs({"class_name": self.class_name, "address": self.address, "release": self.release.name})

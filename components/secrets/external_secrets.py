@@ -58,15 +58,13 @@ class ExternalSecrets(pulumi.ComponentResource):
                 {"app.kubernetes.io/name": workload, "app.kubernetes.io/instance": "external-secrets"}
             )
         configured["webhook"]["certManager"]["cert"]["issuerRef"] = args.issuer.spec
-        self.release = Release(
+        self.release = args.charts.install(
+            EXTERNAL_SECRETS,
             name,
-            args.charts.release(
-                EXTERNAL_SECRETS, name="external-secrets", namespace=place.metadata.name, values=configured
-            ),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[args.issuer.ready],
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name="external-secrets",
+            namespace=place.metadata.name,
+            values=configured,
+            depends_on=[args.issuer.ready],
         )
         self.register_outputs({"release": self.release.name})

@@ -69,14 +69,14 @@ class Reflector(pulumi.ComponentResource):
     def __init__(self, name: str, args: ReflectorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:Reflector", name, None, opts)
         place = namespace(f"{name}-namespace", _NAME, "restricted", parent=self)
-        self.release = Release(
+        self.release = args.charts.install(
+            REFLECTOR,
             name,
-            args.charts.release(REFLECTOR, name=_NAME, namespace=place.metadata.name, values=values("reflector")),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[self._rights(name)],
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name=_NAME,
+            namespace=place.metadata.name,
+            values=values("reflector"),
+            depends_on=[self._rights(name)],
         )
         self.register_outputs({"release": self.release.name})
 

@@ -73,11 +73,7 @@ class Reloader(pulumi.ComponentResource):
         deployment = configured["reloader"]["deployment"]
         deployment["replicas"] = replicas(args.schedulable)
         deployment["topologySpreadConstraints"] = one_per_node({"app": "reloader-reloader", "release": "reloader"})
-        self.release = Release(
-            name,
-            args.charts.release(RELOADER, name="reloader", namespace=place.metadata.name, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m")
-            ),
+        self.release = args.charts.install(
+            RELOADER, name, parent=self, name="reloader", namespace=place.metadata.name, values=configured
         )
         self.register_outputs({"release": self.release.name})

@@ -72,14 +72,14 @@ class SealedSecrets(pulumi.ComponentResource):
         configured["secretName"] = KEYPAIR_NAME
         # The controller reads its keypair once.
         configured["podAnnotations"] = {"homelab/sealing-certificate": args.keypair.certificate_pem.apply(_digest)}
-        self.release = Release(
+        self.release = args.charts.install(
+            SEALED_SECRETS,
             name,
-            args.charts.release(SEALED_SECRETS, name="sealed-secrets", namespace=NAMESPACE, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[keypair],
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name="sealed-secrets",
+            namespace=NAMESPACE,
+            values=configured,
+            depends_on=[keypair],
         )
         self.certificate = args.keypair.certificate_pem
         self.register_outputs({"release": self.release.name, "certificate": self.certificate})

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
 from components.kit.namespace import namespace
@@ -63,12 +62,14 @@ class Longhorn(pulumi.ComponentResource):
         super().__init__("homelab:storage:Longhorn", name, None, opts)
         # Its pods use the host's devices, mounts and processes.
         place = namespace(f"{name}-namespace", "longhorn-system", "privileged", parent=self)
-        release = Release(
+        release = args.charts.install(
+            LONGHORN,
             name,
-            args.charts.release(LONGHORN, name="longhorn", namespace=place.metadata.name, values=_values(args)),
-            opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="15m")
-            ),
+            parent=self,
+            name="longhorn",
+            namespace=place.metadata.name,
+            values=_values(args),
+            delete="15m",
         )
         self.storage_class = StorageClass(
             "longhorn-v2",

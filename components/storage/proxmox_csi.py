@@ -83,17 +83,13 @@ class ProxmoxCsi(pulumi.ComponentResource):
             string_data={CONFIG_KEY: config},
             opts=pulumi.ResourceOptions(parent=self, custom_timeouts=pulumi.CustomTimeouts(delete="2m")),
         )
-        self.release = Release(
+        self.release = args.charts.install(
+            PROXMOX_CSI,
             name,
-            args.charts.release(
-                PROXMOX_CSI,
-                name="proxmox-csi-plugin",
-                namespace=place.metadata.name,
-                values=_values(args, secret.metadata.name, config),
-            ),
-            opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m")
-            ),
+            parent=self,
+            name="proxmox-csi-plugin",
+            namespace=place.metadata.name,
+            values=_values(args, secret.metadata.name, config),
         )
         self.bootstrap_secret = pulumi.Output.secret(
             {"namespace": NAMESPACE, "name": secret.metadata.name, "type": "Opaque", "data": {CONFIG_KEY: config}}

@@ -49,17 +49,13 @@ class VolumeSnapshots(pulumi.ComponentResource):
     def __init__(self, name: str, args: VolumeSnapshotsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:storage:VolumeSnapshots", name, None, opts)
         place = namespace(f"{name}-namespace", "snapshot-controller", "restricted", parent=self)
-        self.release = Release(
+        self.release = args.charts.install(
+            SNAPSHOT_CONTROLLER,
             name,
-            args.charts.release(
-                SNAPSHOT_CONTROLLER,
-                name="snapshot-controller",
-                namespace=place.metadata.name,
-                values=values("snapshot-controller"),
-            ),
-            opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m")
-            ),
+            parent=self,
+            name="snapshot-controller",
+            namespace=place.metadata.name,
+            values=values("snapshot-controller"),
         )
         # Not by the SDK's class for custom resources: it sends `metadata` and `spec` alone, and this kind has no spec.
         pulumi.CustomResource(

@@ -96,14 +96,14 @@ class VaultOperator(pulumi.ComponentResource):
         ]
         if args.admission_policies:
             rights += self._drop_capabilities(name)
-        self.ready = Release(
+        self.ready = args.charts.install(
+            VAULT_OPERATOR,
             name,
-            args.charts.release(VAULT_OPERATOR, name="vault-operator", namespace=own.metadata.name, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=rights,
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name="vault-operator",
+            namespace=own.metadata.name,
+            values=configured,
+            depends_on=rights,
         )
         self.register_outputs({"namespace": self.namespace.metadata.name, "ready": self.ready.name})
 
