@@ -99,7 +99,7 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edg
             client=talos_secrets.client,
             members={name: [cluster.members[name], machines[name].vm] for name in nodes},
             lives=lives,
-            up=cluster.up,
+            after=cluster.ready,
             cluster=talos_secrets.generated,
         ),
         opts=pulumi.ResourceOptions(providers=[site.commands]),

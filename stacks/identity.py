@@ -95,7 +95,7 @@ def deploy(
     services = OidcProbe(
         "authentik-services",
         OidcProbeArgs(issuers=[_issuer(settings, service) for service in sso.others()]),
-        opts=network.inside(authentik.release),
+        opts=network.inside(authentik.ready),
     )
     private = issuer.name == ingress.ca.issuer.name
     vault = _vault_sign_on(
@@ -235,7 +235,7 @@ def _vault_sign_on(
             addresses={authority: ingress.nginx.address},
             authority=certificate.ca if private else None,
         ),
-        opts=network.inside(client.reference(sso.BLUEPRINT).ready, certificate.ready, ingress.nginx.release),
+        opts=network.inside(client.reference(sso.BLUEPRINT).ready, certificate.ready, ingress.nginx.ready),
     )
     document = sign_on(
         sso.VAULT,

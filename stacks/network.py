@@ -79,5 +79,5 @@ def _inside(cluster: ClusterLayer, cilium: Cilium, *after: pulumi.Resource) -> p
     return pulumi.ResourceOptions(
         providers=[cluster.kubernetes],
         deleted_with=cluster.foundation,
-        depends_on=[cilium.release, *after],
+        depends_on=[cilium.ready, *after],
     )

@@ -61,7 +61,7 @@ class CertManager(pulumi.ComponentResource):
     namespace: str
     """Where the keys of ClusterIssuers are looked for."""
 
-    release: Release
+    ready: Release
     """Up when the API server can reach the webhook; objects of cert-manager depend on it."""
 
     def __init__(self, name: str, args: CertManagerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -87,7 +87,7 @@ class CertManager(pulumi.ComponentResource):
             tree["topologySpreadConstraints"] = one_per_node(
                 {"app.kubernetes.io/instance": "cert-manager", "app.kubernetes.io/component": component}
             )
-        self.release = args.charts.install(
+        self.ready = args.charts.install(
             CERT_MANAGER, name, parent=self, name="cert-manager", namespace=home.metadata.name, values=configured
         )
-        self.register_outputs({"namespace": self.namespace, "release": self.release.name})
+        self.register_outputs({"namespace": self.namespace, "release": self.ready.name})

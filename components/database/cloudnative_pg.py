@@ -35,7 +35,7 @@ class CloudNativePgArgs:
 class CloudNativePg(pulumi.ComponentResource):
     """The operator with its kind Cluster."""
 
-    release: Release
+    ready: Release
     """Up when the operator and its webhooks are; every Cluster depends on it."""
 
     def __init__(self, name: str, args: CloudNativePgArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -46,7 +46,7 @@ class CloudNativePg(pulumi.ComponentResource):
         configured["topologySpreadConstraints"] = one_per_node(
             {"app.kubernetes.io/name": _NAME, "app.kubernetes.io/instance": _NAME}
         )
-        self.release = args.charts.install(
+        self.ready = args.charts.install(
             CLOUDNATIVE_PG, name, parent=self, name=_NAME, namespace=place.metadata.name, values=configured
         )
-        self.register_outputs({"release": self.release.name})
+        self.register_outputs({"release": self.ready.name})

@@ -56,7 +56,7 @@ class ExternalDnsArgs:
 class ExternalDns(pulumi.ComponentResource):
     """Names that follow what is in the cluster."""
 
-    release: Release
+    ready: Release
     """Up when it runs; records follow within seconds."""
 
     def __init__(self, name: str, args: ExternalDnsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -69,13 +69,13 @@ class ExternalDns(pulumi.ComponentResource):
         configured["extraArgs"]["pdns-server"] = args.powerdns.api_url
         configured["env"] = [key.environment("EXTERNAL_DNS_PDNS_API_KEY")]
         configured["deploymentAnnotations"] = restart_on(key)
-        self.release = args.charts.install(
+        self.ready = args.charts.install(
             EXTERNAL_DNS,
             name,
             parent=self,
             name="external-dns",
             namespace=home.metadata.name,
             values=configured,
-            depends_on=[args.powerdns.release, args.zone.ready, key.ready],
+            depends_on=[args.powerdns.ready, args.zone.ready, key.ready],
         )
-        self.register_outputs({"release": self.release.name})
+        self.register_outputs({"release": self.ready.name})

@@ -87,7 +87,7 @@ class PowerDns(pulumi.ComponentResource):
     image: str
     """What the servers run; it has Python too, for a Job beside them."""
 
-    release: Release
+    ready: Release
     """Up when a server reaches its database; whoever calls the API depends on it."""
 
     def __init__(self, name: str, args: PowerDnsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -106,7 +106,7 @@ class PowerDns(pulumi.ComponentResource):
         configured["database"]["annotations"] = restart_on(passwords)
         self.api_url = f"http://{RELEASE}-api.{self.namespace}.svc:{configured['api']['port']}"
         self.image = _image({**own_values(RELEASE), **configured}["image"])
-        self.release = install_own(
+        self.ready = install_own(
             RELEASE,
             name,
             parent=self,
@@ -115,7 +115,7 @@ class PowerDns(pulumi.ComponentResource):
             values=configured,
             depends_on=[args.address.ready, args.storage.ready, passwords.ready, key.ready],
         )
-        self.register_outputs({"address": self.address, "api_url": self.api_url, "release": self.release.name})
+        self.register_outputs({"address": self.address, "api_url": self.api_url, "release": self.ready.name})
 
     def api_key(self, *, namespace: str) -> SecretReference:
         """The API's key, in a namespace that has it. Raises ValueError for one that does not."""

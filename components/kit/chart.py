@@ -28,7 +28,7 @@ RELEASE_TIMEOUT = 600
 
 CREATE: Final = "15m"
 DELETE: Final = "5m"
-"""How long the engine waits for a release unless its component says otherwise: longer than Helm, which knows the cause."""
+"""How long the engine waits for a release unless its component says otherwise: longer than Helm, which says why."""
 
 
 class ChartError(ValueError):

@@ -36,7 +36,7 @@ class MetalLb(pulumi.ComponentResource):
     namespace: str
     """Where MetalLB looks for its pools."""
 
-    release: Release
+    ready: Release
     """Up when the controller and a speaker on each announcing node are; pools depend on it."""
 
     def __init__(self, name: str, args: MetalLbArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -46,7 +46,7 @@ class MetalLb(pulumi.ComponentResource):
         home = namespace(f"{name}-namespace", self.namespace, "privileged", parent=self)
         configured: dict[str, Any] = values("metallb")
         configured["speaker"]["ignoreExcludeLB"] = args.announce_from_control_planes
-        self.release = args.charts.install(
+        self.ready = args.charts.install(
             METALLB, name, parent=self, name="metallb", namespace=home.metadata.name, values=configured
         )
-        self.register_outputs({"namespace": self.namespace, "release": self.release.name})
+        self.register_outputs({"namespace": self.namespace, "release": self.ready.name})

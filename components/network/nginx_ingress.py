@@ -69,7 +69,7 @@ class NginxIngress(pulumi.ComponentResource):
     http01_annotations: Mapping[str, str]
     """On an Ingress whose certificate comes by HTTP-01; one host to an Ingress, as cert-manager issue 5048 says."""
 
-    release: Release
+    ready: Release
     """Up when the address is announced and the replicas answer; an Ingress depends on it."""
 
     def __init__(self, name: str, args: NginxIngressArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -91,7 +91,7 @@ class NginxIngress(pulumi.ComponentResource):
             "annotations": args.address.annotations,
             "externalTrafficPolicy": args.traffic,
         }
-        self.release = args.charts.install(
+        self.ready = args.charts.install(
             NGINX_INGRESS,
             name,
             parent=self,
@@ -101,4 +101,4 @@ class NginxIngress(pulumi.ComponentResource):
             depends_on=[args.address.ready],
             skip_crds=True,
         )
-        self.register_outputs({"class_name": self.class_name, "address": self.address, "release": self.release.name})
+        self.register_outputs({"class_name": self.class_name, "address": self.address, "release": self.ready.name})

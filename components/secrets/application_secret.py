@@ -145,7 +145,7 @@ class ApplicationSecret(pulumi.ComponentResource):
             kind="Password",
             metadata=ObjectMetaArgs(name=label, namespace=args.spec.namespace),
             spec=recipe.generator | {"secretKeys": keys},
-            opts=self._inside(args.access.store.operator.release),
+            opts=self._inside(args.access.store.operator.ready),
         )
 
     def _push(

@@ -45,7 +45,7 @@ class ExternalSecretsArgs:
 class ExternalSecrets(pulumi.ComponentResource):
     """The operator with its kinds ExternalSecret, PushSecret, ClusterSecretStore and Password."""
 
-    release: Release
+    ready: Release
     """Up when operator and webhook are; every custom resource of external-secrets.io depends on it."""
 
     def __init__(self, name: str, args: ExternalSecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -58,7 +58,7 @@ class ExternalSecrets(pulumi.ComponentResource):
                 {"app.kubernetes.io/name": workload, "app.kubernetes.io/instance": "external-secrets"}
             )
         configured["webhook"]["certManager"]["cert"]["issuerRef"] = args.issuer.spec
-        self.release = args.charts.install(
+        self.ready = args.charts.install(
             EXTERNAL_SECRETS,
             name,
             parent=self,
@@ -67,4 +67,4 @@ class ExternalSecrets(pulumi.ComponentResource):
             values=configured,
             depends_on=[args.issuer.ready],
         )
-        self.register_outputs({"release": self.release.name})
+        self.register_outputs({"release": self.ready.name})

@@ -64,12 +64,12 @@ class ReflectorArgs:
 class Reflector(pulumi.ComponentResource):
     """What copies Secrets between namespaces. One replica: it knows no leader."""
 
-    release: Release
+    ready: Release
 
     def __init__(self, name: str, args: ReflectorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:Reflector", name, None, opts)
         place = namespace(f"{name}-namespace", _NAME, "restricted", parent=self)
-        self.release = args.charts.install(
+        self.ready = args.charts.install(
             REFLECTOR,
             name,
             parent=self,
@@ -78,11 +78,11 @@ class Reflector(pulumi.ComponentResource):
             values=values("reflector"),
             depends_on=[self._rights(name)],
         )
-        self.register_outputs({"release": self.release.name})
+        self.register_outputs({"release": self.ready.name})
 
     def into(self, *namespaces: str) -> Mirror:
         """A mirror to these namespaces. Raises ValueError when there is none."""
-        return Mirror(namespaces=tuple(sorted(set(namespaces))), ready=self.release)
+        return Mirror(namespaces=tuple(sorted(set(namespaces))), ready=self.ready)
 
     def _rights(self, name: str) -> ClusterRoleBinding:
         """What it does with Secrets; of ConfigMaps it only keeps a watch, without which it does not run."""

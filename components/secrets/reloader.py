@@ -63,7 +63,7 @@ class ReloaderArgs:
 class Reloader(pulumi.ComponentResource):
     """What makes a changed Secret reach running pods."""
 
-    release: Release
+    ready: Release
     """Up when a replica leads; a Secret that changes later is noticed."""
 
     def __init__(self, name: str, args: ReloaderArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -73,7 +73,7 @@ class Reloader(pulumi.ComponentResource):
         deployment = configured["reloader"]["deployment"]
         deployment["replicas"] = replicas(args.schedulable)
         deployment["topologySpreadConstraints"] = one_per_node({"app": "reloader-reloader", "release": "reloader"})
-        self.release = args.charts.install(
+        self.ready = args.charts.install(
             RELOADER, name, parent=self, name="reloader", namespace=place.metadata.name, values=configured
         )
-        self.register_outputs({"release": self.release.name})
+        self.register_outputs({"release": self.ready.name})

@@ -65,7 +65,7 @@ class ProxmoxCsiArgs:
 class ProxmoxCsi(pulumi.ComponentResource):
     """The driver of the cluster's volumes."""
 
-    release: Release
+    ready: Release
     """Up when the controller and every node's plugin are; volumes can be made and attached then."""
 
     bootstrap_secret: pulumi.Output[dict[str, Any]]
@@ -83,7 +83,7 @@ class ProxmoxCsi(pulumi.ComponentResource):
             string_data={CONFIG_KEY: config},
             opts=pulumi.ResourceOptions(parent=self, custom_timeouts=pulumi.CustomTimeouts(delete="2m")),
         )
-        self.release = args.charts.install(
+        self.ready = args.charts.install(
             PROXMOX_CSI,
             name,
             parent=self,
@@ -94,7 +94,7 @@ class ProxmoxCsi(pulumi.ComponentResource):
         self.bootstrap_secret = pulumi.Output.secret(
             {"namespace": NAMESPACE, "name": secret.metadata.name, "type": "Opaque", "data": {CONFIG_KEY: config}}
         )
-        self.register_outputs({"release": self.release.name, "bootstrap_secret": self.bootstrap_secret})
+        self.register_outputs({"release": self.ready.name, "bootstrap_secret": self.bootstrap_secret})
 
 
 def _driver_config(args: ProxmoxCsiArgs) -> pulumi.Output[str]:

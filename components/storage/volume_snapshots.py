@@ -43,13 +43,13 @@ class VolumeSnapshotsArgs:
 class VolumeSnapshots(pulumi.ComponentResource):
     """The snapshot API of the cluster."""
 
-    release: Release
+    ready: Release
     """Up when the CRDs are there and the controller runs."""
 
     def __init__(self, name: str, args: VolumeSnapshotsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:storage:VolumeSnapshots", name, None, opts)
         place = namespace(f"{name}-namespace", "snapshot-controller", "restricted", parent=self)
-        self.release = args.charts.install(
+        self.ready = args.charts.install(
             SNAPSHOT_CONTROLLER,
             name,
             parent=self,
@@ -74,9 +74,9 @@ class VolumeSnapshots(pulumi.ComponentResource):
             },
             pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[self.release],
+                depends_on=[self.ready],
                 delete_before_replace=True,
                 custom_timeouts=pulumi.CustomTimeouts(delete="2m"),
             ),
         )
-        self.register_outputs({"release": self.release.name})
+        self.register_outputs({"release": self.ready.name})
