@@ -59,7 +59,7 @@ def deploy(
     powerdns = PowerDns(
         "powerdns",
         PowerDnsArgs(
-            secrets=lambda home: secrets.store.in_namespace(NAMESPACE, home),
+            secrets=lambda namespace: secrets.store.in_namespace(NAMESPACE, namespace),
             address=network.dns_pool.claim(SERVICE, settings.network.pools.dns.first),
             storage=storage.default,
             nameserver=settings.nameserver,

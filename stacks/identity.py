@@ -76,7 +76,7 @@ def deploy(
         CloudNativePgArgs(charts=ChartSource(settings.charts.mirror), schedulable=settings.schedulable),
         opts=network.inside(),
     )
-    home = AuthentikHome("authentik-home", opts=network.inside())
+    namespace = AuthentikHome("authentik-home", opts=network.inside()).namespace
     certificate = Certificate(
         "authentik-certificate",
         CertificateArgs(
@@ -85,9 +85,9 @@ def deploy(
             dns_names=[sso.authority(settings.cluster.domain)],
             issuer=issuer,
         ),
-        opts=network.inside(home.namespace),
+        opts=network.inside(namespace),
     )
-    application_secrets = secrets.store.in_namespace(NAMESPACE, home.namespace)
+    application_secrets = secrets.store.in_namespace(NAMESPACE, namespace)
     database = _database(settings, application_secrets, network=network, storage=storage, operator=databases)
     authentik = _authentik(
         settings, application_secrets, database, network=network, ingress=ingress, certificate=certificate

@@ -13,7 +13,7 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.scheduling import one_per_node, replicas
 from components.kit.versions import CLOUDNATIVE_PG
 
@@ -40,13 +40,13 @@ class CloudNativePg(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: CloudNativePgArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:database:CloudNativePg", name, None, opts)
-        place = namespace(f"{name}-namespace", _NAMESPACE, "restricted", parent=self)
+        namespace = make_namespace(f"{name}-namespace", _NAMESPACE, "restricted", parent=self)
         configured: dict[str, Any] = values(_NAME)
         configured["replicaCount"] = replicas(args.schedulable)
         configured["topologySpreadConstraints"] = one_per_node(
             {"app.kubernetes.io/name": _NAME, "app.kubernetes.io/instance": _NAME}
         )
         self.ready = args.charts.install(
-            CLOUDNATIVE_PG, name, parent=self, name=_NAME, namespace=place.metadata.name, values=configured
+            CLOUDNATIVE_PG, name, parent=self, name=_NAME, namespace=namespace.metadata.name, values=configured
         )
         self.register_outputs({"release": self.ready.name})

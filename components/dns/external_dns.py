@@ -23,7 +23,7 @@ from pulumi_kubernetes.helm.v3 import Release
 from components.dns.powerdns import PowerDns
 from components.dns.zone import DnsZone
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.versions import EXTERNAL_DNS
 from components.secrets.reloader import restart_on
 
@@ -61,7 +61,7 @@ class ExternalDns(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ExternalDnsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:dns:ExternalDns", name, None, opts)
-        home = namespace(f"{name}-namespace", NAMESPACE, "restricted", parent=self)
+        namespace = make_namespace(f"{name}-namespace", NAMESPACE, "restricted", parent=self)
         key = args.powerdns.api_key(namespace=NAMESPACE)
         configured: dict[str, Any] = values("external-dns")
         configured["domainFilters"] = [args.zone.domain]
@@ -74,7 +74,7 @@ class ExternalDns(pulumi.ComponentResource):
             name,
             parent=self,
             name="external-dns",
-            namespace=home.metadata.name,
+            namespace=namespace.metadata.name,
             values=configured,
             depends_on=[args.powerdns.ready, args.zone.ready, key.ready],
         )

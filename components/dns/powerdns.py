@@ -27,7 +27,7 @@ from pulumi_kubernetes.helm.v3 import Release
 
 from components.dns import powerdns_secrets as secrets
 from components.kit.chart import install_own, own_values, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.references import SecretReference, ServiceAddress, StorageClassReference
 from components.kit.scheduling import replicas
 from components.secrets.application_secret import ApplicationSecret
@@ -93,8 +93,8 @@ class PowerDns(pulumi.ComponentResource):
     def __init__(self, name: str, args: PowerDnsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:dns:PowerDns", name, None, opts)
         self.namespace, self.address = secrets.NAMESPACE, str(args.address.address)
-        home = namespace(f"{name}-namespace", self.namespace, "restricted", parent=self)
-        made = args.secrets(home)
+        namespace = make_namespace(f"{name}-namespace", self.namespace, "restricted", parent=self)
+        made = args.secrets(namespace)
         database, self._api = made[secrets.DATABASE_SECRET.name], made[secrets.API_SECRET.name]
         passwords, key = database.reference(secrets.SERVER_SETTINGS), self._api.reference(secrets.API_SETTINGS)
         configured = _values(args)
@@ -111,7 +111,7 @@ class PowerDns(pulumi.ComponentResource):
             name,
             parent=self,
             name=RELEASE,
-            namespace=home.metadata.name,
+            namespace=namespace.metadata.name,
             values=configured,
             depends_on=[args.address.ready, args.storage.ready, passwords.ready, key.ready],
         )

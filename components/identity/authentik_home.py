@@ -10,7 +10,7 @@ import pulumi
 from pulumi_kubernetes.core.v1 import Namespace
 
 from components.identity.authentik_secrets import NAMESPACE
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 
 
 class AuthentikHome(pulumi.ComponentResource):
@@ -20,5 +20,5 @@ class AuthentikHome(pulumi.ComponentResource):
 
     def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:identity:AuthentikHome", name, None, opts)
-        self.namespace = namespace(f"{name}-namespace", NAMESPACE, "restricted", parent=self)
+        self.namespace = make_namespace(f"{name}-namespace", NAMESPACE, "restricted", parent=self)
         self.register_outputs({"namespace": self.namespace.metadata.name})

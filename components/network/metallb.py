@@ -14,7 +14,7 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.versions import METALLB
 
 
@@ -43,10 +43,10 @@ class MetalLb(pulumi.ComponentResource):
         super().__init__("homelab:network:MetalLb", name, None, opts)
         self.namespace = "metallb-system"
         # Speakers use the network of their node and send raw packets.
-        home = namespace(f"{name}-namespace", self.namespace, "privileged", parent=self)
+        namespace = make_namespace(f"{name}-namespace", self.namespace, "privileged", parent=self)
         configured: dict[str, Any] = values("metallb")
         configured["speaker"]["ignoreExcludeLB"] = args.announce_from_control_planes
         self.ready = args.charts.install(
-            METALLB, name, parent=self, name="metallb", namespace=home.metadata.name, values=configured
+            METALLB, name, parent=self, name="metallb", namespace=namespace.metadata.name, values=configured
         )
         self.register_outputs({"namespace": self.namespace, "release": self.ready.name})

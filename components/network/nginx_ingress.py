@@ -21,7 +21,7 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.references import ServiceAddress
 from components.kit.scheduling import one_per_node, replicas
 from components.kit.versions import NGINX_INGRESS
@@ -77,7 +77,7 @@ class NginxIngress(pulumi.ComponentResource):
         self.class_name = "nginx"
         self.address = str(args.address.address)
         self.http01_annotations = {"acme.cert-manager.io/http01-edit-in-place": "true"}
-        home = namespace(f"{name}-namespace", SERVICE.partition("/")[0], "restricted", parent=self)
+        namespace = make_namespace(f"{name}-namespace", SERVICE.partition("/")[0], "restricted", parent=self)
         configured: dict[str, Any] = values("nginx-ingress")
         controller = configured["controller"]
         controller["replicaCount"] = replicas(args.schedulable)
@@ -96,7 +96,7 @@ class NginxIngress(pulumi.ComponentResource):
             name,
             parent=self,
             name="nginx-ingress",
-            namespace=home.metadata.name,
+            namespace=namespace.metadata.name,
             values=configured,
             depends_on=[args.address.ready],
             skip_crds=True,

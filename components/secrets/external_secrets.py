@@ -19,7 +19,7 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.references import IssuerReference
 from components.kit.scheduling import one_per_node, replicas
 from components.kit.versions import EXTERNAL_SECRETS
@@ -50,7 +50,7 @@ class ExternalSecrets(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ExternalSecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:ExternalSecrets", name, None, opts)
-        place = namespace(f"{name}-namespace", OPERATOR_NAMESPACE, "restricted", parent=self)
+        namespace = make_namespace(f"{name}-namespace", OPERATOR_NAMESPACE, "restricted", parent=self)
         configured: dict[str, Any] = values("external-secrets")
         for workload, tree in (("external-secrets", configured), ("external-secrets-webhook", configured["webhook"])):
             tree["replicaCount"] = replicas(args.schedulable)
@@ -63,7 +63,7 @@ class ExternalSecrets(pulumi.ComponentResource):
             name,
             parent=self,
             name="external-secrets",
-            namespace=place.metadata.name,
+            namespace=namespace.metadata.name,
             values=configured,
             depends_on=[args.issuer.ready],
         )

@@ -19,7 +19,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from pulumi_kubernetes.rbac.v1 import ClusterRole, ClusterRoleBinding, PolicyRuleArgs, RoleRefArgs, SubjectArgs
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.versions import REFLECTOR
 
 _NAME: Final = "reflector"
@@ -68,13 +68,13 @@ class Reflector(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ReflectorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:Reflector", name, None, opts)
-        place = namespace(f"{name}-namespace", _NAME, "restricted", parent=self)
+        namespace = make_namespace(f"{name}-namespace", _NAME, "restricted", parent=self)
         self.ready = args.charts.install(
             REFLECTOR,
             name,
             parent=self,
             name=_NAME,
-            namespace=place.metadata.name,
+            namespace=namespace.metadata.name,
             values=values("reflector"),
             depends_on=[self._rights(name)],
         )

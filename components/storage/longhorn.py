@@ -18,7 +18,7 @@ from typing import Any
 import pulumi
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.references import StorageClassReference
 from components.kit.versions import LONGHORN
 from components.storage.longhorn_node import ENGINE_CORES, LEAST_CORES, MOST_CPU_PERCENT, reserved_percent
@@ -61,13 +61,13 @@ class Longhorn(pulumi.ComponentResource):
     def __init__(self, name: str, args: LonghornArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:storage:Longhorn", name, None, opts)
         # Its pods use the host's devices, mounts and processes.
-        place = namespace(f"{name}-namespace", "longhorn-system", "privileged", parent=self)
+        namespace = make_namespace(f"{name}-namespace", "longhorn-system", "privileged", parent=self)
         release = args.charts.install(
             LONGHORN,
             name,
             parent=self,
             name="longhorn",
-            namespace=place.metadata.name,
+            namespace=namespace.metadata.name,
             values=_values(args),
             delete="15m",
         )

@@ -20,7 +20,7 @@ from pulumi_kubernetes.helm.v3 import Release
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.versions import PROXMOX_CSI
 from components.storage.csi_volume_names import CSI_VM_ID, VolumeNames
 
@@ -74,11 +74,11 @@ class ProxmoxCsi(pulumi.ComponentResource):
     def __init__(self, name: str, args: ProxmoxCsiArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:storage:ProxmoxCsi", name, None, opts)
         # Pods of the node plugin mount host directories and make devices.
-        place = namespace(f"{name}-namespace", NAMESPACE, "privileged", parent=self)
+        namespace = make_namespace(f"{name}-namespace", NAMESPACE, "privileged", parent=self)
         config = _driver_config(args)
         secret = Secret(
             f"{name}-config",
-            metadata=ObjectMetaArgs(name="proxmox-csi-config", namespace=place.metadata.name),
+            metadata=ObjectMetaArgs(name="proxmox-csi-config", namespace=namespace.metadata.name),
             type="Opaque",
             string_data={CONFIG_KEY: config},
             opts=pulumi.ResourceOptions(parent=self, custom_timeouts=pulumi.CustomTimeouts(delete="2m")),
@@ -88,7 +88,7 @@ class ProxmoxCsi(pulumi.ComponentResource):
             name,
             parent=self,
             name="proxmox-csi-plugin",
-            namespace=place.metadata.name,
+            namespace=namespace.metadata.name,
             values=_values(args, secret.metadata.name, config),
         )
         self.bootstrap_secret = pulumi.Output.secret(

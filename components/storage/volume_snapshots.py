@@ -18,7 +18,7 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.versions import SNAPSHOT_CONTROLLER
 
 _API = "snapshot.storage.k8s.io/v1"
@@ -48,13 +48,13 @@ class VolumeSnapshots(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: VolumeSnapshotsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:storage:VolumeSnapshots", name, None, opts)
-        place = namespace(f"{name}-namespace", "snapshot-controller", "restricted", parent=self)
+        namespace = make_namespace(f"{name}-namespace", "snapshot-controller", "restricted", parent=self)
         self.ready = args.charts.install(
             SNAPSHOT_CONTROLLER,
             name,
             parent=self,
             name="snapshot-controller",
-            namespace=place.metadata.name,
+            namespace=namespace.metadata.name,
             values=values("snapshot-controller"),
         )
         # Not by the SDK's class for custom resources: it sends `metadata` and `spec` alone, and this kind has no spec.
