@@ -17,7 +17,7 @@ wrong one is refused, changes nothing, and tries again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -30,7 +30,7 @@ from components.kit.chart import install_own, own_values, values
 from components.kit.namespace import make_namespace
 from components.kit.references import SecretReference, ServiceAddress, StorageClassReference
 from components.kit.scheduling import replicas
-from components.secrets.application_secret import ApplicationSecret
+from components.secrets.application_secret import ApplicationSecret, MakeSecrets
 from components.secrets.reloader import restart_on
 
 RELEASE = "powerdns"
@@ -43,7 +43,6 @@ SERVICE = f"{secrets.NAMESPACE}/{RELEASE}"
 class PowerDnsArgs:
     """Arguments of `PowerDns`.
 
-    secrets: makes the secrets that are declared for the namespace, which is there after the given resource.
     address: the address of `SERVICE`.
     nameserver: the public name server, without a final dot; zones that are made through the API name it in their SOA.
     transfer_allow: addresses and networks that may transfer zones.
@@ -53,7 +52,7 @@ class PowerDnsArgs:
     schedulable: how many nodes take ordinary pods.
     """
 
-    secrets: Callable[[pulumi.Resource], Mapping[str, ApplicationSecret]]
+    secrets: MakeSecrets
     address: ServiceAddress
     storage: StorageClassReference
     nameserver: str
