@@ -32,14 +32,13 @@ class ClusterLayer:
     foundation: pulumi.Resource
     """The VM without which nothing inside the cluster exists; everything in Kubernetes is `deleted_with` it."""
 
-    @property
-    def inside(self) -> pulumi.ResourceOptions:
-        """Options of a component that lives in the cluster.
+    def inside(self, *after: pulumi.Resource) -> pulumi.ResourceOptions:
+        """Options of a component that lives in the cluster, made when `after` is there.
 
         With the VMs gone its objects are gone: a destroy does not ask the API for them, so no finalizer and no dead
         API can hold it up (measured: without this it fails and deletes nothing).
         """
-        return pulumi.ResourceOptions(providers=[self.kubernetes], deleted_with=self.foundation)
+        return pulumi.ResourceOptions(providers=[self.kubernetes], deleted_with=self.foundation, depends_on=list(after))
 
 
 def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edge_host: EdgeHostLayer) -> ClusterLayer:
@@ -99,7 +98,7 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edg
             client=talos_secrets.client,
             members={name: [cluster.members[name], machines[name].vm] for name in nodes},
             lives=lives,
-            up=cluster.up,
+            after=cluster.ready,
             cluster=talos_secrets.generated,
         ),
         opts=pulumi.ResourceOptions(providers=[site.commands]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from components.certificates.acme import AcmeIssuers, AcmeIssuersArgs
 from components.certificates.certificate import Certificate, CertificateArgs
@@ -59,7 +60,7 @@ def deploy(
     powerdns = PowerDns(
         "powerdns",
         PowerDnsArgs(
-            secrets=lambda home: secrets.store.in_namespace(NAMESPACE, home),
+            secrets=partial(secrets.store.in_namespace, NAMESPACE),
             address=network.dns_pool.claim(SERVICE, settings.network.pools.dns.first),
             storage=storage.default,
             nameserver=settings.nameserver,

@@ -44,7 +44,7 @@ def deploy(
     edge, reached = settings.edge, edge_host.reached
     if edge is None or reached is None:
         return None
-    after: list[pulumi.Resource] = [ingress.nginx.release]
+    after: list[pulumi.Resource] = [ingress.nginx.ready]
     if edge_host.tailnet is not None:
         routes = HeadscaleRoutes(
             "headscale-routes",
@@ -54,7 +54,7 @@ def deploy(
             # Its kubeconfig is released when every node is up.
             opts=reached.opts(cluster.kubernetes),
         )
-        after.append(routes.approved)
+        after.append(routes.ready)
     web = [IPv4Address(ingress.nginx.address)]
     router = EdgeRouter(
         "edge-router",

@@ -13,14 +13,16 @@ it what needs it and nothing else: no resource of phase 2 depends on phase 3, on
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from components.certificates.certificate import Certificate, CertificateArgs
 from components.database.cloudnative_pg import CloudNativePg, CloudNativePgArgs
 from components.database.postgres import Postgres, PostgresArgs
 from components.database.postgres_backup import PostgresBackup, PostgresBackupArgs
 from components.identity.authentik import Authentik, AuthentikArgs, BlueprintFile
-from components.identity.authentik_home import AuthentikHome
+from components.identity.authentik_home import AuthentikHome, AuthentikHomeArgs
 from components.identity.authentik_secrets import BOOTSTRAP, CONFIGURATION, DATABASE, NAMESPACE
 from components.identity.directory import User
 from components.identity.oidc_probe import OidcProbe, OidcProbeArgs
@@ -76,7 +78,11 @@ def deploy(
         CloudNativePgArgs(charts=ChartSource(settings.charts.mirror), schedulable=settings.schedulable),
         opts=network.inside(),
     )
-    home = AuthentikHome("authentik-home", opts=network.inside())
+    home = AuthentikHome(
+        "authentik-home",
+        AuthentikHomeArgs(secrets=partial(secrets.store.in_namespace, NAMESPACE)),
+        opts=network.inside(),
+    )
     certificate = Certificate(
         "authentik-certificate",
         CertificateArgs(
@@ -87,15 +93,12 @@ def deploy(
         ),
         opts=network.inside(home.namespace),
     )
-    application_secrets = secrets.store.in_namespace(NAMESPACE, home.namespace)
-    database = _database(settings, application_secrets, network=network, storage=storage, operator=databases)
-    authentik = _authentik(
-        settings, application_secrets, database, network=network, ingress=ingress, certificate=certificate
-    )
+    database = _database(settings, home.secrets, network=network, storage=storage, operator=databases)
+    authentik = _authentik(settings, home.secrets, database, network=network, ingress=ingress, certificate=certificate)
     services = OidcProbe(
         "authentik-services",
         OidcProbeArgs(issuers=[_issuer(settings, service) for service in sso.others()]),
-        opts=network.inside(authentik.release),
+        opts=network.inside(authentik.ready),
     )
     private = issuer.name == ingress.ca.issuer.name
     vault = _vault_sign_on(
@@ -135,7 +138,7 @@ def _issuer(settings: Settings, service: Service) -> str:
 
 def _database(
     settings: Settings,
-    application_secrets: dict[str, ApplicationSecret],
+    application_secrets: Mapping[str, ApplicationSecret],
     *,
     network: NetworkLayer,
     storage: StorageLayer,
@@ -166,7 +169,7 @@ def _database(
 
 def _authentik(
     settings: Settings,
-    application_secrets: dict[str, ApplicationSecret],
+    application_secrets: Mapping[str, ApplicationSecret],
     database: Postgres,
     *,
     network: NetworkLayer,
@@ -235,7 +238,7 @@ def _vault_sign_on(
             addresses={authority: ingress.nginx.address},
             authority=certificate.ca if private else None,
         ),
-        opts=network.inside(client.reference(sso.BLUEPRINT).ready, certificate.ready, ingress.nginx.release),
+        opts=network.inside(client.reference(sso.BLUEPRINT).ready, certificate.ready, ingress.nginx.ready),
     )
     document = sign_on(
         sso.VAULT,

@@ -31,7 +31,7 @@ class NetworkLayer:
 
         See `ClusterLayer.inside` for what becomes of it at a destroy.
         """
-        return _inside(self.cluster, self.cilium, *after)
+        return self.cluster.inside(self.cilium.ready, *after)
 
 
 def deploy(settings: Settings, *, cluster: ClusterLayer) -> NetworkLayer:
@@ -44,9 +44,9 @@ def deploy(settings: Settings, *, cluster: ClusterLayer) -> NetworkLayer:
             api_port=KUBEPRISM_PORT,
             operator_replicas=min(2, len(settings.nodes)),
         ),
-        opts=cluster.inside,
+        opts=cluster.inside(),
     )
-    inside = _inside(cluster, cilium)
+    inside = cluster.inside(cilium.ready)
     metallb = MetalLb(
         "metallb", MetalLbArgs(charts=charts, announce_from_control_planes=not settings.workers), opts=inside
     )
@@ -72,12 +72,4 @@ def deploy(settings: Settings, *, cluster: ClusterLayer) -> NetworkLayer:
         ingress_pool=pools["ingress"],
         dns_pool=pools["dns"],
         services_pool=pools["services"],
-    )
-
-
-def _inside(cluster: ClusterLayer, cilium: Cilium, *after: pulumi.Resource) -> pulumi.ResourceOptions:
-    return pulumi.ResourceOptions(
-        providers=[cluster.kubernetes],
-        deleted_with=cluster.foundation,
-        depends_on=[cilium.release, *after],
     )

@@ -86,5 +86,5 @@ def deploy(
         generations=settings.rotation,
         secrets=secrets,
     )
-    probe = layer.in_namespace(OPERATOR_NAMESPACE, operator.release)[STORE_PROBE]
+    probe = layer.in_namespace(OPERATOR_NAMESPACE, operator.ready)[STORE_PROBE]
     return replace(layer, ready=probe.reference("value").ready)

@@ -89,7 +89,7 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, net
             default=True,
             reclaim="Retain",
             mount_options=["noatime", "discard"],
-            after=csi.release,
+            after=csi.ready,
         ),
         opts=network.inside(),
     )

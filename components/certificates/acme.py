@@ -68,8 +68,8 @@ class AcmeIssuers(pulumi.ComponentResource):
         super().__init__("homelab:certificates:AcmeIssuers", name, None, opts)
         http = {"http01": {"ingress": {"ingressClassName": args.nginx.class_name}}}
         solvers: dict[Challenge, tuple[dict[str, Any], list[pulumi.Resource]]] = {
-            "dns": (args.webhook.solver, [args.webhook.release]),
-            "http": (http, [args.nginx.release]),
+            "dns": (args.webhook.solver, [args.webhook.ready]),
+            "http": (http, [args.nginx.ready]),
         }
         made = {
             issuer_name(staging, challenge): self._issuer(args, staging, challenge, solver, after)
@@ -106,7 +106,7 @@ class AcmeIssuers(pulumi.ComponentResource):
             spec={"acme": acme | ({"email": args.email} if args.email else {})},
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[args.cert_manager.release, *after],
+                depends_on=[args.cert_manager.ready, *after],
                 custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m", delete="2m"),
             ),
         )

@@ -27,7 +27,7 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.scheduling import one_per_node, replicas
 from components.kit.versions import CERT_MANAGER
 
@@ -61,13 +61,13 @@ class CertManager(pulumi.ComponentResource):
     namespace: str
     """Where the keys of ClusterIssuers are looked for."""
 
-    release: Release
+    ready: Release
     """Up when the API server can reach the webhook; objects of cert-manager depend on it."""
 
     def __init__(self, name: str, args: CertManagerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:certificates:CertManager", name, None, opts)
         self.namespace = "cert-manager"
-        home = namespace(f"{name}-namespace", self.namespace, "restricted", parent=self)
+        namespace = make_namespace(f"{name}-namespace", self.namespace, "restricted", parent=self)
         configured: dict[str, Any] = values("cert-manager")
         if args.resolvers:
             configured["dns01RecursiveNameservers"] = ",".join(f"{address}:53" for address in args.resolvers)
@@ -87,11 +87,7 @@ class CertManager(pulumi.ComponentResource):
             tree["topologySpreadConstraints"] = one_per_node(
                 {"app.kubernetes.io/instance": "cert-manager", "app.kubernetes.io/component": component}
             )
-        self.release = Release(
-            name,
-            args.charts.release(CERT_MANAGER, name="cert-manager", namespace=home.metadata.name, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m")
-            ),
+        self.ready = args.charts.install(
+            CERT_MANAGER, name, parent=self, name="cert-manager", namespace=namespace.metadata.name, values=configured
         )
-        self.register_outputs({"namespace": self.namespace, "release": self.release.name})
+        self.register_outputs({"namespace": self.namespace, "release": self.ready.name})

@@ -53,7 +53,7 @@ class ClusterCa(pulumi.ComponentResource):
             kind="Issuer",
             metadata=ObjectMetaArgs(name=f"{name}-bootstrap", namespace=namespace, annotations=READY),
             spec={"selfSigned": {}},
-            opts=self._after(args.cert_manager.release),
+            opts=self._after(args.cert_manager.ready),
         )
         certificate = CustomResource(
             f"{name}-certificate",
@@ -70,7 +70,7 @@ class ClusterCa(pulumi.ComponentResource):
                 "privateKey": {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Never"},
                 "issuerRef": IssuerReference(name=f"{name}-bootstrap", kind="Issuer", ready=bootstrap).spec,
             },
-            opts=self._after(args.cert_manager.release, bootstrap),
+            opts=self._after(args.cert_manager.ready, bootstrap),
         )
         authority = CustomResource(
             name,
@@ -78,7 +78,7 @@ class ClusterCa(pulumi.ComponentResource):
             kind="ClusterIssuer",
             metadata=ObjectMetaArgs(name=name, annotations=READY),
             spec={"ca": {"secretName": name}},
-            opts=self._after(args.cert_manager.release, certificate),
+            opts=self._after(args.cert_manager.ready, certificate),
         )
         self.issuer = IssuerReference(name=name, ready=authority)
         self.register_outputs({"issuer": self.issuer.name})

@@ -45,7 +45,7 @@ class Dns01Webhook(pulumi.ComponentResource):
     solver: dict[str, Any]
     """An entry of an ACME issuer's `solvers`."""
 
-    release: Release
+    ready: Release
     """Up when it serves; a challenge that comes earlier is tried again."""
 
     def __init__(self, name: str, args: Dns01WebhookArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -58,14 +58,14 @@ class Dns01Webhook(pulumi.ComponentResource):
         configured["certManager"] = {"namespace": namespace, "serviceAccountName": SERVICE_ACCOUNT}
         configured["replicaCount"] = replicas(args.schedulable)
         configured["affinity"] = _apart(release_name)
-        self.release = Release(
+        self.ready = args.charts.install(
+            CERT_MANAGER_WEBHOOK_PDNS,
             name,
-            args.charts.release(CERT_MANAGER_WEBHOOK_PDNS, name=release_name, namespace=namespace, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[args.cert_manager.release, key.ready],
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name=release_name,
+            namespace=namespace,
+            values=configured,
+            depends_on=[args.cert_manager.ready, key.ready],
         )
         self.solver = {
             # A name outside of the zone fails at once, and not at the ACME server.
@@ -86,7 +86,7 @@ class Dns01Webhook(pulumi.ComponentResource):
                 }
             },
         }
-        self.register_outputs({"group": group, "release": self.release.name})
+        self.register_outputs({"group": group, "release": self.ready.name})
 
 
 def _apart(release: str) -> dict[str, Any]:

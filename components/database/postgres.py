@@ -101,7 +101,7 @@ class Postgres(pulumi.ComponentResource):
             },
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[args.operator.release, args.storage.ready, self.password.ready],
+                depends_on=[args.operator.ready, args.storage.ready, self.password.ready],
                 custom_timeouts=pulumi.CustomTimeouts(create="20m", update="20m", delete="5m"),
             ),
         )

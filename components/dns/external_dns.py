@@ -23,7 +23,7 @@ from pulumi_kubernetes.helm.v3 import Release
 from components.dns.powerdns import PowerDns
 from components.dns.zone import DnsZone
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.versions import EXTERNAL_DNS
 from components.secrets.reloader import restart_on
 
@@ -56,12 +56,12 @@ class ExternalDnsArgs:
 class ExternalDns(pulumi.ComponentResource):
     """Names that follow what is in the cluster."""
 
-    release: Release
+    ready: Release
     """Up when it runs; records follow within seconds."""
 
     def __init__(self, name: str, args: ExternalDnsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:dns:ExternalDns", name, None, opts)
-        home = namespace(f"{name}-namespace", NAMESPACE, "restricted", parent=self)
+        namespace = make_namespace(f"{name}-namespace", NAMESPACE, "restricted", parent=self)
         key = args.powerdns.api_key(namespace=NAMESPACE)
         configured: dict[str, Any] = values("external-dns")
         configured["domainFilters"] = [args.zone.domain]
@@ -69,13 +69,13 @@ class ExternalDns(pulumi.ComponentResource):
         configured["extraArgs"]["pdns-server"] = args.powerdns.api_url
         configured["env"] = [key.environment("EXTERNAL_DNS_PDNS_API_KEY")]
         configured["deploymentAnnotations"] = restart_on(key)
-        self.release = Release(
+        self.ready = args.charts.install(
+            EXTERNAL_DNS,
             name,
-            args.charts.release(EXTERNAL_DNS, name="external-dns", namespace=home.metadata.name, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[args.powerdns.release, args.zone.ready, key.ready],
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name="external-dns",
+            namespace=namespace.metadata.name,
+            values=configured,
+            depends_on=[args.powerdns.ready, args.zone.ready, key.ready],
         )
-        self.register_outputs({"release": self.release.name})
+        self.register_outputs({"release": self.ready.name})

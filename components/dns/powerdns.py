@@ -17,7 +17,7 @@ wrong one is refused, changes nothing, and tries again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -26,11 +26,11 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
 from components.dns import powerdns_secrets as secrets
-from components.kit.chart import own_release, own_values, values
-from components.kit.namespace import namespace
+from components.kit.chart import install_own, own_values, values
+from components.kit.namespace import make_namespace
 from components.kit.references import SecretReference, ServiceAddress, StorageClassReference
 from components.kit.scheduling import replicas
-from components.secrets.application_secret import ApplicationSecret
+from components.secrets.application_secret import ApplicationSecret, MakeSecrets
 from components.secrets.reloader import restart_on
 
 RELEASE = "powerdns"
@@ -43,7 +43,6 @@ SERVICE = f"{secrets.NAMESPACE}/{RELEASE}"
 class PowerDnsArgs:
     """Arguments of `PowerDns`.
 
-    secrets: makes the secrets that are declared for the namespace, which is there after the given resource.
     address: the address of `SERVICE`.
     nameserver: the public name server, without a final dot; zones that are made through the API name it in their SOA.
     transfer_allow: addresses and networks that may transfer zones.
@@ -53,7 +52,7 @@ class PowerDnsArgs:
     schedulable: how many nodes take ordinary pods.
     """
 
-    secrets: Callable[[pulumi.Resource], Mapping[str, ApplicationSecret]]
+    secrets: MakeSecrets
     address: ServiceAddress
     storage: StorageClassReference
     nameserver: str
@@ -87,14 +86,14 @@ class PowerDns(pulumi.ComponentResource):
     image: str
     """What the servers run; it has Python too, for a Job beside them."""
 
-    release: Release
+    ready: Release
     """Up when a server reaches its database; whoever calls the API depends on it."""
 
     def __init__(self, name: str, args: PowerDnsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:dns:PowerDns", name, None, opts)
         self.namespace, self.address = secrets.NAMESPACE, str(args.address.address)
-        home = namespace(f"{name}-namespace", self.namespace, "restricted", parent=self)
-        made = args.secrets(home)
+        namespace = make_namespace(f"{name}-namespace", self.namespace, "restricted", parent=self)
+        made = args.secrets(namespace)
         database, self._api = made[secrets.DATABASE_SECRET.name], made[secrets.API_SECRET.name]
         passwords, key = database.reference(secrets.SERVER_SETTINGS), self._api.reference(secrets.API_SETTINGS)
         configured = _values(args)
@@ -106,16 +105,16 @@ class PowerDns(pulumi.ComponentResource):
         configured["database"]["annotations"] = restart_on(passwords)
         self.api_url = f"http://{RELEASE}-api.{self.namespace}.svc:{configured['api']['port']}"
         self.image = _image({**own_values(RELEASE), **configured}["image"])
-        self.release = Release(
+        self.ready = install_own(
+            RELEASE,
             name,
-            own_release(RELEASE, name=RELEASE, namespace=home.metadata.name, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[args.address.ready, args.storage.ready, passwords.ready, key.ready],
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name=RELEASE,
+            namespace=namespace.metadata.name,
+            values=configured,
+            depends_on=[args.address.ready, args.storage.ready, passwords.ready, key.ready],
         )
-        self.register_outputs({"address": self.address, "api_url": self.api_url, "release": self.release.name})
+        self.register_outputs({"address": self.address, "api_url": self.api_url, "release": self.ready.name})
 
     def api_key(self, *, namespace: str) -> SecretReference:
         """The API's key, in a namespace that has it. Raises ValueError for one that does not."""

@@ -80,7 +80,7 @@ class TransferKey(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # Which has its namespace.
-                depends_on=[args.powerdns.release],
+                depends_on=[args.powerdns.ready],
                 custom_timeouts=pulumi.CustomTimeouts(delete="2m"),
             ),
         )
@@ -102,7 +102,7 @@ class TransferKey(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[args.powerdns.release, args.zone.ready, api_key.ready],
+                depends_on=[args.powerdns.ready, args.zone.ready, api_key.ready],
                 custom_timeouts=pulumi.CustomTimeouts(create="18m", update="18m", delete="2m"),
             ),
         )

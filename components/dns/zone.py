@@ -64,7 +64,7 @@ class DnsZone(pulumi.ComponentResource):
             },
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[args.operator.release],
+                depends_on=[args.operator.ready],
                 custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m", delete="2m"),
             ),
         )

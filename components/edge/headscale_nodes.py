@@ -53,7 +53,10 @@ class HeadscaleNodes(pulumi.ComponentResource):
     """Entries that go with the cluster's machines."""
 
     entries: Mapping[str, remote.Command]
-    """By host name: what the machine of that name depends on."""
+    """By host name: what the machine of that name depends on.
+
+    Not one `ready`, as a machine waits for its own entry and no other.
+    """
 
     def __init__(self, name: str, args: HeadscaleNodesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:edge:HeadscaleNodes", name, None, opts)

@@ -45,12 +45,12 @@ class HeadscaleRoutesArgs:
 class HeadscaleRoutes(pulumi.ComponentResource):
     """Routes that the tailnet may use."""
 
-    approved: remote.Command
+    ready: remote.Command
     """Up when the server routes into the cluster; what is reached that way depends on it."""
 
     def __init__(self, name: str, args: HeadscaleRoutesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:edge:HeadscaleRoutes", name, None, opts)
-        self.approved = args.tailnet.host.program(
+        self.ready = args.tailnet.host.program(
             f"{name}-approval",
             "headscale",
             {
@@ -62,4 +62,4 @@ class HeadscaleRoutes(pulumi.ComponentResource):
             remove=None,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.register_outputs({"approved": self.approved.id})
+        self.register_outputs({"approved": self.ready.id})

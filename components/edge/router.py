@@ -50,13 +50,13 @@ class EdgeRouterArgs:
 class EdgeRouter(pulumi.ComponentResource):
     """Routing by server name on the edge host."""
 
-    installed: remote.Command
+    ready: remote.Command
     """Up when nginx on the host has started workers with this routing."""
 
     def __init__(self, name: str, args: EdgeRouterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:edge:EdgeRouter", name, None, opts)
         routing, layout = args.routing, args.layout
-        self.installed = args.host.program(
+        self.ready = args.host.program(
             f"{name}-nginx",
             "nginx",
             {
@@ -75,4 +75,4 @@ class EdgeRouter(pulumi.ComponentResource):
             remove="remove",
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.register_outputs({"installed": self.installed.id})
+        self.register_outputs({"installed": self.ready.id})

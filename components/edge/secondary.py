@@ -69,14 +69,14 @@ class EdgeSecondaryArgs:
 class EdgeSecondary(pulumi.ComponentResource):
     """A zone's secondary on the edge host."""
 
-    installed: remote.Command
+    ready: remote.Command
     """Up when PowerDNS on the host knows the zone's primaries; its transfer may come later."""
 
     def __init__(self, name: str, args: EdgeSecondaryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:edge:EdgeSecondary", name, None, opts)
         layout = args.layout
         port = "" if args.primary_port == 53 else f":{args.primary_port}"
-        self.installed = args.host.program(
+        self.ready = args.host.program(
             f"{name}-powerdns",
             "powerdns",
             {
@@ -105,4 +105,4 @@ class EdgeSecondary(pulumi.ComponentResource):
             remove="remove",
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.register_outputs({"installed": self.installed.id})
+        self.register_outputs({"installed": self.ready.id})

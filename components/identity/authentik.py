@@ -91,27 +91,28 @@ class Authentik(pulumi.ComponentResource):
     """At which people find it; the issuer of every token begins with it."""
     address: pulumi.Output[str]
     """URL at which people find it, known once it is up."""
-    release: Release
+    ready: Release
     """Up when servers and workers are. Blueprints are applied a little later: `oidc_probe.py`."""
 
     def __init__(self, name: str, args: AuthentikArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:identity:Authentik", name, None, opts)
         self.host = args.host
-        self.release = Release(
+        self.ready = args.charts.install(
+            AUTHENTIK,
             name,
-            args.charts.release(AUTHENTIK, name=NAME, namespace=NAME, values=_values(args)),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[
-                    args.database.ready,
-                    args.ingress.release,
-                    *(secret.ready for secret in args.environment.values()),
-                ],
-                custom_timeouts=pulumi.CustomTimeouts(create="20m", update="20m", delete="5m"),
-            ),
+            parent=self,
+            name=NAME,
+            namespace=NAME,
+            values=_values(args),
+            depends_on=[
+                args.database.ready,
+                args.ingress.ready,
+                *(secret.ready for secret in args.environment.values()),
+            ],
+            create="20m",
         )
-        self.address = self.release.id.apply(lambda _: f"https://{args.host}/")
-        self.register_outputs({"host": self.host, "release": self.release.name})
+        self.address = self.ready.id.apply(lambda _: f"https://{args.host}/")
+        self.register_outputs({"host": self.host, "release": self.ready.name})
 
 
 def _values(args: AuthentikArgs) -> dict[str, Any]:

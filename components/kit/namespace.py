@@ -18,7 +18,7 @@ PodSecurity = Literal["restricted", "baseline", "privileged"]
 _LABEL = "pod-security.kubernetes.io"
 
 
-def namespace(logical_name: str, name: str, security: PodSecurity, *, parent: pulumi.Resource) -> Namespace:
+def make_namespace(logical_name: str, name: str, security: PodSecurity, *, parent: pulumi.Resource) -> Namespace:
     """The namespace `name`, in which the API server refuses pods that want more than `security`."""
     labels = {f"{_LABEL}/{mode}": security for mode in ("enforce", "audit", "warn")}
     return Namespace(

@@ -56,7 +56,7 @@ class AddressPool(pulumi.ComponentResource):
     pool_name: str
     """What the annotation `metallb.io/address-pool` of a Service says."""
 
-    advertisement: CustomResource
+    ready: CustomResource
     """After this, a Service with an address from here is reachable."""
 
     def __init__(self, name: str, args: AddressPoolArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -72,15 +72,15 @@ class AddressPool(pulumi.ComponentResource):
             metadata=ObjectMetaArgs(name=name, namespace=args.metallb.namespace),
             # `avoidBuggyIPs` stays off: no client of today refuses an address that ends in .0 or .255.
             spec={"addresses": [args.spelled_out], "autoAssign": args.auto_assign},
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.metallb.release], custom_timeouts=timeouts),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.metallb.ready], custom_timeouts=timeouts),
         )
-        self.advertisement = CustomResource(
+        self.ready = CustomResource(
             f"{name}-advertisement",
             api_version=API,
             kind="L2Advertisement",
             metadata=ObjectMetaArgs(name=name, namespace=args.metallb.namespace),
             spec={"ipAddressPools": [name]},
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.metallb.release, pool], custom_timeouts=timeouts),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.metallb.ready, pool], custom_timeouts=timeouts),
         )
         self.register_outputs({"pool_name": name, "addresses": args.spelled_out})
 
@@ -113,4 +113,4 @@ class AddressPool(pulumi.ComponentResource):
         if holder not in self._held and len(self._held) == args.size:
             raise ValueError(f"{service}: {pool} is exhausted by {', '.join(self._held)}; enlarge {args.setting}")
         self._held[holder] = address
-        return ServiceAddress(pool=self.pool_name, address=address, sharing_key=sharing_key, ready=self.advertisement)
+        return ServiceAddress(pool=self.pool_name, address=address, sharing_key=sharing_key, ready=self.ready)

@@ -41,7 +41,7 @@ class CiliumArgs:
 class Cilium(pulumi.ComponentResource):
     """The pod network of a Talos cluster."""
 
-    release: Release
+    ready: Release
     """Up when the agents and the operator are; what needs pods to talk depends on it."""
 
     def __init__(self, name: str, args: CiliumArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -49,11 +49,7 @@ class Cilium(pulumi.ComponentResource):
         configured: dict[str, Any] = values("cilium")
         configured["k8sServicePort"] = args.api_port
         configured["operator"] = {"replicas": args.operator_replicas}
-        self.release = Release(
-            name,
-            args.charts.release(CILIUM, name="cilium", namespace="kube-system", values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m")
-            ),
+        self.ready = args.charts.install(
+            CILIUM, name, parent=self, name="cilium", namespace="kube-system", values=configured
         )
-        self.register_outputs({"release": self.release.name})
+        self.register_outputs({"release": self.ready.name})

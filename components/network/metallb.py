@@ -14,7 +14,7 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.versions import METALLB
 
 
@@ -36,21 +36,17 @@ class MetalLb(pulumi.ComponentResource):
     namespace: str
     """Where MetalLB looks for its pools."""
 
-    release: Release
+    ready: Release
     """Up when the controller and a speaker on each announcing node are; pools depend on it."""
 
     def __init__(self, name: str, args: MetalLbArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:network:MetalLb", name, None, opts)
         self.namespace = "metallb-system"
         # Speakers use the network of their node and send raw packets.
-        home = namespace(f"{name}-namespace", self.namespace, "privileged", parent=self)
+        namespace = make_namespace(f"{name}-namespace", self.namespace, "privileged", parent=self)
         configured: dict[str, Any] = values("metallb")
         configured["speaker"]["ignoreExcludeLB"] = args.announce_from_control_planes
-        self.release = Release(
-            name,
-            args.charts.release(METALLB, name="metallb", namespace=home.metadata.name, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m")
-            ),
+        self.ready = args.charts.install(
+            METALLB, name, parent=self, name="metallb", namespace=namespace.metadata.name, values=configured
         )
-        self.register_outputs({"namespace": self.namespace, "release": self.release.name})
+        self.register_outputs({"namespace": self.namespace, "release": self.ready.name})

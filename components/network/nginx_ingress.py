@@ -21,7 +21,7 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.references import ServiceAddress
 from components.kit.scheduling import one_per_node, replicas
 from components.kit.versions import NGINX_INGRESS
@@ -69,7 +69,7 @@ class NginxIngress(pulumi.ComponentResource):
     http01_annotations: Mapping[str, str]
     """On an Ingress whose certificate comes by HTTP-01; one host to an Ingress, as cert-manager issue 5048 says."""
 
-    release: Release
+    ready: Release
     """Up when the address is announced and the replicas answer; an Ingress depends on it."""
 
     def __init__(self, name: str, args: NginxIngressArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -77,7 +77,7 @@ class NginxIngress(pulumi.ComponentResource):
         self.class_name = "nginx"
         self.address = str(args.address.address)
         self.http01_annotations = {"acme.cert-manager.io/http01-edit-in-place": "true"}
-        home = namespace(f"{name}-namespace", SERVICE.partition("/")[0], "restricted", parent=self)
+        namespace = make_namespace(f"{name}-namespace", SERVICE.partition("/")[0], "restricted", parent=self)
         configured: dict[str, Any] = values("nginx-ingress")
         controller = configured["controller"]
         controller["replicaCount"] = replicas(args.schedulable)
@@ -91,17 +91,14 @@ class NginxIngress(pulumi.ComponentResource):
             "annotations": args.address.annotations,
             "externalTrafficPolicy": args.traffic,
         }
-        release = args.charts.release(
-            NGINX_INGRESS, name="nginx-ingress", namespace=home.metadata.name, values=configured
-        )
-        release.skip_crds = True
-        self.release = Release(
+        self.ready = args.charts.install(
+            NGINX_INGRESS,
             name,
-            release,
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[args.address.ready],
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name="nginx-ingress",
+            namespace=namespace.metadata.name,
+            values=configured,
+            depends_on=[args.address.ready],
+            skip_crds=True,
         )
-        self.register_outputs({"class_name": self.class_name, "address": self.address, "release": self.release.name})
+        self.register_outputs({"class_name": self.class_name, "address": self.address, "release": self.ready.name})

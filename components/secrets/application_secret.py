@@ -19,7 +19,7 @@ Vault is where the values are; the Secret follows it within `REFRESH`, and at on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -145,7 +145,7 @@ class ApplicationSecret(pulumi.ComponentResource):
             kind="Password",
             metadata=ObjectMetaArgs(name=label, namespace=args.spec.namespace),
             spec=recipe.generator | {"secretKeys": keys},
-            opts=self._inside(args.access.store.operator.release),
+            opts=self._inside(args.access.store.operator.ready),
         )
 
     def _push(
@@ -221,6 +221,13 @@ class ApplicationSecret(pulumi.ComponentResource):
 
     def _inside(self, *after: pulumi.Resource) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(parent=self, depends_on=list(after), custom_timeouts=_TIMEOUTS)
+
+
+MakeSecrets = Callable[[pulumi.Resource], Mapping[str, ApplicationSecret]]
+"""Makes the secrets that are declared for a namespace, by name, after the resource that it is given: the namespace.
+
+An argument of a component that makes a namespace with secrets: they come after the one, and before the rest of it.
+"""
 
 
 def _by_recipe(keys: Mapping[str, Generated]) -> dict[Generated, list[str]]:

@@ -19,7 +19,7 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.references import IssuerReference
 from components.kit.scheduling import one_per_node, replicas
 from components.kit.versions import EXTERNAL_SECRETS
@@ -45,12 +45,12 @@ class ExternalSecretsArgs:
 class ExternalSecrets(pulumi.ComponentResource):
     """The operator with its kinds ExternalSecret, PushSecret, ClusterSecretStore and Password."""
 
-    release: Release
+    ready: Release
     """Up when operator and webhook are; every custom resource of external-secrets.io depends on it."""
 
     def __init__(self, name: str, args: ExternalSecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:ExternalSecrets", name, None, opts)
-        place = namespace(f"{name}-namespace", OPERATOR_NAMESPACE, "restricted", parent=self)
+        namespace = make_namespace(f"{name}-namespace", OPERATOR_NAMESPACE, "restricted", parent=self)
         configured: dict[str, Any] = values("external-secrets")
         for workload, tree in (("external-secrets", configured), ("external-secrets-webhook", configured["webhook"])):
             tree["replicaCount"] = replicas(args.schedulable)
@@ -58,15 +58,13 @@ class ExternalSecrets(pulumi.ComponentResource):
                 {"app.kubernetes.io/name": workload, "app.kubernetes.io/instance": "external-secrets"}
             )
         configured["webhook"]["certManager"]["cert"]["issuerRef"] = args.issuer.spec
-        self.release = Release(
+        self.ready = args.charts.install(
+            EXTERNAL_SECRETS,
             name,
-            args.charts.release(
-                EXTERNAL_SECRETS, name="external-secrets", namespace=place.metadata.name, values=configured
-            ),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[args.issuer.ready],
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name="external-secrets",
+            namespace=namespace.metadata.name,
+            values=configured,
+            depends_on=[args.issuer.ready],
         )
-        self.register_outputs({"release": self.release.name})
+        self.register_outputs({"release": self.ready.name})

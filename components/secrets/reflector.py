@@ -19,7 +19,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from pulumi_kubernetes.rbac.v1 import ClusterRole, ClusterRoleBinding, PolicyRuleArgs, RoleRefArgs, SubjectArgs
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.versions import REFLECTOR
 
 _NAME: Final = "reflector"
@@ -64,25 +64,25 @@ class ReflectorArgs:
 class Reflector(pulumi.ComponentResource):
     """What copies Secrets between namespaces. One replica: it knows no leader."""
 
-    release: Release
+    ready: Release
 
     def __init__(self, name: str, args: ReflectorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:Reflector", name, None, opts)
-        place = namespace(f"{name}-namespace", _NAME, "restricted", parent=self)
-        self.release = Release(
+        namespace = make_namespace(f"{name}-namespace", _NAME, "restricted", parent=self)
+        self.ready = args.charts.install(
+            REFLECTOR,
             name,
-            args.charts.release(REFLECTOR, name=_NAME, namespace=place.metadata.name, values=values("reflector")),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[self._rights(name)],
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name=_NAME,
+            namespace=namespace.metadata.name,
+            values=values("reflector"),
+            depends_on=[self._rights(name)],
         )
-        self.register_outputs({"release": self.release.name})
+        self.register_outputs({"release": self.ready.name})
 
     def into(self, *namespaces: str) -> Mirror:
         """A mirror to these namespaces. Raises ValueError when there is none."""
-        return Mirror(namespaces=tuple(sorted(set(namespaces))), ready=self.release)
+        return Mirror(namespaces=tuple(sorted(set(namespaces))), ready=self.ready)
 
     def _rights(self, name: str) -> ClusterRoleBinding:
         """What it does with Secrets; of ConfigMaps it only keeps a watch, without which it does not run."""

@@ -17,7 +17,7 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.references import SecretReference
 from components.kit.scheduling import one_per_node, replicas
 from components.kit.versions import RELOADER
@@ -63,21 +63,17 @@ class ReloaderArgs:
 class Reloader(pulumi.ComponentResource):
     """What makes a changed Secret reach running pods."""
 
-    release: Release
+    ready: Release
     """Up when a replica leads; a Secret that changes later is noticed."""
 
     def __init__(self, name: str, args: ReloaderArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:Reloader", name, None, opts)
-        place = namespace(f"{name}-namespace", _NAMESPACE, "restricted", parent=self)
+        namespace = make_namespace(f"{name}-namespace", _NAMESPACE, "restricted", parent=self)
         configured: dict[str, Any] = values("reloader")
         deployment = configured["reloader"]["deployment"]
         deployment["replicas"] = replicas(args.schedulable)
         deployment["topologySpreadConstraints"] = one_per_node({"app": "reloader-reloader", "release": "reloader"})
-        self.release = Release(
-            name,
-            args.charts.release(RELOADER, name="reloader", namespace=place.metadata.name, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m")
-            ),
+        self.ready = args.charts.install(
+            RELOADER, name, parent=self, name="reloader", namespace=namespace.metadata.name, values=configured
         )
-        self.register_outputs({"release": self.release.name})
+        self.register_outputs({"release": self.ready.name})

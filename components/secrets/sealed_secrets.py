@@ -2,7 +2,7 @@
 
 Owns the Helm release and the Secret with the keypair. Does not own the keypair itself (`sealing_key.py`), the sealing
 (`sealing.py`) nor any SealedSecret. Must exist before: a Kubernetes API, and pods that can talk to it. A SealedSecret
-depends on `release`, which brings its CRD.
+depends on `ready`, which brings its CRD.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class SealedSecretsArgs:
 class SealedSecrets(pulumi.ComponentResource):
     """The sealed-secrets controller with one keypair that it never renews."""
 
-    release: Release
+    ready: Release
     """Up when the controller is; brings the CRD of SealedSecrets."""
 
     certificate: pulumi.Output[str]
@@ -72,17 +72,17 @@ class SealedSecrets(pulumi.ComponentResource):
         configured["secretName"] = KEYPAIR_NAME
         # The controller reads its keypair once.
         configured["podAnnotations"] = {"homelab/sealing-certificate": args.keypair.certificate_pem.apply(_digest)}
-        self.release = Release(
+        self.ready = args.charts.install(
+            SEALED_SECRETS,
             name,
-            args.charts.release(SEALED_SECRETS, name="sealed-secrets", namespace=NAMESPACE, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[keypair],
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name="sealed-secrets",
+            namespace=NAMESPACE,
+            values=configured,
+            depends_on=[keypair],
         )
         self.certificate = args.keypair.certificate_pem
-        self.register_outputs({"release": self.release.name, "certificate": self.certificate})
+        self.register_outputs({"release": self.ready.name, "certificate": self.certificate})
 
 
 async def halves_fit(args: pulumi.ResourceHookArgs) -> None:

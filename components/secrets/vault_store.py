@@ -97,7 +97,7 @@ class VaultStore(pulumi.ComponentResource):
             spec={"provider": {"vault": vault}, "conditions": [{"namespaces": list(self.namespaces)}]},
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[args.operator.release, args.login.ready, authority.ready],
+                depends_on=[args.operator.ready, args.login.ready, authority.ready],
                 custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m", delete="2m"),
             ),
         )

@@ -43,7 +43,10 @@ class CsiVolumes(pulumi.ComponentResource):
     """The end of a cluster's volumes."""
 
     last: command.local.Command
-    """What is deleted after everything that depends on it: each VM must, directly or through another VM."""
+    """What is deleted after everything that depends on it: each VM must, directly or through another VM.
+
+    Not called `ready`: a VM depends on it for the order of their deletion alone.
+    """
 
     def __init__(self, name: str, args: CsiVolumesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:storage:CsiVolumes", name, None, opts)

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.references import StorageClassReference
 from components.kit.versions import LONGHORN
 from components.storage.longhorn_node import ENGINE_CORES, LEAST_CORES, MOST_CPU_PERCENT, reserved_percent
@@ -62,13 +61,15 @@ class Longhorn(pulumi.ComponentResource):
     def __init__(self, name: str, args: LonghornArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:storage:Longhorn", name, None, opts)
         # Its pods use the host's devices, mounts and processes.
-        place = namespace(f"{name}-namespace", "longhorn-system", "privileged", parent=self)
-        release = Release(
+        namespace = make_namespace(f"{name}-namespace", "longhorn-system", "privileged", parent=self)
+        release = args.charts.install(
+            LONGHORN,
             name,
-            args.charts.release(LONGHORN, name="longhorn", namespace=place.metadata.name, values=_values(args)),
-            opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="15m")
-            ),
+            parent=self,
+            name="longhorn",
+            namespace=namespace.metadata.name,
+            values=_values(args),
+            delete="15m",
         )
         self.storage_class = StorageClass(
             "longhorn-v2",

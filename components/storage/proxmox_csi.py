@@ -20,7 +20,7 @@ from pulumi_kubernetes.helm.v3 import Release
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.versions import PROXMOX_CSI
 from components.storage.csi_volume_names import CSI_VM_ID, VolumeNames
 
@@ -65,7 +65,7 @@ class ProxmoxCsiArgs:
 class ProxmoxCsi(pulumi.ComponentResource):
     """The driver of the cluster's volumes."""
 
-    release: Release
+    ready: Release
     """Up when the controller and every node's plugin are; volumes can be made and attached then."""
 
     bootstrap_secret: pulumi.Output[dict[str, Any]]
@@ -74,31 +74,27 @@ class ProxmoxCsi(pulumi.ComponentResource):
     def __init__(self, name: str, args: ProxmoxCsiArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:storage:ProxmoxCsi", name, None, opts)
         # Pods of the node plugin mount host directories and make devices.
-        place = namespace(f"{name}-namespace", NAMESPACE, "privileged", parent=self)
+        namespace = make_namespace(f"{name}-namespace", NAMESPACE, "privileged", parent=self)
         config = _driver_config(args)
         secret = Secret(
             f"{name}-config",
-            metadata=ObjectMetaArgs(name="proxmox-csi-config", namespace=place.metadata.name),
+            metadata=ObjectMetaArgs(name="proxmox-csi-config", namespace=namespace.metadata.name),
             type="Opaque",
             string_data={CONFIG_KEY: config},
             opts=pulumi.ResourceOptions(parent=self, custom_timeouts=pulumi.CustomTimeouts(delete="2m")),
         )
-        self.release = Release(
+        self.ready = args.charts.install(
+            PROXMOX_CSI,
             name,
-            args.charts.release(
-                PROXMOX_CSI,
-                name="proxmox-csi-plugin",
-                namespace=place.metadata.name,
-                values=_values(args, secret.metadata.name, config),
-            ),
-            opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m")
-            ),
+            parent=self,
+            name="proxmox-csi-plugin",
+            namespace=namespace.metadata.name,
+            values=_values(args, secret.metadata.name, config),
         )
         self.bootstrap_secret = pulumi.Output.secret(
             {"namespace": NAMESPACE, "name": secret.metadata.name, "type": "Opaque", "data": {CONFIG_KEY: config}}
         )
-        self.register_outputs({"release": self.release.name, "bootstrap_secret": self.bootstrap_secret})
+        self.register_outputs({"release": self.ready.name, "bootstrap_secret": self.bootstrap_secret})
 
 
 def _driver_config(args: ProxmoxCsiArgs) -> pulumi.Output[str]:

@@ -18,7 +18,7 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.versions import SNAPSHOT_CONTROLLER
 
 _API = "snapshot.storage.k8s.io/v1"
@@ -43,23 +43,19 @@ class VolumeSnapshotsArgs:
 class VolumeSnapshots(pulumi.ComponentResource):
     """The snapshot API of the cluster."""
 
-    release: Release
+    ready: Release
     """Up when the CRDs are there and the controller runs."""
 
     def __init__(self, name: str, args: VolumeSnapshotsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:storage:VolumeSnapshots", name, None, opts)
-        place = namespace(f"{name}-namespace", "snapshot-controller", "restricted", parent=self)
-        self.release = Release(
+        namespace = make_namespace(f"{name}-namespace", "snapshot-controller", "restricted", parent=self)
+        self.ready = args.charts.install(
+            SNAPSHOT_CONTROLLER,
             name,
-            args.charts.release(
-                SNAPSHOT_CONTROLLER,
-                name="snapshot-controller",
-                namespace=place.metadata.name,
-                values=values("snapshot-controller"),
-            ),
-            opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m")
-            ),
+            parent=self,
+            name="snapshot-controller",
+            namespace=namespace.metadata.name,
+            values=values("snapshot-controller"),
         )
         # Not by the SDK's class for custom resources: it sends `metadata` and `spec` alone, and this kind has no spec.
         pulumi.CustomResource(
@@ -78,9 +74,9 @@ class VolumeSnapshots(pulumi.ComponentResource):
             },
             pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[self.release],
+                depends_on=[self.ready],
                 delete_before_replace=True,
                 custom_timeouts=pulumi.CustomTimeouts(delete="2m"),
             ),
         )
-        self.register_outputs({"release": self.release.name})
+        self.register_outputs({"release": self.ready.name})

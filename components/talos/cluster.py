@@ -111,7 +111,7 @@ class TalosCluster(pulumi.ComponentResource):
     members: Mapping[str, pulumi.Resource]
     """By host name: what makes a node a member."""
 
-    up: pulumi.Resource
+    ready: pulumi.Resource
     """There when the API answers."""
 
     def __init__(self, name: str, args: TalosClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -121,7 +121,7 @@ class TalosCluster(pulumi.ComponentResource):
         self.members = applied = self._configure()
 
         first = args.controlplanes[args.checks.first_control_plane]
-        self.up = kubeconfig = talos.cluster.Kubeconfig(
+        self.ready = kubeconfig = talos.cluster.Kubeconfig(
             f"{name}-kubeconfig",
             node=str(first.address),
             endpoint=str(first.address),

@@ -31,7 +31,7 @@ class NodeRemovalsArgs:
     client: of the cluster's Talos API.
     members: what each node is made of, its VM too: a VM goes only after what depends on it itself.
     lives: by host name: what is unknown while the node's VM is replaced (`TalosVm.life`).
-    up: what is there once the cluster answers.
+    after: what is there once the cluster answers.
     cluster: what is deleted only with the whole cluster.
     """
 
@@ -40,7 +40,7 @@ class NodeRemovalsArgs:
     client: ClientCredentials
     members: Mapping[str, Sequence[pulumi.Resource]]
     lives: Mapping[str, pulumi.Output[str]]
-    up: pulumi.Resource
+    after: pulumi.Resource
     cluster: pulumi.Resource
 
 
@@ -66,7 +66,7 @@ class NodeRemovals(pulumi.ComponentResource):
                 triggers=[args.lives[node]],
                 opts=pulumi.ResourceOptions(
                     parent=self,
-                    depends_on=[args.up, *args.members[node], *(earlier if holds_etcd else [])],
+                    depends_on=[args.after, *args.members[node], *(earlier if holds_etcd else [])],
                     deleted_with=args.cluster,
                     # The engine deletes this before the VM that it replaces. Without it, an `up` that goes on after
                     # one that failed in between would delete it again, after the new machine has joined (measured).

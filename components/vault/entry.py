@@ -91,7 +91,7 @@ class VaultEntry(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[args.vault.ready, args.ingress.release, certificate],
+                depends_on=[args.vault.ready, args.ingress.ready, certificate],
                 custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m", delete="2m"),
             ),
         )

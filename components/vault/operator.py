@@ -22,7 +22,7 @@ from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
 from pulumi_kubernetes.rbac.v1 import PolicyRuleArgs, Role, RoleBinding, RoleRefArgs, SubjectArgs
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import PodSecurity, namespace
+from components.kit.namespace import PodSecurity, make_namespace
 from components.kit.versions import VAULT_OPERATOR
 from components.vault.clients import VAULT_NAMESPACE
 
@@ -72,7 +72,7 @@ class VaultOperatorArgs:
 class VaultOperator(pulumi.ComponentResource):
     """The operator, and the namespace that it works in."""
 
-    namespace: Namespace
+    vault_namespace: Namespace
     """In which Vaults may be made."""
 
     ready: Release
@@ -80,38 +80,38 @@ class VaultOperator(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: VaultOperatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:VaultOperator", name, None, opts)
-        own = namespace(f"{name}-namespace", NAMESPACE, "restricted", parent=self)
+        namespace = make_namespace(f"{name}-namespace", NAMESPACE, "restricted", parent=self)
         level: PodSecurity = "restricted" if args.admission_policies else "privileged"
-        self.namespace = namespace(f"{name}-vaults", VAULT_NAMESPACE, level, parent=self)
+        self.vault_namespace = make_namespace(f"{name}-vaults", VAULT_NAMESPACE, level, parent=self)
         configured = values("vault-operator")
         configured["watchNamespace"] = VAULT_NAMESPACE
         account = ServiceAccount(
             f"{name}-account",
-            metadata=ObjectMetaArgs(name=configured["serviceAccount"]["name"], namespace=own.metadata.name),
+            metadata=ObjectMetaArgs(name=configured["serviceAccount"]["name"], namespace=namespace.metadata.name),
             opts=pulumi.ResourceOptions(parent=self),
         )
         rights = [
-            *self._grant(f"{name}-own", own, account, _OWN_RULES),
-            *self._grant(f"{name}-vaults", self.namespace, account, _VAULT_RULES),
+            *self._grant(f"{name}-own", namespace, account, _OWN_RULES),
+            *self._grant(f"{name}-vaults", self.vault_namespace, account, _VAULT_RULES),
         ]
         if args.admission_policies:
             rights += self._drop_capabilities(name)
-        self.ready = Release(
+        self.ready = args.charts.install(
+            VAULT_OPERATOR,
             name,
-            args.charts.release(VAULT_OPERATOR, name="vault-operator", namespace=own.metadata.name, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=rights,
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name="vault-operator",
+            namespace=namespace.metadata.name,
+            values=configured,
+            depends_on=rights,
         )
-        self.register_outputs({"namespace": self.namespace.metadata.name, "ready": self.ready.name})
+        self.register_outputs({"namespace": self.vault_namespace.metadata.name, "ready": self.ready.name})
 
     def _grant(
-        self, name: str, where: Namespace, account: ServiceAccount, rules: list[PolicyRuleArgs]
+        self, name: str, namespace: Namespace, account: ServiceAccount, rules: list[PolicyRuleArgs]
     ) -> list[pulumi.Resource]:
         """Let the operator's account do what `rules` say, in one namespace."""
-        metadata = ObjectMetaArgs(name="vault-operator", namespace=where.metadata.name)
+        metadata = ObjectMetaArgs(name="vault-operator", namespace=namespace.metadata.name)
         role = Role(f"{name}-role", metadata=metadata, rules=rules, opts=pulumi.ResourceOptions(parent=self))
         binding = RoleBinding(
             f"{name}-binding",

@@ -116,7 +116,7 @@ class Vault(pulumi.ComponentResource):
             host_aliases=args.host_aliases,
         )
         self.configuration = args.configuration
-        namespace = args.operator.namespace.metadata.name
+        namespace = args.operator.vault_namespace.metadata.name
         rights = self._create_account(name, namespace)
         certificate = Certificate(
             f"{name}-certificate",
@@ -130,7 +130,7 @@ class Vault(pulumi.ComponentResource):
                 usages=["server auth", "client auth"],
                 secret_labels=self.resource.tls_labels,
             ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.operator.namespace]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.operator.vault_namespace]),
         )
         budget = PodDisruptionBudget(
             f"{name}-budget",

@@ -10,7 +10,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from checks.graph import Graph, echo, record
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.references import IssuerReference, SecretReference, VaultLogin
 from components.secrets.application_secret import ApplicationSecret
 from components.secrets.secret_spec import Base64, Hex, Password, Plain, SecretSpec
@@ -54,10 +54,10 @@ class Surroundings(pulumi.ComponentResource):
         super().__init__(
             "homelab:test:Surroundings", "surroundings", None, pulumi.ResourceOptions(providers=[provider])
         )
-        self.issuer = namespace("issuer", "cert-manager", "restricted", parent=self)
-        self.authority = namespace("authority", "vault", "restricted", parent=self)
-        self.vault = namespace("configured-vault", "vault-system", "restricted", parent=self)
-        self.consumer = namespace("consumer", "dns", "restricted", parent=self)
+        self.issuer = make_namespace("issuer", "cert-manager", "restricted", parent=self)
+        self.authority = make_namespace("authority", "vault", "restricted", parent=self)
+        self.vault = make_namespace("configured-vault", "vault-system", "restricted", parent=self)
+        self.consumer = make_namespace("consumer", "dns", "restricted", parent=self)
         self.register_outputs({})
 
 

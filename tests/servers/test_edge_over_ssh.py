@@ -70,8 +70,8 @@ secondary = EdgeSecondary(
     ),
     opts=opts,
 )
-pulumi.export("router", router.installed.stdout)
-pulumi.export("secondary", secondary.installed.stdout)
+pulumi.export("router", router.ready.stdout)
+pulumi.export("secondary", secondary.ready.stdout)
 """
 
 
