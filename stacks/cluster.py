@@ -11,7 +11,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.proxmox.talos_vm import TalosVm, TalosVmArgs
 from components.storage import longhorn_node
-from components.talos.cluster import TailscaleArgs, TalosCluster, TalosClusterArgs, TalosNodeArgs, checks
+from components.talos.cluster import TailscaleArgs, TalosCluster, TalosClusterArgs, TalosNodeArgs
 from components.talos.hooks import TalosChecks
 from components.talos.node_removals import NodeRemovals, NodeRemovalsArgs
 from components.talos.secrets import TalosSecrets
@@ -56,10 +56,11 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edg
         )
         for name, node in _in_order(settings).items()
     }
-    talos_checks = checks(
-        nodes=nodes,
+    talos_checks = TalosChecks(
+        members=nodes,
         api_vip=settings.network.api_vip,
-        secrets=talos_secrets,
+        client=talos_secrets.client,
+        kubernetes_ca=talos_secrets.kubernetes_ca,
         node_timeout=settings.talos.timeouts.node,
         api_timeout=settings.talos.timeouts.api,
     )
@@ -133,10 +134,11 @@ def _machines(
     settings: Settings, site: SiteLayer, talos_checks: TalosChecks, edge_host: EdgeHostLayer
 ) -> dict[str, TalosVm]:
     """The VMs, chained: a change of all of them restarts one at a time, and the end of volumes follows the last."""
+    update = talos_checks.around_vm_update()
     hooks = pulumi.ResourceHookBinding(
         before_create=[site.checks.before_create()],
-        before_update=[talos_checks.before_vm_update(), site.checks.before_update()],
-        after_update=[talos_checks.after_vm_update()],
+        before_update=[update.before, site.checks.before_update()],
+        after_update=[update.after],
         on_error=[site.explained],
     )
     machines: dict[str, TalosVm] = {}
