@@ -46,16 +46,7 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edg
     """VMs one after another, then Talos on one node after another: changes follow the same chains."""
     providers = pulumi.ResourceOptions(providers=[site.provider, site.talos_provider])
     talos_secrets = TalosSecrets("talos-secrets", settings.versions.talos, opts=providers)
-    nodes = {
-        name: TalosNodeArgs(
-            controlplane=node.role == "controlplane",
-            address=node.address,
-            mac=node.mac,
-            vm_id=node.vm_id,
-            zone=node.host,
-        )
-        for name, node in _in_order(settings).items()
-    }
+    nodes = _nodes(settings)
     talos_checks = TalosChecks(
         members=nodes,
         api_vip=settings.network.api_vip,
@@ -105,16 +96,8 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edg
         ),
         opts=pulumi.ResourceOptions(providers=[site.commands]),
     )
-    provider = kubernetes.Provider(
-        "kubernetes",
-        kubeconfig=cluster.kubeconfig,
-        # Without it a changed address in the kubeconfig would replace everything in the cluster (measured).
-        cluster_identifier=cluster.cluster_id,
-        enable_config_map_mutable=True,
-        enable_secret_mutable=True,
-    )
     foundation = machines[talos_checks.first_control_plane].vm
-    return ClusterLayer(cluster, machines, provider, foundation)
+    return ClusterLayer(cluster, machines, _kubernetes(cluster), foundation)
 
 
 def node_table(settings: Settings) -> dict[str, dict[str, str | int]]:
@@ -128,6 +111,30 @@ def node_table(settings: Settings) -> dict[str, dict[str, str | int]]:
 def _in_order(settings: Settings) -> dict[str, Node]:
     """Nodes in the order in which they are made and changed: control planes first."""
     return {**settings.control_planes, **settings.workers}
+
+
+def _nodes(settings: Settings) -> dict[str, TalosNodeArgs]:
+    return {
+        name: TalosNodeArgs(
+            controlplane=node.role == "controlplane",
+            address=node.address,
+            mac=node.mac,
+            vm_id=node.vm_id,
+            zone=node.host,
+        )
+        for name, node in _in_order(settings).items()
+    }
+
+
+def _kubernetes(cluster: TalosCluster) -> kubernetes.Provider:
+    return kubernetes.Provider(
+        "kubernetes",
+        kubeconfig=cluster.kubeconfig,
+        # Without it a changed address in the kubeconfig would replace everything in the cluster (measured).
+        cluster_identifier=cluster.cluster_id,
+        enable_config_map_mutable=True,
+        enable_secret_mutable=True,
+    )
 
 
 def _machines(
