@@ -11,7 +11,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.proxmox.talos_vm import TalosVm, TalosVmArgs
 from components.storage import longhorn_node
-from components.talos.cluster import TailscaleArgs, TalosCluster, TalosClusterArgs, TalosNodeArgs, checks
+from components.talos.cluster import TailscaleArgs, TalosCluster, TalosClusterArgs, TalosNodeArgs
 from components.talos.hooks import TalosChecks
 from components.talos.node_removals import NodeRemovals, NodeRemovalsArgs
 from components.talos.secrets import TalosSecrets
@@ -45,20 +45,12 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edg
     """VMs one after another, then Talos on one node after another: changes follow the same chains."""
     providers = pulumi.ResourceOptions(providers=[site.provider, site.talos_provider])
     talos_secrets = TalosSecrets("talos-secrets", settings.versions.talos, opts=providers)
-    nodes = {
-        name: TalosNodeArgs(
-            controlplane=node.role == "controlplane",
-            address=node.address,
-            mac=node.mac,
-            vm_id=node.vm_id,
-            zone=node.host,
-        )
-        for name, node in _in_order(settings).items()
-    }
-    talos_checks = checks(
-        nodes=nodes,
+    nodes = _nodes(settings)
+    talos_checks = TalosChecks(
+        members=nodes,
         api_vip=settings.network.api_vip,
-        secrets=talos_secrets,
+        client=talos_secrets.client,
+        kubernetes_ca=talos_secrets.kubernetes_ca,
         node_timeout=settings.talos.timeouts.node,
         api_timeout=settings.talos.timeouts.api,
     )
@@ -103,16 +95,8 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edg
         ),
         opts=pulumi.ResourceOptions(providers=[site.commands]),
     )
-    provider = kubernetes.Provider(
-        "kubernetes",
-        kubeconfig=cluster.kubeconfig,
-        # Without it a changed address in the kubeconfig would replace everything in the cluster (measured).
-        cluster_identifier=cluster.cluster_id,
-        enable_config_map_mutable=True,
-        enable_secret_mutable=True,
-    )
     foundation = machines[talos_checks.first_control_plane].vm
-    return ClusterLayer(cluster, machines, provider, foundation)
+    return ClusterLayer(cluster, machines, _kubernetes(cluster), foundation)
 
 
 def node_table(settings: Settings) -> dict[str, dict[str, str | int]]:
@@ -128,14 +112,39 @@ def _in_order(settings: Settings) -> dict[str, Node]:
     return {**settings.control_planes, **settings.workers}
 
 
+def _nodes(settings: Settings) -> dict[str, TalosNodeArgs]:
+    return {
+        name: TalosNodeArgs(
+            controlplane=node.role == "controlplane",
+            address=node.address,
+            mac=node.mac,
+            vm_id=node.vm_id,
+            zone=node.host,
+        )
+        for name, node in _in_order(settings).items()
+    }
+
+
+def _kubernetes(cluster: TalosCluster) -> kubernetes.Provider:
+    return kubernetes.Provider(
+        "kubernetes",
+        kubeconfig=cluster.kubeconfig,
+        # Without it a changed address in the kubeconfig would replace everything in the cluster (measured).
+        cluster_identifier=cluster.cluster_id,
+        enable_config_map_mutable=True,
+        enable_secret_mutable=True,
+    )
+
+
 def _machines(
     settings: Settings, site: SiteLayer, talos_checks: TalosChecks, edge_host: EdgeHostLayer
 ) -> dict[str, TalosVm]:
     """The VMs, chained: a change of all of them restarts one at a time, and the end of volumes follows the last."""
+    update = talos_checks.around_vm_update()
     hooks = pulumi.ResourceHookBinding(
         before_create=[site.checks.before_create()],
-        before_update=[talos_checks.before_vm_update(), site.checks.before_update()],
-        after_update=[talos_checks.after_vm_update()],
+        before_update=[update.before, site.checks.before_update()],
+        after_update=[update.after],
         on_error=[site.explained],
     )
     machines: dict[str, TalosVm] = {}

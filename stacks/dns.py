@@ -56,7 +56,7 @@ def deploy(
     Nothing here waits for the world to see the zone: that takes the delegation and, where there is one, the secondary,
     which in turn fetches the zone from here.
     """
-    charts, domain = ChartSource(settings.charts.mirror), settings.cluster.domain
+    charts = ChartSource(settings.charts.mirror)
     powerdns = PowerDns(
         "powerdns",
         PowerDnsArgs(
@@ -77,12 +77,11 @@ def deploy(
     )
     zone = DnsZone(
         "dns-zone",
-        DnsZoneArgs(operator=operator, domain=domain, nameservers=[settings.nameserver]),
+        DnsZoneArgs(operator=operator, domain=settings.cluster.domain, nameservers=[settings.nameserver]),
         opts=network.inside(),
     )
-    tsig = _tsig(settings, credentials)
     transfer_key = None
-    if tsig is not None:
+    if (tsig := _tsig(settings, credentials)) is not None:
         args = TransferKeyArgs(powerdns=powerdns, zone=zone, key=tsig)
         transfer_key = TransferKey("transfer-key", args, opts=network.inside())
     external_dns = ExternalDns(
@@ -90,10 +89,20 @@ def deploy(
         ExternalDnsArgs(charts=charts, powerdns=powerdns, zone=zone, owner=settings.cluster.name),
         opts=network.inside(),
     )
+    issuers = _issuers(settings, powerdns, zone, network=network, ingress=ingress)
+    wildcard = _wildcard(settings.cluster.domain, zone, issuers, network=network, ingress=ingress)
+    trusted = ingress.ca.issuer if settings.certificates.staging else issuers.public
+    return DnsLayer(powerdns, zone, transfer_key, external_dns, issuers, wildcard, trusted)
+
+
+def _issuers(
+    settings: Settings, powerdns: PowerDns, zone: DnsZone, *, network: NetworkLayer, ingress: IngressLayer
+) -> AcmeIssuers:
+    """Let's Encrypt, by ways that both lead through this cluster: records of the zone, and the ingress."""
     webhook = Dns01Webhook(
         "dns01-webhook",
         Dns01WebhookArgs(
-            charts=charts,
+            charts=ChartSource(settings.charts.mirror),
             cert_manager=ingress.cert_manager,
             powerdns=powerdns,
             zone=zone,
@@ -101,7 +110,7 @@ def deploy(
         ),
         opts=network.inside(),
     )
-    issuers = AcmeIssuers(
+    return AcmeIssuers(
         "letsencrypt",
         AcmeIssuersArgs(
             cert_manager=ingress.cert_manager,
@@ -112,7 +121,12 @@ def deploy(
         ),
         opts=network.inside(),
     )
-    wildcard = Certificate(
+
+
+def _wildcard(
+    domain: str, zone: DnsZone, issuers: AcmeIssuers, *, network: NetworkLayer, ingress: IngressLayer
+) -> Certificate:
+    return Certificate(
         "wildcard",
         CertificateArgs(
             namespace=ingress.cert_manager.namespace,
@@ -123,8 +137,6 @@ def deploy(
         ),
         opts=network.inside(zone.ready),
     )
-    trusted = ingress.ca.issuer if settings.certificates.staging else issuers.public
-    return DnsLayer(powerdns, zone, transfer_key, external_dns, issuers, wildcard, trusted)
 
 
 def _tsig(settings: Settings, credentials: Credentials) -> TsigKey | None:

@@ -13,7 +13,7 @@ Owns four checks and an explanation, all in `up` and none in a preview:
 - after an operation failed because of the login: what to do, once.
 
 A VM is this stack's when it carries the stack's tag, which is part of the call that creates it.
-Does not own how a node leaves and rejoins its cluster: see `talos_hooks.py`.
+Does not own how a node leaves and rejoins its cluster: see `components/talos/hooks.py`.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class ProxmoxChecks:
         return pulumi.ResourceHook("vm-id-is-free", vm_id_is_free)
 
     def before_update(self) -> pulumi.ResourceHook:
-        """For each VM, after the hook that asks the cluster (`talos_hooks`)."""
+        """For each VM, after the hook that asks the cluster (`components/talos/hooks.py`)."""
 
         async def vm_is_as_recorded(args: pulumi.ResourceHookArgs) -> None:
             api = await self.login.connect()

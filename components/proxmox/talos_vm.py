@@ -108,29 +108,9 @@ class TalosVm(pulumi.ComponentResource):
             memory={"dedicated": args.memory, "floating": 0},
             # Keys must not be enrolled: Talos's plain image is not signed for Secure Boot.
             efi_disk={"datastore_id": args.datastore, "type": "4m", "pre_enrolled_keys": False, "file_format": "raw"},
-            disks=[
-                _disk(SYSTEM_DISK, args.datastore, args.disk, image=args.image),
-                *(
-                    []
-                    if args.data_disk is None
-                    else [_disk(DATA_DISK, args.datastore, args.data_disk, speed=_NO_LIMIT)]
-                ),
-            ],
-            network_devices=[
-                {
-                    "bridge": args.bridge,
-                    "model": "virtio",
-                    "mac_address": args.mac,
-                    "firewall": False,
-                    **({} if args.vlan is None else {"vlan_id": args.vlan}),
-                }
-            ],
-            initialization={
-                "datastore_id": args.datastore,
-                "interface": "ide2",
-                "dns": {"servers": [str(resolver) for resolver in args.resolvers], "domain": args.domain},
-                "ip_configs": [{"ipv4": {"address": args.interface.with_prefixlen, "gateway": str(args.gateway)}}],
-            },
+            disks=_disks(args),
+            network_devices=[_network_device(args)],
+            initialization=_cloud_init(args),
             # Waiting for the agent's address would take up to 15 minutes where the extension is missing; the Talos API
             # is what proves that a node is up.
             agent={"enabled": True, "trim": True, "timeout": "30s", "wait_for_ip": {"disabled": True}},
@@ -162,6 +142,34 @@ class TalosVm(pulumi.ComponentResource):
         )
         self.life = self.vm.id
         self.register_outputs({"vm_id": self.vm.vm_id})
+
+
+def _disks(args: TalosVmArgs) -> list[proxmox.VmLegacyDiskArgs]:
+    system = _disk(SYSTEM_DISK, args.datastore, args.disk, image=args.image)
+    if args.data_disk is None:
+        return [system]
+    return [system, _disk(DATA_DISK, args.datastore, args.data_disk, speed=_NO_LIMIT)]
+
+
+def _network_device(args: TalosVmArgs) -> proxmox.VmLegacyNetworkDeviceArgs:
+    return proxmox.VmLegacyNetworkDeviceArgs(
+        bridge=args.bridge, model="virtio", mac_address=args.mac, firewall=False, vlan_id=args.vlan
+    )
+
+
+def _cloud_init(args: TalosVmArgs) -> proxmox.VmLegacyInitializationArgs:
+    """What the node knows before it has a configuration: its address, which nothing else gives it."""
+    address = proxmox.VmLegacyInitializationIpConfigIpv4Args(
+        address=args.interface.with_prefixlen, gateway=str(args.gateway)
+    )
+    return proxmox.VmLegacyInitializationArgs(
+        datastore_id=args.datastore,
+        interface="ide2",
+        dns=proxmox.VmLegacyInitializationDnsArgs(
+            servers=[str(resolver) for resolver in args.resolvers], domain=args.domain
+        ),
+        ip_configs=[proxmox.VmLegacyInitializationIpConfigArgs(ipv4=address)],
+    )
 
 
 def _disk(

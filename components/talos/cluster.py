@@ -3,7 +3,7 @@
 Owns everything that is said over the Talos API. Does not own the cluster's secrets (`TalosSecrets`), the machines
 (`TalosVm`) or anything in Kubernetes.
 Must exist before: every node's VM, booted from a Talos image. Nodes are configured one after another, each only when
-the one before it is healthy; the kubeconfig is released when etcd and the Kubernetes API answer (`talos_hooks`).
+the one before it is healthy; the kubeconfig is released when etcd and the Kubernetes API answer (`hooks.py`).
 """
 
 from __future__ import annotations
@@ -21,14 +21,12 @@ from components.talos.secrets import TalosSecrets
 
 
 @dataclass(frozen=True, kw_only=True)
-class TalosNodeArgs:
+class TalosNodeArgs(Member):
     """One node: its fixed identity, and where it runs.
 
     zone: the Proxmox host, as a topology label. vm_id is part of the provider id.
     """
 
-    controlplane: bool
-    address: IPv4Address
     mac: str
     vm_id: int
     zone: str
@@ -157,11 +155,12 @@ class TalosCluster(pulumi.ComponentResource):
     def _configure(self) -> dict[str, pulumi.Resource]:
         """Applies each node's configuration, chained: a change never restarts two nodes at once."""
         args, applied = self._args, dict[str, pulumi.Resource]()
+        first, update = args.checks.around_first_configuration(), args.checks.around_configuration_update()
         hooks = pulumi.ResourceHookBinding(
-            before_create=[args.checks.before_first_configuration()],
-            after_create=[args.checks.after_first_configuration()],
-            before_update=[args.checks.before_configuration_update()],
-            after_update=[args.checks.after_configuration_update()],
+            before_create=[first.before],
+            after_create=[first.after],
+            before_update=[update.before],
+            after_update=[update.after],
         )
         timeout = f"{args.checks.node_timeout:.0f}s"
         client = talos.machine.ClientConfigurationArgs(
@@ -252,25 +251,3 @@ class TalosCluster(pulumi.ComponentResource):
             return None
         key = pulumi.Output.secret(self._args.tailscale.auth_key)
         return key.apply(lambda known: config.render([config.tailscale_auth_key(known)]))
-
-
-def checks(
-    *,
-    nodes: Mapping[str, TalosNodeArgs],
-    api_vip: IPv4Address,
-    secrets: TalosSecrets,
-    node_timeout: float,
-    api_timeout: float,
-) -> TalosChecks:
-    """The checks of `talos_hooks` for these nodes; VMs and configurations share them."""
-    members = {name: Member(str(node.address), node.controlplane) for name, node in nodes.items()}
-    first = next(name for name, member in members.items() if member.controlplane)
-    return TalosChecks(
-        members=members,
-        first_control_plane=first,
-        api_vip=str(api_vip),
-        client=secrets.client,
-        kubernetes_ca=secrets.kubernetes_ca,
-        node_timeout=node_timeout,
-        api_timeout=api_timeout,
-    )

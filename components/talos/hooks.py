@@ -13,7 +13,7 @@ Owns checks, all in `up` and none in a preview:
   minutes and fails, so an `up` that was killed between the call and its record could never converge.
 
 The order in which nodes are changed is in the graph (`TalosCluster`, `TalosVm` chains); these checks make each link
-wait. Does not own the checks in Proxmox: see `proxmox_hooks.py`.
+wait. Does not own the checks in Proxmox: see `components/proxmox/hooks.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ import contextlib
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Any
 
 import pulumi
@@ -47,39 +48,49 @@ API_PORT = 6443
 """Port of the Kubernetes API on every control plane, and on the VIP."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Member:
     """A node of the cluster as the checks see it."""
 
-    address: str
     controlplane: bool
+    address: IPv4Address
+
+
+@dataclass(frozen=True)
+class Around:
+    """Two hooks around one kind of change. What the first finds out about a node is kept between them, for the second.
+
+    To be bound to every node's resource together, and made once: another pair knows nothing of what this one found.
+    """
+
+    before: pulumi.ResourceHook
+    after: pulumi.ResourceHook
 
 
 @dataclass(frozen=True, kw_only=True)
 class TalosChecks:
-    """The checks for one cluster.
+    """The checks for one cluster; VMs and configurations share them.
 
-    members: every node by name; first_control_plane is one of them.
+    members: every node by name; the first control plane among them begins the cluster.
     client, kubernetes_ca: the cluster's credentials; a hook only runs when they are known.
     node_timeout, api_timeout: seconds to wait for a node, and for a new cluster's API.
     """
 
     members: Mapping[str, Member]
-    first_control_plane: str
-    api_vip: str
+    api_vip: IPv4Address
     client: ClientCredentials
     kubernetes_ca: pulumi.Output[str]
     node_timeout: float
     api_timeout: float
-    _rebooting: dict[str, str] = field(default_factory=dict)
-    """Boot ids of nodes that will reboot for a configuration which is about to be applied."""
-    _joining: set[str] = field(default_factory=set)
-    """Nodes that are about to be configured for the first time, while the cluster they belong to exists."""
-    _answered: dict[str, bool] = field(default_factory=dict)
-    """Whether a node whose VM is about to change was a running member."""
 
-    def before_first_configuration(self) -> pulumi.ResourceHook:
+    @property
+    def first_control_plane(self) -> str:
+        """The name of the control plane on which a new cluster is bootstrapped."""
+        return next(name for name, member in self.members.items() if member.controlplane)
+
+    def around_first_configuration(self) -> Around:
         """For the creation of each ConfigurationApply."""
+        joining: set[str] = set()  # Nodes that are configured for the first time, while their cluster exists.
 
         async def node_answers(args: pulumi.ResourceHookArgs) -> None:
             address = (args.new_inputs or {})["node"]
@@ -95,42 +106,39 @@ class TalosChecks:
                 "and does the address fit the bridge and VLAN in homelab:site?",
             )
             if await self._etcd_members() is not None:
-                self._joining.add(self._name(address))
-
-        return pulumi.ResourceHook("node-answers", node_answers)
-
-    def after_first_configuration(self) -> pulumi.ResourceHook:
-        """For the creation of each ConfigurationApply."""
+                joining.add(self._name(address))
 
         async def node_joins(args: pulumi.ResourceHookArgs) -> None:
             name = self._name((args.new_inputs or {})["node"])
-            if name in self._joining:
-                self._joining.discard(name)
+            if name in joining:
+                joining.discard(name)
                 await self._healthy(name, "after its first configuration")
 
-        return pulumi.ResourceHook("node-has-joined", node_joins)
+        return Around(
+            pulumi.ResourceHook("node-answers", node_answers), pulumi.ResourceHook("node-has-joined", node_joins)
+        )
 
-    def before_vm_update(self) -> pulumi.ResourceHook:
+    def around_vm_update(self) -> Around:
         """For each VM, whose provider restarts it to apply cores or memory."""
+        answered: dict[str, bool] = {}  # Whether a node whose VM is about to change was a running member.
 
         async def quorum_survives_vm_restart(args: pulumi.ResourceHookArgs) -> None:
             await self._quorum_survives_without(args.name)
-            self._answered[args.name] = await is_member(self.members[args.name].address, await self._credentials())
-
-        return pulumi.ResourceHook("quorum-survives-vm-restart", quorum_survives_vm_restart)
-
-    def after_vm_update(self) -> pulumi.ResourceHook:
-        """For each VM."""
+            answered[args.name] = await is_member(self._address(args.name), await self._credentials())
 
         async def vm_is_back(args: pulumi.ResourceHookArgs) -> None:
             # A VM that is not a member yet, or that was down before, has no health that its change could have taken.
-            if self._answered.pop(args.name, False):
+            if answered.pop(args.name, False):
                 await self._healthy(args.name)
 
-        return pulumi.ResourceHook("node-is-back-after-vm-restart", vm_is_back)
+        return Around(
+            pulumi.ResourceHook("quorum-survives-vm-restart", quorum_survives_vm_restart),
+            pulumi.ResourceHook("node-is-back-after-vm-restart", vm_is_back),
+        )
 
-    def before_configuration_update(self) -> pulumi.ResourceHook:
+    def around_configuration_update(self) -> Around:
         """For each ConfigurationApply."""
+        rebooting: dict[str, str] = {}  # Boot ids of nodes that will reboot for the configuration they are to get.
 
         async def may_change(args: pulumi.ResourceHookArgs) -> None:
             name = self._name((args.new_inputs or {})["node"])
@@ -138,7 +146,7 @@ class TalosChecks:
             await self._healthy(name, "before its configuration changes")
             wanted = str(await _known((args.new_inputs or {})["machineConfigurationInput"]))
             recorded = str(await _known((args.old_inputs or {})["machineConfigurationInput"]))
-            async with TalosNode(self.members[name].address, await self._credentials()) as node:
+            async with await self._node(name) as node:
                 boot_id = await node.boot_id()
                 image = _installer(wanted)
                 if image != _installer(recorded):
@@ -148,38 +156,35 @@ class TalosChecks:
                     await self._healthy(name)
                     boot_id = await node.boot_id()
                 if await node.will_reboot(wanted):
-                    self._rebooting[name] = boot_id
-
-        return pulumi.ResourceHook("quorum-survives-configuration", may_change)
-
-    def after_configuration_update(self) -> pulumi.ResourceHook:
-        """For each ConfigurationApply."""
+                    rebooting[name] = boot_id
 
         async def configuration_is_active(args: pulumi.ResourceHookArgs) -> None:
             name = self._name((args.new_inputs or {})["node"])
             # The provider returns before the reboot starts: an answer from before it must not count.
-            if (boot_id := self._rebooting.pop(name, None)) is not None:
+            if (boot_id := rebooting.pop(name, None)) is not None:
                 await self._rebooted(name, boot_id)
             await self._healthy(name)
 
-        return pulumi.ResourceHook("node-is-back-after-configuration", configuration_is_active)
+        return Around(
+            pulumi.ResourceHook("quorum-survives-configuration", may_change),
+            pulumi.ResourceHook("node-is-back-after-configuration", configuration_is_active),
+        )
 
     def before_kubeconfig(self) -> pulumi.ResourceHook:
         """For the creation of the Kubeconfig: its existence means that the cluster is up."""
 
         async def cluster_is_up(_: pulumi.ResourceHookArgs) -> None:
-            first = self.members[self.first_control_plane]
-            credentials = await self._credentials()
-            remedy = f"look at it with: talosctl -n {first.address} dmesg"
+            first = self.first_control_plane
+            remedy = f"look at it with: talosctl -n {self._address(first)} dmesg"
 
             async def bootstrapped() -> str | None:
                 # A second cluster must never be started beside one that runs, whichever node is first now.
                 if await self._etcd_members() is None:
-                    async with TalosNode(first.address, credentials) as node:
+                    async with await self._node(first) as node:
                         await node.bootstrap()
                 return None
 
-            await self._until(f"bootstrap of {self.first_control_plane}", bootstrapped, self.node_timeout, remedy)
+            await self._until(f"bootstrap of {first}", bootstrapped, self.node_timeout, remedy)
             for name, member in self.members.items():
                 if member.controlplane:
                     await self._healthy(name)
@@ -199,7 +204,7 @@ class TalosChecks:
         context = ssl.create_default_context(cadata=authority.decode())
         try:
             async with asyncio.timeout(_PROGRESS):
-                reader, writer = await asyncio.open_connection(self.api_vip, API_PORT, ssl=context)
+                reader, writer = await asyncio.open_connection(str(self.api_vip), API_PORT, ssl=context)
                 writer.write(f"GET /readyz HTTP/1.1\r\nHost: {self.api_vip}\r\nConnection: close\r\n\r\n".encode())
                 status = (await reader.readline()).split()
                 writer.close()
@@ -213,9 +218,9 @@ class TalosChecks:
 
         Among them may be some that the settings have no more: they are members until their nodes are deleted.
         """
-        for member in self.members.values():
+        for name, member in self.members.items():
             if member.controlplane:
-                async with TalosNode(member.address, await self._credentials()) as node:
+                async with await self._node(name) as node:
                     with contextlib.suppress(TalosError):
                         if members := await node.etcd_members():
                             return members
@@ -251,11 +256,11 @@ class TalosChecks:
 
     async def _healthy(self, name: str, why: str = "after its change") -> None:
         """Waits until the node's kubelet, and on a control plane its etcd, run and pass their health checks."""
-        member, credentials = self.members[name], await self._credentials()
+        member = self.members[name]
         needed = ["kubelet", "etcd"] if member.controlplane else ["kubelet"]
 
         async def probe() -> str | None:
-            async with TalosNode(member.address, credentials) as node:
+            async with await self._node(name) as node:
                 services = await node.services()
             missing = [service for service in needed if not services.get(service)]
             return f"{', '.join(missing)} not healthy" if missing else None
@@ -268,10 +273,8 @@ class TalosChecks:
         )
 
     async def _rebooted(self, name: str, boot_id: str) -> None:
-        credentials = await self._credentials()
-
         async def probe() -> str | None:
-            async with TalosNode(self.members[name].address, credentials) as node:
+            async with await self._node(name) as node:
                 return None if await node.boot_id() != boot_id else "it has not restarted yet"
 
         remedy = "look at the VM's console in Proxmox"
@@ -281,8 +284,14 @@ class TalosChecks:
         parts = (self.client.ca_certificate, self.client.client_certificate, self.client.client_key)
         return TalosCredentials.decoded(*[str(await _known(part)) for part in parts])
 
+    async def _node(self, name: str) -> TalosNode:
+        return TalosNode(self._address(name), await self._credentials())
+
+    def _address(self, name: str) -> str:
+        return str(self.members[name].address)
+
     def _name(self, address: str) -> str:
-        return next(name for name, member in self.members.items() if member.address == address)
+        return next(name for name in self.members if self._address(name) == address)
 
     async def _until(self, what: str, probe: Callable[[], Awaitable[str | None]], timeout: float, remedy: str) -> None:
         """Repeats `probe` until it returns None; what it returns otherwise is the reason shown."""

@@ -99,22 +99,7 @@ class Vault(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: VaultArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:Vault", name, None, opts)
-        self.resource = VaultResource(
-            name=INSTANCE,
-            namespace=VAULT_NAMESPACE,
-            size=args.size,
-            storage_class=args.storage.name,
-            storage=args.volume_size,
-            service_account=_ACCOUNT,
-            tls_secret=_TLS_SECRET,
-            tls_labels=_TLS_LABELS,
-            unseal_secret=f"{INSTANCE}-unseal-keys",
-            external_config=args.configuration.document(),
-            # It checks servers by the authority that it read at its start; and it lays a changed document over the one
-            # before, in which a role takes over what it leaves out from the role that stood at its place.
-            configurer_annotations=restart_on_mounted(),
-            host_aliases=args.host_aliases,
-        )
+        self.resource = _resource(args)
         self.configuration = args.configuration
         namespace = args.operator.vault_namespace.metadata.name
         rights = self._create_account(name, namespace)
@@ -205,3 +190,23 @@ class Vault(pulumi.ComponentResource):
             opts=child,
         )
         return [binding, delegator]
+
+
+def _resource(args: VaultArgs) -> VaultResource:
+    """What the operator is to make: the servers, and what configures them."""
+    return VaultResource(
+        name=INSTANCE,
+        namespace=VAULT_NAMESPACE,
+        size=args.size,
+        storage_class=args.storage.name,
+        storage=args.volume_size,
+        service_account=_ACCOUNT,
+        tls_secret=_TLS_SECRET,
+        tls_labels=_TLS_LABELS,
+        unseal_secret=f"{INSTANCE}-unseal-keys",
+        external_config=args.configuration.document(),
+        # It checks servers by the authority that it read at its start; and it lays a changed document over the one
+        # before, in which a role takes over what it leaves out from the role that stood at its place.
+        configurer_annotations=restart_on_mounted(),
+        host_aliases=args.host_aliases,
+    )
