@@ -19,9 +19,9 @@ from components.secrets.secret_spec import OPERATOR_NAMESPACE, Password, SecretS
 from stacks import sso
 from stacks.settings.model import Settings
 
-Uptake = Literal["nothing", "restart", "operator", "procedure"]
-"""How a new value gets into use: there is nothing to do; Reloader restarts the consumers; an operator hands it on
-without a restart; or a consumer keeps the value of its first start, so that somebody follows a procedure."""
+Uptake = Literal["nothing", "restart", "procedure"]
+"""How a new value gets into use: there is nothing to do; Reloader restarts the consumers; or a consumer keeps the
+value of its first start, so that somebody follows a procedure."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,10 +32,6 @@ class DnsLayer:
     zone: DnsZone
     transfer_key: TransferKey | None
     """What the secondary signs with; None where transfers are a matter of addresses alone."""
-    external_dns: ExternalDns
-    issuers: AcmeIssuers
-    wildcard: Certificate
-    """For the domain and every name below it, in cert-manager's namespace; not awaited."""
     trusted: IssuerReference
     """Of certificates that clients must be able to check: the cluster's own authority's while Let's Encrypt's are those
     for tries, which nobody can."""
@@ -84,7 +80,7 @@ def deploy(
     if tsig is not None:
         args = TransferKeyArgs(powerdns=powerdns, zone=zone, key=tsig)
         transfer_key = TransferKey("transfer-key", args, opts=network.inside())
-    external_dns = ExternalDns(
+    ExternalDns(
         "external-dns",
         ExternalDnsArgs(charts=charts, powerdns=powerdns, zone=zone, owner=settings.cluster.name),
         opts=network.inside(),
@@ -111,7 +107,8 @@ def deploy(
         ),
         opts=network.inside(),
     )
-    wildcard = Certificate(
+    # For the domain and every name below it, in cert-manager's namespace.
+    Certificate(
         "wildcard",
         CertificateArgs(
             namespace=ingress.cert_manager.namespace,
@@ -123,7 +120,7 @@ def deploy(
         opts=network.inside(zone.ready),
     )
     trusted = ingress.ca.issuer if settings.certificates.staging else issuers.public
-    return DnsLayer(powerdns, zone, transfer_key, external_dns, issuers, wildcard, trusted)
+    return DnsLayer(powerdns, zone, transfer_key, trusted)
 
 
 def _tsig(settings: Settings, credentials: Credentials) -> TsigKey | None:

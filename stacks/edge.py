@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 import pulumi
@@ -24,14 +23,6 @@ DELEGATION_TTL = 3600
 """Seconds for which resolvers keep the delegation; it changes only with the host's address."""
 
 
-@dataclass(frozen=True)
-class EdgeLayer:
-    """What the public host does for the cluster."""
-
-    router: EdgeRouter
-    secondary: EdgeSecondary
-
-
 def deploy(
     settings: Settings,
     *,
@@ -39,11 +30,11 @@ def deploy(
     cluster: ClusterLayer,
     ingress: IngressLayer,
     dns: DnsLayer,
-) -> EdgeLayer | None:
-    """Routing by server name to the ingress, and the public secondary of the cluster's domain; None without an edge."""
+) -> None:
+    """Routing by server name to the ingress, and the public secondary of the cluster's domain; none without an edge."""
     edge, reached = settings.edge, edge_host.reached
     if edge is None or reached is None:
-        return None
+        return
     after: list[pulumi.Resource] = [ingress.nginx.release]
     if edge_host.tailnet is not None:
         routes = HeadscaleRoutes(
@@ -56,7 +47,7 @@ def deploy(
         )
         after.append(routes.approved)
     web = [IPv4Address(ingress.nginx.address)]
-    router = EdgeRouter(
+    EdgeRouter(
         "edge-router",
         EdgeRouterArgs(
             host=reached.ssh,
@@ -72,7 +63,7 @@ def deploy(
         opts=reached.opts(*after),
     )
     signed = dns.transfer_key
-    secondary = EdgeSecondary(
+    EdgeSecondary(
         "edge-secondary",
         EdgeSecondaryArgs(
             host=reached.ssh,
@@ -83,7 +74,6 @@ def deploy(
         ),
         opts=reached.opts(*after, dns.zone.ready, *([signed.ready] if signed else [])),
     )
-    return EdgeLayer(router, secondary)
 
 
 def delegation(settings: Settings) -> list[str]:

@@ -48,14 +48,6 @@ class IdentityLayer:
     """What later layers need of it."""
 
     authentik: Authentik
-    certificate: Certificate
-    """Of Authentik's host name."""
-    services: OidcProbe
-    """Phase 2 is done: Authentik answers for every service but Vault."""
-    vault: OidcProbe
-    """Authentik answers for Vault, by the address that people use; phase 3 ends with what depends on this."""
-    databases: CloudNativePg
-    """For PostgreSQL of other applications."""
 
 
 def deploy(
@@ -92,13 +84,14 @@ def deploy(
     authentik = _authentik(
         settings, application_secrets, database, network=network, ingress=ingress, certificate=certificate
     )
+    # Phase 2 is done when Authentik answers for every service but Vault.
     services = OidcProbe(
         "authentik-services",
         OidcProbeArgs(issuers=[_issuer(settings, service) for service in sso.others()]),
         opts=network.inside(authentik.release),
     )
     private = issuer.name == ingress.ca.issuer.name
-    vault = _vault_sign_on(
+    _vault_sign_on(
         settings, services, network=network, ingress=ingress, secrets=secrets, certificate=certificate, private=private
     )
     VaultEntry(
@@ -111,7 +104,7 @@ def deploy(
         ),
         opts=network.inside(),
     )
-    return IdentityLayer(authentik, certificate, services, vault, databases)
+    return IdentityLayer(authentik)
 
 
 def people(settings: Settings) -> list[User]:
@@ -219,7 +212,7 @@ def _vault_sign_on(
     secrets: SecretsLayer,
     certificate: Certificate,
     private: bool,
-) -> OidcProbe:
+) -> None:
     """Phase 3. Vault's document waits until Authentik answers for Vault, in the way in which Vault will ask.
 
     private: whether the cluster's own authority signs Authentik's certificate.
@@ -254,4 +247,3 @@ def _vault_sign_on(
         ),
         opts=network.inside(answer.ready),
     )
-    return answer

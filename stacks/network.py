@@ -21,10 +21,8 @@ class NetworkLayer:
 
     cilium: Cilium
     cluster: ClusterLayer
-    metallb: MetalLb
     ingress_pool: AddressPool
     dns_pool: AddressPool
-    services_pool: AddressPool
 
     def inside(self, *after: pulumi.Resource) -> pulumi.ResourceOptions:
         """Options of a component whose pods need the network, made when `after` is there.
@@ -68,10 +66,8 @@ def deploy(settings: Settings, *, cluster: ClusterLayer) -> NetworkLayer:
     return NetworkLayer(
         cilium=cilium,
         cluster=cluster,
-        metallb=metallb,
         ingress_pool=pools["ingress"],
         dns_pool=pools["dns"],
-        services_pool=pools["services"],
     )
 
 

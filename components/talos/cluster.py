@@ -52,7 +52,6 @@ class TalosClusterArgs:
     machines: what must exist before the first configuration is applied.
     lives: by host name: what is unknown while the node's machine is replaced (`TalosVm.life`).
     installer: installer image of the schematic, see `TalosImage`.
-    node_timeout, api_timeout: seconds.
     """
 
     cluster_name: str

@@ -62,7 +62,6 @@ def outcome(row: DeclaredSecret, generation: int) -> Iterator[str]:
     yield {
         "nothing": f"It is read by {row.consumers}.",
         "restart": f"Reloader then restarts {row.consumers}.",
-        "operator": f"It is then taken by {row.consumers}, without a restart.",
         "procedure": f"It is NOT enough for {row.consumers}, which keep the value of their first start: "
         f'first read "{row.procedure}" in docs/rotation.md.',
     }[row.uptake]

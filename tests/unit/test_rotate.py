@@ -145,7 +145,6 @@ def test_an_unknown_name_is_refused_and_nothing_is_written(site: Path, stack: st
     ("declared", "told"),
     [
         (row("restart"), "Reloader then restarts the DNS servers."),
-        (row("operator"), "It is then taken by the DNS servers, without a restart."),
         (row("nothing"), "It is read by the DNS servers."),
         (row("procedure"), 'first read "PowerDNS" in docs/rotation.md.'),
         (row(previous=True), "Consumers get the old value, too, until the generation after."),
