@@ -84,12 +84,8 @@ class AddressPool(pulumi.ComponentResource):
         )
         self.register_outputs({"pool_name": name, "addresses": args.spelled_out})
 
-    def claim(
-        self, service: str, address: IPv4Address | None = None, *, sharing_key: str | None = None
-    ) -> ServiceAddress:
+    def claim(self, service: str, address: IPv4Address | None = None) -> ServiceAddress:
         """The address of `service` (namespace/name): `address`, the pool's only one, or one that MetalLB chooses.
-
-        sharing_key: lets Services of the same key have one address, as DNS over TCP and over UDP; it needs an address.
 
         Raises ValueError when the address is outside the pool or another's, or when the pool has no more.
         """
@@ -101,16 +97,12 @@ class AddressPool(pulumi.ComponentResource):
             )
         if address is None and args.size == 1:
             address = args.first
-        if sharing_key is not None and address is None:
-            raise ValueError(f"{service}: only a named address can be shared by {sharing_key!r}; name one of {pool}")
-        holder = sharing_key or service
-        owner = next((other for other, held in self._held.items() if held == address and other != holder), None)
+        owner = next((other for other, held in self._held.items() if held == address and other != service), None)
         if address is not None and owner is not None:
             raise ValueError(
-                f"{service}: {address} of {pool} is already {owner}'s; take another, enlarge {args.setting}, "
-                "or give both Services one sharing key and different ports"
+                f"{service}: {address} of {pool} is already {owner}'s; take another, or enlarge {args.setting}"
             )
-        if holder not in self._held and len(self._held) == args.size:
+        if service not in self._held and len(self._held) == args.size:
             raise ValueError(f"{service}: {pool} is exhausted by {', '.join(self._held)}; enlarge {args.setting}")
-        self._held[holder] = address
-        return ServiceAddress(pool=self.pool_name, address=address, sharing_key=sharing_key, ready=self.advertisement)
+        self._held[service] = address
+        return ServiceAddress(pool=self.pool_name, address=address, ready=self.advertisement)

@@ -52,8 +52,6 @@ def generations(text: str, secrets: Mapping[str, DeclaredSecret] = SECRETS) -> d
 def outcome(row: DeclaredSecret, generation: int) -> Iterator[str]:
     """What the next `pulumi up` does, one line each."""
     yield f"The next `pulumi up` writes a new value to Vault, {row.spec.path(generation)}, and the old one stays there."
-    if row.spec.previous:
-        yield "Consumers get the old value, too, until the generation after."
     in_secret = f"Secret {row.spec.name} in namespace {row.spec.namespace}"
     if row.also_in:
         yield f"{in_secret} gets it at once, and its copies in {', '.join(row.also_in)} follow."

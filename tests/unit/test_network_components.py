@@ -144,24 +144,6 @@ def test_a_claim_on_an_exhausted_pool_is_refused_with_those_who_have_it() -> Non
         claimed(thrice, "10.0.3.4", "10.0.3.5")
 
 
-def test_services_of_one_sharing_key_have_one_address() -> None:
-    def both(pool: AddressPool) -> ServiceAddress:
-        pool.claim("dns/tcp", sharing_key="dns")
-        return pool.claim("dns/udp", sharing_key="dns")
-
-    address = claimed(both, "10.0.3.3", "10.0.3.3")
-    assert address.annotations == {
-        "metallb.io/address-pool": "services-pool",
-        "metallb.io/loadBalancerIPs": "10.0.3.3",
-        "metallb.io/allow-shared-ip": "dns",
-    }
-
-
-def test_an_address_that_nobody_named_cannot_be_shared() -> None:
-    with pytest.raises(ValueError, match="only a named address can be shared by 'dns'"):
-        claimed(lambda pool: pool.claim("dns/tcp", sharing_key="dns"))
-
-
 def test_a_service_that_asks_again_has_the_same_address() -> None:
     def again(pool: AddressPool) -> ServiceAddress:
         pool.claim("dns/powerdns")
