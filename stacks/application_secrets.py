@@ -7,7 +7,6 @@ A secret gets its row together with its consumer.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -15,6 +14,7 @@ from typing import Literal
 
 from components.dns import powerdns_secrets as powerdns
 from components.identity.authentik_secrets import BOOTSTRAP, CONFIGURATION, DATABASE, NAMESPACE
+from components.kit.spelling import did_you_mean
 from components.secrets.secret_spec import OPERATOR_NAMESPACE, Password, SecretSpec
 from stacks import sso
 from stacks.settings.model import Settings
@@ -118,8 +118,7 @@ def unknown(name: str, secrets: Mapping[str, DeclaredSecret]) -> str | None:
     """What is wrong with a name, and the remedy; None if there is such a secret."""
     if name in secrets:
         return None
-    near = difflib.get_close_matches(name, secrets, n=1)
-    remedy = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(sorted(secrets))}"
+    remedy = did_you_mean(name, secrets) or f"there are {', '.join(sorted(secrets))}"
     return f"{name!r} is no application secret; {remedy}"
 
 

@@ -10,14 +10,13 @@ from components.edge.headscale_routes import HeadscaleRoutes, HeadscaleRoutesArg
 from components.edge.router import EdgeRouter, EdgeRouterArgs
 from components.edge.routing import Backend, Routing
 from components.edge.secondary import EdgeSecondary, EdgeSecondaryArgs
+from components.kit.ports import HTTP, HTTPS
 from stacks.cluster import ClusterLayer
 from stacks.dns import DnsLayer
 from stacks.edge_host import EdgeHostLayer
 from stacks.ingress import IngressLayer
 from stacks.settings import model
 from stacks.settings.model import Settings
-
-HTTPS, HTTP = 443, 80
 
 DELEGATION_TTL = 3600
 """Seconds for which resolvers keep the delegation; it changes only with the host's address."""

@@ -54,8 +54,7 @@ def deploy(settings: Settings, *, cluster: ClusterLayer) -> NetworkLayer:
             f"{name}-pool",
             AddressPoolArgs(
                 metallb=metallb,
-                first=addresses.first,
-                last=addresses.last,
+                addresses=addresses,
                 auto_assign=name == "services",
                 setting=f"homelab:network.pools.{name}",
             ),

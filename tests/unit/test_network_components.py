@@ -11,6 +11,7 @@ import pulumi_kubernetes as kubernetes
 import pytest
 
 from checks.graph import Graph, record
+from components.kit.address_range import AddressRange
 from components.kit.chart import ChartSource
 from components.kit.references import ServiceAddress
 from components.kit.scheduling import one_per_node, replicas
@@ -41,8 +42,7 @@ def metallb(opts: pulumi.ResourceOptions, *, from_control_planes: bool = False) 
 def pool(opts: pulumi.ResourceOptions, first: str = "10.0.3.4", last: str = "10.0.3.6", **changes: Any) -> AddressPool:
     known: dict[str, Any] = {
         "metallb": metallb(opts),
-        "first": IPv4Address(first),
-        "last": IPv4Address(last),
+        "addresses": AddressRange(IPv4Address(first), IPv4Address(last)),
         "auto_assign": False,
         "setting": "homelab:network.pools.services",
     }
