@@ -7,7 +7,6 @@ A secret gets its row together with its consumer.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -15,12 +14,13 @@ from typing import Literal
 
 from components.dns import powerdns_secrets as powerdns
 from components.identity.authentik_secrets import BOOTSTRAP, CONFIGURATION, DATABASE, NAMESPACE
+from components.kit.spelling import did_you_mean
 from components.secrets.secret_spec import OPERATOR_NAMESPACE, Password, SecretSpec
 from stacks import sso
 
-Uptake = Literal["nothing", "restart", "operator", "procedure"]
-"""How a new value gets into use: there is nothing to do; Reloader restarts the consumers; an operator hands it on
-without a restart; or a consumer keeps the value of its first start, so that somebody follows a procedure."""
+Uptake = Literal["nothing", "restart", "procedure"]
+"""How a new value gets into use: there is nothing to do; Reloader restarts the consumers; or a consumer keeps the
+value of its first start, so that somebody follows a procedure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +117,5 @@ def unknown(name: str, secrets: Mapping[str, DeclaredSecret]) -> str | None:
     """What is wrong with a name, and the remedy; None if there is such a secret."""
     if name in secrets:
         return None
-    near = difflib.get_close_matches(name, secrets, n=1)
-    remedy = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(sorted(secrets))}"
+    remedy = did_you_mean(name, secrets) or f"there are {', '.join(sorted(secrets))}"
     return f"{name!r} is no application secret; {remedy}"

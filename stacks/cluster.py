@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
 
@@ -27,7 +26,6 @@ class ClusterLayer:
     """What later layers need of the cluster."""
 
     talos: TalosCluster
-    machines: Mapping[str, TalosVm]
     kubernetes: kubernetes.Provider
     foundation: pulumi.Resource
     """The VM without which nothing inside the cluster exists; everything in Kubernetes is `deleted_with` it."""
@@ -96,7 +94,7 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edg
         opts=pulumi.ResourceOptions(providers=[site.commands]),
     )
     foundation = machines[talos_checks.first_control_plane].vm
-    return ClusterLayer(cluster, machines, _kubernetes(cluster), foundation)
+    return ClusterLayer(cluster, _kubernetes(cluster), foundation)
 
 
 def node_table(settings: Settings) -> dict[str, dict[str, str | int]]:

@@ -33,10 +33,6 @@ class DnsLayer:
     zone: DnsZone
     transfer_key: TransferKey | None
     """What the secondary signs with; None where transfers are a matter of addresses alone."""
-    external_dns: ExternalDns
-    issuers: AcmeIssuers
-    wildcard: Certificate
-    """For the domain and every name below it, in cert-manager's namespace; not awaited."""
     trusted: IssuerReference
     """Of certificates that clients must be able to check: the cluster's own authority's while Let's Encrypt's are those
     for tries, which nobody can."""
@@ -84,15 +80,15 @@ def deploy(
     if (tsig := _tsig(settings, credentials)) is not None:
         args = TransferKeyArgs(powerdns=powerdns, zone=zone, key=tsig)
         transfer_key = TransferKey("transfer-key", args, opts=network.inside())
-    external_dns = ExternalDns(
+    ExternalDns(
         "external-dns",
         ExternalDnsArgs(charts=charts, powerdns=powerdns, zone=zone, owner=settings.cluster.name),
         opts=network.inside(),
     )
     issuers = _issuers(settings, powerdns, zone, network=network, ingress=ingress)
-    wildcard = _wildcard(settings.cluster.domain, zone, issuers, network=network, ingress=ingress)
+    _wildcard(settings.cluster.domain, zone, issuers, network=network, ingress=ingress)
     trusted = ingress.ca.issuer if settings.certificates.staging else issuers.public
-    return DnsLayer(powerdns, zone, transfer_key, external_dns, issuers, wildcard, trusted)
+    return DnsLayer(powerdns, zone, transfer_key, trusted)
 
 
 def _issuers(
@@ -125,8 +121,9 @@ def _issuers(
 
 def _wildcard(
     domain: str, zone: DnsZone, issuers: AcmeIssuers, *, network: NetworkLayer, ingress: IngressLayer
-) -> Certificate:
-    return Certificate(
+) -> None:
+    """For the domain and every name below it, in cert-manager's namespace; not awaited."""
+    Certificate(
         "wildcard",
         CertificateArgs(
             namespace=ingress.cert_manager.namespace,

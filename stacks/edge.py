@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 import pulumi
@@ -11,6 +10,7 @@ from components.edge.headscale_routes import HeadscaleRoutes, HeadscaleRoutesArg
 from components.edge.router import EdgeRouter, EdgeRouterArgs
 from components.edge.routing import Backend, Routing
 from components.edge.secondary import EdgeSecondary, EdgeSecondaryArgs
+from components.kit.ports import HTTP, HTTPS
 from stacks.cluster import ClusterLayer
 from stacks.dns import DnsLayer
 from stacks.edge_host import EdgeHostLayer
@@ -18,18 +18,8 @@ from stacks.ingress import IngressLayer
 from stacks.settings import model
 from stacks.settings.model import Settings
 
-HTTPS, HTTP = 443, 80
-
 DELEGATION_TTL = 3600
 """Seconds for which resolvers keep the delegation; it changes only with the host's address."""
-
-
-@dataclass(frozen=True)
-class EdgeLayer:
-    """What the public host does for the cluster."""
-
-    router: EdgeRouter
-    secondary: EdgeSecondary
 
 
 def deploy(
@@ -39,11 +29,11 @@ def deploy(
     cluster: ClusterLayer,
     ingress: IngressLayer,
     dns: DnsLayer,
-) -> EdgeLayer | None:
-    """Routing by server name to the ingress, and the public secondary of the cluster's domain; None without an edge."""
+) -> None:
+    """Routing by server name to the ingress, and the public secondary of the cluster's domain; none without an edge."""
     edge, reached = settings.edge, edge_host.reached
     if edge is None or reached is None:
-        return None
+        return
     after: list[pulumi.Resource] = [ingress.nginx.ready]
     if edge_host.tailnet is not None:
         routes = HeadscaleRoutes(
@@ -56,7 +46,7 @@ def deploy(
         )
         after.append(routes.ready)
     web = [IPv4Address(ingress.nginx.address)]
-    router = EdgeRouter(
+    EdgeRouter(
         "edge-router",
         EdgeRouterArgs(
             host=reached.ssh,
@@ -72,7 +62,7 @@ def deploy(
         opts=reached.opts(*after),
     )
     signed = dns.transfer_key
-    secondary = EdgeSecondary(
+    EdgeSecondary(
         "edge-secondary",
         EdgeSecondaryArgs(
             host=reached.ssh,
@@ -83,7 +73,6 @@ def deploy(
         ),
         opts=reached.opts(*after, dns.zone.ready, *([signed.ready] if signed else [])),
     )
-    return EdgeLayer(router, secondary)
 
 
 def delegation(settings: Settings) -> list[str]:

@@ -50,14 +50,6 @@ class IdentityLayer:
     """What later layers need of it."""
 
     authentik: Authentik
-    certificate: Certificate
-    """Of Authentik's host name."""
-    services: OidcProbe
-    """Phase 2 is done: Authentik answers for every service but Vault."""
-    vault: OidcProbe
-    """Authentik answers for Vault, by the address that people use; phase 3 ends with what depends on this."""
-    databases: CloudNativePg
-    """For PostgreSQL of other applications."""
 
 
 def deploy(
@@ -101,7 +93,7 @@ def deploy(
         opts=network.inside(authentik.ready),
     )
     private = issuer.name == ingress.ca.issuer.name
-    vault = _vault_sign_on(
+    _vault_sign_on(
         settings, services, network=network, ingress=ingress, secrets=secrets, certificate=certificate, private=private
     )
     VaultEntry(
@@ -114,7 +106,7 @@ def deploy(
         ),
         opts=network.inside(),
     )
-    return IdentityLayer(authentik, certificate, services, vault, databases)
+    return IdentityLayer(authentik)
 
 
 def people(settings: Settings) -> list[User]:
@@ -222,7 +214,7 @@ def _vault_sign_on(
     secrets: SecretsLayer,
     certificate: Certificate,
     private: bool,
-) -> OidcProbe:
+) -> None:
     """Phase 3. Vault's document waits until Authentik answers for Vault, in the way in which Vault will ask.
 
     private: whether the cluster's own authority signs Authentik's certificate.
@@ -257,4 +249,3 @@ def _vault_sign_on(
         ),
         opts=network.inside(answer.ready),
     )
-    return answer

@@ -21,10 +21,8 @@ class NetworkLayer:
 
     cilium: Cilium
     cluster: ClusterLayer
-    metallb: MetalLb
     ingress_pool: AddressPool
     dns_pool: AddressPool
-    services_pool: AddressPool
 
     def inside(self, *after: pulumi.Resource) -> pulumi.ResourceOptions:
         """Options of a component whose pods need the network, made when `after` is there.
@@ -56,8 +54,7 @@ def deploy(settings: Settings, *, cluster: ClusterLayer) -> NetworkLayer:
             f"{name}-pool",
             AddressPoolArgs(
                 metallb=metallb,
-                first=addresses.first,
-                last=addresses.last,
+                addresses=addresses,
                 auto_assign=name == "services",
                 setting=f"homelab:network.pools.{name}",
             ),
@@ -68,8 +65,6 @@ def deploy(settings: Settings, *, cluster: ClusterLayer) -> NetworkLayer:
     return NetworkLayer(
         cilium=cilium,
         cluster=cluster,
-        metallb=metallb,
         ingress_pool=pools["ingress"],
         dns_pool=pools["dns"],
-        services_pool=pools["services"],
     )

@@ -26,7 +26,6 @@ class SecretStore:
     """What later layers need to have secrets."""
 
     store: VaultStore
-    reloader: Reloader
     reflector: Reflector
     network: NetworkLayer
     generations: Mapping[str, int]
@@ -78,9 +77,9 @@ def deploy(
         VaultStoreArgs(operator=operator, login=login, namespaces=namespaces(secrets)),
         opts=network.inside(),
     )
+    Reloader("reloader", ReloaderArgs(charts=charts, schedulable=schedulable), opts=network.inside())
     layer = SecretStore(
         store=store,
-        reloader=Reloader("reloader", ReloaderArgs(charts=charts, schedulable=schedulable), opts=network.inside()),
         reflector=Reflector("reflector", ReflectorArgs(charts=charts), opts=network.inside()),
         network=network,
         generations=settings.rotation,

@@ -21,6 +21,7 @@ from stacks.network import NetworkLayer
 from stacks.secret_store import SecretStore
 from stacks.settings.credentials import Credentials
 from stacks.settings.model import Settings
+from stacks.settings.types import minor_version
 from stacks.site import SiteLayer
 from stacks.storage import StorageLayer
 
@@ -75,7 +76,7 @@ def _vault(settings: Settings, *, network: NetworkLayer, ingress: IngressLayer, 
         "vault-operator",
         VaultOperatorArgs(
             charts=ChartSource(settings.charts.mirror),
-            admission_policies=_release(settings.versions.kubernetes) >= MUTATING_POLICIES,
+            admission_policies=minor_version(settings.versions.kubernetes) >= MUTATING_POLICIES,
         ),
         opts=network.inside(),
     )
@@ -105,8 +106,3 @@ def _login(vault: Vault) -> VaultLogin:
         mount=vault_clients.SECRETS.path,
         ready=vault.ready,
     )
-
-
-def _release(version: str) -> tuple[int, int]:
-    major, minor, *_ = version.removeprefix("v").split(".")
-    return int(major), int(minor)

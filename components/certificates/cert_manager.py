@@ -28,6 +28,7 @@ from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
 from components.kit.namespace import make_namespace
+from components.kit.ports import DNS
 from components.kit.scheduling import one_per_node, replicas
 from components.kit.versions import CERT_MANAGER
 
@@ -70,7 +71,7 @@ class CertManager(pulumi.ComponentResource):
         namespace = make_namespace(f"{name}-namespace", self.namespace, "restricted", parent=self)
         configured: dict[str, Any] = values("cert-manager")
         if args.resolvers:
-            configured["dns01RecursiveNameservers"] = ",".join(f"{address}:53" for address in args.resolvers)
+            configured["dns01RecursiveNameservers"] = ",".join(f"{address}:{DNS}" for address in args.resolvers)
         if args.default_issuer:
             configured["ingressShim"] = {
                 "defaultIssuerName": args.default_issuer,

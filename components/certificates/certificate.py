@@ -1,7 +1,7 @@
 """A certificate for one workload, in a Secret that cert-manager fills and renews.
 
 Owns the Certificate. cert-manager owns the Secret: Pulumi never sees the key. Does not own the workload, nor its
-restart at a renewal: whoever reads its files once at start wears `restart_annotations`, which Reloader follows.
+restart at a renewal: whoever reads its files once at start calls `reloader.restart_on`.
 Must exist before: the issuer, which is an argument, and the namespace, on which the caller's options depend.
 """
 
@@ -19,7 +19,6 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.certificates.cert_manager import API, READY
 from components.kit.references import IssuerReference, SecretReference
-from components.secrets.reloader import restart_on
 
 Usage = Literal["server auth", "client auth"]
 
@@ -82,12 +81,6 @@ class Certificate(pulumi.ComponentResource):
     ready: CustomResource
     """Ready when the Secret holds a valid certificate."""
 
-    restart_annotations: Mapping[str, str]
-    """On a Deployment, StatefulSet or DaemonSet: Reloader restarts it when the certificate was renewed.
-
-    For a workload with further Secrets, call `restart_on` with all of them instead.
-    """
-
     def __init__(self, name: str, args: CertificateArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:certificates:Certificate", name, None, opts)
         spec: dict[str, Any] = {
@@ -122,7 +115,6 @@ class Certificate(pulumi.ComponentResource):
             SecretReference(namespace=args.namespace, name=args.secret_name, key=key, ready=self.ready)
             for key in ("tls.crt", "tls.key", "ca.crt")
         )
-        self.restart_annotations = restart_on(self.certificate)
         self.register_outputs({"secret": f"{args.namespace}/{args.secret_name}"})
 
 

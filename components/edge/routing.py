@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from components.kit.ports import HTTP, HTTPS
+
 HEADER = "# Made by Pulumi; changes by hand are lost at its next run."
 
 CONNECT_TIMEOUT = 2
@@ -57,8 +59,8 @@ class Routing:
     ingress_http: Backend
     sites: Mapping[str, Backend]
     otherwise: Backend | None = None
-    https_port: int = 443
-    http_port: int = 80
+    https_port: int = HTTPS
+    http_port: int = HTTP
     ipv6: bool = True
 
     def __post_init__(self) -> None:

@@ -21,6 +21,7 @@ from pulumi_command import remote
 
 from components.dns.tsig import TsigKey
 from components.edge.ssh import SshHost
+from components.kit.ports import DNS
 
 CHECK_INTERVAL = 15
 """Seconds between looks at which zones are due for a check by their SOA's refresh; PowerDNS's own default is 60."""
@@ -56,7 +57,7 @@ class EdgeSecondaryArgs:
     primaries: Sequence[IPv4Address]
     notified_by: Sequence[IPv4Network]
     tsig: TsigKey | None = None
-    primary_port: int = 53
+    primary_port: int = DNS
     layout: PowerDnsLayout = PowerDnsLayout()
 
     def __post_init__(self) -> None:
@@ -75,7 +76,7 @@ class EdgeSecondary(pulumi.ComponentResource):
     def __init__(self, name: str, args: EdgeSecondaryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:edge:EdgeSecondary", name, None, opts)
         layout = args.layout
-        port = "" if args.primary_port == 53 else f":{args.primary_port}"
+        port = "" if args.primary_port == DNS else f":{args.primary_port}"
         self.ready = args.host.program(
             f"{name}-powerdns",
             "powerdns",

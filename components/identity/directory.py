@@ -14,7 +14,8 @@ from typing import Final
 from components.identity.blueprint import Entry, Value
 from components.identity.sso import AUTHORIZATION, GROUPS_CLAIM, INVALIDATION, SCOPES, Shared, group
 
-_USERNAME: Final = re.compile(r"[a-z][a-z0-9]*([._-][a-z0-9]+)*")
+USERNAME: Final = re.compile(r"[a-z][a-z0-9]*([._-][a-z0-9]+)*")
+"""The user names that every service takes."""
 
 # Authentik's own mappings and flows are not used: its blueprints may be applied later than ours at the first start. Its
 # profile also has only those groups that a user is in directly; `all_groups` knows the groups of which they are a part.
@@ -61,7 +62,7 @@ class User:
     def __post_init__(self) -> None:
         if "{{" in f"{self.email}{self.name}":
             raise ValueError(f"name: that of {self.email} holds '{{{{', which would start a template; leave it out")
-        if not _USERNAME.fullmatch(self.username):
+        if not USERNAME.fullmatch(self.username):
             raise ValueError(
                 f"username: {self.username!r} of {self.email} is not taken by every service; use lower-case letters "
                 "and digits, with single dots, dashes and underscores between them"

@@ -70,17 +70,15 @@ class StorageClassReference:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceAddress:
-    """An address that one Service of type LoadBalancer has, or shares with others that say so.
+    """An address that one Service of type LoadBalancer has.
 
     pool: name of MetalLB's IPAddressPool.
     address: the address, or None where MetalLB chooses one of the pool.
-    sharing_key: Services with the same key may have the same address, each with ports of its own.
     ready: the resource after which the address is announced.
     """
 
     pool: str
     address: IPv4Address | None
-    sharing_key: str | None = None
     ready: pulumi.Resource
 
     @property
@@ -89,7 +87,6 @@ class ServiceAddress:
         wanted = {
             "metallb.io/address-pool": self.pool,
             "metallb.io/loadBalancerIPs": None if self.address is None else str(self.address),
-            "metallb.io/allow-shared-ip": self.sharing_key,
         }
         return {key: value for key, value in wanted.items() if value is not None}
 

@@ -10,8 +10,8 @@ A value is made once for a generation, and never again:
   (`updatePolicy: IfNotExists`, looked up for each key), and does so once, not periodically (`refreshInterval: 0s`). So
   neither a restarted operator nor a lost PushSecret changes a value; and a value that was lost in Vault is an
   ExternalSecret that is not Ready, where a periodic push would hand the consumers a new value that nothing else knows.
-- A raised generation is another path, where nothing is yet. What was there before stays, for a consumer that is to
-  accept both for a while, and for the way back: with the number lowered, the old value is read again.
+- A raised generation is another path, where nothing is yet. What was there before stays, for the way
+  back: with the number lowered, the old value is read again.
 - Nothing is deleted in Vault (`deletionPolicy: None`), whatever happens to the objects here.
 
 Vault is where the values are; the Secret follows it within `REFRESH`, and at once when its own content is changed.
@@ -29,7 +29,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.kit.references import SecretReference
 from components.secrets.reflector import Mirror
-from components.secrets.secret_spec import PREVIOUS, Generated, SecretSpec
+from components.secrets.secret_spec import Generated, SecretSpec
 from components.secrets.vault_access import VaultAccess
 from components.secrets.vault_store import READY
 
@@ -65,16 +65,6 @@ class ApplicationSecretArgs:
         if self.mirror and self.spec.namespace in self.mirror.namespaces:
             raise ValueError(f"mirror: {self.spec.namespace!r} has the original; leave it out")
 
-    @property
-    def generations(self) -> dict[str, int]:
-        """What is put after a key in the Secret, to the generation of that value.
-
-        The earlier generation, where it is delivered, is pushed as well: it may be from before a key was added, or may
-        have been skipped, and then lacks what is to be read.
-        """
-        earlier = {PREVIOUS: self.generation - 1} if self.spec.previous and self.generation > 1 else {}
-        return {"": self.generation, **earlier}
-
 
 @dataclass(frozen=True, kw_only=True)
 class VaultValue:
@@ -97,7 +87,7 @@ class ApplicationSecret(pulumi.ComponentResource):
     """Of the Secret."""
     namespace: str
     keys: frozenset[str]
-    """All that are in the Secret, plain, derived and earlier values included."""
+    """All that are in the Secret, plain and derived ones included."""
 
     def __init__(self, name: str, args: ApplicationSecretArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:ApplicationSecret", name, None, opts)
@@ -109,7 +99,7 @@ class ApplicationSecret(pulumi.ComponentResource):
         pushed: list[CustomResource] = []
         for recipe, keys in _by_recipe(args.spec.generated).items():
             generator = self._generator(name, args, recipe, keys)
-            pushed += [self._push(name, args, recipe, keys, number, generator) for number in args.generations.values()]
+            pushed.append(self._push(name, args, recipe, keys, generator))
         self._external = self._external_secret(name, args, remote, pushed)
         self.register_outputs({"secret": args.spec.name, "path": args.spec.path(args.generation)})
 
@@ -133,10 +123,6 @@ class ApplicationSecret(pulumi.ComponentResource):
         remote = self._sources[key]
         return VaultValue(access=self._access, path=remote["key"], key=remote["property"], ready=self._external)
 
-    def previous(self, key: str) -> SecretReference | None:
-        """The value of `key` of one generation earlier, or None in the first generation."""
-        return self.reference(key + PREVIOUS) if key + PREVIOUS in self.keys else None
-
     def _generator(self, name: str, args: ApplicationSecretArgs, recipe: Generated, keys: list[str]) -> CustomResource:
         label = f"{args.spec.name}-{recipe.label}"
         return CustomResource(
@@ -154,13 +140,12 @@ class ApplicationSecret(pulumi.ComponentResource):
         args: ApplicationSecretArgs,
         recipe: Generated,
         keys: list[str],
-        generation: int,
         generator: CustomResource,
     ) -> CustomResource:
-        """What writes a recipe's values of one generation. For a new generation it is a new object, so that a rotation
+        """What writes a recipe's values of its generation. For a new generation it is a new object, so that a rotation
         waits for it before anybody reads the new path."""
         spec, store = args.spec, args.access.store
-        path, label = spec.path(generation), f"v{generation}-{recipe.label}"
+        path, label = spec.path(args.generation), f"v{args.generation}-{recipe.label}"
         return CustomResource(
             f"{name}-{label}",
             api_version="external-secrets.io/v1alpha1",
@@ -240,8 +225,5 @@ def _by_recipe(keys: Mapping[str, Generated]) -> dict[Generated, list[str]]:
 
 def _remote_keys(args: ApplicationSecretArgs) -> dict[str, dict[str, str]]:
     """Keys of the Secret that are read from Vault, and from where."""
-    return {
-        key + suffix: {"key": args.spec.path(generation), "property": key}
-        for suffix, generation in args.generations.items()
-        for key in args.spec.generated
-    }
+    path = args.spec.path(args.generation)
+    return {key: {"key": path, "property": key} for key in args.spec.generated}

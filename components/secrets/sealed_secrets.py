@@ -18,6 +18,7 @@ from pulumi_kubernetes.helm.v3 import Release
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.kit.chart import ChartSource, values
+from components.kit.hook_inputs import known
 from components.kit.versions import SEALED_SECRETS
 from components.secrets.sealing import Keypair, check_keypair
 from components.secrets.sealing_key import SealingKeypair
@@ -87,14 +88,9 @@ class SealedSecrets(pulumi.ComponentResource):
 
 async def halves_fit(args: pulumi.ResourceHookArgs) -> None:
     """Refuses halves of two keypairs: the controller would take them, and open nothing."""
-    data = await _known((args.new_inputs or {})["data"])
-    certificate, key = [str(await _known(data[name])) for name in ("tls.crt", "tls.key")]
+    data = await known((args.new_inputs or {})["data"])
+    certificate, key = [str(await known(data[name])) for name in ("tls.crt", "tls.key")]
     check_keypair(Keypair(base64.b64decode(certificate).decode(), base64.b64decode(key).decode()))
-
-
-async def _known(value: Any) -> Any:
-    """A hook's property: the engine hands secrets over as Outputs."""
-    return await value.future() if isinstance(value, pulumi.Output) else value
 
 
 def _base64(text: str) -> str:

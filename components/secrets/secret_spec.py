@@ -18,9 +18,6 @@ from typing import Any, Final
 OPERATOR_NAMESPACE: Final = "external-secrets"
 """Where External Secrets Operator runs, and where its one secret is that proves the store."""
 
-PREVIOUS: Final = "-previous"
-"""What is put after a key for its value of one generation earlier."""
-
 _SHORTEST: Final = 16
 """Characters or bytes. 16 letters and digits are 90 bits, more than can be tried out."""
 
@@ -33,34 +30,25 @@ _FIELD = re.compile(r"(?<![\w)])\.([A-Za-z_]\w*)|\bindex\s+\.\s+\"([^\"]+)\"")
 
 @dataclass(frozen=True, kw_only=True)
 class Password:
-    """Letters and digits; a quarter of them digits.
+    """Letters and digits, which need no escape anywhere; a quarter of them digits.
 
     length: in characters.
-    symbols: how many of them are one of `_`, `.` and `-`, which need no escape in a URL, a shell or a configuration
-        file; only for a consumer that insists on some.
     """
 
     length: int = 32
-    symbols: int = 0
 
     def __post_init__(self) -> None:
         _long_enough("length", self.length)
-        if not 0 <= self.symbols <= self.length // 4:
-            raise ValueError(
-                f"symbols: {self.symbols} of {self.length} characters; give at most a quarter, they are only three "
-                "different ones"
-            )
 
     @property
     def label(self) -> str:
         """Tells this recipe from others in the name of an object."""
-        return f"password-{self.length}" + (f"-symbols-{self.symbols}" if self.symbols else "")
+        return f"password-{self.length}"
 
     @property
     def generator(self) -> dict[str, Any]:
         """The spec of its generator, without the keys."""
-        symbols: dict[str, Any] = {"symbolCharacters": "_.-"} if self.symbols else {}
-        return _generator(self.length, "raw") | {"symbols": self.symbols} | symbols
+        return _generator(self.length, "raw")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,27 +74,7 @@ class Hex:
         return _generator(self.bytes, "hex")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Base64:
-    """Standard Base64 of so many bytes, for a consumer that decodes it; for the bytes see `Hex`."""
-
-    bytes: int = 32
-
-    def __post_init__(self) -> None:
-        _long_enough("bytes", self.bytes)
-
-    @property
-    def label(self) -> str:
-        """See `Password.label`."""
-        return f"base64-{self.bytes}"
-
-    @property
-    def generator(self) -> dict[str, Any]:
-        """See `Password.generator`."""
-        return _generator(self.bytes, "base64")
-
-
-Generated = Password | Hex | Base64
+Generated = Password | Hex
 
 
 @dataclass(frozen=True)
@@ -135,8 +103,6 @@ class SecretSpec:
         `postgresql://app:{{ .password }}@db/app`, or `{{ index . "api-key" }}` where a key has a dash.
     type: of the Secret, where a consumer wants one.
     labels: of the Secret.
-    previous: deliver each generated value of the generation before, too, under `<key>-previous`; for a consumer that
-        accepts two values while others still use the old one.
     """
 
     name: str
@@ -145,7 +111,6 @@ class SecretSpec:
     derived: Mapping[str, str] = field(default_factory=dict)
     type: str = "Opaque"
     labels: Mapping[str, str] = field(default_factory=dict)
-    previous: bool = False
 
     def __post_init__(self) -> None:
         for what, value in (("name", self.name), ("namespace", self.namespace)):
@@ -185,8 +150,6 @@ class SecretSpec:
                     f"keys: {key!r} cannot be generated; use letters, digits, dashes and underscores (a dot would "
                     "address a part of the value in Vault), and derive another key from it if its name must differ"
                 )
-            if self.previous and key.endswith(PREVIOUS):
-                raise ValueError(f"keys: {key!r} ends as the value of an earlier generation does; call it otherwise")
         for key in self.templates:
             if not _SECRET_KEY.fullmatch(key):
                 raise ValueError(f"keys: {key!r} is no key of a Secret; use letters, digits, '-', '_' and '.'")

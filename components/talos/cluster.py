@@ -15,8 +15,9 @@ from ipaddress import IPv4Address, IPv4Network
 import pulumi
 import pulumiverse_talos as talos
 
+from components.kit.ports import KUBERNETES_API
 from components.talos import config as config
-from components.talos.hooks import API_PORT, Member, TalosChecks
+from components.talos.hooks import Member, TalosChecks
 from components.talos.secrets import TalosSecrets
 
 
@@ -50,7 +51,6 @@ class TalosClusterArgs:
     machines: what must exist before the first configuration is applied.
     lives: by host name: what is unknown while the node's machine is replaced (`TalosVm.life`).
     installer: installer image of the schematic, see `TalosImage`.
-    node_timeout, api_timeout: seconds.
     """
 
     cluster_name: str
@@ -88,7 +88,7 @@ class TalosClusterArgs:
     @property
     def endpoint(self) -> str:
         """URL of the Kubernetes API: the VIP, which lives when etcd does."""
-        return f"https://{self.api_vip}:{API_PORT}"
+        return f"https://{self.api_vip}:{KUBERNETES_API}"
 
 
 class TalosCluster(pulumi.ComponentResource):

@@ -26,11 +26,12 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import Any
 
 import pulumi
 import yaml
 
+from components.kit.hook_inputs import known
+from components.kit.ports import KUBERNETES_API
 from components.talos.api import (
     EtcdMember,
     TalosCredentials,
@@ -44,8 +45,6 @@ from components.talos.secrets import ClientCredentials
 
 _POLL = 1.0
 _PROGRESS = 15.0
-API_PORT = 6443
-"""Port of the Kubernetes API on every control plane, and on the VIP."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,8 +143,8 @@ class TalosChecks:
             name = self._name((args.new_inputs or {})["node"])
             await self._quorum_survives_without(name)
             await self._healthy(name, "before its configuration changes")
-            wanted = str(await _known((args.new_inputs or {})["machineConfigurationInput"]))
-            recorded = str(await _known((args.old_inputs or {})["machineConfigurationInput"]))
+            wanted = str(await known((args.new_inputs or {})["machineConfigurationInput"]))
+            recorded = str(await known((args.old_inputs or {})["machineConfigurationInput"]))
             async with await self._node(name) as node:
                 boot_id = await node.boot_id()
                 image = _installer(wanted)
@@ -189,7 +188,7 @@ class TalosChecks:
                 if member.controlplane:
                     await self._healthy(name)
             await self._until(
-                f"Kubernetes API on https://{self.api_vip}:{API_PORT}",
+                f"Kubernetes API on https://{self.api_vip}:{KUBERNETES_API}",
                 self._api_answers,
                 self.api_timeout,
                 "etcd is healthy, so look at the API server: talosctl logs -k; and that no other machine uses "
@@ -200,11 +199,11 @@ class TalosChecks:
 
     async def _api_answers(self) -> str | None:
         """None when an API server whose certificate is the cluster's answers on the VIP."""
-        authority = base64.b64decode(str(await _known(self.kubernetes_ca)))
+        authority = base64.b64decode(str(await known(self.kubernetes_ca)))
         context = ssl.create_default_context(cadata=authority.decode())
         try:
             async with asyncio.timeout(_PROGRESS):
-                reader, writer = await asyncio.open_connection(str(self.api_vip), API_PORT, ssl=context)
+                reader, writer = await asyncio.open_connection(str(self.api_vip), KUBERNETES_API, ssl=context)
                 writer.write(f"GET /readyz HTTP/1.1\r\nHost: {self.api_vip}\r\nConnection: close\r\n\r\n".encode())
                 status = (await reader.readline()).split()
                 writer.close()
@@ -282,7 +281,7 @@ class TalosChecks:
 
     async def _credentials(self) -> TalosCredentials:
         parts = (self.client.ca_certificate, self.client.client_certificate, self.client.client_key)
-        return TalosCredentials.decoded(*[str(await _known(part)) for part in parts])
+        return TalosCredentials.decoded(*[str(await known(part)) for part in parts])
 
     async def _node(self, name: str) -> TalosNode:
         return TalosNode(self._address(name), await self._credentials())
@@ -310,11 +309,6 @@ class TalosChecks:
                 reported = now
                 pulumi.log.info(f"waiting for {what}: {reason} ({now - started:.0f} s)")
             await asyncio.sleep(_POLL)
-
-
-async def _known(value: Any) -> Any:
-    """A hook's property: the engine hands secrets over as Outputs."""
-    return await value.future() if isinstance(value, pulumi.Output) else value
 
 
 def _installer(configuration: str) -> str:

@@ -25,6 +25,7 @@ from typing import Any
 
 import yaml
 
+from components.kit.ports import KUBERNETES_API
 from components.talos.api import (
     TalosCredentials,
     TalosError,
@@ -42,7 +43,7 @@ OFF_SECONDS = 600.0
 """How long a node may take until it is off: Talos gives its pods 5 minutes (DrainTimeout in talos/pkg/kubernetes)."""
 
 _QUESTION_SECONDS = 3.0
-_API_PORT, _API_TIMEOUT = 6443, 30
+_API_TIMEOUT = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,17 +172,18 @@ def _delete_node(address: str, kubeconfig: Any, name: str) -> None:
             user["user"]["client-key-data"],
         )
     )
-    connection = http.client.HTTPSConnection(address, _API_PORT, context=context, timeout=_API_TIMEOUT)
+    connection = http.client.HTTPSConnection(address, KUBERNETES_API, context=context, timeout=_API_TIMEOUT)
     try:
         connection.request("DELETE", f"/api/v1/nodes/{name}")
         answer = connection.getresponse()
         reason = answer.read().decode(errors="replace")
     except OSError as error:
-        raise TalosError(f"Node {name} was not deleted: https://{address}:{_API_PORT}: {error}; repeat") from None
+        raise TalosError(f"Node {name} was not deleted: https://{address}:{KUBERNETES_API}: {error}; repeat") from None
     finally:
         connection.close()
     if answer.status not in (200, 202, 404):
-        raise TalosError(f"Node {name} was not deleted: https://{address}:{_API_PORT} says {answer.status}: {reason}")
+        url = f"https://{address}:{KUBERNETES_API}"
+        raise TalosError(f"Node {name} was not deleted: {url} says {answer.status}: {reason}")
 
 
 def main(_arguments: Sequence[str], environment: Mapping[str, str]) -> int:

@@ -6,7 +6,6 @@ that a person wrote, as a mapping (as it stands in the Vault custom resource) or
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any, get_args
 
 import yaml
 
+from components.kit.spelling import did_you_mean
 from components.vault.policy import Capability, duplicates
 
 KEYS: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("keys.yaml").read_text())
@@ -127,8 +127,8 @@ def _unknown(place: str, entry: Mapping[str, Any], known: Iterable[str]) -> Iter
     known = list(known)
     for key in entry:
         if key not in known:
-            near = difflib.get_close_matches(str(key).lower(), known, n=1, cutoff=0.5)
-            remedy = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+            meant = did_you_mean(str(key).lower(), known, likeness=0.5, show=str)
+            remedy = meant or f"known here: {', '.join(known)}"
             yield Finding(f"{place}.{key}".lstrip("."), f"no such key, it would be dropped or refused; {remedy}")
 
 

@@ -52,8 +52,6 @@ def generations(text: str, secrets: Mapping[str, DeclaredSecret] = SECRETS) -> d
 def outcome(row: DeclaredSecret, generation: int) -> Iterator[str]:
     """What the next `pulumi up` does, one line each."""
     yield f"The next `pulumi up` writes a new value to Vault, {row.spec.path(generation)}, and the old one stays there."
-    if row.spec.previous:
-        yield "Consumers get the old value, too, until the generation after."
     in_secret = f"Secret {row.spec.name} in namespace {row.spec.namespace}"
     if row.also_in:
         yield f"{in_secret} gets it at once, and its copies in {', '.join(row.also_in)} follow."
@@ -62,7 +60,6 @@ def outcome(row: DeclaredSecret, generation: int) -> Iterator[str]:
     yield {
         "nothing": f"It is read by {row.consumers}.",
         "restart": f"Reloader then restarts {row.consumers}.",
-        "operator": f"It is then taken by {row.consumers}, without a restart.",
         "procedure": f"It is NOT enough for {row.consumers}, which keep the value of their first start: "
         f'first read "{row.procedure}" in docs/rotation.md.',
     }[row.uptake]

@@ -6,7 +6,6 @@ shows the value. Does not own the rules between values (`rules`).
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any, get_args, get_origin
 import pulumi
 from pydantic import BaseModel, ValidationError
 
+from components.kit.spelling import did_you_mean
 from stacks.settings.credentials import PREFIX, SECRET_KEYS, SET_A_SECRET
 from stacks.settings.model import Settings
 
@@ -109,9 +109,7 @@ def _near(location: Location) -> str:
     known = [str(field.alias) for field in _model_at(parent).model_fields.values()]
     if not parent:
         known += SECRET_KEYS
-    if meant := difflib.get_close_matches(str(key), known, n=1, cutoff=0.6):
-        return f'did you mean "{meant[0]}"?'
-    return f"it may have {', '.join(known)}; remove it"
+    return did_you_mean(str(key), known) or f"it may have {', '.join(known)}; remove it"
 
 
 def _meaning(location: Location) -> str:

@@ -6,14 +6,15 @@ and formats are right already.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from typing import Final
 
+from components.kit.spelling import did_you_mean
 from components.storage import longhorn_node
 from components.storage.csi_volume_names import CSI_VM_ID
 from stacks.settings.machines import WORKER_MEMORY, Node
 from stacks.settings.model import Settings
+from stacks.settings.types import minor_version
 
 Findings = Iterator[tuple[tuple[str | int, ...], str]]
 """The place of a value and what is wrong with it."""
@@ -65,8 +66,7 @@ def _hosts(settings: Settings) -> Findings:
     known = list(settings.site.hosts)
     for name, node in settings.nodes.items():
         if node.host not in known:
-            near = difflib.get_close_matches(node.host, known, n=1)
-            remedy = f'did you mean "{near[0]}"?' if near else f"choose one of {', '.join(known)}, or add it"
+            remedy = did_you_mean(node.host, known) or f"choose one of {', '.join(known)}, or add it"
             yield ("nodes", name, "host"), f"{node.host!r} is not in site.hosts; {remedy}"
 
 
@@ -109,7 +109,7 @@ def _unique(settings: Settings) -> Findings:
 
 def _versions(settings: Settings) -> Findings:
     versions = settings.versions
-    talos, kubernetes = _minor(versions.talos), _minor(versions.kubernetes)
+    talos, kubernetes = minor_version(versions.talos), minor_version(versions.kubernetes)
     supported = KUBERNETES_BY_TALOS.get(talos)
     if supported is None:
         known = ", ".join(f"v{major}.{minor}" for major, minor in KUBERNETES_BY_TALOS)
@@ -159,8 +159,3 @@ def _disk(settings: Settings, node: Node) -> int:
     """GiB of all disks of a node."""
     raw = settings.features.longhorn_v2 and node.role == "worker"
     return node.disk + (longhorn_node.DISK if raw else 0)
-
-
-def _minor(version: str) -> tuple[int, int]:
-    major, minor, _ = version.removeprefix("v").split(".")
-    return int(major), int(minor)

@@ -206,11 +206,6 @@ class Settings(Model):
         return self._with_role("worker")
 
     @property
-    def first_control_plane(self) -> str:
-        """Name of the control plane on which etcd is bootstrapped."""
-        return next(iter(self.control_planes))
-
-    @property
     def hosts_in_use(self) -> list[str]:
         """Names of the Proxmox VE hosts that run a node, in natural order."""
         return sorted({node.host for node in self.nodes.values()}, key=_natural)

@@ -7,18 +7,18 @@ that one rule refused is not refused again for the consequences.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network, ip_address
 from itertools import combinations
 from urllib.parse import urlsplit
 
+from components.kit.address_range import AddressRange
+from components.kit.spelling import did_you_mean
 from stacks.application_secrets import SECRETS, DeclaredSecret, unknown
 from stacks.settings import machine_rules
 from stacks.settings.errors import path
 from stacks.settings.machine_rules import Findings
 from stacks.settings.model import SNAPSHOT_USER, Settings
-from stacks.settings.types import AddressRange
 from stacks.sso import groups
 
 _POD_BLOCK = 24
@@ -197,8 +197,7 @@ def _identity(settings: Settings) -> Findings:
     for name, user in users.items():
         for index, group in enumerate(user.groups):
             if group not in known:
-                near = difflib.get_close_matches(group, known, n=1)
-                remedy = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(known)}"
+                remedy = did_you_mean(group, known) or f"there are {', '.join(known)}"
                 yield ("identity", "users", name, "groups", index), f"{group!r} is no group; {remedy}"
     first: dict[str, str] = {}
     for name, user in users.items():

@@ -20,6 +20,8 @@ from pydantic import AfterValidator, BeforeValidator, GetCoreSchemaHandler, GetJ
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
 
+from components.identity.directory import USERNAME
+from components.kit.address_range import AddressRange
 from components.storage.csi_volume_names import LONGEST_CLUSTER_NAME
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -31,7 +33,6 @@ _INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,14}")
 _VERSION = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 _TAG = re.compile(r"tag:[A-Za-z][A-Za-z0-9-]*")
 _USER = re.compile(r"[^\s:/@!]+@[A-Za-z][A-Za-z0-9._-]+")
-_PERSON = re.compile(r"[a-z][a-z0-9]*([._-][a-z0-9]+)*")
 _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`|~-]+@[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
 _SYSTEM_DISK = re.compile(r"/dev/sd[a-z]")
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
@@ -40,48 +41,10 @@ _HOST_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-
 _THIS_NETWORK = IPv4Network("0.0.0.0/8")
 
 
-@dataclass(frozen=True)
-class AddressRange:
-    """Addresses from first to last, both included."""
-
-    first: IPv4Address
-    last: IPv4Address
-
-    def __contains__(self, address: object) -> bool:
-        return isinstance(address, IPv4Address) and self.first <= address <= self.last
-
-    def __str__(self) -> str:
-        """`first-last`, or one address alone."""
-        return str(self.first) if self.first == self.last else self.spelled_out
-
-    @property
-    def spelled_out(self) -> str:
-        """`first-last` even for one address: MetalLB takes a bare address for a malformed network."""
-        return f"{self.first}-{self.last}"
-
-    def overlaps(self, other: AddressRange) -> bool:
-        """Whether the two share an address."""
-        return self.first <= other.last and other.first <= self.last
-
-    @classmethod
-    def parse(cls, text: str) -> AddressRange:
-        """Read `10.0.3.2`, `10.0.3.4-10.0.3.20` or, for the last number only, `10.0.3.4-20`.
-
-        Raises:
-            ValueError: the text is none of these, or the range ends before it starts.
-        """
-        remedy = "give an address such as 10.0.3.2 or a range such as 10.0.3.4-10.0.3.20"
-        start, dash, end = (part.strip() for part in text.partition("-"))
-        try:
-            first = IPv4Address(start)
-            if dash and end.isdecimal():
-                end = f"{start.rpartition('.')[0]}.{end}"
-            last = IPv4Address(end) if dash else first
-        except AddressValueError:
-            raise ValueError(f"{text!r} is not a range of IPv4 addresses; {remedy}") from None
-        if last < first:
-            raise ValueError(f"{first}-{last} ends before it starts; write {last}-{first}")
-        return cls(first, last)
+def minor_version(version: str) -> tuple[int, int]:
+    """Major and minor number of a release, to compare two by."""
+    major, minor, _ = version.removeprefix("v").split(".")
+    return int(major), int(minor)
 
 
 def _address(text: str) -> IPv4Address:
@@ -322,7 +285,7 @@ UserName = Annotated[str, _Named(_USER, "a Proxmox user", "write name and realm,
 Person = Annotated[
     str,
     _Named(
-        _PERSON,
+        USERNAME,
         "a name that every service takes",
         "use lower-case letters and digits with single dots, dashes and underscores between them, a letter first",
     ),

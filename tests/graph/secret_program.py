@@ -13,7 +13,7 @@ from checks.graph import Graph, echo, record
 from components.kit.namespace import make_namespace
 from components.kit.references import IssuerReference, SecretReference, VaultLogin
 from components.secrets.application_secret import ApplicationSecret
-from components.secrets.secret_spec import Base64, Hex, Password, Plain, SecretSpec
+from components.secrets.secret_spec import Hex, Password, Plain, SecretSpec
 from stacks import secret_store
 from stacks.application_secrets import SECRETS, STORE_PROBE, DeclaredSecret, table
 from stacks.network import NetworkLayer
@@ -31,7 +31,7 @@ KEY = DeclaredSecret(
     spec=SecretSpec(
         name="dns-key",
         namespace="dns",
-        keys={"api-key": Password(length=48), "web-key": Password(length=48), "cookie": Base64(), "user": Plain("api")},
+        keys={"api-key": Password(length=48), "web-key": Password(length=48), "cookie": Hex(), "user": Plain("api")},
         derived={"config": 'key={{ index . "api-key" }}'},
         labels={"app": "dns"},
     ),
@@ -39,12 +39,12 @@ KEY = DeclaredSecret(
     consumers="the DNS servers",
     also_in=("edge", "certificates"),
 )
-OVERLAP = DeclaredSecret(
-    spec=SecretSpec(name="token", namespace="dns", keys={"token": Hex()}, previous=True),
+TOKEN = DeclaredSecret(
+    spec=SecretSpec(name="token", namespace="dns", keys={"token": Hex()}),
     uptake="restart",
     consumers="the clients",
 )
-SAMPLE = table([SECRETS[STORE_PROBE], KEY, OVERLAP])
+SAMPLE = table([SECRETS[STORE_PROBE], KEY, TOKEN])
 
 
 class Surroundings(pulumi.ComponentResource):

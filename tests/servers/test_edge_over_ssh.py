@@ -15,9 +15,8 @@ from tests.lab import pulumi_program
 from tests.lab.pulumi_program import Program
 from tests.servers.nginx import Nginx, TlsBackend, ask
 from tests.servers.powerdns_host import PowerDnsHost
-from tests.servers.processes import free_ports
+from tests.servers.processes import free_port, free_ports
 from tests.servers.sshd import Sshd, sshd
-from tests.servers.test_powerdns import free_port
 
 INGRESS, PRIMARY, SECONDARY = "127.36.0.2", "127.36.0.3", "127.36.0.4"
 DOMAIN = "cluster.example.org"

@@ -106,7 +106,7 @@ def test_a_certificate_comes_after_its_issuer() -> None:
     assert vault_spec()["issuerRef"] == {"name": "cluster-ca", "kind": "ClusterIssuer", "group": "cert-manager.io"}
 
 
-def test_a_certificate_hands_out_its_secret_and_how_to_follow_its_renewal() -> None:
+def test_a_certificate_hands_out_its_secret() -> None:
     found: list[Certificate] = []
     alone(lambda opts: found.append(vault(opts)))
     certificate = found[0]
@@ -117,7 +117,6 @@ def test_a_certificate_hands_out_its_secret_and_how_to_follow_its_renewal() -> N
         ("vault", "vault-tls", "ca.crt"),
     ]
     assert all(r.ready is certificate.ready for r in references)
-    assert certificate.restart_annotations == {"secret.reloader.stakater.com/reload": "vault-tls"}
 
 
 def test_times_are_written_as_cert_manager_writes_them() -> None:

@@ -15,9 +15,9 @@ from stacks.commands import rotate
 from stacks.commands.rotate import RotationError, outcome, raised
 
 
-def row(uptake: Uptake = "restart", *, previous: bool = False, also_in: tuple[str, ...] = ()) -> DeclaredSecret:
+def row(uptake: Uptake = "restart", *, also_in: tuple[str, ...] = ()) -> DeclaredSecret:
     return DeclaredSecret(
-        spec=SecretSpec(name="api-key", namespace="dns", keys={"key": Password()}, previous=previous),
+        spec=SecretSpec(name="api-key", namespace="dns", keys={"key": Password()}),
         uptake=uptake,
         consumers="the DNS servers",
         procedure="PowerDNS" if uptake == "procedure" else None,
@@ -145,10 +145,8 @@ def test_an_unknown_name_is_refused_and_nothing_is_written(site: Path, stack: st
     ("declared", "told"),
     [
         (row("restart"), "Reloader then restarts the DNS servers."),
-        (row("operator"), "It is then taken by the DNS servers, without a restart."),
         (row("nothing"), "It is read by the DNS servers."),
         (row("procedure"), 'first read "PowerDNS" in docs/rotation.md.'),
-        (row(previous=True), "Consumers get the old value, too, until the generation after."),
         (row(also_in=("edge",)), "its copies in edge follow."),
         (row(), "writes a new value to Vault, dns/api-key/v7"),
     ],
