@@ -124,8 +124,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Entry point: `python -m stacks.commands.recover --stack STACK`."""
     parser = argparse.ArgumentParser(prog="python -m stacks.commands.recover", description=__doc__)
     take_stack(parser)
-    stack = Stack.chosen(parser.parse_args(arguments))
-    return run("recover", lambda: _recover_and_tell(stack))
+    chosen = parser.parse_args(arguments)
+    return run("recover", lambda: _recover_and_tell(Stack.chosen(chosen)))
 
 
 def _recover_and_tell(stack: Stack) -> None:

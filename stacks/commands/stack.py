@@ -53,21 +53,23 @@ class Stack:
 
     @classmethod
     def chosen(cls, arguments: argparse.Namespace) -> Stack:
-        """The one that the arguments name, whose options `take_stack` gave to their parser."""
+        """The one that the arguments name, whose options `take_stack` gave to their parser.
+
+        Raises CommandError if they or the environment name a file that is not there: Pulumi would go on without
+        settings.
+        """
         environment = dict(os.environ)
         if file := arguments.config_file or environment.get(CONFIG_FILE):
             # A person means their own directory, and Pulumi runs in the program's.
             environment[CONFIG_FILE] = str(Path(file).absolute())
+            _there(Path(environment[CONFIG_FILE]))
         return cls(arguments.stack, environment)
 
     @property
     def file(self) -> Path:
         """The stack's file. Raises CommandError if there is none."""
         if given := self.environment.get(CONFIG_FILE):
-            file = self.root / given
-            if not file.is_file():
-                raise CommandError(f"{given}: there is no such file; give another CONFIG_FILE=, or none")
-            return file
+            return _there(self.root / given)
         file = self.root / f"Pulumi.{self.name}.yaml"
         if not _NAME.fullmatch(self.name) or not file.is_file():
             found = self.root.glob("Pulumi.*.yaml")
@@ -207,3 +209,9 @@ def private_file(text: str) -> Iterator[Path]:
         file.touch(mode=0o600)
         file.write_text(text, encoding="utf-8")
         yield file
+
+
+def _there(file: Path) -> Path:
+    if not file.is_file():
+        raise CommandError(f"{file}: there is no such file; give another CONFIG_FILE=, or none")
+    return file
