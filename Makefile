@@ -5,6 +5,9 @@ STACK ?= lab
 PY := .venv/bin/python
 LAB := $(PY) -m lab
 
+# The stack of a command, and Pulumi's option for another file than Pulumi.<stack>.yaml.
+OF_STACK = --stack '$(STACK)' $(if $(CONFIG_FILE),--config-file '$(CONFIG_FILE)')
+
 # Handed over in the environment and unexpanded, so that a command's quotes and dollar signs arrive as typed.
 override CMD := $(value CMD)
 export CMD LAB_ID
@@ -42,10 +45,10 @@ rehearse: venv ## up, a second up and destroy of STACK=name in a network namespa
 	@$(LAB) rehearse '$(STACK)'
 
 rotate: venv ## raise the generation of application secret NAME in the file of STACK; without NAME list them
-	@$(PY) -m stacks.commands.rotate '$(STACK)' '$(NAME)'
+	@$(PY) -m stacks.commands.rotate $(OF_STACK) --name '$(NAME)'
 
 recover: venv ## make STACK=name usable again after a `pulumi up` that was killed
-	@$(PY) -m stacks.commands.recover --stack '$(STACK)'
+	@$(PY) -m stacks.commands.recover $(OF_STACK)
 
 check: venv ## lint, types, generated files, blueprints, values of charts (CHARTS_MIRROR=dir to look them up in the charts there)
 	@.venv/bin/ruff check .
@@ -62,15 +65,15 @@ bench: venv tools ## one JSON object: seconds and peak memory by number of nodes
 	@$(PY) -m lab.bench
 
 enrol: venv ## print the link by which USER=name signs on first in STACK=name (MINUTES=1440)
-	@$(PY) -m stacks.commands.enrol --stack '$(STACK)' --user '$(USER)' $(if $(MINUTES),--minutes '$(MINUTES)')
+	@$(PY) -m stacks.commands.enrol $(OF_STACK) --user '$(USER)' $(if $(MINUTES),--minutes '$(MINUTES)')
 
 seal: venv ## seal the value on standard input for NAMESPACE= NAME= KEY= and STACK= or CERTIFICATE=file (also TYPE=, SCOPE=)
 	@$(PY) -m stacks.commands.seal value --namespace '$(NAMESPACE)' --name '$(NAME)' --key '$(KEY)' \
 		$(if $(TYPE),--type '$(TYPE)') $(if $(SCOPE),--scope '$(SCOPE)') \
-		$(if $(CERTIFICATE),--certificate '$(CERTIFICATE)',--stack '$(STACK)')
+		$(if $(CERTIFICATE),--certificate '$(CERTIFICATE)',$(OF_STACK))
 
 sealing-key: venv ## make the keypair of STACK=name for SealedSecrets; FORCE=1 replaces one
-	@$(PY) -m stacks.commands.seal keypair --stack '$(STACK)' $(if $(filter 1,$(FORCE)),--force)
+	@$(PY) -m stacks.commands.seal keypair $(OF_STACK) $(if $(filter 1,$(FORCE)),--force)
 
 sealed-bootstrap: venv ## print the bootstrap secrets of STACK=name as SealedSecrets
-	@$(PY) -m stacks.commands.seal bootstrap --stack '$(STACK)'
+	@$(PY) -m stacks.commands.seal bootstrap $(OF_STACK)
