@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from lab.plugins import LANGUAGE_HOST, STAND_INS
+from lab.plugins.selection import LANGUAGE_HOST, STAND_INS
 from lab.programs import Found
 
 if TYPE_CHECKING:
