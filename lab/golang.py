@@ -1,7 +1,7 @@
 """Builds Go binaries into the user's cache: once per version, never twice at the same time, never half.
 
-A binary is built from a module that lies in this repository (`lab/tools/<tool>` pins somebody else's program,
-`lab/<part>` holds our own sources), with every dependency fixed by its go.sum.
+A binary is built from a module that lies in this repository (`lab/tools/<tool>` pins somebody else's program, the other
+folders hold our own sources), with every dependency fixed by its go.sum.
 """
 
 from __future__ import annotations
@@ -180,11 +180,11 @@ def _locked(path: Path, waiting: str) -> Iterator[None]:
 
 
 def _digest_of_tree(directory: Path) -> str:
-    """Twelve hex digits over every file that can end up in a binary."""
+    """Twelve hex digits over every file that can end up in a binary; the Python of the same part cannot."""
     digest = hashlib.sha256()
     for path in sorted(directory.rglob("*")):
         relative = path.relative_to(directory)
-        if not path.is_file() or path.name.endswith("_test.go") or path.suffix in {".md", ".pyc"}:
+        if not path.is_file() or path.name.endswith("_test.go") or path.suffix in {".md", ".py", ".pyc"}:
             continue
         if any(part in {"testdata", "__pycache__"} or part.startswith(".") for part in relative.parts):
             continue

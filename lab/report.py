@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from components.kit.ports import KUBERNETES_API
-from lab.plugins import LANGUAGE_HOST, STAND_INS
+from lab.plugins.selection import LANGUAGE_HOST, STAND_INS
 from lab.programs import Found
 
 if TYPE_CHECKING:

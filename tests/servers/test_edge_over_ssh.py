@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from lab.edge_host import new_key, public_key
+from lab.edge_host.host import new_key, public_key
 from tests.keypairs import keypair
 from tests.lab import pulumi_program
 from tests.lab.pulumi_program import Program
