@@ -1,4 +1,4 @@
-"""Layer 2, the cluster: one VM a node, Talos on them, and a Kubernetes API that answers."""
+"""The cluster layer: one VM per node, Talos on each, and a Kubernetes API that answers."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from stacks.site import SiteLayer
 
 @dataclass(frozen=True)
 class ClusterLayer:
-    """What later layers need of the cluster."""
+    """What later layers need from the cluster."""
 
     talos: TalosCluster
     kubernetes: kubernetes.Provider
     foundation: pulumi.Resource
-    """The VM without which nothing inside the cluster exists; everything in Kubernetes is `deleted_with` it."""
+    """The VM without which nothing in the cluster exists; everything in Kubernetes is `deleted_with` it."""
 
     def inside(self, *after: pulumi.Resource) -> pulumi.ResourceOptions:
-        """Options of a component that lives in the cluster, made when `after` is there.
+        """Options for a component that runs in the cluster, created after `after`.
 
-        With the VMs gone its objects are gone: a destroy does not ask the API for them, so no finalizer and no dead
-        API can hold it up (measured: without this it fails and deletes nothing).
+        Its objects disappear with the VMs: a destroy does not ask the API to delete them, so neither a finalizer nor a
+        dead API can block it (measured: without this it fails and deletes nothing).
         """
         return pulumi.ResourceOptions(providers=[self.kubernetes], deleted_with=self.foundation, depends_on=list(after))
 
 
 def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edge_host: EdgeHostLayer) -> ClusterLayer:
-    """VMs one after another, then Talos on one node after another: changes follow the same chains."""
+    """Create the VMs one by one, then Talos node by node; changes are applied in the same order."""
     providers = pulumi.ResourceOptions(providers=[site.provider, site.talos_provider])
     talos_secrets = TalosSecrets("talos-secrets", settings.versions.talos, opts=providers)
     nodes = _nodes(settings)
@@ -98,7 +98,7 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edg
 
 
 def node_table(settings: Settings) -> dict[str, dict[str, str | int]]:
-    """The nodes as a person wants to see them, by name."""
+    """The nodes by name, for display."""
     return {
         name: {"role": node.role, "address": str(node.address), "vmId": node.vm_id, "host": node.host}
         for name, node in _in_order(settings).items()
@@ -106,7 +106,7 @@ def node_table(settings: Settings) -> dict[str, dict[str, str | int]]:
 
 
 def _in_order(settings: Settings) -> dict[str, Node]:
-    """Nodes in the order in which they are made and changed: control planes first."""
+    """Nodes in the order in which they are created and changed: control planes first."""
     return {**settings.control_planes, **settings.workers}
 
 
@@ -137,7 +137,7 @@ def _kubernetes(cluster: TalosCluster) -> kubernetes.Provider:
 def _machines(
     settings: Settings, site: SiteLayer, talos_checks: TalosChecks, edge_host: EdgeHostLayer
 ) -> dict[str, TalosVm]:
-    """The VMs, chained: a change of all of them restarts one at a time, and the end of volumes follows the last."""
+    """The VMs, chained: changing all restarts them one at a time, and volumes are handled after the last is deleted."""
     update = talos_checks.around_vm_update()
     hooks = pulumi.ResourceHookBinding(
         before_create=[site.checks.before_create()],

@@ -1,4 +1,4 @@
-"""Layer 7, names: the cluster's zone, records that follow what is in the cluster, and certificates for them."""
+"""The names layer: the cluster's DNS zone, records that follow the cluster's objects, and certificates for them."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from stacks.storage import StorageLayer
 
 @dataclass(frozen=True)
 class DnsLayer:
-    """What later layers need of names and certificates."""
+    """What later layers need from names and certificates."""
 
     powerdns: PowerDns
     zone: DnsZone
     transfer_key: TransferKey | None
-    """What the secondary signs with; None where transfers are a matter of addresses alone."""
+    """The key the secondary signs with; None if transfers are authorised by address only."""
     trusted: IssuerReference
-    """Of certificates that clients must be able to check: the cluster's own authority's while Let's Encrypt's are those
-    for tries, which nobody can."""
+    """Issuer of certificates that clients must be able to verify: the cluster's own CA while Let's Encrypt issues
+    staging certificates, which no client trusts."""
 
 
 def deploy(
@@ -47,10 +47,10 @@ def deploy(
     secrets: SecretsLayer,
     storage: StorageLayer,
 ) -> DnsLayer:
-    """PowerDNS with the zone of the settings, external-dns, and the issuers of Let's Encrypt.
+    """Deploy PowerDNS with the zone from the settings, external-dns, and the Let's Encrypt issuers.
 
-    Nothing here waits for the world to see the zone: that takes the delegation and, where there is one, the secondary,
-    which in turn fetches the zone from here.
+    Nothing here waits until the zone is publicly visible: that takes the delegation and, with an edge, its
+    secondary, which in turn fetches the zone from here.
     """
     charts = ChartSource(settings.charts.mirror)
     powerdns = PowerDns(
@@ -137,7 +137,7 @@ def _wildcard(
 
 
 def _tsig(settings: Settings, credentials: Credentials) -> TsigKey | None:
-    """The key of the settings; its secret is there whenever they have one."""
+    """The key from the settings; if they name one, its secret is set as well."""
     tsig = settings.edge.secondary.tsig if settings.edge else None
     if tsig is None or credentials.edge_tsig_key is None:
         return None
@@ -145,7 +145,7 @@ def _tsig(settings: Settings, credentials: Credentials) -> TsigKey | None:
 
 
 def _nameserver_record(settings: Settings) -> dict[str, str]:
-    """Annotations that give the name server its address, where its name lies in the zone that it serves."""
+    """Annotations that publish the name server's address, if its name is in the zone that it serves."""
     if not settings.nameserver.endswith(f".{settings.cluster.domain}"):
         return {}
     return host_annotations(settings.nameserver, settings.public_address)

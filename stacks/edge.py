@@ -1,4 +1,4 @@
-"""The last layer, the edge: the cluster's names from the internet, through the public host of `edge_host.py`."""
+"""The edge layer: access to the cluster's names from the internet, through the public host of `edge_host.py`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stacks.settings import model
 from stacks.settings.model import Settings
 
 DELEGATION_TTL = 3600
-"""Seconds for which resolvers keep the delegation; it changes only with the host's address."""
+"""TTL of the delegation in seconds; it changes only with the host's address."""
 
 
 def deploy(
@@ -30,7 +30,7 @@ def deploy(
     ingress: IngressLayer,
     dns: DnsLayer,
 ) -> None:
-    """Routing by server name to the ingress, and the public secondary of the cluster's domain; none without an edge."""
+    """Route by server name to the ingress, and set up the domain's public secondary; nothing without an edge."""
     edge, reached = settings.edge, edge_host.reached
     if edge is None or reached is None:
         return
@@ -41,7 +41,7 @@ def deploy(
             HeadscaleRoutesArgs(
                 tailnet=edge_host.tailnet, routers=list(settings.control_planes), routes=settings.tailscale.routes
             ),
-            # Its kubeconfig is released when every node is up.
+            # The provider's kubeconfig is available once every node is up.
             opts=reached.opts(cluster.kubernetes),
         )
         after.append(routes.ready)
@@ -76,10 +76,10 @@ def deploy(
 
 
 def delegation(settings: Settings) -> list[str]:
-    """The records, as in a zone file, that the parent zone needs before the cluster's domain is found.
+    """The records, in zone file format, that the parent zone needs for the cluster's domain to resolve.
 
-    They are set by hand, once: the parent is another party's, such as Route 53, and outlives every cluster. None
-    without an edge.
+    They are set by hand, once: the parent zone is managed elsewhere, such as in Route 53, and outlives every cluster.
+    Empty without an edge.
     """
     edge, domain = settings.edge, settings.cluster.domain
     if edge is None:

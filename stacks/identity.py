@@ -1,14 +1,14 @@
-"""Layer 8, identity: Authentik with its database, and Vault behind it.
+"""The identity layer: Authentik with its database, and people's access to Vault through it.
 
-The plan's circle (Vault wants Authentik for people, Authentik wants Vault for secrets) is broken in time:
+Vault needs Authentik to sign people on, and Authentik needs Vault for its secrets. The cycle is broken into phases:
 
-1. Vault without people, and the secret store on it: the layer below, `secrets.py`.
-2. Authentik, with people, groups and every service but Vault: `_authentik`.
-3. Vault's client in Authentik, and when that answers, Vault's OIDC method: `_vault_sign_on`.
-4. The services, which are Flux's: each finds its Secret in its namespace, with what its chart wants.
+1. Vault without people, and the secret store on it: the secrets layer, `secrets.py`.
+2. Authentik, with people, groups and every service except Vault: `_authentik`.
+3. Vault's client in Authentik and, once Authentik answers for it, Vault's OIDC method: `_vault_sign_on`.
+4. The services, deployed by Flux: each finds a Secret in its namespace with what its chart needs.
 
-Each phase hangs on an answer of the one before it (a condition, a Job), never on a time. A phase that fails takes with
-it what needs it and nothing else: no resource of phase 2 depends on phase 3, on a certificate or on DNS.
+Each phase waits for proof from the one before it (a condition, a Job), never for a fixed time. If a phase fails, only
+what needs it fails too: no resource of phase 2 depends on phase 3, on a certificate or on DNS.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ from stacks.settings.model import Settings
 from stacks.storage import StorageLayer
 
 _BLUEPRINTS = "authentik-blueprints"
-"""Secret with the blueprint of everything but Vault."""
+"""Secret with the blueprint for everything except Vault."""
 
 
 @dataclass(frozen=True)
 class IdentityLayer:
-    """What later layers need of it."""
+    """What later layers need from identity."""
 
     authentik: Authentik
 
@@ -61,9 +61,9 @@ def deploy(
     secrets: SecretsLayer,
     issuer: IssuerReference,
 ) -> IdentityLayer:
-    """Authentik, every service in it, and Vault's sign-on.
+    """Deploy Authentik with every service in it, and single sign-on for Vault.
 
-    issuer: of the certificates that people's browsers check.
+    issuer: issues the certificates that people's browsers verify.
     """
     databases = CloudNativePg(
         "cloudnative-pg",
@@ -110,7 +110,7 @@ def deploy(
 
 
 def people(settings: Settings) -> list[User]:
-    """The users of the settings, as Authentik gets them."""
+    """The users from the settings, in the form given to Authentik."""
     return [
         User(
             username=username,
@@ -146,7 +146,7 @@ def _database(
             storage=storage.default,
             size="8Gi",
             schedulable=settings.schedulable,
-            # Authentik keeps its queue, its cache and its sessions here too; two of each kind of pod.
+            # Authentik also keeps its queue, cache and sessions here, and runs two pods of each kind.
             connections=200,
         ),
         opts=network.inside(),
@@ -168,7 +168,7 @@ def _authentik(
     ingress: IngressLayer,
     certificate: Certificate,
 ) -> Authentik:
-    """Phase 2. The blueprint is there before the first start, which applies what it finds."""
+    """Phase 2. The blueprint exists before the first start, which applies what it finds."""
     domain = settings.cluster.domain
     blueprints = AssembledSecret(
         _BLUEPRINTS,
@@ -215,9 +215,9 @@ def _vault_sign_on(
     certificate: Certificate,
     private: bool,
 ) -> None:
-    """Phase 3. Vault's document waits until Authentik answers for Vault, in the way in which Vault will ask.
+    """Phase 3. Vault's document waits until Authentik answers for Vault, asked in the same way as Vault will ask.
 
-    private: whether the cluster's own authority signs Authentik's certificate.
+    private: whether the cluster's own CA signs Authentik's certificate.
     """
     domain = settings.cluster.domain
     authority = sso.authority(domain)

@@ -1,4 +1,4 @@
-"""Layer 1, the site: the Proxmox provider, the Talos image on each host, and what becomes of volumes at the end."""
+"""The site layer: the Proxmox provider, the Talos image on each host, and what happens to volumes in a destroy."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ EXTENSIONS = {
     "nfs_utils": ("siderolabs/nfs-utils",),
     "gvisor": ("siderolabs/gvisor",),
 }
-"""Official system extensions behind each switch of homelab:talos.extensions."""
+"""The official system extensions that each switch of homelab:talos.extensions installs."""
 
 
 @dataclass(frozen=True)
 class SiteLayer:
-    """What later layers need of the site."""
+    """What later layers need from the site."""
 
     provider: proxmox.Provider
     talos_provider: talos.Provider
     commands: command.Provider
-    """For what neither provider does; it runs nothing before the site was found right."""
+    """For what neither provider can do; it runs nothing before the site has passed its checks."""
     checks: ProxmoxChecks
     explained: pulumi.ErrorHook
-    """For everything in Proxmox."""
+    """Explains errors; for every resource in Proxmox."""
     image: TalosImage
     volumes: CsiVolumes
-    """What is deleted after the last VM."""
+    """Deleted after the last VM."""
 
     @property
     def tag(self) -> str:
@@ -50,7 +50,7 @@ class SiteLayer:
 
 
 def deploy(settings: Settings, credentials: Credentials) -> SiteLayer:
-    """Checks the site, then makes in it what does not depend on a cluster."""
+    """Check the site, then create in it what does not depend on a cluster."""
     site = settings.site
     login = ProxmoxLogin(
         endpoint=site.endpoint,
@@ -61,7 +61,7 @@ def deploy(settings: Settings, credentials: Credentials) -> SiteLayer:
     )
     checks = _checks(settings, login)
     provider = _provider(login, checks)
-    # Nothing at all is made at a site that was refused, not even a cluster's secrets.
+    # If the site fails its checks, nothing at all is created, not even a cluster's secrets.
     talos_provider = talos.Provider(
         "talos",
         image_factory_url=settings.talos.factory,

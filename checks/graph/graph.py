@@ -1,4 +1,4 @@
-"""The recorded graph and the questions one can ask it. Knows nothing of how it was recorded."""
+"""The recorded graph and queries on it. Knows nothing about how it was recorded."""
 
 from __future__ import annotations
 

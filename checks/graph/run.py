@@ -1,6 +1,6 @@
 """Runs a program against a recorder, apart from everything else in this process.
 
-Owns what a run touches and must put back: working directory, arguments, environment, modules and the SDK's state.
+Owns what a run changes and must restore: working directory, arguments, environment, modules and the SDK's state.
 Not safe for use from several threads at once, as most of that belongs to the process.
 """
 

@@ -129,8 +129,8 @@ def test_without_a_name_the_secrets_are_listed_and_nothing_is_written(site: Path
 @pytest.mark.parametrize(
     ("stack", "name", "finding"),
     [
-        ("site", "api-kee", 'is no application secret; did you mean "api-key"?'),
-        ("site", "quite-other", "is no application secret; there are api-key"),
+        ("site", "api-kee", 'is not an application secret; did you mean "api-key"?'),
+        ("site", "quite-other", "is not an application secret; choose one of api-key"),
         ("sites", "api-key", "'sites' is no stack; give STACK=<name>, one of site"),
         ("../site", "api-key", "'../site' is no stack"),
     ],
