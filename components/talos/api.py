@@ -1,11 +1,11 @@
-"""A small client of the Talos machine API (port 50000) for what the Talos provider cannot do.
+"""A small client for the Talos machine API (port 50000), for what the Talos provider cannot do.
 
 Used only by resource hooks and by `node_removal_command`, so never in a preview. Owns no resource. The provider can
 apply a configuration, but it cannot tell whether a node is healthy, whether a configuration will reboot it, upgrade it,
-or take it out of a cluster; and its Bootstrap retries for ten minutes on a cluster that is bootstrapped already.
+or remove it from a cluster; and its Bootstrap retries for ten minutes on a cluster that is already bootstrapped.
 
 The messages are described here field by field, as in talos/pkg/machinery/api/machine v1.13; no generated bindings for
-Python exist for this version. Fields that nobody reads are left out, which protobuf allows.
+Python exist for this version. Unused fields are left out, which protobuf allows.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ PORT = 50000
 """Port of apid on every node (talos/pkg/machinery/constants)."""
 
 RPC_TIMEOUT = 10
-"""Seconds for one call to a node that answers."""
+"""Seconds for an ordinary call to a node."""
 
 UPGRADE_RPC_TIMEOUT = 900
 """Seconds for an Upgrade call: it returns after the node has pulled and checked the installer image."""
 
 LEAVE_RPC_TIMEOUT = 400
-"""Seconds for EtcdLeaveCluster: Talos tries for 5 minutes (talos/internal/pkg/etcd), and then stops etcd."""
+"""Seconds for EtcdLeaveCluster: Talos tries for 5 minutes (talos/internal/pkg/etcd), then stops etcd."""
 
 _PACKAGE = "homelab.talos"
 _STRING, _BYTES, _BOOL, _ENUM, _UINT64 = "TYPE_STRING", "TYPE_BYTES", "TYPE_BOOL", "TYPE_INT32", "TYPE_UINT64"
@@ -108,13 +108,13 @@ class TalosCredentials:
 
     @classmethod
     def decoded(cls, *parts: str) -> TalosCredentials:
-        """The three as configurations hold them, in base64."""
+        """From the three parts in base64, as configurations hold them."""
         return cls(*[base64.b64decode(part) for part in parts])
 
 
 @dataclass(frozen=True)
 class EtcdMember:
-    """A member by its host name, with its id in etcd, and the address at which the others reach it."""
+    """An etcd member: its host name, its id in etcd, and the address at which the others reach it."""
 
     name: str
     id: int
@@ -128,7 +128,7 @@ async def answers(address: str, timeout: float = RPC_TIMEOUT) -> bool:
 
     A configured node asks for a client certificate and then refuses us: that is an answer too.
     """
-    # Not ssl.create_default_context: it would read every certificate authority of the system, for each node again.
+    # Not ssl.create_default_context: it would load every CA certificate of the system, again for each node.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
@@ -205,20 +205,20 @@ class TalosNode:
         ]
 
     async def remove_etcd_member(self, member: int) -> None:
-        """Removes another member, which is gone already; control planes only."""
+        """Removes another member, whose node is already gone; control planes only."""
         request = _CLASSES["EtcdRemoveMemberRequest"](member_id=member)
         await self._call("EtcdRemoveMemberByID", request, "Empty")
 
     async def leave_etcd(self) -> None:
-        """The node's own etcd leaves the cluster, and stops; control planes only."""
+        """Makes the node's own etcd leave the cluster and stop; control planes only."""
         await self._call("EtcdLeaveCluster", _CLASSES["Empty"](), "Empty", LEAVE_RPC_TIMEOUT)
 
     async def shut_down(self) -> None:
-        """Begins to move the node's pods away and then to shut down; returns at once."""
+        """Starts to drain the node and then shut it down; returns at once."""
         await self._call("Shutdown", _CLASSES["Empty"](), "Empty")
 
     async def will_reboot(self, configuration: str) -> bool:
-        """Whether the node would reboot to apply `configuration`: it is asked for a dry run."""
+        """Whether the node would reboot to apply `configuration`, found out by a dry run."""
         request = _CLASSES["ApplyRequest"](data=configuration.encode(), mode=_MODE_AUTO, dry_run=True)
         answer = await self._call("ApplyConfiguration", request, "ApplyResponse")
         return bool(answer.messages[0].mode == _MODE_REBOOT)
@@ -248,7 +248,7 @@ class TalosNode:
 
 
 async def is_member(address: str, credentials: TalosCredentials) -> bool:
-    """Whether a node answers as one of the cluster's, rather than not at all, or without a configuration."""
+    """Whether a node answers as a member of the cluster: not if it is silent or has no configuration yet."""
     async with TalosNode(address, credentials) as node:
         try:
             return bool(await node.version())
@@ -279,7 +279,7 @@ def _tls(credentials: TalosCredentials) -> ssl.SSLContext:
 
 
 def client_context(credentials: TalosCredentials) -> ssl.SSLContext:
-    """Mutual TLS with the cluster's own CA. The ssl module reads a key from a file only: it exists for that moment."""
+    """Mutual TLS with the cluster's own CA. The ssl module reads keys only from files, so one exists for a moment."""
     context = ssl.create_default_context(cadata=credentials.ca_certificate.decode())
     # Talos labels its PKCS #8 keys by their algorithm, which OpenSSL does not expect.
     key = credentials.client_key.replace(b"ED25519 PRIVATE KEY", b"PRIVATE KEY")

@@ -2,15 +2,15 @@
 
 Owns checks, all in `up` and none in a preview:
 
-- before a node is configured for the first time: something answers on its API port. After it: the node is healthy, if
+- before a node is configured for the first time: something answers on its API port. Afterwards: the node is healthy, if
   there is a cluster that it can join.
 - before a control plane is changed (its VM or its configuration): enough *other* etcd members are healthy to keep the
   quorum while this one restarts. A change of the installer image is an upgrade, which happens here, since the provider
   has none.
 - after a node was changed: it is back and healthy, if it was a member before.
 - before the kubeconfig is released: etcd is bootstrapped and healthy and the API answers on its address. Bootstrap is
-  here and not a resource because a resource cannot say "done already": the provider's own retries AlreadyExists for ten
-  minutes and fails, so an `up` that was killed between the call and its record could never converge.
+  here and not a resource because a resource cannot say "already done": the provider's own retries AlreadyExists for ten
+  minutes and fails, so an `up` that was killed between making the call and recording it could never converge.
 
 The order in which nodes are changed is in the graph (`TalosCluster`, `TalosVm` chains); these checks make each link
 wait. Does not own the checks in Proxmox: see `proxmox_hooks.py`.
@@ -49,7 +49,7 @@ API_PORT = 6443
 
 @dataclass(frozen=True)
 class Member:
-    """A node of the cluster as the checks see it."""
+    """What the checks know of a node of the cluster."""
 
     address: str
     controlplane: bool
@@ -60,7 +60,7 @@ class TalosChecks:
     """The checks for one cluster.
 
     members: every node by name; first_control_plane is one of them.
-    client, kubernetes_ca: the cluster's credentials; a hook only runs when they are known.
+    client, kubernetes_ca: the cluster's credentials; a hook runs only once they are known.
     node_timeout, api_timeout: seconds to wait for a node, and for a new cluster's API.
     """
 
@@ -72,11 +72,11 @@ class TalosChecks:
     node_timeout: float
     api_timeout: float
     _rebooting: dict[str, str] = field(default_factory=dict)
-    """Boot ids of nodes that will reboot for a configuration which is about to be applied."""
+    """Boot ids of the nodes that will reboot for a configuration that is about to be applied."""
     _joining: set[str] = field(default_factory=set)
     """Nodes that are about to be configured for the first time, while the cluster they belong to exists."""
     _answered: dict[str, bool] = field(default_factory=dict)
-    """Whether a node whose VM is about to change was a running member."""
+    """For each node whose VM is about to change, whether it was a running member."""
 
     def before_first_configuration(self) -> pulumi.ResourceHook:
         """For the creation of each ConfigurationApply."""
@@ -111,7 +111,7 @@ class TalosChecks:
         return pulumi.ResourceHook("node-has-joined", node_joins)
 
     def before_vm_update(self) -> pulumi.ResourceHook:
-        """For each VM, whose provider restarts it to apply cores or memory."""
+        """For each VM: the provider restarts it to apply cores or memory."""
 
         async def quorum_survives_vm_restart(args: pulumi.ResourceHookArgs) -> None:
             await self._quorum_survives_without(args.name)
@@ -123,7 +123,7 @@ class TalosChecks:
         """For each VM."""
 
         async def vm_is_back(args: pulumi.ResourceHookArgs) -> None:
-            # A VM that is not a member yet, or that was down before, has no health that its change could have taken.
+            # A VM that is not a member yet, or that was already down, has no health that the change could have harmed.
             if self._answered.pop(args.name, False):
                 await self._healthy(args.name)
 
@@ -157,7 +157,7 @@ class TalosChecks:
 
         async def configuration_is_active(args: pulumi.ResourceHookArgs) -> None:
             name = self._name((args.new_inputs or {})["node"])
-            # The provider returns before the reboot starts: an answer from before it must not count.
+            # The provider returns before the reboot starts: an answer from before the reboot must not count.
             if (boot_id := self._rebooting.pop(name, None)) is not None:
                 await self._rebooted(name, boot_id)
             await self._healthy(name)
@@ -165,7 +165,7 @@ class TalosChecks:
         return pulumi.ResourceHook("node-is-back-after-configuration", configuration_is_active)
 
     def before_kubeconfig(self) -> pulumi.ResourceHook:
-        """For the creation of the Kubeconfig: its existence means that the cluster is up."""
+        """For the creation of the Kubeconfig, whose existence means that the cluster is up."""
 
         async def cluster_is_up(_: pulumi.ResourceHookArgs) -> None:
             first = self.members[self.first_control_plane]
@@ -173,7 +173,7 @@ class TalosChecks:
             remedy = f"look at it with: talosctl -n {first.address} dmesg"
 
             async def bootstrapped() -> str | None:
-                # A second cluster must never be started beside one that runs, whichever node is first now.
+                # A second cluster must never be bootstrapped beside a running one, whichever node comes first now.
                 if await self._etcd_members() is None:
                     async with TalosNode(first.address, credentials) as node:
                         await node.bootstrap()
@@ -205,13 +205,13 @@ class TalosChecks:
                 writer.close()
         except (OSError, TimeoutError) as error:
             return str(error) or type(error).__name__
-        # Talos allows no anonymous requests: 401 is the answer of a server that has its authentication ready.
+        # Talos allows no anonymous requests: 401 is the answer of a server whose authentication is ready.
         return None if status[1:2] in ([b"200"], [b"401"]) else f"HTTP status {status[1:2]}"
 
     async def _etcd_members(self) -> list[EtcdMember] | None:
-        """The voting etcd members, as the first control plane that answers sees them; None: none does.
+        """The voting etcd members, as seen by the first control plane that answers; None if none answers.
 
-        Among them may be some that the settings have no more: they are members until their nodes are deleted.
+        They may include some that are no longer in the settings: those stay members until their nodes are deleted.
         """
         for member in self.members.values():
             if member.controlplane:
@@ -222,15 +222,15 @@ class TalosChecks:
         return None
 
     async def _quorum_survives_without(self, name: str) -> None:
-        """Waits until etcd keeps its quorum when control plane `name` goes away; a worker never touches it."""
+        """Waits until etcd can keep its quorum without control plane `name`; workers have no part in etcd."""
         if not self.members[name].controlplane:
             return
         members = await self._etcd_members()
         if members is None:
-            pulumi.log.warn(f"{name}: no control plane answers, so there is no etcd quorum that its restart could take")
+            pulumi.log.warn(f"{name}: no control plane answers, so there is no etcd quorum that a restart could break")
             return
         if len(members) < 3:
-            pulumi.log.warn(f"{name}: etcd has {len(members)} members; the API is away while one of them restarts")
+            pulumi.log.warn(f"{name}: etcd has {len(members)} members; the API is down while one of them restarts")
             return
         quorum, credentials = len(members) // 2 + 1, await self._credentials()
 
@@ -285,7 +285,7 @@ class TalosChecks:
         return next(name for name, member in self.members.items() if member.address == address)
 
     async def _until(self, what: str, probe: Callable[[], Awaitable[str | None]], timeout: float, remedy: str) -> None:
-        """Repeats `probe` until it returns None; what it returns otherwise is the reason shown."""
+        """Repeats `probe` until it returns None; anything else that it returns is shown as the reason for waiting."""
         started = reported = time.monotonic()
         while True:
             try:
@@ -304,12 +304,12 @@ class TalosChecks:
 
 
 async def _known(value: Any) -> Any:
-    """A hook's property: the engine hands secrets over as Outputs."""
+    """The plain value of a hook's property: the engine passes secrets as Outputs."""
     return await value.future() if isinstance(value, pulumi.Output) else value
 
 
 def _installer(configuration: str) -> str:
-    """machine.install.image of a configuration, which is several YAML documents."""
+    """machine.install.image of a configuration, which consists of several YAML documents."""
     for document in yaml.safe_load_all(configuration):
         if isinstance(document, dict) and "machine" in document:
             return str(document["machine"]["install"]["image"])
