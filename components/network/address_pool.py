@@ -1,8 +1,8 @@
 """One pool of addresses that MetalLB gives to Services, and its announcement.
 
-Owns the IPAddressPool and the L2Advertisement, and the book of who asked for which address: a Service's annotations
+Owns the IPAddressPool and the L2Advertisement, and the record of who asked for which address: a Service's annotations
 come from `AddressPool.claim`, so that an address outside the pool, or one that two Services want, is found before
-anything is made. Does not own the Services. Must exist before: MetalLB's release, which brings both kinds.
+anything is created. Does not own the Services. Must exist before: MetalLB's release, which brings both kinds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class AddressPoolArgs:
 
     first, last: its addresses, both ends included.
     auto_assign: whether a Service that names no pool may get an address from here.
-    setting: the setting that gives the range, named where the pool turns out too small.
+    setting: the setting that gives the range, named in errors when the pool turns out to be too small.
     """
 
     metallb: MetalLb
@@ -46,7 +46,7 @@ class AddressPoolArgs:
 
     @property
     def spelled_out(self) -> str:
-        """`first-last` even for one address: MetalLB takes a bare address for a malformed network."""
+        """`first-last` even for one address: MetalLB rejects a bare address as a malformed network."""
         return f"{self.first}-{self.last}"
 
 
@@ -54,7 +54,7 @@ class AddressPool(pulumi.ComponentResource):
     """A pool; its name in the cluster is the name of the component."""
 
     pool_name: str
-    """What the annotation `metallb.io/address-pool` of a Service says."""
+    """The value of a Service's annotation `metallb.io/address-pool`."""
 
     advertisement: CustomResource
     """After this, a Service with an address from here is reachable."""
@@ -70,7 +70,7 @@ class AddressPool(pulumi.ComponentResource):
             api_version=API,
             kind="IPAddressPool",
             metadata=ObjectMetaArgs(name=name, namespace=args.metallb.namespace),
-            # `avoidBuggyIPs` stays off: no client of today refuses an address that ends in .0 or .255.
+            # `avoidBuggyIPs` stays off: no modern client refuses an address that ends in .0 or .255.
             spec={"addresses": [args.spelled_out], "autoAssign": args.auto_assign},
             opts=pulumi.ResourceOptions(parent=self, depends_on=[args.metallb.release], custom_timeouts=timeouts),
         )
@@ -89,9 +89,9 @@ class AddressPool(pulumi.ComponentResource):
     ) -> ServiceAddress:
         """The address of `service` (namespace/name): `address`, the pool's only one, or one that MetalLB chooses.
 
-        sharing_key: lets Services of the same key have one address, as DNS over TCP and over UDP; it needs an address.
+        sharing_key: lets Services with the same key share one address, as DNS over TCP and UDP do; needs an address.
 
-        Raises ValueError when the address is outside the pool or another's, or when the pool has no more.
+        Raises ValueError when the address is outside the pool or taken, or when the pool is exhausted.
         """
         args = self._args
         pool = f"{self.pool_name} {args.spelled_out}"
