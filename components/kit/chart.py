@@ -1,8 +1,8 @@
-"""Where a pinned chart is taken from, and its values from `charts/values/`.
+"""Where a pinned chart comes from, and its values from `charts/values/`.
 
 Owns no resource: it turns a `ChartPin` into the arguments of a `helm.v3.Release`, so that every release is pinned,
 awaited and bounded in time in the same way. `charts.mirror` replaces every repository: a directory (for air-gapped
-sites and the lab), an oci:// path or the URL of one Helm repository. Charts of this repository come from here alone.
+sites and the lab), an oci:// path or the URL of one Helm repository. It never replaces the charts of this repository.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from components.kit.versions import ChartPin
 CHARTS = Path(__file__).resolve().parents[2] / "charts"
 
 RELEASE_TIMEOUT = 600
-"""Seconds that Helm waits for a release's workloads; Helm's own default of 300 is short for a first image pull."""
+"""Seconds that Helm waits for a release's workloads; Helm's own default of 300 is too short for a first image pull."""
 
 
 class ChartError(ValueError):
-    """A chart cannot be taken from where the settings say."""
+    """A chart cannot be found where the settings point."""
 
 
 @dataclass(frozen=True)
 class ChartSource:
-    """Where charts come from: their publishers, or the one mirror that replaces all of them."""
+    """Where charts come from: their publishers, or a single mirror that replaces them all."""
 
     mirror: str | None = None
 
@@ -41,8 +41,8 @@ class ChartSource:
     ) -> ReleaseArgs:
         """Arguments of the Release `name` of chart `pin`.
 
-        The description carries a digest of a local chart: the provider does not notice an edited chart whose version
-        stayed the same (measured), but it does notice a changed description.
+        The description carries a digest of a local chart: the provider does not notice a chart that was edited under
+        the same version (measured), but it does notice a changed description.
 
         Raises ChartError when the mirror is a directory that lacks the chart.
         """
@@ -67,8 +67,8 @@ class ChartSource:
 def own_release(chart: str, *, name: str, namespace: pulumi.Input[str], values: Mapping[str, Any]) -> ReleaseArgs:
     """Arguments of the Release `name` of `charts/<chart>`, which no mirror replaces.
 
-    The path is the one from the program's directory, where the engine runs program and provider, so that a checkout in
-    another place changes nothing. For the digest see `ChartSource.release`.
+    The path is relative to the program's directory, where the engine runs program and provider, so that a checkout
+    elsewhere changes nothing. For the digest see `ChartSource.release`.
     """
     path = CHARTS / chart
     version = yaml.safe_load((path / "Chart.yaml").read_text())["version"]
@@ -90,7 +90,7 @@ def _arguments(
 def in_directory(mirror: Path, pin: ChartPin) -> Path:
     """The archive `<name>-<version>.tgz` or the unpacked chart `<name>/` in `mirror`.
 
-    Raises ChartError when neither is there, or the unpacked chart has another version.
+    Raises ChartError when neither exists, or the unpacked chart has another version.
     """
     archive, unpacked = mirror / f"{pin.name}-{pin.version}.tgz", mirror / pin.name
     if archive.is_file():
@@ -112,7 +112,7 @@ def in_directory(mirror: Path, pin: ChartPin) -> Path:
 
 
 def _digest(chart: Path) -> str:
-    """SHA-256 over the names and contents of a chart's files; packing times do not count."""
+    """SHA-256 over the names and contents of a chart's files; timestamps do not count."""
     digest = hashlib.sha256()
     for name, content in files(chart):
         digest.update(f"{name}\0".encode() + content)
@@ -126,6 +126,6 @@ def values(name: str) -> dict[str, Any]:
 
 
 def own_values(chart: str) -> dict[str, Any]:
-    """The values that `charts/<chart>` has by itself, before any of a release's."""
+    """The default values of `charts/<chart>`."""
     loaded: dict[str, Any] = yaml.safe_load((CHARTS / chart / "values.yaml").read_text())
     return loaded

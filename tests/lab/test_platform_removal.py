@@ -180,8 +180,8 @@ def test_the_only_control_plane_stays(lab: LiveLab) -> None:
     refused = removal(lab, "controlplane-0", controlplanes(lab, CONTROLPLANES[:1]))
     assert (refused.returncode, refused.stderr) == (
         1,
-        "controlplane-0 is the only control plane, and the cluster ends with it; start a new one with `pulumi destroy` and "
-        "`pulumi up`\n",
+        "controlplane-0 is the only control plane, and the cluster ends with it; start a new one with `pulumi destroy` "
+        "and `pulumi up`\n",
     )
 
 
