@@ -1,20 +1,20 @@
-"""A Secret with generated values, the only way in which the program has any.
+"""A Secret with generated values; the program generates values in no other way.
 
 Owns, for one `SecretSpec`: the generators, the PushSecrets that bring the values into Vault, and the ExternalSecret
-that makes the Kubernetes Secret of what is in Vault. Does not own the restart of consumers, which annotate themselves
-(`reloader.restart_on`), and no copy in another namespace (`reflector.py`).
+that makes the Kubernetes Secret from what is in Vault. Does not own the restart of consumers, which annotate themselves
+(`reloader.restart_on`), nor copies in other namespaces (`reflector.py`).
 Must exist before: the namespace and its `VaultAccess`.
 
-A value is made once for a generation, and never again:
-- A PushSecret writes a key to `<namespace>/<name>/v<generation>` only where that key is not there yet
+A value is generated once per generation, and never again:
+- A PushSecret writes a key to `<namespace>/<name>/v<generation>` only where that key does not exist yet
   (`updatePolicy: IfNotExists`, looked up for each key), and does so once, not periodically (`refreshInterval: 0s`). So
   neither a restarted operator nor a lost PushSecret changes a value; and a value that was lost in Vault is an
   ExternalSecret that is not Ready, where a periodic push would hand the consumers a new value that nothing else knows.
-- A raised generation is another path, where nothing is yet. What was there before stays, for a consumer that is to
-  accept both for a while, and for the way back: with the number lowered, the old value is read again.
+- A higher generation is another path, which is still empty. The earlier path stays, for a consumer that is to
+  accept both for a while, and for rolling back: with the number lowered, the old value is read again.
 - Nothing is deleted in Vault (`deletionPolicy: None`), whatever happens to the objects here.
 
-Vault is where the values are; the Secret follows it within `REFRESH`, and at once when its own content is changed.
+Vault holds the values; the Secret follows it within `REFRESH`, and at once when the Secret itself is changed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ApplicationSecretArgs:
     """Arguments of `ApplicationSecret`.
 
     generation: which values to use, counted from 1 (`homelab:rotation`); the first `up` with a higher one makes them.
-    mirror: the further namespaces that get a copy.
+    mirror: the other namespaces that get a copy.
     """
 
     spec: SecretSpec
@@ -67,10 +67,10 @@ class ApplicationSecretArgs:
 
     @property
     def generations(self) -> dict[str, int]:
-        """What is put after a key in the Secret, to the generation of that value.
+        """Each suffix of keys in the Secret, with the generation that those keys hold.
 
-        The earlier generation, where it is delivered, is pushed as well: it may be from before a key was added, or may
-        have been skipped, and then lacks what is to be read.
+        The earlier generation, where it is delivered, is pushed as well: it may predate a key that was added, or may
+        have been skipped, and would then lack what is to be read.
         """
         earlier = {PREVIOUS: self.generation - 1} if self.spec.previous and self.generation > 1 else {}
         return {"": self.generation, **earlier}
@@ -78,10 +78,10 @@ class ApplicationSecretArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class VaultValue:
-    """Where in Vault a value lies that an application secret has; never the value.
+    """Where in Vault a value of an application secret is stored; never the value itself.
 
     access: of the namespace that may read it.
-    ready: the resource after which it is there.
+    ready: the resource after which it exists.
     """
 
     access: VaultAccess
@@ -91,13 +91,13 @@ class VaultValue:
 
 
 class ApplicationSecret(pulumi.ComponentResource):
-    """One Secret, of the values that Vault has for a generation."""
+    """One Secret, with the values that Vault has for a generation."""
 
     name: str
     """Of the Secret."""
     namespace: str
     keys: frozenset[str]
-    """All that are in the Secret, plain, derived and earlier values included."""
+    """All keys in the Secret; those of plain, derived and earlier values included."""
 
     def __init__(self, name: str, args: ApplicationSecretArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:ApplicationSecret", name, None, opts)
@@ -116,8 +116,8 @@ class ApplicationSecret(pulumi.ComponentResource):
     def reference(self, key: str, *, namespace: str | None = None) -> SecretReference:
         """The key, in the Secret's own namespace or in one that it is mirrored to.
 
-        A mirror is made moments after the original, so a pod there may start a second time. Raises ValueError where
-        there is no such key or no mirror.
+        A mirror is created moments after the original, so a pod there may have to be restarted once. Raises ValueError
+        where there is no such key or no mirror.
         """
         if key not in self.keys:
             raise ValueError(f"{self.name} has no key {key!r}; there are {', '.join(sorted(self.keys))}")
@@ -127,7 +127,7 @@ class ApplicationSecret(pulumi.ComponentResource):
         return SecretReference(namespace=namespace or self.namespace, name=self.name, key=key, ready=self._external)
 
     def value(self, key: str) -> VaultValue:
-        """Where the generated value of `key` lies in Vault. Raises ValueError where there is no such key."""
+        """Where the generated value of `key` is stored in Vault. Raises ValueError where there is no such key."""
         if key not in self._sources:
             raise ValueError(f"{self.name} generates no {key!r}; there are {', '.join(sorted(self._sources))}")
         remote = self._sources[key]
@@ -157,8 +157,8 @@ class ApplicationSecret(pulumi.ComponentResource):
         generation: int,
         generator: CustomResource,
     ) -> CustomResource:
-        """What writes a recipe's values of one generation. For a new generation it is a new object, so that a rotation
-        waits for it before anybody reads the new path."""
+        """Writes a recipe's values of one generation. For a new generation it is a new object, so that a rotation
+        waits for it before anything reads the new path."""
         spec, store = args.spec, args.access.store
         path, label = spec.path(generation), f"v{generation}-{recipe.label}"
         return CustomResource(
@@ -224,7 +224,7 @@ class ApplicationSecret(pulumi.ComponentResource):
 
 
 def _by_recipe(keys: Mapping[str, Generated]) -> dict[Generated, list[str]]:
-    """Recipes with the keys that are made by each: a generator makes any number of values, but all alike."""
+    """Recipes with the keys that each makes: a generator makes any number of values, but all of the same form."""
     recipes: dict[Generated, list[str]] = {}
     for key, recipe in keys.items():
         recipes.setdefault(recipe, []).append(key)

@@ -1,4 +1,4 @@
-"""SealedSecrets: a controller that opens what is sealed in git, with the stack's own keypair.
+"""SealedSecrets: a controller that decrypts what is sealed in git, with the stack's own keypair.
 
 Owns the Helm release and the Secret with the keypair. Does not own the keypair itself (`sealing_key.py`), the sealing
 (`sealing.py`) nor any SealedSecret. Must exist before: a Kubernetes API, and pods that can talk to it. A SealedSecret
@@ -27,14 +27,14 @@ NAMESPACE = "kube-system"
 
 KEYPAIR_NAME = "sealed-secrets-key"
 KEYPAIR_LABELS = {"sealedsecrets.bitnami.com/sealed-secrets-key": "active"}
-"""By which the controller finds its keypairs when it starts."""
+"""The label by which the controller finds its keypairs when it starts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SealedSecretsArgs:
     """Arguments of `SealedSecrets`.
 
-    keypair: what the controller opens with; a change of it restarts the controller.
+    keypair: what the controller decrypts with; changing it restarts the controller.
     """
 
     charts: ChartSource
@@ -48,12 +48,12 @@ class SealedSecrets(pulumi.ComponentResource):
     """Up when the controller is; brings the CRD of SealedSecrets."""
 
     certificate: pulumi.Output[str]
-    """For which Secrets are sealed; public, in PEM."""
+    """The certificate for which Secrets are sealed; public, in PEM."""
 
     def __init__(self, name: str, args: SealedSecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:SealedSecrets", name, None, opts)
         fits = pulumi.ResourceHook("sealing-keypair-fits", halves_fit)
-        # Before the controller: one that finds no keypair makes its own. In `data`, the form that the API gives back.
+        # Before the controller, which would otherwise make its own keypair. In `data`, the form that the API returns.
         keypair = Secret(
             f"{name}-keypair",
             metadata=ObjectMetaArgs(name=KEYPAIR_NAME, namespace=NAMESPACE, labels=KEYPAIR_LABELS),
@@ -86,14 +86,14 @@ class SealedSecrets(pulumi.ComponentResource):
 
 
 async def halves_fit(args: pulumi.ResourceHookArgs) -> None:
-    """Refuses halves of two keypairs: the controller would take them, and open nothing."""
+    """Refuses halves of two different keypairs: the controller would accept them and decrypt nothing."""
     data = await _known((args.new_inputs or {})["data"])
     certificate, key = [str(await _known(data[name])) for name in ("tls.crt", "tls.key")]
     check_keypair(Keypair(base64.b64decode(certificate).decode(), base64.b64decode(key).decode()))
 
 
 async def _known(value: Any) -> Any:
-    """A hook's property: the engine hands secrets over as Outputs."""
+    """The plain value of a hook's property: the engine passes secrets as Outputs."""
     return await value.future() if isinstance(value, pulumi.Output) else value
 
 

@@ -82,7 +82,7 @@ def test_a_derived_key_may_name_a_key_with_a_dash() -> None:
         ({"keys": {"": Password()}}, "keys: '' cannot be generated"),
         ({"keys": {"a": Password(), "b c": Plain("x")}}, "keys: 'b c' is no key of a Secret"),
         ({"keys": {"a-previous": Password()}, "previous": True}, "keys: 'a-previous' ends as the value of an earlier"),
-        ({"derived": {"password": "{{ .password }}"}}, "derived: 'password' is in keys already"),
+        ({"derived": {"password": "{{ .password }}"}}, "derived: 'password' is already in keys"),
         ({"derived": {"url": "postgresql://db"}}, "derived: 'url' uses no generated key; make it a Plain key"),
         ({"derived": {"url": "{{ .pasword }}"}}, "uses 'pasword', which is not generated; there are password"),
         ({"derived": {"url": "{{ .user }}:{{ .password }}"}}, "uses 'user', which is not .*; write its value into the"),
