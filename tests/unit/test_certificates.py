@@ -96,7 +96,7 @@ def test_the_issuer_signs_with_the_secret_of_the_cas_certificate() -> None:
 
 @pytest.mark.parametrize("name", ["", "x" * 65])
 def test_a_name_that_a_certificate_cannot_hold_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="has not 1 to 64 characters"):
+    with pytest.raises(ValueError, match="must have 1 to 64 characters"):
         alone(lambda opts: authority(opts, name))
 
 

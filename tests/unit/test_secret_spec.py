@@ -81,7 +81,7 @@ def test_a_derived_key_may_name_a_key_with_a_dash() -> None:
         ({"keys": {"a.b": Password()}}, "keys: 'a.b' cannot be generated"),
         ({"keys": {"": Password()}}, "keys: '' cannot be generated"),
         ({"keys": {"a": Password(), "b c": Plain("x")}}, "keys: 'b c' is no key of a Secret"),
-        ({"keys": {"a-previous": Password()}, "previous": True}, "keys: 'a-previous' ends as the value of an earlier"),
+        ({"keys": {"a-previous": Password()}, "previous": True}, "keys: 'a-previous' ends like the key of an earlier"),
         ({"derived": {"password": "{{ .password }}"}}, "derived: 'password' is already in keys"),
         ({"derived": {"url": "postgresql://db"}}, "derived: 'url' uses no generated key; make it a Plain key"),
         ({"derived": {"url": "{{ .pasword }}"}}, "uses 'pasword', which is not generated; there are password"),
