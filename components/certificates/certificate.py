@@ -31,14 +31,14 @@ class CertificateArgs:
 
     namespace: where the workload and its Secret are.
     secret_name: name of the Secret.
-    dns_names: what the certificate is for; the first one is shown as its name.
+    dns_names: the names that the certificate is for; the first one is shown as its name.
     ip_addresses: addresses by which clients reach the workload, such as 127.0.0.1.
-    duration: how long a certificate is valid; a public CA may give less.
-    renew_before: how long before its end the next one is asked for.
+    duration: how long a certificate is valid; a public CA may grant less.
+    renew_before: how long before expiry the next one is requested.
     usages: what it may be used for.
-    secret_labels: labels of the Secret, for those who look for it by them.
-    awaited: whether the certificate must be there before anything that depends on it; what hangs on the world outside,
-        as a public CA does, must not hold up the rest.
+    secret_labels: labels of the Secret, for consumers that select it by label.
+    awaited: whether the certificate must be issued before anything that depends on it; what relies on the outside
+        world, such as a public CA, must not hold up the rest.
     """
 
     namespace: str
@@ -54,29 +54,29 @@ class CertificateArgs:
 
     def __post_init__(self) -> None:
         if not self.dns_names or not self.usages:
-            raise ValueError(f"{self.secret_name}: dns_names and usages must each name one at least")
+            raise ValueError(f"{self.secret_name}: dns_names and usages must each name at least one")
         for name in self.dns_names:
             if not _NAME.fullmatch(name) or len(name) > 253:
                 raise ValueError(f"{self.secret_name}: {name!r} is not a DNS name; write it in lower case, as a.b.org")
         # MinimumCertificateDuration and MinimumRenewBefore of cert-manager, pkg/apis/certmanager/v1/const.go
         if self.duration < timedelta(hours=1) or not timedelta(minutes=5) <= self.renew_before < self.duration:
             raise ValueError(
-                f"{self.secret_name}: valid for {self.duration} and renewed {self.renew_before} before its end; "
-                "cert-manager wants an hour at least, and a renewal of 5 minutes at least within it"
+                f"{self.secret_name}: valid for {self.duration} and renewed {self.renew_before} before it expires; "
+                "cert-manager requires at least an hour, and a renewal at least 5 minutes before expiry"
             )
 
 
 class Certificate(pulumi.ComponentResource):
-    """A certificate; what depends on `ready` finds the Secret filled, unless it is not awaited."""
+    """A certificate; what depends on `ready` finds the Secret filled, if the certificate is awaited."""
 
     certificate: SecretReference
-    """`tls.crt`: the certificate, and those between it and the CA's."""
+    """`tls.crt`: the certificate, followed by any intermediate ones."""
 
     key: SecretReference
     """`tls.key`: its private key."""
 
     ca: SecretReference
-    """`ca.crt`: the CA's certificate; a public CA leaves it empty."""
+    """`ca.crt`: the CA's certificate; empty with a public CA."""
 
     ready: CustomResource
     """Ready when the Secret holds a valid certificate."""
@@ -107,7 +107,7 @@ class Certificate(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[args.issuer.ready],
-                # An ACME issuer waits for DNS to spread.
+                # An ACME issuer waits for DNS to propagate.
                 custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="2m"),
             ),
         )

@@ -1,4 +1,4 @@
-"""CloudNativePG's operator: makes PostgreSQL servers of Cluster resources.
+"""CloudNativePG's operator: makes PostgreSQL servers from Cluster resources.
 
 Owns the namespace and the Helm release with its CRDs. Does not own a Cluster: `postgres.py`.
 Must exist before: the pod network.

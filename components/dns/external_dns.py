@@ -1,13 +1,13 @@
-"""external-dns: the records of the zone, from Ingresses and from Services that ask for one.
+"""external-dns: the zone's records, from Ingresses and from Services that ask for one.
 
 Owns the namespace and the Helm release. Does not own the zone, nor what a name resolves to: an Ingress's record has the
 address that the ingress controller reports as the Ingress's own, which is the public one where there is an edge
-(`nginx_ingress.py`). external-dns has flags for that, too, but `--default-targets` counts only for what has no address
+(`nginx_ingress.py`). external-dns has flags for that, too, but `--default-targets` applies only to what has no address
 at all, and `--force-default-targets`, deprecated, would overrule the annotation of a single Ingress, and send Services
-to an edge that does not pass them on. Must exist before: the zone, and a copy of the API's key.
+to an edge that does not forward them. Must exist before: the zone, and a copy of the API key.
 
-Each record that it makes has a TXT record beside it that says so, with this cluster's name. It changes and deletes what
-it finds so marked (policy `sync`), so that a removed Ingress takes its record along; a record without the mark, or with
+Each record that it makes is accompanied by a TXT record that marks it with this cluster's name. It changes and deletes
+only marked records (policy `sync`), so that removing an Ingress removes its record; a record without the mark, or with
 another cluster's, stays as it is, even where an Ingress claims its name. Of two Ingresses with one name it serves one.
 """
 
@@ -40,7 +40,7 @@ def host_annotations(name: str, target: IPv4Address | None = None) -> dict[str, 
 class ExternalDnsArgs:
     """Arguments of `ExternalDns`.
 
-    owner: by which its records are known as its own; another one among those who write to this zone needs another name.
+    owner: the name that marks its records as its own; every external-dns that writes to this zone needs another one.
     """
 
     charts: ChartSource
@@ -54,7 +54,7 @@ class ExternalDnsArgs:
 
 
 class ExternalDns(pulumi.ComponentResource):
-    """Names that follow what is in the cluster."""
+    """Host names that follow what is in the cluster."""
 
     ready: Release
     """Up when it runs; records follow within seconds."""

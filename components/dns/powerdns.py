@@ -1,18 +1,18 @@
-"""PowerDNS: the authoritative name server of the cluster's own zone, hidden behind a public secondary or on its own.
+"""PowerDNS: the authoritative name server of the cluster's own zone, a hidden primary or on its own.
 
 Owns the namespace, its secrets and the release of our own chart (charts/powerdns), which has the servers, MariaDB with
 one volume, the Service on the DNS address and the API's Service. Does not own zones (`dns_zone.py`), records
 (`external_dns.py`), nor the secondary. Must exist before: the address, a class of volumes, and a store of secrets.
 
-Who may transfer zones is told by address. Behind a Service of policy `Cluster` each client has the address of a node,
-as has whoever comes through a subnet router of the tailnet: the list keeps the zone to this network, not to one host.
-With `Local` the address stays, but packets for it that enter at a node without a server are lost, and the secondary's
-do enter wherever its route leads (the plan's implementation changed this four times).
+Who may transfer zones is decided by address. Behind a Service of policy `Cluster` each client has the address of a
+node, as do clients that come through a subnet router of the tailnet: the list restricts the zone to this network, not
+to one host. With `Local` the address is preserved, but packets that enter at a node without a server are lost, and the
+secondary's enter wherever its route leads.
 
-A new value gets in by restarts, which Reloader makes. A new API key restarts the servers and, with the copy of the
-Secret in their namespaces, those who call the API; a new database password restarts database and servers, and a server
-that comes first waits for the database. There is no moment with two valid keys: PowerDNS knows one. A client with the
-wrong one is refused, changes nothing, and tries again.
+New values take effect through restarts, which Reloader triggers. A new API key restarts the servers and, with the copy
+of the Secret in their namespaces, the API's clients; a new database password restarts database and servers, and a
+server that starts first waits for the database. Two keys are never valid at once: PowerDNS has only one. A client with
+the wrong one is refused, changes nothing, and tries again.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class PowerDnsArgs:
     transfer_allow: addresses and networks that may transfer zones.
     transfer_notify: addresses that are told of each change.
     api_clients: namespaces whose pods may reach the API.
-    annotations: further ones of `SERVICE`.
+    annotations: additional ones for `SERVICE`.
     schedulable: how many nodes take ordinary pods.
     """
 
@@ -73,7 +73,7 @@ class PowerDnsArgs:
 
 
 class PowerDns(pulumi.ComponentResource):
-    """The name servers, answering; there is no zone yet."""
+    """The name servers, running but without any zone yet."""
 
     namespace: str
 
@@ -84,10 +84,10 @@ class PowerDns(pulumi.ComponentResource):
     """The HTTP API inside the cluster, without a final slash."""
 
     image: str
-    """What the servers run; it has Python too, for a Job beside them."""
+    """The servers' image; it contains Python too, for a Job in the same namespace."""
 
     ready: Release
-    """Up when a server reaches its database; whoever calls the API depends on it."""
+    """Up when a server reaches its database; whatever calls the API depends on it."""
 
     def __init__(self, name: str, args: PowerDnsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:dns:PowerDns", name, None, opts)
@@ -117,12 +117,12 @@ class PowerDns(pulumi.ComponentResource):
         self.register_outputs({"address": self.address, "api_url": self.api_url, "release": self.ready.name})
 
     def api_key(self, *, namespace: str) -> SecretReference:
-        """The API's key, in a namespace that has it. Raises ValueError for one that does not."""
+        """The API key, in a namespace that has a copy. Raises ValueError for a namespace that has none."""
         return self._api.reference(secrets.API_KEY, namespace=namespace)
 
 
 def _values(args: PowerDnsArgs) -> dict[str, Any]:
-    """The chart's values but for the secrets."""
+    """The chart's values, except for the secrets."""
     configured: dict[str, Any] = values("powerdns")
     configured["replicas"] = replicas(args.schedulable)
     configured["soa"] = f"{args.nameserver} {configured['soa']}"
@@ -143,5 +143,5 @@ def _image(image: Mapping[str, str]) -> str:
 
 
 def _keys(secret: ApplicationSecret, **keys: str) -> dict[str, str]:
-    """A Secret as the chart wants to be told of it. Raises ValueError when it lacks one of the keys."""
+    """A Secret in the form of the chart's values. Raises ValueError when it lacks one of the keys."""
     return {"name": secret.name, **{role: secret.reference(key).key for role, key in keys.items()}}

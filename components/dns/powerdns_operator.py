@@ -3,8 +3,8 @@
 Owns the Helm release with its four kinds. Does not own zones (`dns_zone.py`), nor a namespace: it lives in that of
 PowerDNS, whose API key it takes for its environment. Must exist before: PowerDNS, and its key.
 
-It asks the API once before it starts, and ends if there is no answer within ten seconds, or none for its key: that is
-what the restarts are that one sees before PowerDNS is up and while a key is being rotated. docs/dns.md says more.
+It calls the API once before it starts, and exits if there is no answer within ten seconds, or its key is refused: this
+causes the restarts seen before PowerDNS is up and while a key is being rotated. docs/dns.md says more.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
-"""The public name server of the zone: PowerDNS on the edge host, as secondary of the one in the cluster.
+"""The zone's public name server: PowerDNS on the edge host, as a secondary of the one in the cluster.
 
 Owns a file of settings on that host, the zone there and its TSIG key (`on_host/powerdns.py`). Does not own PowerDNS
 itself, other zones of the host, the primary, or the delegation in the parent zone.
 Must exist before: the host with PowerDNS 4.5 or newer, set up as Debian's package does, on a backend that can make
-zones (SQLite is enough); and a way from it to the primaries.
+zones (SQLite is enough); and a route from it to the primaries.
 
 Addresses are translated between the cluster and the edge, by the node and by the VPN: a NOTIFY never carries the
-primary's address, and PowerDNS would refuse it. So the networks that it may come from are trusted as proxies that pass
-it on. Whoever sends a false one from there causes one SOA query to the primary, from which alone the zone is fetched.
+primary's address, and PowerDNS would refuse it. So the networks that it may come from are trusted as proxies that
+forward it. A forged one from there causes only an SOA query to the primary, the only source that the zone is fetched
+from.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from components.edge.ssh import SshHost
 from components.kit.ports import DNS
 
 CHECK_INTERVAL = 15
-"""Seconds between looks at which zones are due for a check by their SOA's refresh; PowerDNS's own default is 60."""
+"""Seconds between checks for zones whose SOA refresh is due; PowerDNS's own default is 60."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PowerDnsLayout:
-    """Where a host's PowerDNS keeps what; the defaults are those of Debian's package.
+    """Where a host's PowerDNS keeps its files; the defaults are those of Debian's package.
 
     directory: of pdns.conf, which includes the directory of the two files. group: whose members may read them.
     api_port: on loopback, for hosts whose PowerDNS has no API. record: what the host remembers of this component.
@@ -62,7 +63,7 @@ class EdgeSecondaryArgs:
 
     def __post_init__(self) -> None:
         if not self.primaries:
-            raise ValueError(f"primaries: none, so zone {self.zone} could come from nowhere; name one")
+            raise ValueError(f"primaries: none, so zone {self.zone} could not be fetched from anywhere; name one")
         if self.zone.endswith(".") or self.zone != self.zone.lower():
             raise ValueError(f"zone: {self.zone} is not written as here: lower case, without a final dot")
 

@@ -24,7 +24,7 @@ from components.kit.versions import ChartPin
 CHARTS = Path(__file__).resolve().parents[2] / "charts"
 
 RELEASE_TIMEOUT = 600
-"""Seconds that Helm waits for a release's workloads; Helm's own default of 300 is short for a first image pull."""
+"""Seconds that Helm waits for a release's workloads; Helm's own default of 300 is too short for a first image pull."""
 
 CREATE: Final = "15m"
 DELETE: Final = "5m"
@@ -32,12 +32,12 @@ DELETE: Final = "5m"
 
 
 class ChartError(ValueError):
-    """A chart cannot be taken from where the settings say."""
+    """A chart cannot be found where the settings point."""
 
 
 @dataclass(frozen=True)
 class ChartSource:
-    """Where charts come from: their publishers, or the one mirror that replaces all of them."""
+    """Where charts come from: their publishers, or a single mirror that replaces them all."""
 
     mirror: str | None = None
 
@@ -69,8 +69,8 @@ class ChartSource:
     def locate(self, pin: ChartPin) -> dict[str, Any]:
         """What a Release says of where chart `pin` is, and of which one it is.
 
-        The description carries a digest of a local chart: the provider does not notice an edited chart whose version
-        stayed the same (measured), but it does notice a changed description.
+        The description carries a digest of a local chart: the provider does not notice a chart that was edited under
+        the same version (measured), but it does notice a changed description.
 
         Raises ChartError when the mirror is a directory that lacks the chart.
         """
@@ -139,7 +139,7 @@ def _options(
 def in_directory(mirror: Path, pin: ChartPin) -> Path:
     """The archive `<name>-<version>.tgz` or the unpacked chart `<name>/` in `mirror`.
 
-    Raises ChartError when neither is there, or the unpacked chart has another version.
+    Raises ChartError when neither exists, or the unpacked chart has another version.
     """
     archive, unpacked = mirror / f"{pin.name}-{pin.version}.tgz", mirror / pin.name
     if archive.is_file():
@@ -161,7 +161,7 @@ def in_directory(mirror: Path, pin: ChartPin) -> Path:
 
 
 def _digest(chart: Path) -> str:
-    """SHA-256 over the names and contents of a chart's files; packing times do not count."""
+    """SHA-256 over the names and contents of a chart's files; timestamps do not count."""
     digest = hashlib.sha256()
     for name, content in files(chart):
         digest.update(f"{name}\0".encode() + content)
@@ -175,6 +175,6 @@ def values(name: str) -> dict[str, Any]:
 
 
 def own_values(chart: str) -> dict[str, Any]:
-    """The values that `charts/<chart>` has by itself, before any of a release's."""
+    """The default values of `charts/<chart>`."""
     loaded: dict[str, Any] = yaml.safe_load((CHARTS / chart / "values.yaml").read_text())
     return loaded

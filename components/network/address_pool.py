@@ -1,8 +1,8 @@
 """One pool of addresses that MetalLB gives to Services, and its announcement.
 
-Owns the IPAddressPool and the L2Advertisement, and the book of who asked for which address: a Service's annotations
+Owns the IPAddressPool and the L2Advertisement, and the record of who asked for which address: a Service's annotations
 come from `AddressPool.claim`, so that an address outside the pool, or one that two Services want, is found before
-anything is made. Does not own the Services. Must exist before: MetalLB's release, which brings both kinds.
+anything is created. Does not own the Services. Must exist before: MetalLB's release, which brings both kinds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class AddressPoolArgs:
     """Arguments of `AddressPool`.
 
     auto_assign: whether a Service that names no pool may get an address from here.
-    setting: the setting that gives the range, named where the pool turns out too small.
+    setting: the setting that gives the range, named in errors when the pool turns out to be too small.
     """
 
     metallb: MetalLb
@@ -39,7 +39,7 @@ class AddressPool(pulumi.ComponentResource):
     """A pool; its name in the cluster is the name of the component."""
 
     pool_name: str
-    """What the annotation `metallb.io/address-pool` of a Service says."""
+    """The value of a Service's annotation `metallb.io/address-pool`."""
 
     ready: CustomResource
     """After this, a Service with an address from here is reachable."""

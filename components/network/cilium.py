@@ -2,7 +2,7 @@
 
 Owns the Helm release. Does not own the machine settings that it needs (CNI "none", kube-proxy disabled, KubePrism):
 those are in `talos_config.py`. The custom resources of cilium.io are registered by Cilium's operator at run time.
-Must exist before: a Kubernetes API that answers. Nodes are NotReady until this release is up. It is never Flux's: a
+Must exist before: a Kubernetes API that answers. Nodes are NotReady until this release is up. Flux never manages it: a
 tool that runs on the pod network cannot repair the pod network.
 """
 
@@ -34,7 +34,7 @@ class CiliumArgs:
         if not 1 <= self.operator_replicas <= 2:
             raise ValueError(
                 f"operator_replicas: {self.operator_replicas} is neither 1 nor 2; "
-                "one operator leads and one stands by, more never do anything"
+                "one operator leads and one stands by, any more would stay idle"
             )
 
 
@@ -42,7 +42,7 @@ class Cilium(pulumi.ComponentResource):
     """The pod network of a Talos cluster."""
 
     ready: Release
-    """Up when the agents and the operator are; what needs pods to talk depends on it."""
+    """Up when the agents and the operator are; whatever needs pods to communicate depends on it."""
 
     def __init__(self, name: str, args: CiliumArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:network:Cilium", name, None, opts)

@@ -1,7 +1,7 @@
-"""MetalLB: addresses for Services of type LoadBalancer, announced by ARP from the node that is to receive them.
+"""MetalLB: addresses for Services of type LoadBalancer, announced by ARP from the node that receives their traffic.
 
 Owns the namespace and the Helm release, which brings the custom resource definitions of metallb.io. Does not own the
-pools: those are `address_pool.py`. Cilium's own announcer stays off, as two announcers of one address fight over it.
+pools: those are `address_pool.py`. Cilium's own announcer stays off, as two announcers would fight over an address.
 Must exist before: the pod network.
 """
 
@@ -22,8 +22,8 @@ from components.kit.versions import METALLB
 class MetalLbArgs:
     """Arguments of `MetalLb`.
 
-    announce_from_control_planes: whether nodes that are labelled `exclude-from-external-load-balancers` announce all
-        the same. Talos puts that label on every control plane, so a cluster without workers would announce nothing.
+    announce_from_control_planes: whether nodes labelled `exclude-from-external-load-balancers` announce nevertheless.
+        Talos puts that label on every control plane, so a cluster without workers would announce nothing.
     """
 
     charts: ChartSource
@@ -31,7 +31,7 @@ class MetalLbArgs:
 
 
 class MetalLb(pulumi.ComponentResource):
-    """The load balancer of a cluster that has no cloud around it."""
+    """The load balancer of a bare-metal cluster."""
 
     namespace: str
     """Where MetalLB looks for its pools."""

@@ -2,7 +2,7 @@
 
 Owns the VM with its disks and cloud-init drive. Does not own the image (`TalosImage`), nor anything inside the VM:
 its configuration arrives over the Talos API (`TalosCluster`).
-Must exist before: the image on the VM's host. The VM runs when this component is done; the node may still be booting.
+Must exist before: the image on the VM's host. Once this component is done the VM runs; the node may still be booting.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import pulumi_proxmoxve as proxmox
 
 SYSTEM_DISK = "scsi0"
 DATA_DISK = "scsi30"
-"""The last place on the bus: Proxmox CSI attaches volumes to scsi1 through scsi29."""
+"""The last slot on the bus: Proxmox CSI attaches volumes to scsi1 through scsi29."""
 
 DATA_DISK_PATH = f"/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_drive-{DATA_DISK}"
 """The data disk as the node sees it, whatever else is attached: QEMU names a disk without a serial after its drive."""
 
-# A disk that is added to a running VM cannot have the change of its `speed` ignored, as the first one has (below): the
-# engine would ignore the disk. Limits that no disk reaches are the one form in which the provider sees no change in it.
+# For a disk that is added to a running VM, changes to `speed` cannot be ignored as they are for the first disk (below):
+# the engine would ignore the whole disk. Only with limits set does the provider see no change; no disk reaches these.
 _NO_LIMIT = proxmox.VmLegacyDiskSpeedArgs(
     read=100_000,
     read_burstable=100_000,
@@ -34,7 +34,7 @@ _NO_LIMIT = proxmox.VmLegacyDiskSpeedArgs(
     iops_write_burstable=1_000_000,
 )
 
-# Seconds. A create copies the image; a shutdown waits for Talos to leave its cluster in peace.
+# Seconds. A create copies the image; a shutdown waits for Talos to leave its cluster gracefully.
 _CREATE, _START, _SHUTDOWN, _STOP = 900, 120, 180, 60
 
 
@@ -49,7 +49,7 @@ class TalosVmArgs:
     image: id of the downloaded image on this host; it is only read when the disk is created.
     start_order: position in which Proxmox starts its VMs after a power cut.
     tags: sorted, lower case, as Proxmox stores them.
-    after: what is made and changed before this VM, so that two never restart at once.
+    after: what is created and changed before this VM, so that two never restart at once.
     """
 
     host: str
@@ -76,7 +76,7 @@ class TalosVmArgs:
     def __post_init__(self) -> None:
         if list(self.tags) != sorted({tag.lower() for tag in self.tags}):
             raise ValueError(
-                f"tags {list(self.tags)}: Proxmox stores tags sorted, in lower case and once; "
+                f"tags {list(self.tags)}: Proxmox stores tags sorted, in lower case and without duplicates; "
                 f"give {sorted({tag.lower() for tag in self.tags})}"
             )
 
@@ -88,7 +88,7 @@ class TalosVm(pulumi.ComponentResource):
     """The VM; what lives inside it is `deleted_with` it."""
 
     life: pulumi.Output[str]
-    """Unknown while this VM is replaced. What takes a property from it and cannot outlive the VM goes before the VM."""
+    """Unknown while this VM is replaced: what takes an input from it and cannot outlive the VM is deleted first."""
 
     def __init__(self, name: str, args: TalosVmArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:proxmox:TalosVm", name, None, opts)
@@ -130,10 +130,10 @@ class TalosVm(pulumi.ComponentResource):
                 delete_before_replace=True,
                 depends_on=args.after,
                 hooks=args.hooks,
-                # A member of a cluster cannot move to another address: it leaves, and joins with the new one.
+                # A cluster member cannot move to another address: it leaves the cluster and rejoins with the new one.
                 replace_on_changes=["initialization.ipConfigs[0].ipv4.address"],
                 ignore_changes=[
-                    # The provider invents a default for the nested block and then sees a change at every preview.
+                    # The provider fills in a default for the nested block and then sees a change at every preview.
                     "disks[0].speed",
                     # A new image is for new disks; a running node gets it by an upgrade.
                     "disks[0].importFrom",
@@ -180,7 +180,7 @@ def _disk(
     image: pulumi.Input[str] | None = None,
     speed: proxmox.VmLegacyDiskSpeedArgs | None = None,
 ) -> proxmox.VmLegacyDiskArgs:
-    """A disk of `size` GiB; Proxmox neither backs it up nor replicates it, as a node holds nothing of its own."""
+    """A disk of `size` GiB; Proxmox neither backs it up nor replicates it, as a node holds no data worth keeping."""
     return proxmox.VmLegacyDiskArgs(
         interface=interface,
         datastore_id=datastore,

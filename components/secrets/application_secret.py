@@ -1,12 +1,12 @@
-"""A Secret with generated values, the only way in which the program has any.
+"""A Secret with generated values; the program generates values in no other way.
 
 Owns, for one `SecretSpec`: the generators, the PushSecrets that bring the values into Vault, and the ExternalSecret
-that makes the Kubernetes Secret of what is in Vault. Does not own the restart of consumers, which annotate themselves
-(`reloader.restart_on`), and no copy in another namespace (`reflector.py`).
+that makes the Kubernetes Secret from what is in Vault. Does not own the restart of consumers, which annotate themselves
+(`reloader.restart_on`), nor copies in other namespaces (`reflector.py`).
 Must exist before: the namespace and its `VaultAccess`.
 
-A value is made once for a generation, and never again:
-- A PushSecret writes a key to `<namespace>/<name>/v<generation>` only where that key is not there yet
+A value is generated once per generation, and never again:
+- A PushSecret writes a key to `<namespace>/<name>/v<generation>` only where that key does not exist yet
   (`updatePolicy: IfNotExists`, looked up for each key), and does so once, not periodically (`refreshInterval: 0s`). So
   neither a restarted operator nor a lost PushSecret changes a value; and a value that was lost in Vault is an
   ExternalSecret that is not Ready, where a periodic push would hand the consumers a new value that nothing else knows.
@@ -14,7 +14,7 @@ A value is made once for a generation, and never again:
   back: with the number lowered, the old value is read again.
 - Nothing is deleted in Vault (`deletionPolicy: None`), whatever happens to the objects here.
 
-Vault is where the values are; the Secret follows it within `REFRESH`, and at once when its own content is changed.
+Vault holds the values; the Secret follows it within `REFRESH`, and at once when the Secret itself is changed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ApplicationSecretArgs:
     """Arguments of `ApplicationSecret`.
 
     generation: which values to use, counted from 1 (`homelab:rotation`); the first `up` with a higher one makes them.
-    mirror: the further namespaces that get a copy.
+    mirror: the other namespaces that get a copy.
     """
 
     spec: SecretSpec
@@ -68,10 +68,10 @@ class ApplicationSecretArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class VaultValue:
-    """Where in Vault a value lies that an application secret has; never the value.
+    """Where in Vault a value of an application secret is stored; never the value itself.
 
     access: of the namespace that may read it.
-    ready: the resource after which it is there.
+    ready: the resource after which it exists.
     """
 
     access: VaultAccess
@@ -81,7 +81,7 @@ class VaultValue:
 
 
 class ApplicationSecret(pulumi.ComponentResource):
-    """One Secret, of the values that Vault has for a generation."""
+    """One Secret, with the values that Vault has for a generation."""
 
     name: str
     """Of the Secret."""
@@ -106,8 +106,8 @@ class ApplicationSecret(pulumi.ComponentResource):
     def reference(self, key: str, *, namespace: str | None = None) -> SecretReference:
         """The key, in the Secret's own namespace or in one that it is mirrored to.
 
-        A mirror is made moments after the original, so a pod there may start a second time. Raises ValueError where
-        there is no such key or no mirror.
+        A mirror is created moments after the original, so a pod there may have to be restarted once. Raises ValueError
+        where there is no such key or no mirror.
         """
         if key not in self.keys:
             raise ValueError(f"{self.name} has no key {key!r}; there are {', '.join(sorted(self.keys))}")
@@ -117,7 +117,7 @@ class ApplicationSecret(pulumi.ComponentResource):
         return SecretReference(namespace=namespace or self.namespace, name=self.name, key=key, ready=self._external)
 
     def value(self, key: str) -> VaultValue:
-        """Where the generated value of `key` lies in Vault. Raises ValueError where there is no such key."""
+        """Where the generated value of `key` is stored in Vault. Raises ValueError where there is no such key."""
         if key not in self._sources:
             raise ValueError(f"{self.name} generates no {key!r}; there are {', '.join(sorted(self._sources))}")
         remote = self._sources[key]
@@ -216,7 +216,7 @@ An argument of a component that makes a namespace with secrets: they come after 
 
 
 def _by_recipe(keys: Mapping[str, Generated]) -> dict[Generated, list[str]]:
-    """Recipes with the keys that are made by each: a generator makes any number of values, but all alike."""
+    """Recipes with the keys that each makes: a generator makes any number of values, but all of the same form."""
     recipes: dict[Generated, list[str]] = {}
     for key, recipe in keys.items():
         recipes.setdefault(recipe, []).append(key)

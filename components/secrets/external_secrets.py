@@ -1,13 +1,13 @@
-"""External Secrets Operator: makes Kubernetes Secrets of what Vault holds, and brings generated values into Vault.
+"""External Secrets Operator: makes Kubernetes Secrets from what Vault holds, and brings generated values into Vault.
 
 Owns the namespace and the Helm release with its CRDs: the operator, phase 1. Does not own what it works on, phase 2:
 the store (`vault_store.py`), who may use it (`vault_access.py`) and the secrets (`application_secret.py`).
 Must exist before: the pod network, and cert-manager with an issuer, which gives the admission webhook its certificate.
-Operator and webhook run twice where two nodes can hold them: of the operators one leads, the webhooks share the work.
+Operator and webhook have two replicas where two nodes can hold them: one operator leads, the webhooks share the work.
 
-What it may do in the cluster: the chart grants it all Secrets and, to read, all ServiceAccounts, ConfigMaps and
-namespaces. An operator that writes Secrets where it is asked to and notices when they change needs the first; the
-values leave out every right that the program does not need, tokens of other ServiceAccounts above all.
+What it may do in the cluster: the chart grants it access to all Secrets and read access to all ServiceAccounts,
+ConfigMaps and namespaces. An operator that writes Secrets on request and notices when they change needs the first; the
+values drop every right that the program does not need, above all tokens of other ServiceAccounts.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ExternalSecretsArgs:
     """Arguments of `ExternalSecrets`.
 
     schedulable: how many nodes take ordinary pods.
-    issuer: of the webhook's certificate.
+    issuer: issues the webhook's certificate.
     """
 
     charts: ChartSource
@@ -43,7 +43,7 @@ class ExternalSecretsArgs:
 
 
 class ExternalSecrets(pulumi.ComponentResource):
-    """The operator with its kinds ExternalSecret, PushSecret, ClusterSecretStore and Password."""
+    """The operator with its kinds, such as ExternalSecret, PushSecret, ClusterSecretStore and Password."""
 
     ready: Release
     """Up when operator and webhook are; every custom resource of external-secrets.io depends on it."""

@@ -4,8 +4,8 @@ Owns the namespace, the Helm release and its rights: the chart would grant every
 Does not own what is copied where: a Secret says so by the annotations of a `Mirror`.
 Must exist before: the pod network.
 
-Why not a second ExternalSecret in the other namespace: there it would log in as that namespace, which Vault lets read
-nothing but its own path. Copying inside the cluster keeps that rule without an exception, and two copies cannot differ.
+Why not a second ExternalSecret in the other namespace: it would log in as that namespace, which Vault allows to read
+only its own path. Copying inside the cluster keeps that rule without an exception, and two copies cannot differ.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from components.kit.namespace import make_namespace
 from components.kit.versions import REFLECTOR
 
 _NAME: Final = "reflector"
-"""Of namespace, release, account and role; the chart names its account after the release."""
+"""Name of namespace, release, account and role; the chart names its account after the release."""
 
 _PREFIX: Final = "reflector.v1.k8s.emberstack.com"
 
@@ -62,7 +62,7 @@ class ReflectorArgs:
 
 
 class Reflector(pulumi.ComponentResource):
-    """What copies Secrets between namespaces. One replica: it knows no leader."""
+    """Copies Secrets between namespaces. One replica: it has no leader election."""
 
     ready: Release
 
@@ -85,7 +85,7 @@ class Reflector(pulumi.ComponentResource):
         return Mirror(namespaces=tuple(sorted(set(namespaces))), ready=self.ready)
 
     def _rights(self, name: str) -> ClusterRoleBinding:
-        """What it does with Secrets; of ConfigMaps it only keeps a watch, without which it does not run."""
+        """What it does with Secrets; ConfigMaps it only watches, without which it does not run."""
         inside = pulumi.ResourceOptions(
             parent=self, custom_timeouts=pulumi.CustomTimeouts(create="2m", update="2m", delete="2m")
         )

@@ -1,4 +1,4 @@
-"""SealedSecrets: a controller that opens what is sealed in git, with the stack's own keypair.
+"""SealedSecrets: a controller that decrypts what is sealed in git, with the stack's own keypair.
 
 Owns the Helm release and the Secret with the keypair. Does not own the keypair itself (`sealing_key.py`), the sealing
 (`sealing.py`) nor any SealedSecret. Must exist before: a Kubernetes API, and pods that can talk to it. A SealedSecret
@@ -28,14 +28,14 @@ NAMESPACE = "kube-system"
 
 KEYPAIR_NAME = "sealed-secrets-key"
 KEYPAIR_LABELS = {"sealedsecrets.bitnami.com/sealed-secrets-key": "active"}
-"""By which the controller finds its keypairs when it starts."""
+"""The label by which the controller finds its keypairs when it starts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SealedSecretsArgs:
     """Arguments of `SealedSecrets`.
 
-    keypair: what the controller opens with; a change of it restarts the controller.
+    keypair: what the controller decrypts with; changing it restarts the controller.
     """
 
     charts: ChartSource
@@ -49,12 +49,12 @@ class SealedSecrets(pulumi.ComponentResource):
     """Up when the controller is; brings the CRD of SealedSecrets."""
 
     certificate: pulumi.Output[str]
-    """For which Secrets are sealed; public, in PEM."""
+    """The certificate for which Secrets are sealed; public, in PEM."""
 
     def __init__(self, name: str, args: SealedSecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:SealedSecrets", name, None, opts)
         fits = pulumi.ResourceHook("sealing-keypair-fits", halves_fit)
-        # Before the controller: one that finds no keypair makes its own. In `data`, the form that the API gives back.
+        # Before the controller, which would otherwise make its own keypair. In `data`, the form that the API returns.
         keypair = Secret(
             f"{name}-keypair",
             metadata=ObjectMetaArgs(name=KEYPAIR_NAME, namespace=NAMESPACE, labels=KEYPAIR_LABELS),

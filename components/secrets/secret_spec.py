@@ -1,4 +1,4 @@
-"""What an application secret consists of, as plain data: its keys and how the value of each comes to be.
+"""What an application secret consists of, as plain data: its keys and how the value of each is made.
 
 Owns the recipes and the rules of a `SecretSpec`. Owns no resource: `application_secret.py` makes them. No value is ever
 here, only how one is made in the cluster; a `Plain` field is one that anybody may know.
@@ -16,10 +16,10 @@ from types import MappingProxyType
 from typing import Any, Final
 
 OPERATOR_NAMESPACE: Final = "external-secrets"
-"""Where External Secrets Operator runs, and where its one secret is that proves the store."""
+"""Where External Secrets Operator runs, and where the one secret is that proves that the store works."""
 
 _SHORTEST: Final = 16
-"""Characters or bytes. 16 letters and digits are 90 bits, more than can be tried out."""
+"""Characters or bytes. 16 letters and digits are 90 bits, too many to brute-force."""
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _KEY = re.compile(r"[A-Za-z0-9_][-A-Za-z0-9_]*")
@@ -53,9 +53,9 @@ class Password:
 
 @dataclass(frozen=True, kw_only=True)
 class Hex:
-    """Hexadecimal digits, two for a byte, for a consumer that decodes them.
+    """Hexadecimal digits, two per byte, for a consumer that decodes them.
 
-    The bytes are letters and digits, so 32 of them hold 186 bits of chance rather than 256.
+    The bytes are letters and digits, so 32 of them hold 186 bits of entropy rather than 256.
     """
 
     bytes: int = 32
@@ -79,13 +79,13 @@ Generated = Password | Hex
 
 @dataclass(frozen=True)
 class Plain:
-    """A field that is no secret but is read from the same Secret, such as a user name. It is not in Vault."""
+    """A field that is not secret but is read from the same Secret, such as a user name. It is not in Vault."""
 
     value: str
 
     @property
     def template(self) -> str:
-        """The template that yields the value, which may hold the beginning of one: values of a chart do."""
+        """The template that yields the value, which may itself contain template syntax, as chart values do."""
         return self.value.replace("{{", '{{ "{{" }}')
 
 
@@ -97,11 +97,11 @@ class SecretSpec:
     """One Secret whose values are generated.
 
     name, namespace: of the Secret, and of its place in Vault.
-    keys: key of the Secret to the recipe of its value. A key may be added at any time; a changed recipe counts from
+    keys: the recipe of each value by key of the Secret. A key may be added at any time; a changed recipe applies from
         the next generation on.
-    derived: further keys that are put together in the cluster, as Go templates over the generated ones:
+    derived: further keys that are assembled in the cluster, as Go templates over the generated ones:
         `postgresql://app:{{ .password }}@db/app`, or `{{ index . "api-key" }}` where a key has a dash.
-    type: of the Secret, where a consumer wants one.
+    type: of the Secret, where a consumer needs a particular one.
     labels: of the Secret.
     """
 
@@ -140,7 +140,7 @@ class SecretSpec:
         return dict(sorted({**plain, **self.derived}.items()))
 
     def path(self, generation: int) -> str:
-        """Where in Vault's KV store a generation of the values lies."""
+        """Where in Vault's KV store a generation of the values is stored."""
         return f"{self.namespace}/{self.name}/v{generation}"
 
     def _check_keys(self) -> None:
@@ -154,7 +154,7 @@ class SecretSpec:
             if not _SECRET_KEY.fullmatch(key):
                 raise ValueError(f"keys: {key!r} is no key of a Secret; use letters, digits, '-', '_' and '.'")
         if twice := sorted(self.keys.keys() & self.derived.keys()):
-            raise ValueError(f"derived: {twice[0]!r} is in keys already; leave it in one of the two")
+            raise ValueError(f"derived: {twice[0]!r} is already in keys; leave it in one of the two")
 
     def _check_template(self, key: str, template: str) -> None:
         used = template_fields(template)

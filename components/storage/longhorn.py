@@ -1,11 +1,11 @@
 """Longhorn with its V2 data engine: replicated volumes on disks of the workers themselves. Off by default.
 
-Owns the namespace, the Helm release and a class of volumes that is not the default one. Does not own what it needs of
+Owns the namespace, the Helm release and a storage class that is not the default one. Does not own what it needs from
 the machines: kernel modules, huge pages, system extensions, kubelet's mounts and a raw disk, which `longhorn_node.py`
-names and the layers of site and cluster give them. Must exist before: the pod network, and all of that.
+names and the site and cluster layers provide. Must exist before: the pod network, and all of that.
 
 What it costs, used or not: on every worker the engine polls its disks on `ENGINE_CORES` cores, which are at 100 % all
-the time, and holds 2 GiB of memory as huge pages. Proxmox CSI costs neither; take Longhorn where a volume must outlive
+the time, and holds 2 GiB of memory as huge pages. Proxmox CSI costs neither; use Longhorn where a volume must survive
 the host that it is on.
 """
 
@@ -32,7 +32,7 @@ class LonghornArgs:
     """Arguments of `Longhorn`.
 
     workers: how many nodes run it. cores: of the smallest of them.
-    disk: the raw block device on each worker that its volumes are kept on, as its path there.
+    disk: path of the raw block device on each worker that holds the volumes.
     """
 
     charts: ChartSource
@@ -42,7 +42,7 @@ class LonghornArgs:
 
     def __post_init__(self) -> None:
         if self.workers < 1:
-            raise ValueError("workers: 0; Longhorn keeps volumes on workers, so there must be one")
+            raise ValueError("workers: 0; Longhorn keeps volumes on workers, so there must be at least one")
         if self.cores < LEAST_CORES:
             raise ValueError(
                 f"cores: Longhorn's engine takes {ENGINE_CORES} of a worker's {self.cores}, and may have no more than "
@@ -93,9 +93,9 @@ def _values(args: LonghornArgs) -> dict[str, Any]:
     configured = values("longhorn")
     configured["defaultSettings"] |= {
         "defaultDataPath": args.disk,
-        # Settings of one engine are JSON in text.
+        # Per-engine settings are JSON in a string.
         "dataEngineCPUMask": json.dumps({"v2": hex((1 << ENGINE_CORES) - 1)}),
-        # The first is the chart's default for an engine that is off.
+        # The value for v1 is the chart's default; that engine is off.
         "guaranteedInstanceManagerCPU": json.dumps({"v1": "12", "v2": str(reserved_percent(args.cores))}),
     }
     return configured

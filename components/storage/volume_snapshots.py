@@ -1,12 +1,12 @@
-"""Snapshots of volumes: the API, the controller that serves it, and the class that Proxmox CSI makes them in.
+"""Volume snapshots: the API, the controller that serves it, and the snapshot class for Proxmox CSI.
 
-Owns the namespace, the Helm release, which brings the CRDs, and the class. Does not own the sidecar that carries
-snapshots out, which is the driver's (`ProxmoxCsi`, `snapshots`). Must exist before: the pod network; the driver comes
+Owns the namespace, the Helm release, which brings the CRDs, and the class. Does not own the sidecar that takes the
+snapshots, which is the driver's (`ProxmoxCsi`, `snapshots`). Must exist before: the pod network; the driver comes
 after it, as its sidecar needs the CRDs.
 
-What such a snapshot is: a full copy of the volume, of the same size, made by a call of the Proxmox API that is marked
-experimental and open to root@pam alone, not even to root's API tokens. Proxmox VE has no snapshots of single volumes in
-its API; a snapshot in ZFS itself can be made on the host only.
+Such a snapshot is a full copy of the volume, of the same size, made by a Proxmox API call that is marked
+experimental and open only to root@pam, not even to root's API tokens. The API of Proxmox VE has no snapshots of single
+volumes; a snapshot in ZFS itself can be made only on the host.
 https://github.com/sergelogvinov/proxmox-csi-plugin/blob/v0.19.1/docs/volumesnapshot.md
 """
 
@@ -28,7 +28,7 @@ _API = "snapshot.storage.k8s.io/v1"
 class VolumeSnapshotsArgs:
     """Arguments of `VolumeSnapshots`.
 
-    class_name: of the VolumeSnapshotClass, which is the default one. driver: name of the CSI driver.
+    class_name: name of the VolumeSnapshotClass, which is the default one. driver: name of the CSI driver.
     """
 
     charts: ChartSource
@@ -44,7 +44,7 @@ class VolumeSnapshots(pulumi.ComponentResource):
     """The snapshot API of the cluster."""
 
     ready: Release
-    """Up when the CRDs are there and the controller runs."""
+    """Up when the CRDs exist and the controller runs."""
 
     def __init__(self, name: str, args: VolumeSnapshotsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:storage:VolumeSnapshots", name, None, opts)
@@ -69,7 +69,7 @@ class VolumeSnapshots(pulumi.ComponentResource):
                     "annotations": {"snapshot.storage.kubernetes.io/is-default-class": "true"},
                 },
                 "driver": args.driver,
-                # Of a snapshot that is deleted. CsiVolumes deals with those that a destroyed cluster leaves.
+                # What happens when a snapshot object is deleted. CsiVolumes deals with what a destroyed cluster leaves.
                 "deletionPolicy": "Delete",
             },
             pulumi.ResourceOptions(

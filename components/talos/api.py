@@ -1,8 +1,8 @@
-"""A small client of the Talos machine API (port 50000) for what the Talos provider cannot do.
+"""A small client for the Talos machine API (port 50000), for what the Talos provider cannot do.
 
 Used only by resource hooks and by `node_removal_command`, so never in a preview. Owns no resource. The provider can
 apply a configuration, but it cannot tell whether a node is healthy, whether a configuration will reboot it, upgrade it,
-or take it out of a cluster; and its Bootstrap retries for ten minutes on a cluster that is bootstrapped already.
+or remove it from a cluster; and its Bootstrap retries for ten minutes on a cluster that is already bootstrapped.
 
 What goes over the wire is in `messages.py`.
 """
@@ -30,13 +30,13 @@ PORT = 50000
 """Port of apid on every node (talos/pkg/machinery/constants)."""
 
 RPC_TIMEOUT = 10
-"""Seconds for one call to a node that answers."""
+"""Seconds for an ordinary call to a node."""
 
 UPGRADE_RPC_TIMEOUT = 900
 """Seconds for an Upgrade call: it returns after the node has pulled and checked the installer image."""
 
 LEAVE_RPC_TIMEOUT = 400
-"""Seconds for EtcdLeaveCluster: Talos tries for 5 minutes (talos/internal/pkg/etcd), and then stops etcd."""
+"""Seconds for EtcdLeaveCluster: Talos tries for 5 minutes (talos/internal/pkg/etcd), then stops etcd."""
 
 _ResponseT = TypeVar("_ResponseT", bound=messages.Message)
 _AnswerT = TypeVar("_AnswerT")
@@ -56,13 +56,13 @@ class TalosCredentials:
 
     @classmethod
     def decoded(cls, *parts: str) -> TalosCredentials:
-        """The three as configurations hold them, in base64."""
+        """From the three parts in base64, as configurations hold them."""
         return cls(*[base64.b64decode(part) for part in parts])
 
 
 @dataclass(frozen=True)
 class EtcdMember:
-    """A member by its host name, with its id in etcd, and the address at which the others reach it."""
+    """An etcd member: its host name, its id in etcd, and the address at which the others reach it."""
 
     name: str
     id: int
@@ -76,7 +76,7 @@ async def answers(address: str, timeout: float = RPC_TIMEOUT) -> bool:
 
     A configured node asks for a client certificate and then refuses us: that is an answer too.
     """
-    # Not ssl.create_default_context: it would read every certificate authority of the system, for each node again.
+    # Not ssl.create_default_context: it would load every CA certificate of the system, again for each node.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
@@ -194,7 +194,7 @@ class TalosNode:
 
 
 async def is_member(address: str, credentials: TalosCredentials) -> bool:
-    """Whether a node answers as one of the cluster's, rather than not at all, or without a configuration."""
+    """Whether a node answers as a member of the cluster: not if it is silent or has no configuration yet."""
     async with TalosNode(address, credentials) as node:
         try:
             return bool(await node.version())
@@ -225,7 +225,7 @@ def _tls(credentials: TalosCredentials) -> ssl.SSLContext:
 
 
 def client_context(credentials: TalosCredentials) -> ssl.SSLContext:
-    """Mutual TLS with the cluster's own CA. The ssl module reads a key from a file only: it exists for that moment."""
+    """Mutual TLS with the cluster's own CA. The ssl module reads keys only from files, so one exists for a moment."""
     context = ssl.create_default_context(cadata=credentials.ca_certificate.decode())
     # Talos labels its PKCS #8 keys by their algorithm, which OpenSSL does not expect.
     key = credentials.client_key.replace(b"ED25519 PRIVATE KEY", b"PRIVATE KEY")

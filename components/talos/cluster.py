@@ -1,6 +1,6 @@
-"""A Talos cluster on machines that run: machine configurations, bootstrap, kubeconfig and talosconfig.
+"""A Talos cluster on running machines: machine configurations, bootstrap, kubeconfig and talosconfig.
 
-Owns everything that is said over the Talos API. Does not own the cluster's secrets (`TalosSecrets`), the machines
+Owns everything that is done over the Talos API. Does not own the cluster's secrets (`TalosSecrets`), the machines
 (`TalosVm`) or anything in Kubernetes.
 Must exist before: every node's VM, booted from a Talos image. Nodes are configured one after another, each only when
 the one before it is healthy; the kubeconfig is released when etcd and the Kubernetes API answer (`hooks.py`).
@@ -35,7 +35,7 @@ class TalosNodeArgs(Member):
 
 @dataclass(frozen=True, kw_only=True)
 class TailscaleArgs:
-    """How nodes join a tailnet; the key reaches only nodes that are new."""
+    """How nodes join a tailnet; only new nodes are given the key."""
 
     routes: Sequence[IPv4Network]
     tags: Sequence[str]
@@ -49,7 +49,7 @@ class TalosClusterArgs:
 
     nodes: by host name, in the order in which they are changed; control planes first.
     machines: what must exist before the first configuration is applied.
-    lives: by host name: what is unknown while the node's machine is replaced (`TalosVm.life`).
+    lives: by host name: a value that is unknown while the node's machine is being replaced (`TalosVm.life`).
     installer: installer image of the schematic, see `TalosImage`.
     """
 
@@ -95,7 +95,7 @@ class TalosCluster(pulumi.ComponentResource):
     """A bootstrapped Talos cluster, without a pod network."""
 
     kubeconfig: pulumi.Output[str]
-    """Administrator's kubeconfig; a secret, known when the API answers."""
+    """Administrator's kubeconfig; a secret, known once the API answers."""
 
     talosconfig: pulumi.Output[str]
     """Administrator's talosconfig, with the control planes as endpoints; a secret."""
@@ -104,13 +104,13 @@ class TalosCluster(pulumi.ComponentResource):
     """URL of the Kubernetes API."""
 
     cluster_id: pulumi.Output[str]
-    """Changes only with a rebuilt cluster; a secret, because Talos's discovery service knows the cluster by it."""
+    """Changes only when the cluster is rebuilt; a secret, as it identifies the cluster to Talos's discovery service."""
 
     members: Mapping[str, pulumi.Resource]
     """By host name: what makes a node a member."""
 
     ready: pulumi.Resource
-    """There when the API answers."""
+    """Created once the API answers."""
 
     def __init__(self, name: str, args: TalosClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:talos:TalosCluster", name, None, opts)
@@ -190,18 +190,18 @@ class TalosCluster(pulumi.ComponentResource):
                 client_configuration=client,
                 machine_configuration_input=pulumi.Output.secret(generated.machine_configuration),
                 config_patches=self._join_patches(),
-                # Always the same, and unknown while the machine is replaced: the new one needs its configuration again.
+                # Constant, but unknown while the machine is being replaced: the new one must be configured again.
                 apply_mode=args.lives[node_name].apply(lambda _: "auto"),
                 timeouts=talos.machine.TimeoutArgs(create=timeout, update=timeout, delete=timeout),
                 opts=pulumi.ResourceOptions(
                     parent=self,
-                    # The first waits for every machine, and each of the others for the one before it: all of them
-                    # for each would be a number of edges that grows with the square of the nodes.
+                    # The first waits for every machine, each of the others for the one before it: if each waited for
+                    # every machine, the number of edges would grow with the square of the nodes.
                     depends_on=[*applied.values()][-1:] or list(args.machines),
                     hooks=hooks,
                     replace_on_changes=["applyMode"],
                     delete_before_replace=True,
-                    # A key is for a node that joins; one that has joined never sees another.
+                    # A key serves a node only when it joins; a node that has joined never gets another.
                     ignore_changes=["configPatches"],
                 ),
             )

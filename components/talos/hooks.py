@@ -2,15 +2,15 @@
 
 Owns checks, all in `up` and none in a preview:
 
-- before a node is configured for the first time: something answers on its API port. After it: the node is healthy, if
+- before a node is configured for the first time: something answers on its API port. Afterwards: the node is healthy, if
   there is a cluster that it can join.
 - before a control plane is changed (its VM or its configuration): enough *other* etcd members are healthy to keep the
   quorum while this one restarts. A change of the installer image is an upgrade, which happens here, since the provider
   has none.
 - after a node was changed: it is back and healthy, if it was a member before.
 - before the kubeconfig is released: etcd is bootstrapped and healthy and the API answers on its address. Bootstrap is
-  here and not a resource because a resource cannot say "done already": the provider's own retries AlreadyExists for ten
-  minutes and fails, so an `up` that was killed between the call and its record could never converge.
+  here and not a resource because a resource cannot say "already done": the provider's own retries AlreadyExists for ten
+  minutes and fails, so an `up` that was killed between making the call and recording it could never converge.
 
 The order in which nodes are changed is in the graph (`TalosCluster`, `TalosVm` chains); these checks make each link
 wait. Does not own the checks in Proxmox: see `components/proxmox/hooks.py`.
@@ -49,7 +49,7 @@ _PROGRESS = 15.0
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """A node of the cluster as the checks see it."""
+    """What the checks know of a node of the cluster."""
 
     controlplane: bool
     address: IPv4Address
@@ -170,14 +170,14 @@ class TalosChecks:
         )
 
     def before_kubeconfig(self) -> pulumi.ResourceHook:
-        """For the creation of the Kubeconfig: its existence means that the cluster is up."""
+        """For the creation of the Kubeconfig, whose existence means that the cluster is up."""
 
         async def cluster_is_up(_: pulumi.ResourceHookArgs) -> None:
             first = self.first_control_plane
             remedy = f"look at it with: talosctl -n {self._address(first)} dmesg"
 
             async def bootstrapped() -> str | None:
-                # A second cluster must never be started beside one that runs, whichever node is first now.
+                # A second cluster must never be bootstrapped beside a running one, whichever node comes first now.
                 if await self._etcd_members() is None:
                     async with await self._node(first) as node:
                         await node.bootstrap()
@@ -209,13 +209,13 @@ class TalosChecks:
                 writer.close()
         except (OSError, TimeoutError) as error:
             return str(error) or type(error).__name__
-        # Talos allows no anonymous requests: 401 is the answer of a server that has its authentication ready.
+        # Talos allows no anonymous requests: 401 is the answer of a server whose authentication is ready.
         return None if status[1:2] in ([b"200"], [b"401"]) else f"HTTP status {status[1:2]}"
 
     async def _etcd_members(self) -> list[EtcdMember] | None:
-        """The voting etcd members, as the first control plane that answers sees them; None: none does.
+        """The voting etcd members, as seen by the first control plane that answers; None if none answers.
 
-        Among them may be some that the settings have no more: they are members until their nodes are deleted.
+        They may include some that are no longer in the settings: those stay members until their nodes are deleted.
         """
         for name, member in self.members.items():
             if member.controlplane:
@@ -226,15 +226,15 @@ class TalosChecks:
         return None
 
     async def _quorum_survives_without(self, name: str) -> None:
-        """Waits until etcd keeps its quorum when control plane `name` goes away; a worker never touches it."""
+        """Waits until etcd can keep its quorum without control plane `name`; workers have no part in etcd."""
         if not self.members[name].controlplane:
             return
         members = await self._etcd_members()
         if members is None:
-            pulumi.log.warn(f"{name}: no control plane answers, so there is no etcd quorum that its restart could take")
+            pulumi.log.warn(f"{name}: no control plane answers, so there is no etcd quorum that a restart could break")
             return
         if len(members) < 3:
-            pulumi.log.warn(f"{name}: etcd has {len(members)} members; the API is away while one of them restarts")
+            pulumi.log.warn(f"{name}: etcd has {len(members)} members; the API is down while one of them restarts")
             return
         quorum, credentials = len(members) // 2 + 1, await self._credentials()
 
@@ -293,7 +293,7 @@ class TalosChecks:
         return next(name for name in self.members if self._address(name) == address)
 
     async def _until(self, what: str, probe: Callable[[], Awaitable[str | None]], timeout: float, remedy: str) -> None:
-        """Repeats `probe` until it returns None; what it returns otherwise is the reason shown."""
+        """Repeats `probe` until it returns None; anything else that it returns is shown as the reason for waiting."""
         started = reported = time.monotonic()
         while True:
             try:
@@ -312,7 +312,7 @@ class TalosChecks:
 
 
 def _installer(configuration: str) -> str:
-    """machine.install.image of a configuration, which is several YAML documents."""
+    """machine.install.image of a configuration, which consists of several YAML documents."""
     for document in yaml.safe_load_all(configuration):
         if isinstance(document, dict) and "machine" in document:
             return str(document["machine"]["install"]["image"])

@@ -1,13 +1,13 @@
-"""The operator of Vault (bank-vaults): turns a Vault resource into a StatefulSet, its Services and a configurer.
+"""The Vault operator (bank-vaults): turns a Vault resource into a StatefulSet, its Services and a configurer.
 
 Owns its namespace, its account and rights, the Helm release, and the namespace in which Vaults may run: the operator's
 rights end there. The chart would let it read and write every Secret of the cluster. Does not own a Vault: `vault.py`.
 
 Where the API server has MutatingAdmissionPolicy (Kubernetes 1.36), it also owns one: release 1.24 of the operator adds
-two capabilities for locking memory to each Vault pod, and nothing in the resource can take them back. Vault does not
+two capabilities for locking memory to each Vault pod, and nothing in the resource can remove them. Vault does not
 lock memory here (`disable_mlock`). Without them Vault's pods pass level `restricted`, with them only `privileged`. Once
 a release has `skipVaultContainerCapabilities` (https://github.com/bank-vaults/vault-operator), the policy can go.
-Must exist before: a network on which pods talk.
+Must exist before: the pod network.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _VAULT_RULES = [
         resources=["services", "secrets"],
         verbs=["get", "list", "watch", "create", "update"],
     ),
-    # It deletes a ConfigMap of an earlier release's name at every pass, whether there is one or not.
+    # At every pass it deletes a ConfigMap that an earlier release made, whether it exists or not.
     PolicyRuleArgs(api_groups=[""], resources=["configmaps"], verbs=["get", "list", "watch", "delete"]),
     PolicyRuleArgs(api_groups=[""], resources=["pods"], verbs=["get", "list", "watch"]),
     PolicyRuleArgs(
@@ -70,13 +70,13 @@ class VaultOperatorArgs:
 
 
 class VaultOperator(pulumi.ComponentResource):
-    """The operator, and the namespace that it works in."""
+    """The operator, and the namespace that it manages."""
 
     vault_namespace: Namespace
     """In which Vaults may be made."""
 
     ready: Release
-    """Up when a Vault resource can be made and will be acted on."""
+    """Up when a Vault resource can be created and will be reconciled."""
 
     def __init__(self, name: str, args: VaultOperatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:VaultOperator", name, None, opts)
@@ -125,7 +125,7 @@ class VaultOperator(pulumi.ComponentResource):
         return [role, binding]
 
     def _drop_capabilities(self, name: str) -> list[pulumi.Resource]:
-        """Take from Vault's pods, as they are made, the capabilities that the operator adds to the first container."""
+        """Remove from Vault's pods, on creation, the capabilities that the operator adds to the first container."""
         policy = admission.MutatingAdmissionPolicy(
             f"{name}-capabilities",
             metadata=ObjectMetaArgs(name="vault-without-capabilities"),
