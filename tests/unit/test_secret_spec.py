@@ -72,7 +72,7 @@ def test_a_derived_key_may_name_a_key_with_a_dash() -> None:
         ({"keys": {"a.b": Password()}}, "keys: 'a.b' cannot be generated"),
         ({"keys": {"": Password()}}, "keys: '' cannot be generated"),
         ({"keys": {"a": Password(), "b c": Plain("x")}}, "keys: 'b c' is no key of a Secret"),
-        ({"derived": {"password": "{{ .password }}"}}, "derived: 'password' is in keys already"),
+        ({"derived": {"password": "{{ .password }}"}}, "derived: 'password' is already in keys"),
         ({"derived": {"url": "postgresql://db"}}, "derived: 'url' uses no generated key; make it a Plain key"),
         ({"derived": {"url": "{{ .pasword }}"}}, "uses 'pasword', which is not generated; there are password"),
         ({"derived": {"url": "{{ .user }}:{{ .password }}"}}, "uses 'user', which is not .*; write its value into the"),
