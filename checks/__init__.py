@@ -1,1 +1,1 @@
-"""Checks of the whole resource graph before anything exists: nothing here talks to a machine or needs a credential."""
+"""Checks of the whole resource graph before anything exists: nothing here contacts a machine or needs a credential."""

@@ -1,9 +1,9 @@
-"""Finds generated secrets that do not come from the one component that makes them right.
+"""Finds generated secrets that do not come from the one component that creates them correctly.
 
-The rule: PushSecrets and generators lie below an `ApplicationSecret`, ExternalSecrets there or below an
-`AssembledSecret`, stores below a `VaultStore`, and none of them stands in a file for Flux. Made by hand, such an object
-would have a path of its own in Vault, a rotation that `make rotate` does not know, or a generator whose refresh locks
-its consumers out.
+The rule: PushSecrets and generators are children of an `ApplicationSecret`, ExternalSecrets of that or of an
+`AssembledSecret`, stores of a `VaultStore`, and none of them appears in a file for Flux. Written by hand, such an
+object would have its own path in Vault, a rotation unknown to `make rotate`, or a generator whose refresh locks its
+consumers out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _OWNERS = {
     "PushSecret": ("homelab:secrets:ApplicationSecret",),
     "Password": ("homelab:secrets:ApplicationSecret",),
 }
-"""Kind to the components that may have it as a child; what is missing here nobody may make."""
+"""Kind to the components that may have it as a child; a kind missing here may not be created at all."""
 
 _RULE = "application-secret"
 _MANIFESTS = frozenset({".yaml", ".yml", ".tpl", ".json"})
@@ -28,7 +28,7 @@ _WRITTEN = re.compile(r"""["']?apiVersion["']?:[ \t]*["']?((?:[\w-]+\.)*external
 
 
 def stray_findings(graph: Graph) -> list[Finding]:
-    """Return what a program makes outside the components that own such objects, sorted."""
+    """Return the objects that a program creates outside the components that own them, sorted."""
     return sorted(
         Finding(_RULE, f"{node.type} {node.name}", _message(kind), node.source)
         for node in graph.resources()
@@ -37,7 +37,7 @@ def stray_findings(graph: Graph) -> list[Finding]:
 
 
 def handwritten_findings(directory: Path) -> list[Finding]:
-    """Return where files below `directory` write down such an object, in a template or in another object as well."""
+    """Return where files below `directory` contain such an object, including inside templates and other objects."""
     return sorted(
         Finding(_RULE, found[1], _message(""), f"{file}:{text.count(chr(10), 0, found.start(1)) + 1}")
         for file in sorted(directory.rglob("*"))

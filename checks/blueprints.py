@@ -1,10 +1,10 @@
-"""Checks Authentik's blueprints against Authentik's own description of its models.
+"""Checks Authentik's blueprints against Authentik's own schema of its models.
 
-The rule: every key, model, field and value of a choice is one that the pinned Authentik knows, what it demands is
-there, and objects are looked for, by `!Find` or by an entry's identifiers, by fields that tell them from others.
-Authentik itself drops an unknown field without a word.
+The rule: the pinned Authentik knows every key, model, field and enumerated value, all required fields are present, and
+objects are looked up, by `!Find` or by an entry's identifiers, through fields that identify them uniquely. Authentik
+itself silently drops an unknown field.
 
-`authentik_models.yaml` keeps what that description says of the models that are used here. The whole of it is the file
+`authentik_models.yaml` keeps the part of that schema about the models that are used here. The whole of it is the file
 blueprints/schema.json in Authentik's repository:
 
     python -m checks.blueprints --schema FILE           checks the blueprints of this program against all of FILE
@@ -30,7 +30,7 @@ from stacks import sso
 FACTS: Final = Path(__file__).with_name("authentik_models.yaml")
 _RULE: Final = "blueprint"
 _MOST_CHOICES: Final = 40
-"""Longer lists of choices are not kept; the one there is has every permission of Authentik."""
+"""Longer enumerations are not kept; the only one lists all of Authentik's permissions."""
 
 _TYPES: Final[dict[str, type | tuple[type, ...]]] = {
     "string": str,
@@ -43,10 +43,10 @@ _TYPES: Final[dict[str, type | tuple[type, ...]]] = {
 
 
 def facts() -> dict[str, Any]:
-    """The content of `authentik_models.yaml`: a part of a blueprint schema, and what no schema says.
+    """The content of `authentik_models.yaml`: a part of a blueprint schema, and facts that no schema contains.
 
-    `lookups`: model to the fields by which one object of it can be told from the others.
-    `demanded`: model to the fields without which the object is refused, or is of no use.
+    `lookups`: model to the fields that identify one of its objects.
+    `demanded`: model to the fields without which an object is rejected or useless.
     """
     content: dict[str, Any] = yaml.safe_load(FACTS.read_text(encoding="utf-8"))
     return content
@@ -59,10 +59,10 @@ def schema_of(text: str) -> dict[str, Any]:
 
 
 def findings(text: str, schema: Mapping[str, Any], own: Mapping[str, Any]) -> list[Finding]:
-    """Everything in a blueprint's text that Authentik would drop or refuse.
+    """Everything in a blueprint's text that Authentik would drop or reject.
 
     schema: a blueprint schema of Authentik or a part of it.
-    own: `lookups` and `demanded`, as `facts` has them.
+    own: `lookups` and `demanded`, as in `facts`.
     """
     try:
         document = load(text)
@@ -80,13 +80,13 @@ def findings(text: str, schema: Mapping[str, Any], own: Mapping[str, Any]) -> li
 
 
 def program_blueprints() -> list[str]:
-    """The blueprints of this program, for a domain and a user of no platform."""
+    """The blueprints of this program, for an example domain and user."""
     someone = User(email="someone@example.org", username="someone", name="Someone", groups=tuple(sso.groups()))
     return [sso.platform_blueprint("example.org", [someone]).text(), sso.vault_blueprint("example.org").text()]
 
 
 def kept(schema: Mapping[str, Any], models: set[str]) -> dict[str, Any]:
-    """That part of a blueprint schema which describes a document and entries of `models`, without prose."""
+    """The part of a blueprint schema that describes a document and entries of `models`, without prose."""
     forms = [form for form in _forms(schema) if _model(form) in models]
     definitions = {"blueprint_entry": {"oneOf": forms}}
     definitions |= {name: schema["definitions"][name] for form in forms for name in _references(form)}
@@ -171,7 +171,7 @@ def _is(value: Any, kind: str) -> bool:
 
 
 def _forms(schema: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What an entry may be: one form a model."""
+    """The allowed forms of an entry, one per model."""
     forms: list[dict[str, Any]] = schema["definitions"]["blueprint_entry"]["oneOf"]
     return forms
 
@@ -208,10 +208,10 @@ def _finding(where: str, message: str) -> Finding:
 
 
 def main(arguments: list[str]) -> int:
-    """The command: 1 with findings on standard output, else 0."""
+    """The command: 1 with findings on standard output, otherwise 0."""
     parser = argparse.ArgumentParser(prog="python -m checks.blueprints")
-    parser.add_argument("--schema", type=Path, help="blueprints/schema.json of Authentik; default: what is kept of it")
-    parser.add_argument("--facts", action="store_true", help="print the part of it that is kept")
+    parser.add_argument("--schema", type=Path, help="blueprints/schema.json of Authentik; default: the part kept here")
+    parser.add_argument("--facts", action="store_true", help="print the part of the schema that is kept here")
     options = parser.parse_args(arguments)
     texts, own = program_blueprints(), facts()
     schema = own if options.schema is None else schema_of(options.schema.read_text(encoding="utf-8"))

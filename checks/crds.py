@@ -1,8 +1,8 @@
-"""Validates a program's custom resources against the CRDs of the operators that will get them.
+"""Validates a program's custom resources against the CRDs of the operators that will receive them.
 
-Knows of a structural schema what an API server checks without running an expression: kinds and versions, types, names
-of fields, required ones, enumerations, patterns and bounds. It leaves out CEL rules, formats and admission webhooks. A
-field that a CRD does not name is a finding, as an API server would drop it without a word.
+Covers what an API server checks in a structural schema without evaluating expressions: kinds and versions, types, field
+names, required fields, enumerations, patterns and bounds. It does not cover CEL rules, formats and admission webhooks.
+A field that a CRD does not define is a finding, as an API server would silently drop it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The CRDs of one chart may be a megabyte of YAML."""
 
 _META = ("apiVersion", "kind", "metadata", "status")
-"""What every object has: the API server knows the first three without a schema, and the last is the operator's."""
+"""Fields of every object: the API server knows the first three without a schema; the operator owns the last."""
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "object": (dict,),
@@ -49,9 +49,9 @@ def schemas(manifests: str) -> dict[str, dict[str, Any]]:
 
 
 def schema_findings(graph: Graph, known: Schemas) -> list[Finding]:
-    """Return what the API server would refuse or drop of a program's custom resources in the groups of `known`, sorted.
+    """Return what the API server would reject or drop in a program's custom resources in the groups of `known`, sorted.
 
-    Parts that only an `up` knows are taken as right.
+    Parts that are unknown until an `up` are assumed to be valid.
     """
     groups = {_group(token) for token in known}
     found: list[Finding] = []

@@ -1,8 +1,8 @@
-"""Finds applications that speak to Vault themselves.
+"""Finds applications that access Vault directly.
 
-The rule: an application reads a Kubernetes Secret and knows nothing of Vault. So neither the program's releases and
-pods, nor a file for Flux, may hold an address of Vault, a variable of its clients, an annotation of its injector or
-anything else by which a pod would get at it. The store of External Secrets Operator and Vault's own objects may.
+The rule: an application reads a Kubernetes Secret and knows nothing about Vault. So neither the program's releases and
+pods nor a file for Flux may contain an address of Vault, a variable of its clients, an annotation of its injector or
+anything else that gives a pod access to it. The store of External Secrets Operator and Vault's own objects may.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from components.vault.resource import API_PORT
 
 _RULE = "direct-vault"
 _OF_VAULT = ("homelab:secrets:Vault", "homelab:secrets:VaultOperator", "homelab:secrets:VaultStore")
-"""Components whose objects are Vault, or lead to it for everybody else."""
+"""Components whose objects are part of Vault, or provide access to it for all others."""
 
 _SIGNS: Mapping[str, re.Pattern[str]] = {
     "an address of Vault": re.compile(
@@ -34,7 +34,7 @@ _MANIFESTS = frozenset({".yaml", ".yml", ".tpl", ".json", ".toml", ".env"})
 
 
 def program_findings(graph: Graph) -> list[Finding]:
-    """Return what a program makes that speaks to Vault, sorted."""
+    """Return the resources of a program that access Vault, sorted."""
     return sorted(
         Finding(_RULE, f"{node.type} {node.name}", _message(sign), node.source)
         for node in graph.resources()
@@ -44,7 +44,7 @@ def program_findings(graph: Graph) -> list[Finding]:
 
 
 def file_findings(directory: Path) -> list[Finding]:
-    """Return where files below `directory` speak to Vault; none where there is no such directory."""
+    """Return where files below `directory` access Vault; empty if the directory does not exist."""
     return sorted(
         Finding(_RULE, str(file.relative_to(directory)), _message(sign), f"{file}:{number}")
         for file in sorted(directory.rglob("*"))
@@ -56,7 +56,7 @@ def file_findings(directory: Path) -> list[Finding]:
 
 
 def signs(text: str) -> Iterator[str]:
-    """Everything in a text by which it speaks to Vault."""
+    """Every sign in a text that it accesses Vault."""
     yield from (sign for sign, pattern in _SIGNS.items() if pattern.search(text))
 
 

@@ -1,7 +1,7 @@
-"""Records the real program for checks and tests, with what providers would answer.
+"""Records the real program for checks and tests, with answers like those of the providers.
 
-Owns the answers that a preview does not have (`_FAKES`, `_INVOKES`) and the values that stand for a stack's secrets. A
-component whose outputs decide what others get adds its answer here.
+Owns the answers that a preview does not have (`_FAKES`, `_INVOKES`) and the placeholders for a stack's secrets. If a
+component's outputs determine what others receive, its answer is added here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PLANTED = {
     "homelab:edgeSshKey": "planted-edge-ssh-key",
     "homelab:edgeTsigKey": "planted-edge-tsig-key",
 }
-"""Values of the stack's secrets, to be searched for where they must not be."""
+"""Values of the stack's secrets, which checks search for where they must not appear."""
 
 _PAIR = {"cert": "Y2VydA==", "key": "a2V5"}
 _FAKES: dict[str, Any] = {
@@ -65,7 +65,7 @@ Change = Callable[[dict[str, Any]], None]
 def recorded(stack: str = "lab", *, change: Change | None = None, known: bool = True) -> Graph:
     """The graph of `stack`, whose settings `change` may edit first (keys without `homelab:`).
 
-    known: answer as providers do in a second preview; otherwise everything of a first preview is unknown.
+    known: answer as providers do in a second preview; otherwise outputs are unknown, as in a first preview.
     """
     config = load_stack_config(ROOT, stack)
     settings = {key.removeprefix("homelab:"): json.loads(value) for key, value in config.items() if "homelab:" in key}

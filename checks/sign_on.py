@@ -1,8 +1,8 @@
-"""Checks that a service and Authentik say the same of a sign-on, as they would read it themselves.
+"""Checks that a service and Authentik have matching sign-on settings, as each would read them itself.
 
 The rule: client id, issuer, client secret, redirect URI, scopes, the claim with the groups and the groups themselves
-agree on both sides. It reads the finished texts, Authentik's blueprints and the Secret and chart values of a service,
-and knows of each service what that makes of them: where it finds a setting, and which redirect URI it will send.
+agree on both sides. It reads the finished texts: Authentik's blueprints, and a service's Secret and chart values. For
+each service it knows how these are interpreted: where it finds a setting, and which redirect URI it will send.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _RULE = "sign-on"
 
 @dataclass(frozen=True, kw_only=True)
 class Provider:
-    """What Authentik does for one application."""
+    """Authentik's settings for one application."""
 
     client_id: str
     issuer: str
@@ -36,10 +36,10 @@ class Provider:
 
 @dataclass(frozen=True, kw_only=True)
 class Consumer:
-    """What a service asks for.
+    """A service's settings.
 
-    secret: the template of the value that it takes for the client's secret.
-    groups: those that it gives a role.
+    secret: the template of the value that it uses as the client secret.
+    groups: those to which it assigns a role.
     """
 
     client_id: str
@@ -52,7 +52,7 @@ class Consumer:
 
 
 def providers(blueprints: Sequence[str], authority: str) -> dict[str, Provider]:
-    """What these blueprints make, by the slug of the application; `authority` is Authentik's host name."""
+    """The providers that these blueprints create, by application slug; `authority` is Authentik's host name."""
     entries = [entry for text in blueprints for entry in load(text)["entries"]]
     found: dict[str, Provider] = {}
     for application in _of(entries, "authentik_core.application"):
@@ -78,7 +78,7 @@ def providers(blueprints: Sequence[str], authority: str) -> dict[str, Provider]:
 
 
 def consumer(slug: str, secret: Mapping[str, str]) -> Consumer:
-    """What a service makes of its Secret, given as key to text or template. Raises KeyError for what it misses."""
+    """How a service interprets its Secret, given as key to text or template. Raises KeyError if a key is missing."""
     return _READERS[slug](yaml.safe_load(secret[VALUES_KEY]), secret)
 
 
@@ -106,7 +106,7 @@ def _of(entries: Sequence[Mapping[str, Any]], model: str) -> list[Mapping[str, A
 
 
 def _resolve(tag: KeyOf | Find, entries: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The entry that a tag refers to. Raises LookupError when there is none."""
+    """The entry that a tag refers to. Raises LookupError if there is none."""
     for entry in entries:
         if isinstance(tag, KeyOf) and entry.get("id") == tag.id:
             return entry
@@ -194,7 +194,7 @@ def _inventree(values: Any, secret: Mapping[str, str]) -> Consumer:
 
 
 def vault(document: str, public: str) -> Consumer:
-    """What Vault makes of the document with its OIDC method; `public` is the host name at which people reach it."""
+    """How Vault interprets the document with its OIDC method; `public` is the host name at which people reach it."""
     content = json.loads(document)
     [method] = [auth for auth in content["auth"] if auth["type"] == "oidc"]
     [role] = method["roles"]
@@ -226,5 +226,5 @@ def _issuer(discovery: str) -> str:
 
 
 def _generated(key: str, secret: Mapping[str, str]) -> str:
-    """The template of a key, of which the generated one has none of its own."""
+    """The template of a key; the generated key has none of its own."""
     return FILLED_IN if key == CLIENT_SECRET else secret[key]

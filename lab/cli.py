@@ -14,7 +14,7 @@ from lab.errors import LabError
 from lab.progress import say
 from lab.session import CHECKOUT, MARKER, Session
 from stacks.commands.recover import recover
-from stacks.commands.recover_cluster import RecoverError
+from stacks.commands.stack import CommandError, Stack
 
 
 class Cli:
@@ -99,9 +99,9 @@ class Cli:
         if not self.has_stack() or not self.resources():
             return
         try:
-            for line in recover(self.session.stack, self.environment):
+            for line in recover(Stack(self.session.stack, self.environment)):
                 say(f"    {line}")
-        except RecoverError as error:
+        except CommandError as error:
             say(f"    {error}\n    going on: `up` says what it cannot do")
 
     def refuse_if_busy(self) -> bool:

@@ -8,9 +8,10 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 
-from lab import configuration, network, plugins, processes, programs, report
+from lab import configuration, network, processes, programs, report
 from lab.cli import Cli
 from lab.errors import LabError
+from lab.plugins import selection
 from lab.preparation import Lab, equip, lab_replacements, prepare, save_credentials, second_octet
 from lab.progress import Progress, say
 from lab.session import CHECKOUT, Session
@@ -23,7 +24,7 @@ def tools() -> int:
     progress = Progress()
     with progress.stage("tools"):
         programs.ensure((*programs.LAB, *programs.TESTS))
-        plugins.choose()
+        selection.choose()
     return 0
 
 

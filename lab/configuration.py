@@ -17,8 +17,8 @@ from typing import Any
 import yaml
 
 from components.secrets.sealing import make_keypair
-from lab import edge_host
 from lab.cli import Cli
+from lab.edge_host.host import new_key
 from lab.errors import LabError
 from lab.network import shifted
 from lab.session import CHECKOUT, Session, write_private
@@ -160,7 +160,7 @@ def _generate(path: str) -> str:
     if path == TAILSCALE_KEY:
         return f"tskey-auth-lab-{secrets.token_hex(16)}"
     if path == EDGE_SSH_KEY:
-        return edge_host.new_key()
+        return new_key()
     if path == EDGE_TSIG_KEY:
         return base64.b64encode(secrets.token_bytes(32)).decode()
     return secrets.token_urlsafe(24)

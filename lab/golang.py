@@ -1,7 +1,7 @@
 """Builds Go binaries into the user's cache: once per version, never twice at the same time, never half.
 
-A binary is built from a module that lies in this repository (`lab/tools/<tool>` pins somebody else's program,
-`lab/<part>` holds our own sources), with every dependency fixed by its go.sum.
+A binary is built from a module that lies in this repository (`lab/tools/<tool>` pins somebody else's program, the other
+folders hold our own sources), with every dependency fixed by its go.sum.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class GoBinary:
 
     `directory` is the module's, relative to lab/. `module` is the required module whose version names the binary;
     None for our own sources, which are named by a digest of what they consist of. In `ldflags`, {version} is that
-    version. `generate` is a package that is run once in the copy of the sources before the build.
+    version.
     """
 
     name: str
@@ -45,7 +45,6 @@ class GoBinary:
     package: str
     module: str | None = None
     ldflags: str = "-s -w"
-    generate: str | None = None
 
     def sources(self) -> Path:
         """The module's directory."""
@@ -128,24 +127,19 @@ def _remove_unused(binary: GoBinary) -> None:
 
 def _compile(go: str, binary: GoBinary, target: Path, log: Path) -> None:
     environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
-    steps = [
-        [
-            *(go, "build", "-mod=readonly", "-buildvcs=false", "-trimpath", f"-ldflags={binary.linker_flags()}"),
-            *("-o", str(target / binary.name), binary.package),
-        ]
+    command = [
+        *(go, "build", "-mod=readonly", "-buildvcs=false", "-trimpath", f"-ldflags={binary.linker_flags()}"),
+        *("-o", str(target / binary.name), binary.package),
     ]
-    if binary.generate:
-        steps.insert(0, [go, "run", "-mod=readonly", binary.generate])
     with log.open("wb") as output:
-        for step in steps:
-            output.write(f"$ {' '.join(step)}\n".encode())
-            output.flush()
-            result = subprocess.run(
-                step, cwd=binary.sources(), env=environment, stdout=output, stderr=subprocess.STDOUT, check=False
-            )
-            if result.returncode:
-                tail = "\n".join(f"      {line}" for line in log.read_text(errors="replace").splitlines()[-8:])
-                raise LabError(f"building {binary.name} failed:\n{tail}\n  The whole log: {log}")
+        output.write(f"$ {' '.join(command)}\n".encode())
+        output.flush()
+        result = subprocess.run(
+            command, cwd=binary.sources(), env=environment, stdout=output, stderr=subprocess.STDOUT, check=False
+        )
+    if result.returncode:
+        tail = "\n".join(f"      {line}" for line in log.read_text(errors="replace").splitlines()[-8:])
+        raise LabError(f"building {binary.name} failed:\n{tail}\n  The whole log: {log}")
 
 
 @functools.cache
@@ -186,11 +180,11 @@ def _locked(path: Path, waiting: str) -> Iterator[None]:
 
 
 def _digest_of_tree(directory: Path) -> str:
-    """Twelve hex digits over every file that can end up in a binary."""
+    """Twelve hex digits over every file that can end up in a binary; the Python of the same part cannot."""
     digest = hashlib.sha256()
     for path in sorted(directory.rglob("*")):
         relative = path.relative_to(directory)
-        if not path.is_file() or path.name.endswith("_test.go") or path.suffix in {".md", ".pyc"}:
+        if not path.is_file() or path.name.endswith("_test.go") or path.suffix in {".md", ".py", ".pyc"}:
             continue
         if any(part in {"testdata", "__pycache__"} or part.startswith(".") for part in relative.parts):
             continue

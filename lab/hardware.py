@@ -1,7 +1,7 @@
 """Starts what stands in for a site: the simulated Proxmox VE and the simulated Talos nodes, sized by the settings.
 
 Owns their configuration files and the order of the start. What they do is theirs: `lab/proxmox`, `lab/talos`. With an
-edge in the settings, its host is started too (`edge_host`).
+edge in the settings, its host is started too (`lab/edge_host`).
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from components.storage.csi_volume_names import VolumeNames
-from lab import charts, edge_host, inventory, processes
+from lab import charts, inventory, processes
 from lab.configuration import API_TOKEN, EDGE_SSH_KEY, PASSWORD
-from lab.edge_host import EdgeHost
+from lab.edge_host.host import NAME as EDGE_HOST
+from lab.edge_host.host import EdgeHost
 from lab.errors import LabError
 from lab.programs import Found
 from lab.session import Session, write_private
@@ -79,7 +80,7 @@ class Hardware:
         self._wait_for(NODES, host, port)
         self._wait_for(PROXMOX, *self.proxmox_address())
         if self.edge is not None and self.edge.start(tools):
-            started.append(edge_host.NAME)
+            started.append(EDGE_HOST)
         if self.session.recall("inventory") is None:
             self.session.remember(inventory=sorted(inventory.take(self.control(PROXMOX))))
         return started

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from lab import charts, configuration, edge_host, network, plugins, programs
+from lab import charts, configuration, network, programs
 from lab.cli import Cli
+from lab.edge_host.host import host_key
 from lab.errors import LabError
 from lab.hardware import Hardware
+from lab.plugins import selection
 from lab.programs import Found
 from lab.progress import Progress
 from lab.session import ROOT, Session, write_private
@@ -45,8 +47,8 @@ def equip(session: Session, names: tuple[str, ...]) -> dict[str, Found]:
     session.create()
     tools = programs.ensure(names)
     shown = {name: tools[name] for name in ("pulumi", "kubectl", "talosctl") if name in tools}
-    everything = plugins.choose()
-    plugins.fill(session.bin, {**shown, **everything})
+    everything = selection.choose()
+    selection.fill(session.bin, {**shown, **everything})
     return tools | everything
 
 
@@ -87,7 +89,7 @@ def lab_replacements(session: Session, octet: int | None, source: Mapping[str, A
         mirror = str(session.charts)
     replacements = {"homelab:talos.factory": factory, "homelab:charts.mirror": mirror}
     if "homelab:edge" in source:
-        replacements["homelab:edge.ssh.hostKey"] = edge_host.host_key(session)
+        replacements["homelab:edge.ssh.hostKey"] = host_key(session)
     if (source.get("homelab:sealing") or {}).get("certificate"):
         replacements["homelab:sealing.certificate"] = configuration.sealing_certificate(session)
     return replacements

@@ -107,7 +107,7 @@ _TOOLS = [
         )
     ),
     Tool(GoBinary("talos-nodes", "talos", "./cmd/talos-nodes")),
-    Tool(GoBinary("edge-host", "edge", ".")),
+    Tool(GoBinary("edge-host", "edge_host", ".")),
     Tool(
         GoBinary(
             "helm",

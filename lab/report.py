@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from lab.plugins import LANGUAGE_HOST, STAND_INS
+from components.kit.ports import KUBERNETES_API
+from lab.plugins.selection import LANGUAGE_HOST, STAND_INS
 from lab.programs import Found
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def summary(lab: Lab, seconds: Mapping[str, float]) -> str:
             [
                 ("Proxmox VE", settings.site.endpoint),
                 ("Talos", " ".join(str(node.address) for node in settings.control_planes.values())),
-                ("Kubernetes API", f"https://{settings.network.api_vip}:6443"),
+                ("Kubernetes API", f"https://{settings.network.api_vip}:{KUBERNETES_API}"),
                 ("image factory", lab.hardware.factory),
             ],
         ),

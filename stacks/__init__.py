@@ -1,4 +1,4 @@
-"""The layers: each a module with a `deploy` whose arguments are what it depends on.
+"""The layers: each is a module with a `deploy` function whose arguments are its dependencies.
 
-`settings/` has what a stack file says, `commands/` what a person runs beside Pulumi.
+`settings/` reads and checks stack files, `commands/` contains the commands that a person runs besides Pulumi.
 """

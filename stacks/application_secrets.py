@@ -1,13 +1,12 @@
 """Every application secret of the program, as one table.
 
-Owns what there is, where, and how its consumers take a new value. From it come the components (`secret_store.py`), the
-namespaces that may use Vault, the names that `homelab:rotation` knows, and what `make rotate` says. Holds no value.
-A secret gets its row together with its consumer.
+Owns which secrets exist, where, and how their consumers adopt a new value. The components (`secret_store.py`), the
+namespaces that may use Vault, the names that `homelab:rotation` knows and the output of `make rotate` are derived from
+it. Contains no values. A secret's row is added together with its consumer.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -15,12 +14,13 @@ from typing import Literal
 
 from components.dns import powerdns_secrets as powerdns
 from components.identity.authentik_secrets import BOOTSTRAP, CONFIGURATION, DATABASE, NAMESPACE
+from components.kit.spelling import did_you_mean
 from components.secrets.secret_spec import OPERATOR_NAMESPACE, Password, SecretSpec
 from stacks import sso
 
-Uptake = Literal["nothing", "restart", "operator", "procedure"]
-"""How a new value gets into use: there is nothing to do; Reloader restarts the consumers; an operator hands it on
-without a restart; or a consumer keeps the value of its first start, so that somebody follows a procedure."""
+Uptake = Literal["nothing", "restart", "procedure"]
+"""How a new value takes effect: nothing needs to happen; Reloader restarts the consumers; or a consumer keeps the value
+from its first start, so that somebody has to follow a procedure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +28,8 @@ class DeclaredSecret:
     """A row of the table.
 
     consumers: who reads it, as the subject of a sentence in the plural.
-    procedure: heading in docs/rotation.md, for the uptake of that name alone.
-    also_in: further namespaces that get a copy from Reflector.
+    procedure: heading in docs/rotation.md, set only if the uptake is 'procedure'.
+    also_in: additional namespaces that get a copy from Reflector.
     """
 
     spec: SecretSpec
@@ -42,12 +42,12 @@ class DeclaredSecret:
         if (self.uptake == "procedure") != (self.procedure is not None):
             raise ValueError(
                 f"procedure: {self.procedure!r} does not go with uptake {self.uptake!r} of {self.spec.name}; the "
-                "uptake 'procedure' needs the heading of one in docs/rotation.md, and no other has any"
+                "uptake 'procedure' needs a heading in docs/rotation.md, and no other uptake may have one"
             )
 
 
 STORE_PROBE = "store-probe"
-"""Its way into Vault and back proves what the store's own condition cannot: log-in, role, policy and engine."""
+"""Its round trip through Vault proves what the store's own condition cannot: login, role, policy and engine."""
 
 _ROWS = (
     DeclaredSecret(
@@ -78,22 +78,24 @@ _ROWS = (
 
 
 def table(rows: Iterable[DeclaredSecret]) -> Mapping[str, DeclaredSecret]:
-    """Rows by name. Raises ValueError when a name is taken twice: `homelab:rotation` knows no namespaces."""
+    """Rows by name. Raises ValueError if a name is used twice: `homelab:rotation` does not distinguish namespaces."""
     by_name: dict[str, DeclaredSecret] = {}
     for row in rows:
         if row.spec.name in by_name:
-            raise ValueError(f"{row.spec.name!r} is declared twice; names count for the whole program, choose another")
+            raise ValueError(
+                f"{row.spec.name!r} is declared twice; names must be unique in the whole program, choose another"
+            )
         by_name[row.spec.name] = row
     return MappingProxyType(by_name)
 
 
 def declared(domain: str) -> Mapping[str, DeclaredSecret]:
-    """The whole table; in some of its secrets stand addresses below the platform's domain."""
+    """The whole table; some of its secrets contain addresses under the platform's domain."""
     return table([*_ROWS, *_sign_on(domain)])
 
 
 def _sign_on(domain: str) -> Iterator[DeclaredSecret]:
-    """A client secret for each service that people sign on to: for the service, and for Authentik."""
+    """A client secret for each service that people sign on to, shared by the service and Authentik."""
     for service in sso.SERVICES:
         spec = sso.credentials(service, domain)
         yield DeclaredSecret(
@@ -105,18 +107,17 @@ def _sign_on(domain: str) -> Iterator[DeclaredSecret]:
 
 
 SECRETS: Mapping[str, DeclaredSecret] = declared("invalid")
-"""The table for whoever needs names, places and uptake alone; its addresses are those of no platform."""
+"""The table for code that needs only names, locations and uptake; its addresses are placeholders."""
 
 
 def namespaces(secrets: Mapping[str, DeclaredSecret]) -> list[str]:
-    """The namespaces that have secrets in Vault, sorted."""
+    """The namespaces with secrets in Vault, sorted."""
     return sorted({row.spec.namespace for row in secrets.values()})
 
 
 def unknown(name: str, secrets: Mapping[str, DeclaredSecret]) -> str | None:
-    """What is wrong with a name, and the remedy; None if there is such a secret."""
+    """What is wrong with a name, and the remedy; None if such a secret exists."""
     if name in secrets:
         return None
-    near = difflib.get_close_matches(name, secrets, n=1)
-    remedy = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(sorted(secrets))}"
-    return f"{name!r} is no application secret; {remedy}"
+    remedy = did_you_mean(name, secrets) or f"choose one of {', '.join(sorted(secrets))}"
+    return f"{name!r} is not an application secret; {remedy}"

@@ -1,8 +1,7 @@
-"""Layer 2, the cluster: one VM a node, Talos on them, and a Kubernetes API that answers."""
+"""The cluster layer: one VM per node, Talos on each, and a Kubernetes API that answers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
 
@@ -11,7 +10,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.proxmox.talos_vm import TalosVm, TalosVmArgs
 from components.storage import longhorn_node
-from components.talos.cluster import TailscaleArgs, TalosCluster, TalosClusterArgs, TalosNodeArgs, checks
+from components.talos.cluster import TailscaleArgs, TalosCluster, TalosClusterArgs, TalosNodeArgs
 from components.talos.hooks import TalosChecks
 from components.talos.node_removals import NodeRemovals, NodeRemovalsArgs
 from components.talos.secrets import TalosSecrets
@@ -24,42 +23,32 @@ from stacks.site import SiteLayer
 
 @dataclass(frozen=True)
 class ClusterLayer:
-    """What later layers need of the cluster."""
+    """What later layers need from the cluster."""
 
     talos: TalosCluster
-    machines: Mapping[str, TalosVm]
     kubernetes: kubernetes.Provider
     foundation: pulumi.Resource
-    """The VM without which nothing inside the cluster exists; everything in Kubernetes is `deleted_with` it."""
+    """The VM without which nothing in the cluster exists; everything in Kubernetes is `deleted_with` it."""
 
-    @property
-    def inside(self) -> pulumi.ResourceOptions:
-        """Options of a component that lives in the cluster.
+    def inside(self, *after: pulumi.Resource) -> pulumi.ResourceOptions:
+        """Options for a component that runs in the cluster, created after `after`.
 
-        With the VMs gone its objects are gone: a destroy does not ask the API for them, so no finalizer and no dead
-        API can hold it up (measured: without this it fails and deletes nothing).
+        Its objects disappear with the VMs: a destroy does not ask the API to delete them, so neither a finalizer nor a
+        dead API can block it (measured: without this it fails and deletes nothing).
         """
-        return pulumi.ResourceOptions(providers=[self.kubernetes], deleted_with=self.foundation)
+        return pulumi.ResourceOptions(providers=[self.kubernetes], deleted_with=self.foundation, depends_on=list(after))
 
 
 def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edge_host: EdgeHostLayer) -> ClusterLayer:
-    """VMs one after another, then Talos on one node after another: changes follow the same chains."""
+    """Create the VMs one by one, then Talos node by node; changes are applied in the same order."""
     providers = pulumi.ResourceOptions(providers=[site.provider, site.talos_provider])
     talos_secrets = TalosSecrets("talos-secrets", settings.versions.talos, opts=providers)
-    nodes = {
-        name: TalosNodeArgs(
-            controlplane=node.role == "controlplane",
-            address=node.address,
-            mac=node.mac,
-            vm_id=node.vm_id,
-            zone=node.host,
-        )
-        for name, node in _in_order(settings).items()
-    }
-    talos_checks = checks(
-        nodes=nodes,
+    nodes = _nodes(settings)
+    talos_checks = TalosChecks(
+        members=nodes,
         api_vip=settings.network.api_vip,
-        secrets=talos_secrets,
+        client=talos_secrets.client,
+        kubernetes_ca=talos_secrets.kubernetes_ca,
         node_timeout=settings.talos.timeouts.node,
         api_timeout=settings.talos.timeouts.api,
     )
@@ -99,25 +88,17 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edg
             client=talos_secrets.client,
             members={name: [cluster.members[name], machines[name].vm] for name in nodes},
             lives=lives,
-            up=cluster.up,
+            after=cluster.ready,
             cluster=talos_secrets.generated,
         ),
         opts=pulumi.ResourceOptions(providers=[site.commands]),
     )
-    provider = kubernetes.Provider(
-        "kubernetes",
-        kubeconfig=cluster.kubeconfig,
-        # Without it a changed address in the kubeconfig would replace everything in the cluster (measured).
-        cluster_identifier=cluster.cluster_id,
-        enable_config_map_mutable=True,
-        enable_secret_mutable=True,
-    )
     foundation = machines[talos_checks.first_control_plane].vm
-    return ClusterLayer(cluster, machines, provider, foundation)
+    return ClusterLayer(cluster, _kubernetes(cluster), foundation)
 
 
 def node_table(settings: Settings) -> dict[str, dict[str, str | int]]:
-    """The nodes as a person wants to see them, by name."""
+    """The nodes by name, for display."""
     return {
         name: {"role": node.role, "address": str(node.address), "vmId": node.vm_id, "host": node.host}
         for name, node in _in_order(settings).items()
@@ -125,18 +106,43 @@ def node_table(settings: Settings) -> dict[str, dict[str, str | int]]:
 
 
 def _in_order(settings: Settings) -> dict[str, Node]:
-    """Nodes in the order in which they are made and changed: control planes first."""
+    """Nodes in the order in which they are created and changed: control planes first."""
     return {**settings.control_planes, **settings.workers}
+
+
+def _nodes(settings: Settings) -> dict[str, TalosNodeArgs]:
+    return {
+        name: TalosNodeArgs(
+            controlplane=node.role == "controlplane",
+            address=node.address,
+            mac=node.mac,
+            vm_id=node.vm_id,
+            zone=node.host,
+        )
+        for name, node in _in_order(settings).items()
+    }
+
+
+def _kubernetes(cluster: TalosCluster) -> kubernetes.Provider:
+    return kubernetes.Provider(
+        "kubernetes",
+        kubeconfig=cluster.kubeconfig,
+        # Without it a changed address in the kubeconfig would replace everything in the cluster (measured).
+        cluster_identifier=cluster.cluster_id,
+        enable_config_map_mutable=True,
+        enable_secret_mutable=True,
+    )
 
 
 def _machines(
     settings: Settings, site: SiteLayer, talos_checks: TalosChecks, edge_host: EdgeHostLayer
 ) -> dict[str, TalosVm]:
-    """The VMs, chained: a change of all of them restarts one at a time, and the end of volumes follows the last."""
+    """The VMs, chained: changing all restarts them one at a time, and volumes are handled after the last is deleted."""
+    update = talos_checks.around_vm_update()
     hooks = pulumi.ResourceHookBinding(
         before_create=[site.checks.before_create()],
-        before_update=[talos_checks.before_vm_update(), site.checks.before_update()],
-        after_update=[talos_checks.after_vm_update()],
+        before_update=[update.before, site.checks.before_update()],
+        after_update=[update.after],
         on_error=[site.explained],
     )
     machines: dict[str, TalosVm] = {}

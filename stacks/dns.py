@@ -1,8 +1,9 @@
-"""Layer 7, names: the cluster's zone, records that follow what is in the cluster, and certificates for them."""
+"""The names layer: the cluster's DNS zone, records that follow the cluster's objects, and certificates for them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from components.certificates.acme import AcmeIssuers, AcmeIssuersArgs
 from components.certificates.certificate import Certificate, CertificateArgs
@@ -26,19 +27,15 @@ from stacks.storage import StorageLayer
 
 @dataclass(frozen=True)
 class DnsLayer:
-    """What later layers need of names and certificates."""
+    """What later layers need from names and certificates."""
 
     powerdns: PowerDns
     zone: DnsZone
     transfer_key: TransferKey | None
-    """What the secondary signs with; None where transfers are a matter of addresses alone."""
-    external_dns: ExternalDns
-    issuers: AcmeIssuers
-    wildcard: Certificate
-    """For the domain and every name below it, in cert-manager's namespace; not awaited."""
+    """The key the secondary signs with; None if transfers are authorised by address only."""
     trusted: IssuerReference
-    """Of certificates that clients must be able to check: the cluster's own authority's while Let's Encrypt's are those
-    for tries, which nobody can."""
+    """Issuer of certificates that clients must be able to verify: the cluster's own CA while Let's Encrypt issues
+    staging certificates, which no client trusts."""
 
 
 def deploy(
@@ -50,16 +47,16 @@ def deploy(
     secrets: SecretsLayer,
     storage: StorageLayer,
 ) -> DnsLayer:
-    """PowerDNS with the zone of the settings, external-dns, and the issuers of Let's Encrypt.
+    """Deploy PowerDNS with the zone from the settings, external-dns, and the Let's Encrypt issuers.
 
-    Nothing here waits for the world to see the zone: that takes the delegation and, where there is one, the secondary,
-    which in turn fetches the zone from here.
+    Nothing here waits until the zone is publicly visible: that takes the delegation and, with an edge, its
+    secondary, which in turn fetches the zone from here.
     """
-    charts, domain = ChartSource(settings.charts.mirror), settings.cluster.domain
+    charts = ChartSource(settings.charts.mirror)
     powerdns = PowerDns(
         "powerdns",
         PowerDnsArgs(
-            secrets=lambda home: secrets.store.in_namespace(NAMESPACE, home),
+            secrets=partial(secrets.store.in_namespace, NAMESPACE),
             address=network.dns_pool.claim(SERVICE, settings.network.pools.dns.first),
             storage=storage.default,
             nameserver=settings.nameserver,
@@ -76,23 +73,32 @@ def deploy(
     )
     zone = DnsZone(
         "dns-zone",
-        DnsZoneArgs(operator=operator, domain=domain, nameservers=[settings.nameserver]),
+        DnsZoneArgs(operator=operator, domain=settings.cluster.domain, nameservers=[settings.nameserver]),
         opts=network.inside(),
     )
-    tsig = _tsig(settings, credentials)
     transfer_key = None
-    if tsig is not None:
+    if (tsig := _tsig(settings, credentials)) is not None:
         args = TransferKeyArgs(powerdns=powerdns, zone=zone, key=tsig)
         transfer_key = TransferKey("transfer-key", args, opts=network.inside())
-    external_dns = ExternalDns(
+    ExternalDns(
         "external-dns",
         ExternalDnsArgs(charts=charts, powerdns=powerdns, zone=zone, owner=settings.cluster.name),
         opts=network.inside(),
     )
+    issuers = _issuers(settings, powerdns, zone, network=network, ingress=ingress)
+    _wildcard(settings.cluster.domain, zone, issuers, network=network, ingress=ingress)
+    trusted = ingress.ca.issuer if settings.certificates.staging else issuers.public
+    return DnsLayer(powerdns, zone, transfer_key, trusted)
+
+
+def _issuers(
+    settings: Settings, powerdns: PowerDns, zone: DnsZone, *, network: NetworkLayer, ingress: IngressLayer
+) -> AcmeIssuers:
+    """Let's Encrypt, by ways that both lead through this cluster: records of the zone, and the ingress."""
     webhook = Dns01Webhook(
         "dns01-webhook",
         Dns01WebhookArgs(
-            charts=charts,
+            charts=ChartSource(settings.charts.mirror),
             cert_manager=ingress.cert_manager,
             powerdns=powerdns,
             zone=zone,
@@ -100,7 +106,7 @@ def deploy(
         ),
         opts=network.inside(),
     )
-    issuers = AcmeIssuers(
+    return AcmeIssuers(
         "letsencrypt",
         AcmeIssuersArgs(
             cert_manager=ingress.cert_manager,
@@ -111,7 +117,13 @@ def deploy(
         ),
         opts=network.inside(),
     )
-    wildcard = Certificate(
+
+
+def _wildcard(
+    domain: str, zone: DnsZone, issuers: AcmeIssuers, *, network: NetworkLayer, ingress: IngressLayer
+) -> None:
+    """For the domain and every name below it, in cert-manager's namespace; not awaited."""
+    Certificate(
         "wildcard",
         CertificateArgs(
             namespace=ingress.cert_manager.namespace,
@@ -122,12 +134,10 @@ def deploy(
         ),
         opts=network.inside(zone.ready),
     )
-    trusted = ingress.ca.issuer if settings.certificates.staging else issuers.public
-    return DnsLayer(powerdns, zone, transfer_key, external_dns, issuers, wildcard, trusted)
 
 
 def _tsig(settings: Settings, credentials: Credentials) -> TsigKey | None:
-    """The key of the settings; its secret is there whenever they have one."""
+    """The key from the settings; if they name one, its secret is set as well."""
     tsig = settings.edge.secondary.tsig if settings.edge else None
     if tsig is None or credentials.edge_tsig_key is None:
         return None
@@ -135,7 +145,7 @@ def _tsig(settings: Settings, credentials: Credentials) -> TsigKey | None:
 
 
 def _nameserver_record(settings: Settings) -> dict[str, str]:
-    """Annotations that give the name server its address, where its name lies in the zone that it serves."""
+    """Annotations that publish the name server's address, if its name is in the zone that it serves."""
     if not settings.nameserver.endswith(f".{settings.cluster.domain}"):
         return {}
     return host_annotations(settings.nameserver, settings.public_address)

@@ -1,8 +1,7 @@
-"""The last layer, the edge: the cluster's names from the internet, through the public host of `edge_host.py`."""
+"""The edge layer: access to the cluster's names from the internet, through the public host of `edge_host.py`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 import pulumi
@@ -11,6 +10,7 @@ from components.edge.headscale_routes import HeadscaleRoutes, HeadscaleRoutesArg
 from components.edge.router import EdgeRouter, EdgeRouterArgs
 from components.edge.routing import Backend, Routing
 from components.edge.secondary import EdgeSecondary, EdgeSecondaryArgs
+from components.kit.ports import HTTP, HTTPS
 from stacks.cluster import ClusterLayer
 from stacks.dns import DnsLayer
 from stacks.edge_host import EdgeHostLayer
@@ -18,18 +18,8 @@ from stacks.ingress import IngressLayer
 from stacks.settings import model
 from stacks.settings.model import Settings
 
-HTTPS, HTTP = 443, 80
-
 DELEGATION_TTL = 3600
-"""Seconds for which resolvers keep the delegation; it changes only with the host's address."""
-
-
-@dataclass(frozen=True)
-class EdgeLayer:
-    """What the public host does for the cluster."""
-
-    router: EdgeRouter
-    secondary: EdgeSecondary
+"""TTL of the delegation in seconds; it changes only with the host's address."""
 
 
 def deploy(
@@ -39,24 +29,24 @@ def deploy(
     cluster: ClusterLayer,
     ingress: IngressLayer,
     dns: DnsLayer,
-) -> EdgeLayer | None:
-    """Routing by server name to the ingress, and the public secondary of the cluster's domain; None without an edge."""
+) -> None:
+    """Route by server name to the ingress, and set up the domain's public secondary; nothing without an edge."""
     edge, reached = settings.edge, edge_host.reached
     if edge is None or reached is None:
-        return None
-    after: list[pulumi.Resource] = [ingress.nginx.release]
+        return
+    after: list[pulumi.Resource] = [ingress.nginx.ready]
     if edge_host.tailnet is not None:
         routes = HeadscaleRoutes(
             "headscale-routes",
             HeadscaleRoutesArgs(
                 tailnet=edge_host.tailnet, routers=list(settings.control_planes), routes=settings.tailscale.routes
             ),
-            # Its kubeconfig is released when every node is up.
+            # The provider's kubeconfig is available once every node is up.
             opts=reached.opts(cluster.kubernetes),
         )
-        after.append(routes.approved)
+        after.append(routes.ready)
     web = [IPv4Address(ingress.nginx.address)]
-    router = EdgeRouter(
+    EdgeRouter(
         "edge-router",
         EdgeRouterArgs(
             host=reached.ssh,
@@ -72,7 +62,7 @@ def deploy(
         opts=reached.opts(*after),
     )
     signed = dns.transfer_key
-    secondary = EdgeSecondary(
+    EdgeSecondary(
         "edge-secondary",
         EdgeSecondaryArgs(
             host=reached.ssh,
@@ -83,14 +73,13 @@ def deploy(
         ),
         opts=reached.opts(*after, dns.zone.ready, *([signed.ready] if signed else [])),
     )
-    return EdgeLayer(router, secondary)
 
 
 def delegation(settings: Settings) -> list[str]:
-    """The records, as in a zone file, that the parent zone needs before the cluster's domain is found.
+    """The records, in zone file format, that the parent zone needs for the cluster's domain to resolve.
 
-    They are set by hand, once: the parent is another party's, such as Route 53, and outlives every cluster. None
-    without an edge.
+    They are set by hand, once: the parent zone is managed elsewhere, such as in Route 53, and outlives every cluster.
+    Empty without an edge.
     """
     edge, domain = settings.edge, settings.cluster.domain
     if edge is None:

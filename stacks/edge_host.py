@@ -1,6 +1,6 @@
-"""The public host, between site and cluster: the way to it, and what must be there before the machines are made.
+"""The public host layer, between site and cluster: access to the host, and what must exist before the machines do.
 
-What it does for the cluster comes last (`edge.py`). A stack without `homelab:edge` has neither.
+What the host does for the cluster is set up last (`edge.py`). A stack without `homelab:edge` has neither.
 """
 
 from __future__ import annotations
@@ -20,39 +20,39 @@ from stacks.site import SiteLayer
 
 @dataclass(frozen=True)
 class Reached:
-    """The host and the account that sets it up."""
+    """The host and the account used to set it up."""
 
     ssh: SshHost
     provider: command.Provider
 
     def opts(self, *after: pulumi.Resource) -> pulumi.ResourceOptions:
-        """Options of a component on the host, made when `after` is there.
+        """Options for a component on the host, created once `after` exists.
 
-        Nothing on it is `deleted_with` the machines: it is outside, and has to be put back.
+        Nothing on it is `deleted_with` the machines: the host is outside the cluster and has to be restored.
         """
         return pulumi.ResourceOptions(providers=[self.provider], depends_on=list(after))
 
 
 @dataclass(frozen=True)
 class EdgeHostLayer:
-    """What later layers need of the public host; all of it is absent where there is none."""
+    """What later layers need from the public host; everything is absent if there is none."""
 
     reached: Reached | None = None
     tailnet: Tailnet | None = None
     """The tailnet that the nodes join, if the host serves it."""
     entries: Mapping[str, pulumi.Resource] = field(default_factory=dict)
-    """By host name: what the machine of that name depends on, so that it goes after it."""
+    """By node name: what the node's machine depends on, so that it is deleted after the machine."""
 
 
 def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer) -> EdgeHostLayer:
-    """The way to the host and, if it runs Headscale, the entries that go with the cluster."""
+    """Set up access to the host and, if it runs Headscale, the node entries that are removed with the cluster."""
     edge = settings.edge
     if edge is None or credentials.edge_ssh_key is None:
         return EdgeHostLayer()
     if edge.ssh.host_key is None:
         pulumi.log.warn(
-            "homelab:edge.ssh.hostKey is not set: whoever answers at the edge's address is believed to be it. Set what "
-            f"`ssh-keyscan -t ed25519 {edge.ssh.host or edge.address}` prints, once you know that it is right"
+            "homelab:edge.ssh.hostKey is not set: any server at the edge's address is trusted. Set it to the "
+            f"output of `ssh-keyscan -t ed25519 {edge.ssh.host or edge.address}` once you have verified that key"
         )
     ssh = SshHost(
         host=edge.ssh.host or str(edge.address),

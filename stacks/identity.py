@@ -1,26 +1,28 @@
-"""Layer 8, identity: Authentik with its database, and Vault behind it.
+"""The identity layer: Authentik with its database, and people's access to Vault through it.
 
-The plan's circle (Vault wants Authentik for people, Authentik wants Vault for secrets) is broken in time:
+Vault needs Authentik to sign people on, and Authentik needs Vault for its secrets. The cycle is broken into phases:
 
-1. Vault without people, and the secret store on it: the layer below, `secrets.py`.
-2. Authentik, with people, groups and every service but Vault: `_authentik`.
-3. Vault's client in Authentik, and when that answers, Vault's OIDC method: `_vault_sign_on`.
-4. The services, which are Flux's: each finds its Secret in its namespace, with what its chart wants.
+1. Vault without people, and the secret store on it: the secrets layer, `secrets.py`.
+2. Authentik, with people, groups and every service except Vault: `_authentik`.
+3. Vault's client in Authentik and, once Authentik answers for it, Vault's OIDC method: `_vault_sign_on`.
+4. The services, deployed by Flux: each finds a Secret in its namespace with what its chart needs.
 
-Each phase hangs on an answer of the one before it (a condition, a Job), never on a time. A phase that fails takes with
-it what needs it and nothing else: no resource of phase 2 depends on phase 3, on a certificate or on DNS.
+Each phase waits for proof from the one before it (a condition, a Job), never for a fixed time. If a phase fails, only
+what needs it fails too: no resource of phase 2 depends on phase 3, on a certificate or on DNS.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from components.certificates.certificate import Certificate, CertificateArgs
 from components.database.cloudnative_pg import CloudNativePg, CloudNativePgArgs
 from components.database.postgres import Postgres, PostgresArgs
 from components.database.postgres_backup import PostgresBackup, PostgresBackupArgs
 from components.identity.authentik import Authentik, AuthentikArgs, BlueprintFile
-from components.identity.authentik_home import AuthentikHome
+from components.identity.authentik_home import AuthentikHome, AuthentikHomeArgs
 from components.identity.authentik_secrets import BOOTSTRAP, CONFIGURATION, DATABASE, NAMESPACE
 from components.identity.directory import User
 from components.identity.oidc_probe import OidcProbe, OidcProbeArgs
@@ -40,22 +42,14 @@ from stacks.settings.model import Settings
 from stacks.storage import StorageLayer
 
 _BLUEPRINTS = "authentik-blueprints"
-"""Secret with the blueprint of everything but Vault."""
+"""Secret with the blueprint for everything except Vault."""
 
 
 @dataclass(frozen=True)
 class IdentityLayer:
-    """What later layers need of it."""
+    """What later layers need from identity."""
 
     authentik: Authentik
-    certificate: Certificate
-    """Of Authentik's host name."""
-    services: OidcProbe
-    """Phase 2 is done: Authentik answers for every service but Vault."""
-    vault: OidcProbe
-    """Authentik answers for Vault, by the address that people use; phase 3 ends with what depends on this."""
-    databases: CloudNativePg
-    """For PostgreSQL of other applications."""
 
 
 def deploy(
@@ -67,16 +61,20 @@ def deploy(
     secrets: SecretsLayer,
     issuer: IssuerReference,
 ) -> IdentityLayer:
-    """Authentik, every service in it, and Vault's sign-on.
+    """Deploy Authentik with every service in it, and single sign-on for Vault.
 
-    issuer: of the certificates that people's browsers check.
+    issuer: issues the certificates that people's browsers verify.
     """
     databases = CloudNativePg(
         "cloudnative-pg",
         CloudNativePgArgs(charts=ChartSource(settings.charts.mirror), schedulable=settings.schedulable),
         opts=network.inside(),
     )
-    home = AuthentikHome("authentik-home", opts=network.inside())
+    home = AuthentikHome(
+        "authentik-home",
+        AuthentikHomeArgs(secrets=partial(secrets.store.in_namespace, NAMESPACE)),
+        opts=network.inside(),
+    )
     certificate = Certificate(
         "authentik-certificate",
         CertificateArgs(
@@ -87,18 +85,15 @@ def deploy(
         ),
         opts=network.inside(home.namespace),
     )
-    application_secrets = secrets.store.in_namespace(NAMESPACE, home.namespace)
-    database = _database(settings, application_secrets, network=network, storage=storage, operator=databases)
-    authentik = _authentik(
-        settings, application_secrets, database, network=network, ingress=ingress, certificate=certificate
-    )
+    database = _database(settings, home.secrets, network=network, storage=storage, operator=databases)
+    authentik = _authentik(settings, home.secrets, database, network=network, ingress=ingress, certificate=certificate)
     services = OidcProbe(
         "authentik-services",
         OidcProbeArgs(issuers=[_issuer(settings, service) for service in sso.others()]),
-        opts=network.inside(authentik.release),
+        opts=network.inside(authentik.ready),
     )
     private = issuer.name == ingress.ca.issuer.name
-    vault = _vault_sign_on(
+    _vault_sign_on(
         settings, services, network=network, ingress=ingress, secrets=secrets, certificate=certificate, private=private
     )
     VaultEntry(
@@ -111,11 +106,11 @@ def deploy(
         ),
         opts=network.inside(),
     )
-    return IdentityLayer(authentik, certificate, services, vault, databases)
+    return IdentityLayer(authentik)
 
 
 def people(settings: Settings) -> list[User]:
-    """The users of the settings, as Authentik gets them."""
+    """The users from the settings, in the form given to Authentik."""
     return [
         User(
             username=username,
@@ -135,7 +130,7 @@ def _issuer(settings: Settings, service: Service) -> str:
 
 def _database(
     settings: Settings,
-    application_secrets: dict[str, ApplicationSecret],
+    application_secrets: Mapping[str, ApplicationSecret],
     *,
     network: NetworkLayer,
     storage: StorageLayer,
@@ -151,7 +146,7 @@ def _database(
             storage=storage.default,
             size="8Gi",
             schedulable=settings.schedulable,
-            # Authentik keeps its queue, its cache and its sessions here too; two of each kind of pod.
+            # Authentik also keeps its queue, cache and sessions here, and runs two pods of each kind.
             connections=200,
         ),
         opts=network.inside(),
@@ -166,14 +161,14 @@ def _database(
 
 def _authentik(
     settings: Settings,
-    application_secrets: dict[str, ApplicationSecret],
+    application_secrets: Mapping[str, ApplicationSecret],
     database: Postgres,
     *,
     network: NetworkLayer,
     ingress: IngressLayer,
     certificate: Certificate,
 ) -> Authentik:
-    """Phase 2. The blueprint is there before the first start, which applies what it finds."""
+    """Phase 2. The blueprint exists before the first start, which applies what it finds."""
     domain = settings.cluster.domain
     blueprints = AssembledSecret(
         _BLUEPRINTS,
@@ -219,10 +214,10 @@ def _vault_sign_on(
     secrets: SecretsLayer,
     certificate: Certificate,
     private: bool,
-) -> OidcProbe:
-    """Phase 3. Vault's document waits until Authentik answers for Vault, in the way in which Vault will ask.
+) -> None:
+    """Phase 3. Vault's document waits until Authentik answers for Vault, asked in the same way as Vault will ask.
 
-    private: whether the cluster's own authority signs Authentik's certificate.
+    private: whether the cluster's own CA signs Authentik's certificate.
     """
     domain = settings.cluster.domain
     authority = sso.authority(domain)
@@ -235,7 +230,7 @@ def _vault_sign_on(
             addresses={authority: ingress.nginx.address},
             authority=certificate.ca if private else None,
         ),
-        opts=network.inside(client.reference(sso.BLUEPRINT).ready, certificate.ready, ingress.nginx.release),
+        opts=network.inside(client.reference(sso.BLUEPRINT).ready, certificate.ready, ingress.nginx.ready),
     )
     document = sign_on(
         sso.VAULT,
@@ -254,4 +249,3 @@ def _vault_sign_on(
         ),
         opts=network.inside(answer.ready),
     )
-    return answer

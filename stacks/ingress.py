@@ -1,4 +1,4 @@
-"""Layer 4, the ingress: HTTP from outside by host name, and certificates."""
+"""The ingress layer: HTTP from outside by host name, and certificates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stacks.settings.model import Settings
 
 @dataclass(frozen=True)
 class IngressLayer:
-    """What later layers need of the ingress and of certificates."""
+    """What later layers need from the ingress and certificates."""
 
     nginx: NginxIngress
     cert_manager: CertManager
@@ -24,7 +24,7 @@ class IngressLayer:
 
 
 def deploy(settings: Settings, *, network: NetworkLayer) -> IngressLayer:
-    """NGINX on the ingress address; cert-manager with the cluster's own CA."""
+    """Deploy NGINX on the ingress address, and cert-manager with the cluster's own CA."""
     charts = ChartSource(settings.charts.mirror)
     nginx = NginxIngress(
         "nginx-ingress",
@@ -58,9 +58,9 @@ def deploy(settings: Settings, *, network: NetworkLayer) -> IngressLayer:
 def _traffic(settings: Settings) -> Literal["Cluster", "Local"]:
     """`Local`, which keeps the client's address, unless nodes route to the ingress address for the tailnet.
 
-    Such a node takes a packet for the address itself, whether or not it has a replica. The client's address is lost on
-    that way in any case: a subnet router puts its own in its place, and the VPS passes TLS on without a word of who
-    came. Should visitors' addresses ever matter there, it takes the PROXY protocol from the VPS on.
+    Such a node handles packets for the address itself, whether or not it runs a replica. The client's address is lost
+    on that path in any case: a subnet router replaces it with its own, and the VPS forwards TLS without saying where
+    the connection came from. Keeping it there would need the PROXY protocol from the VPS onwards.
     """
     routed = any(settings.network.pools.ingress.first in route for route in settings.tailscale.routes)
     return "Cluster" if routed else "Local"

@@ -1,4 +1,4 @@
-"""Layer 3, the network: pods can talk, and Services have addresses outside the cluster."""
+"""The network layer: pods can communicate, and Services get addresses outside the cluster."""
 
 from __future__ import annotations
 
@@ -17,25 +17,23 @@ from stacks.settings.model import Settings
 
 @dataclass(frozen=True)
 class NetworkLayer:
-    """What later layers need of the network."""
+    """What later layers need from the network."""
 
     cilium: Cilium
     cluster: ClusterLayer
-    metallb: MetalLb
     ingress_pool: AddressPool
     dns_pool: AddressPool
-    services_pool: AddressPool
 
     def inside(self, *after: pulumi.Resource) -> pulumi.ResourceOptions:
-        """Options of a component whose pods need the network, made when `after` is there.
+        """Options for a component whose pods need the network, created once `after` exists.
 
-        See `ClusterLayer.inside` for what becomes of it at a destroy.
+        See `ClusterLayer.inside` for what happens to it in a destroy.
         """
-        return _inside(self.cluster, self.cilium, *after)
+        return self.cluster.inside(self.cilium.ready, *after)
 
 
 def deploy(settings: Settings, *, cluster: ClusterLayer) -> NetworkLayer:
-    """Cilium, in which pods of every later layer run, and MetalLB with the pools of the settings."""
+    """Deploy Cilium, which the pods of all later layers need, and MetalLB with the pools from the settings."""
     charts = ChartSource(settings.charts.mirror)
     cilium = Cilium(
         "cilium",
@@ -44,20 +42,19 @@ def deploy(settings: Settings, *, cluster: ClusterLayer) -> NetworkLayer:
             api_port=KUBEPRISM_PORT,
             operator_replicas=min(2, len(settings.nodes)),
         ),
-        opts=cluster.inside,
+        opts=cluster.inside(),
     )
-    inside = _inside(cluster, cilium)
+    inside = cluster.inside(cilium.ready)
     metallb = MetalLb(
         "metallb", MetalLbArgs(charts=charts, announce_from_control_planes=not settings.workers), opts=inside
     )
     pools = {
-        # Only Services that name no pool may take any address; the other two are promised to one Service each.
+        # Services that name no pool get theirs from `services`; the other two pools are each reserved for one Service.
         name: AddressPool(
             f"{name}-pool",
             AddressPoolArgs(
                 metallb=metallb,
-                first=addresses.first,
-                last=addresses.last,
+                addresses=addresses,
                 auto_assign=name == "services",
                 setting=f"homelab:network.pools.{name}",
             ),
@@ -68,16 +65,6 @@ def deploy(settings: Settings, *, cluster: ClusterLayer) -> NetworkLayer:
     return NetworkLayer(
         cilium=cilium,
         cluster=cluster,
-        metallb=metallb,
         ingress_pool=pools["ingress"],
         dns_pool=pools["dns"],
-        services_pool=pools["services"],
-    )
-
-
-def _inside(cluster: ClusterLayer, cilium: Cilium, *after: pulumi.Resource) -> pulumi.ResourceOptions:
-    return pulumi.ResourceOptions(
-        providers=[cluster.kubernetes],
-        deleted_with=cluster.foundation,
-        depends_on=[cilium.release, *after],
     )

@@ -1,4 +1,4 @@
-"""The part of the secrets layer that stands on a configured Vault: generated values, and how they reach workloads."""
+"""The part of the secrets layer that needs a configured Vault: generated values, and how they reach workloads."""
 
 from __future__ import annotations
 
@@ -23,21 +23,20 @@ from stacks.settings.model import Settings
 
 @dataclass(frozen=True)
 class SecretStore:
-    """What later layers need to have secrets."""
+    """What later layers need to declare secrets."""
 
     store: VaultStore
-    reloader: Reloader
     reflector: Reflector
     network: NetworkLayer
     generations: Mapping[str, int]
     secrets: Mapping[str, DeclaredSecret]
     ready: pulumi.Resource | None = None
-    """After this a value has been into Vault and back; None only while that is being made."""
+    """Proof that a value has made the round trip through Vault; None only while that proof is being created."""
 
     def in_namespace(self, name: str, after: pulumi.Resource) -> dict[str, ApplicationSecret]:
-        """Make the secrets that are declared for the namespace `name`, which is there after `after`; by their names.
+        """Create the secrets declared for the namespace `name`, which exists after `after`; returned by name.
 
-        Raises ValueError when there are none.
+        Raises ValueError if there are none.
         """
         opts = self.network.inside(after, *([self.ready] if self.ready else []))
         access = VaultAccess(f"vault-access-{name}", VaultAccessArgs(store=self.store, namespace=name), opts)
@@ -65,7 +64,7 @@ def deploy(
     login: VaultLogin,
     secrets: Mapping[str, DeclaredSecret] | None = None,
 ) -> SecretStore:
-    """The operator, its store on Vault, and the one secret that proves them; Reloader and Reflector beside them."""
+    """Deploy the operator, its store on Vault and the secret that proves both; also Reloader and Reflector."""
     secrets = declared(settings.cluster.domain) if secrets is None else secrets
     charts, schedulable = ChartSource(settings.charts.mirror), settings.schedulable
     operator = ExternalSecrets(
@@ -78,13 +77,13 @@ def deploy(
         VaultStoreArgs(operator=operator, login=login, namespaces=namespaces(secrets)),
         opts=network.inside(),
     )
+    Reloader("reloader", ReloaderArgs(charts=charts, schedulable=schedulable), opts=network.inside())
     layer = SecretStore(
         store=store,
-        reloader=Reloader("reloader", ReloaderArgs(charts=charts, schedulable=schedulable), opts=network.inside()),
         reflector=Reflector("reflector", ReflectorArgs(charts=charts), opts=network.inside()),
         network=network,
         generations=settings.rotation,
         secrets=secrets,
     )
-    probe = layer.in_namespace(OPERATOR_NAMESPACE, operator.release)[STORE_PROBE]
+    probe = layer.in_namespace(OPERATOR_NAMESPACE, operator.ready)[STORE_PROBE]
     return replace(layer, ready=probe.reference("value").ready)

@@ -1,4 +1,4 @@
-"""Layer 6, secrets: SealedSecrets for what is in git, Vault for what is made here, and the way to workloads."""
+"""The secrets layer: SealedSecrets for secrets in git, Vault for generated ones, and their delivery to workloads."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ from stacks.network import NetworkLayer
 from stacks.secret_store import SecretStore
 from stacks.settings.credentials import Credentials
 from stacks.settings.model import Settings
+from stacks.settings.types import minor_version
 from stacks.site import SiteLayer
 from stacks.storage import StorageLayer
 
 QUORUM_NODES = 3
-"""Nodes from which on three servers of Vault find a place each."""
+"""The number of nodes from which three Vault servers can each run on their own node."""
 
 MUTATING_POLICIES = (1, 36)
-"""The Kubernetes release from which on the API server has MutatingAdmissionPolicy in v1."""
+"""The first Kubernetes release whose API server has MutatingAdmissionPolicy in v1."""
 
 
 @dataclass(frozen=True)
 class SecretsLayer:
-    """What later layers need of it."""
+    """What later layers need from secrets."""
 
     sealed: SealedSecrets
     vault: Vault
@@ -49,7 +50,7 @@ def deploy(
     ingress: IngressLayer,
     storage: StorageLayer,
 ) -> SecretsLayer:
-    """Vault before External Secrets, which proves its way into Vault; SealedSecrets beside them."""
+    """Deploy Vault, then External Secrets, which proves its access to Vault; SealedSecrets is independent of both."""
     vault = _vault(settings, network=network, ingress=ingress, storage=storage)
     store = secret_store.deploy(settings, network=network, issuer=ingress.ca.issuer, login=_login(vault))
     return SecretsLayer(_sealed(settings, credentials, site=site, network=network), vault, store)
@@ -59,7 +60,7 @@ def _sealed(settings: Settings, credentials: Credentials, *, site: SiteLayer, ne
     if settings.sealing.certificate is not None and credentials.sealing_key is not None:
         keypair = sealing_key.given(settings.sealing.certificate, credentials.sealing_key)
     else:
-        # Not deleted with the VMs: it lives in the state alone.
+        # Not deleted with the VMs: it exists only in the state.
         provider = tls.Provider("tls", opts=pulumi.ResourceOptions(depends_on=[site.provider]))
         made = sealing_key.SealingKey("sealing-key", opts=pulumi.ResourceOptions(providers=[provider]))
         keypair = made.keypair
@@ -75,7 +76,7 @@ def _vault(settings: Settings, *, network: NetworkLayer, ingress: IngressLayer, 
         "vault-operator",
         VaultOperatorArgs(
             charts=ChartSource(settings.charts.mirror),
-            admission_policies=_release(settings.versions.kubernetes) >= MUTATING_POLICIES,
+            admission_policies=minor_version(settings.versions.kubernetes) >= MUTATING_POLICIES,
         ),
         opts=network.inside(),
     )
@@ -87,7 +88,7 @@ def _vault(settings: Settings, *, network: NetworkLayer, ingress: IngressLayer, 
             storage=storage.default,
             configuration=vault_clients.platform_configuration(namespaces(SECRETS), vault_clients.VAULT_NAMESPACE),
             size=3 if len(settings.nodes) >= QUORUM_NODES else 1,
-            # Vault asks the identity provider by the address that people use, also before public DNS knows it.
+            # Vault contacts the identity provider at the address that people use, even before public DNS knows it.
             host_aliases={sso.authority(settings.cluster.domain): ingress.nginx.address},
         ),
         opts=network.inside(),
@@ -105,8 +106,3 @@ def _login(vault: Vault) -> VaultLogin:
         mount=vault_clients.SECRETS.path,
         ready=vault.ready,
     )
-
-
-def _release(version: str) -> tuple[int, int]:
-    major, minor, *_ = version.removeprefix("v").split(".")
-    return int(major), int(minor)

@@ -1,4 +1,4 @@
-"""Layer 1, the site: the Proxmox provider, the Talos image on each host, and what becomes of volumes at the end."""
+"""The site layer: the Proxmox provider, the Talos image on each host, and what happens to volumes in a destroy."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ EXTENSIONS = {
     "nfs_utils": ("siderolabs/nfs-utils",),
     "gvisor": ("siderolabs/gvisor",),
 }
-"""Official system extensions behind each switch of homelab:talos.extensions."""
+"""The official system extensions that each switch of homelab:talos.extensions installs."""
 
 
 @dataclass(frozen=True)
 class SiteLayer:
-    """What later layers need of the site."""
+    """What later layers need from the site."""
 
     provider: proxmox.Provider
     talos_provider: talos.Provider
     commands: command.Provider
-    """For what neither provider does; it runs nothing before the site was found right."""
+    """For what neither provider can do; it runs nothing before the site has passed its checks."""
     checks: ProxmoxChecks
     explained: pulumi.ErrorHook
-    """For everything in Proxmox."""
+    """Explains errors; for every resource in Proxmox."""
     image: TalosImage
     volumes: CsiVolumes
-    """What is deleted after the last VM."""
+    """Deleted after the last VM."""
 
     @property
     def tag(self) -> str:
@@ -50,7 +50,7 @@ class SiteLayer:
 
 
 def deploy(settings: Settings, credentials: Credentials) -> SiteLayer:
-    """Checks the site, then makes in it what does not depend on a cluster."""
+    """Check the site, then create in it what does not depend on a cluster."""
     site = settings.site
     login = ProxmoxLogin(
         endpoint=site.endpoint,
@@ -59,30 +59,9 @@ def deploy(settings: Settings, credentials: Credentials) -> SiteLayer:
         password=credentials.proxmox_password,
         api_token=credentials.proxmox_api_token,
     )
-    checks = ProxmoxChecks(
-        login=login,
-        tag=f"{pulumi.get_project()}-{pulumi.get_stack()}".lower(),
-        vms={name: PlannedVm(node.vm_id, node.host, str(node.address)) for name, node in settings.nodes.items()},
-        datastores={
-            host: {site.hosts[host].image_datastore: "import", site.hosts[host].disk_datastore: "images"}
-            for host in settings.hosts_in_use
-        },
-    )
-    site_is_ready = checks.before_anything()
-    provider = proxmox.Provider(
-        "proxmox",
-        endpoint=login.endpoint,
-        insecure=login.insecure,
-        username=login.username if login.api_token is None else None,
-        password=login.password,
-        api_token=login.api_token,
-        # Also before an update: credentials that Proxmox refuses must not replace those in the state, which a destroy
-        # uses.
-        opts=pulumi.ResourceOptions(
-            hooks=pulumi.ResourceHookBinding(before_create=[site_is_ready], before_update=[site_is_ready])
-        ),
-    )
-    # Nothing at all is made at a site that was refused, not even a cluster's secrets.
+    checks = _checks(settings, login)
+    provider = _provider(login, checks)
+    # If the site fails its checks, nothing at all is created, not even a cluster's secrets.
     talos_provider = talos.Provider(
         "talos",
         image_factory_url=settings.talos.factory,
@@ -104,7 +83,42 @@ def deploy(settings: Settings, credentials: Credentials) -> SiteLayer:
         opts=both,
     )
     commands = command.Provider("command", opts=pulumi.ResourceOptions(depends_on=[provider]))
-    volumes = CsiVolumes(
+    volumes = _volumes(settings, login, checks.tag, commands)
+    return SiteLayer(provider, talos_provider, commands, checks, explained, image, volumes)
+
+
+def _checks(settings: Settings, login: ProxmoxLogin) -> ProxmoxChecks:
+    hosts = settings.site.hosts
+    return ProxmoxChecks(
+        login=login,
+        tag=f"{pulumi.get_project()}-{pulumi.get_stack()}".lower(),
+        vms={name: PlannedVm(node.vm_id, node.host, str(node.address)) for name, node in settings.nodes.items()},
+        datastores={
+            host: {hosts[host].image_datastore: "import", hosts[host].disk_datastore: "images"}
+            for host in settings.hosts_in_use
+        },
+    )
+
+
+def _provider(login: ProxmoxLogin, checks: ProxmoxChecks) -> proxmox.Provider:
+    site_is_ready = checks.before_anything()
+    return proxmox.Provider(
+        "proxmox",
+        endpoint=login.endpoint,
+        insecure=login.insecure,
+        username=login.username if login.api_token is None else None,
+        password=login.password,
+        api_token=login.api_token,
+        # Also before an update: credentials that Proxmox refuses must not replace those in the state, which a destroy
+        # uses.
+        opts=pulumi.ResourceOptions(
+            hooks=pulumi.ResourceHookBinding(before_create=[site_is_ready], before_update=[site_is_ready])
+        ),
+    )
+
+
+def _volumes(settings: Settings, login: ProxmoxLogin, tag: str, commands: command.Provider) -> CsiVolumes:
+    return CsiVolumes(
         "csi-volumes",
         CsiVolumesArgs(
             on_destroy=settings.storage.on_destroy,
@@ -113,15 +127,14 @@ def deploy(settings: Settings, credentials: Credentials) -> SiteLayer:
                 insecure=login.insecure,
                 username=login.username,
                 cluster=settings.cluster.name,
-                tag=checks.tag,
-                hosts=sorted(site.hosts),
+                tag=tag,
+                hosts=sorted(settings.site.hosts),
                 datastore=settings.storage.datastore,
             ),
             login=login,
         ),
         opts=pulumi.ResourceOptions(providers=[commands]),
     )
-    return SiteLayer(provider, talos_provider, commands, checks, explained, image, volumes)
 
 
 def _extensions(settings: Settings) -> list[str]:

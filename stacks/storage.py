@@ -1,4 +1,4 @@
-"""Layer 5, storage: volumes on the site's datastores, and the class that claims get by default."""
+"""The storage layer: volumes on the site's datastores, and the default storage class."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ from stacks.settings.model import SNAPSHOT_USER, Settings
 from stacks.site import SiteLayer
 
 CSI_PRIVILEGES = ("Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.Audit", "VM.Audit", "VM.Config.Disk")
-"""What Proxmox CSI asks for: https://github.com/sergelogvinov/proxmox-csi-plugin/blob/v0.19.1/docs/install.md
+"""The privileges that Proxmox CSI requires: https://github.com/sergelogvinov/proxmox-csi-plugin/blob/v0.19.1/docs/install.md
 
 Each is needed (read in v0.19.1 and in Proxmox's API schema): AllocateSpace makes a volume, Audit finds datastores and
-their space, Allocate lists, attaches and deletes volumes of a VM that is not the one they are attached to.
+their space, Allocate lists, attaches and deletes volumes that belong to a VM other than the one they are attached to.
 """
 
 
 @dataclass(frozen=True)
 class StorageLayer:
-    """What later layers need of the storage."""
+    """What later layers need from storage."""
 
     csi: ProxmoxCsi
     default: StorageClassReference
-    """The class of claims that name none: on the site's datastore, kept when its claim is deleted."""
+    """The class of claims that name none: on the site's datastore, with volumes kept when their claim is deleted."""
 
     @property
     def bootstrap_secrets(self) -> list[pulumi.Output[dict[str, Any]]]:
-        """Secrets without which nothing in the cluster has a volume, for whoever seals them for git."""
+        """Secrets without which nothing in the cluster gets a volume, for sealing them in git."""
         return [self.csi.bootstrap_secret]
 
 
 def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, network: NetworkLayer) -> StorageLayer:
-    """Proxmox CSI with an account of its own, and its class; snapshots and Longhorn where the settings ask for them."""
+    """Deploy Proxmox CSI with its own account, and its storage class; snapshots and Longhorn if enabled."""
     charts = ChartSource(settings.charts.mirror)
     after: list[pulumi.Resource] = []
     login: Mapping[str, pulumi.Input[str]]
@@ -83,13 +83,13 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, net
                 "storage": settings.storage.datastore,
                 "csi.storage.k8s.io/fstype": "ext4",
                 "cache": "none",
-                # Also lets the guest give freed blocks back (discard).
+                # Also lets the guest return freed blocks (discard).
                 "ssd": "true",
             },
             default=True,
             reclaim="Retain",
             mount_options=["noatime", "discard"],
-            after=csi.release,
+            after=csi.ready,
         ),
         opts=network.inside(),
     )
@@ -99,7 +99,7 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, net
 
 
 def _account(settings: Settings, site: SiteLayer) -> ProxmoxAccount:
-    """An account with rights on its datastore and this cluster's VMs alone."""
+    """An account with privileges on its datastore and this cluster's VMs only."""
     return ProxmoxAccount(
         "csi",
         ProxmoxAccountArgs(

@@ -1,9 +1,9 @@
-"""Whether the real charts know what the program gives them.
+"""Checks that the real charts know the values that the program passes to them.
 
-    python -m checks.charts                        what the program passes was looked up in the real charts before
-    python -m checks.charts --mirror DIRECTORY     look it up in the charts there, render them with Helm, and hold the
-                                                   program's custom resources against the CRDs that come out
-    python -m checks.charts --mirror DIRECTORY --record    and record it in charts/checked.yaml, for where no chart is
+    python -m checks.charts                        check that the values passed were looked up in the real charts
+    python -m checks.charts --mirror DIRECTORY     look them up in the charts there, render these with Helm, and check
+                                                   the program's custom resources against the rendered CRDs
+    python -m checks.charts --mirror DIRECTORY --record    also record it in charts/checked.yaml, for use without charts
 
-A chart ignores a key that it does not know, so a misspelt or moved one is no error anywhere: it only has no effect.
+A chart ignores unknown keys, so a misspelt or moved one causes no error anywhere: it just has no effect.
 """

@@ -1,4 +1,4 @@
-"""`python -m checks.charts`: see the package. Exit status 1 with findings, 2 for a call that makes no sense."""
+"""`python -m checks.charts`: see the package. Exit status 1 with findings, 2 for invalid arguments."""
 
 from __future__ import annotations
 

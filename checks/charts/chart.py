@@ -1,4 +1,4 @@
-"""A Helm chart as it lies on disk: what it says of its values, with that of its subcharts in their place.
+"""A Helm chart on disk: what it declares about its values, including those of its subcharts.
 
 Reads archives and directories and renders nothing. A place in the values is known by three things: the defaults in
 `values.yaml`, the schema, and what the templates use.
@@ -37,7 +37,7 @@ def load(path: Path) -> Chart:
     """Read the archive or directory at `path`.
 
     Raises:
-        ValueError: what lies there is no chart.
+        ValueError: there is no chart at `path`.
     """
     files = _archive(path.read_bytes()) if path.is_file() else _directory(path)
     if "Chart.yaml" not in files:
@@ -85,14 +85,14 @@ def _add(
 
 
 def _merged(under: Any, over: Any) -> Any:
-    """What Helm makes of a default and the value that a parent chart sets over it."""
+    """How Helm merges a default with the value that a parent chart sets for it."""
     if isinstance(under, dict) and isinstance(over, dict):
         return under | {key: _merged(under.get(key), value) for key, value in over.items()}
     return under if over is None else over
 
 
 def _subcharts(files: Mapping[str, bytes]) -> list[dict[str, bytes]]:
-    """The files of each chart below charts/, which lies there unpacked or as an archive."""
+    """The files of each chart below charts/, whether unpacked or an archive."""
     found: dict[str, dict[str, bytes]] = {}
     for name, content in files.items():
         parts = PurePosixPath(name).parts

@@ -1,4 +1,4 @@
-"""Holds releases against their charts: are there, have the pinned version, know every key, and render."""
+"""Compares releases with their charts: they exist, have the pinned version, know every key, and render."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from components.kit.chart import ChartError, in_directory
 
 @dataclass
 class Examination:
-    """What came out."""
+    """The result."""
 
     findings: set[Finding] = field(default_factory=set)
     checked: dict[str, Checked] = field(default_factory=dict)
-    """What was looked up in pinned charts; a chart of this repository is at hand everywhere and needs no record."""
+    """What was looked up in pinned charts; a chart in this repository is always available and needs no record."""
     missing: set[str] = field(default_factory=set)
     """Pinned charts, as `<name> <version>`, that the mirror lacks."""
     unchecked: set[str] = field(default_factory=set)
     """Schemas on other servers that charts refer to, and that were not fetched."""
     crds: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """The schemas of custom resources that the rendered charts bring, by type token."""
+    """The schemas of custom resources that the rendered charts define, by type token."""
 
 
 def examine(
@@ -37,7 +37,7 @@ def examine(
 ) -> Examination:
     """Examine releases; without a mirror only those of this repository's own charts, without Helm none is rendered.
 
-    only_present: a chart that the mirror lacks is no finding.
+    only_present: a chart that the mirror lacks is not a finding.
     """
     result = Examination()
     charts: dict[Path, Chart] = {}

@@ -7,7 +7,6 @@ allowed: such a place is open.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from checks.charts.chart import Chart
 from checks.charts.schema import Schema
 from checks.charts.uses import ANY, Keys, Use
+from components.kit.spelling import did_you_mean
 
 
 @dataclass
@@ -145,9 +145,8 @@ def _enter(place: _Place, value: Any, found: Keyring) -> None:
 
 def _suggestion(place: _Place, key: str) -> str:
     """What may have been meant: the nearest name here, or the places where the chart has this very key."""
-    near = difflib.get_close_matches(key, sorted(place.named), n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {show((*place.keys, near[0]))}?"
+    if meant := did_you_mean(key, sorted(place.named), show=lambda near: show((*place.keys, near))):
+        return meant
     elsewhere = sorted(path for path in _places(place.chart.defaults, ()) if path[-1] == key)
     if elsewhere:
         return f"the chart has it as {' or '.join(show(path) for path in elsewhere[:3])}"

@@ -3,9 +3,9 @@
     graph = record(root, config=load_stack_config(root, "prod"), project="homelab", stack="prod")
     assert graph.depends("csi-config", "csi-token", via="stringData")
 
-`record` runs the program with no engine, provider plugin, network or credential, and keeps each request that it would
-have sent to the engine. A check that is about values, names or order belongs on this graph; one that is about what an
-object does once it exists belongs in the lab.
+`record` runs the program without engine, provider plugins, network or credentials, and keeps each request that it would
+have sent to the engine. Checks of values, names or order belong on this graph; checks of what an object does once it
+exists belong in the lab.
 """
 
 from checks.graph.config import StackConfig, load_stack_config

@@ -1,6 +1,6 @@
 """Reads a stack's configuration files as the engine does, without the key that decrypts them.
 
-Owns the translation to what a program sees: one string per namespaced key. What the values mean is `stacks.settings`'.
+Owns the translation into what a program sees: one string per namespaced key. `stacks.settings` interprets the values.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The recorded graph and the questions one can ask it. Knows nothing of how it was recorded."""
+"""The recorded graph and queries on it. Knows nothing about how it was recorded."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from pulumi import ErrorHook, ResourceHook
+from pulumi.runtime.proto.source_pb2 import StackTrace
 
 HOOK_EVENTS = (
     "before_create",
@@ -18,6 +19,11 @@ HOOK_EVENTS = (
     "after_delete",
     "on_error",
 )
+
+SHARED = "/components/kit/"
+"""Part of the path of what components have in common, such as the form of a Helm release."""
+
+NO_TRACE = StackTrace()
 
 
 @dataclass
@@ -85,8 +91,13 @@ class Node:
 
     @property
     def source(self) -> str:
-        """`file:line` of the program that made the resource; empty where the SDK does not say."""
-        position = self.request.sourcePosition
+        """`file:line` of the program that made the resource; empty where the SDK does not say.
+
+        For what a function of `SHARED` made, the line that called it: the other is the same for every caller.
+        """
+        trace = [frame.pc for frame in getattr(self.request, "stackTrace", NO_TRACE).frames if frame.pc.uri]
+        callers = [position for position in trace if SHARED not in position.uri]
+        position = callers[0] if callers else self.request.sourcePosition
         return f"{position.uri.removeprefix('file://')}:{position.line}" if position.uri else ""
 
     def option(self, name: str) -> Any:

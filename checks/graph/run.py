@@ -1,6 +1,6 @@
 """Runs a program against a recorder, apart from everything else in this process.
 
-Owns what a run touches and must put back: working directory, arguments, environment, modules and the SDK's state.
+Owns what a run changes and must restore: working directory, arguments, environment, modules and the SDK's state.
 Not safe for use from several threads at once, as most of that belongs to the process.
 """
 
@@ -66,34 +66,10 @@ def record(
     directory = None if callable(program) else Path(program).resolve()
     values, secret_keys = _merged_config(project, config or {}, secrets or {})
 
-    def run() -> Any:
-        if callable(program):
-            return program()
-        runpy.run_path(str(directory), run_name="__main__")
-        return None
-
-    async def main() -> None:
-        try:
-            await asyncio.wait_for(pulumi.runtime.run_in_stack(run), timeout)
-        except TimeoutError as exc:
-            last = list(graph.nodes)[-1] if graph.nodes else "nothing"
-            raise TimeoutError(f"the program had not ended after {timeout} s; it last registered {last}") from exc
-
     def in_context() -> None:
         pulumi.runtime.set_all_config(values, secret_keys)
-        settings = pulumi.runtime.Settings(
-            project=project,
-            stack=stack,
-            monitor=recorder,
-            engine=recorder,
-            dry_run=True,
-            organization="organization",
-            root_directory=str(directory or Path.cwd()),
-        )
-        # The one attribute that the SDK does not document: see Callbacks for what happens without it.
-        settings.callbacks = Callbacks(graph)
-        pulumi.runtime.configure(settings)
-        asyncio.run(main())
+        pulumi.runtime.configure(_settings(recorder, project, stack, directory))
+        asyncio.run(_run(program, directory, graph, timeout))
 
     with _isolated(directory), _called_functions() as called:
         try:
@@ -109,6 +85,36 @@ def record(
     if graph.error is not None and check:
         raise graph.error
     return graph
+
+
+def _settings(recorder: Recorder, project: str, stack: str, directory: Path | None) -> pulumi.runtime.Settings:
+    """The SDK's, with the recorder for an engine that makes a preview."""
+    settings = pulumi.runtime.Settings(
+        project=project,
+        stack=stack,
+        monitor=recorder,
+        engine=recorder,
+        dry_run=True,
+        organization="organization",
+        root_directory=str(directory or Path.cwd()),
+    )
+    # The one attribute that the SDK does not document: see Callbacks for what happens without it.
+    settings.callbacks = Callbacks(recorder.graph)
+    return settings
+
+
+async def _run(program: Program, directory: Path | None, graph: Graph, timeout: float) -> None:
+    def run() -> Any:
+        if callable(program):
+            return program()
+        runpy.run_path(str(directory), run_name="__main__")
+        return None
+
+    try:
+        await asyncio.wait_for(pulumi.runtime.run_in_stack(run), timeout)
+    except TimeoutError as exc:
+        last = list(graph.nodes)[-1] if graph.nodes else "nothing"
+        raise TimeoutError(f"the program had not ended after {timeout} s; it last registered {last}") from exc
 
 
 def _merged_config(

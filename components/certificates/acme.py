@@ -1,14 +1,14 @@
-"""Certificates that the whole world trusts: issuers of Let's Encrypt, for real ones and for tries.
+"""Publicly trusted certificates: Let's Encrypt issuers, for production and staging.
 
-Owns four ClusterIssuers: production and staging, each by DNS-01 (any name of the zone, wildcards as well) and by
+Owns four ClusterIssuers: production and staging, each by DNS-01 (any name in the zone, wildcards included) and by
 HTTP-01 (one name at a time, through port 80 of the ingress). Does not own certificates. Must exist before:
 cert-manager, the DNS-01 webhook and the ingress controller.
 
-Which of them the program uses is a setting: Let's Encrypt gives five certificates a week for the same names, and with
-every destroyed cluster its certificates are gone. Staging gives thousands, that no browser trusts.
+Which of them the program uses is a setting: Let's Encrypt issues five certificates a week for the same names, and
+a destroyed cluster takes its certificates with it. Staging issues thousands, which no browser trusts.
 
-An issuer is there before its account is: whether Let's Encrypt can be reached is not up to the cluster, and must not
-hold up what is. Whoever needs a certificate waits for that.
+An issuer exists before its ACME account does: whether Let's Encrypt can be reached is not up to the cluster, and must
+not delay what is. Whatever needs a certificate waits for it.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def issuer_name(staging: bool, challenge: Challenge) -> str:
 class AcmeIssuersArgs:
     """Arguments of `AcmeIssuers`.
 
-    email: whom Let's Encrypt writes to about the account, or nobody.
-    staging: whether the issuers that are handed out are those for tries.
+    email: where Let's Encrypt writes to about the account; None for nowhere.
+    staging: whether to hand out the staging issuers instead of the production ones.
     """
 
     cert_manager: CertManager
@@ -56,7 +56,7 @@ class AcmeIssuersArgs:
 
 
 class AcmeIssuers(pulumi.ComponentResource):
-    """The issuers; all four are there, so that a name in a manifest always leads to one."""
+    """The issuers; all four always exist, so that any of their names in a manifest is valid."""
 
     public: IssuerReference
     """By DNS-01, for any name of the zone."""
@@ -68,8 +68,8 @@ class AcmeIssuers(pulumi.ComponentResource):
         super().__init__("homelab:certificates:AcmeIssuers", name, None, opts)
         http = {"http01": {"ingress": {"ingressClassName": args.nginx.class_name}}}
         solvers: dict[Challenge, tuple[dict[str, Any], list[pulumi.Resource]]] = {
-            "dns": (args.webhook.solver, [args.webhook.release]),
-            "http": (http, [args.nginx.release]),
+            "dns": (args.webhook.solver, [args.webhook.ready]),
+            "http": (http, [args.nginx.ready]),
         }
         made = {
             issuer_name(staging, challenge): self._issuer(args, staging, challenge, solver, after)
@@ -106,7 +106,7 @@ class AcmeIssuers(pulumi.ComponentResource):
             spec={"acme": acme | ({"email": args.email} if args.email else {})},
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[args.cert_manager.release, *after],
+                depends_on=[args.cert_manager.ready, *after],
                 custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m", delete="2m"),
             ),
         )

@@ -1,19 +1,19 @@
-"""cert-manager: certificates as objects of the cluster, renewed by themselves.
+"""cert-manager: certificates as objects of the cluster, renewed automatically.
 
 Owns the namespace and the Helm release with the custom resource definitions. Does not own issuers: the cluster's own CA
 is `cluster_ca.py`, and those that need a public name come with DNS. Must exist before: the pod network.
 
-Before it lets an ACME server look for a challenge, it looks itself: it asks resolvers for the zone and its public name
-servers, and these for the record, as the ACME server will. A network whose resolver answers for the public zone with
-names of its own (split horizon) would make it look in the wrong zone for ever; it is then given resolvers that answer
-as the world's do. There is a flag to ask resolvers for the record as well, which it is not given: they remember for a
-while that a record was not there, and do not show one that the secondary lacks.
+Before it lets an ACME server look for a challenge, it checks itself: it asks resolvers for the zone and its public name
+servers, and those for the record, as the ACME server will. A network whose resolver answers for the public zone with
+names of its own (split horizon) would make it look in the wrong zone forever; it is then given resolvers that answer
+as public ones do. There is a flag to ask resolvers for the record as well, which is not set: they cache for a
+while that a record did not exist, and do not show that the secondary lacks one.
 
-An Ingress with `kubernetes.io/tls-acme: "true"` has its certificate from the default issuer, so that it need not know
-whether this cluster is for tries.
+An Ingress with `kubernetes.io/tls-acme: "true"` gets its certificate from the default issuer, so that it need not know
+whether this cluster uses staging.
 
-Controller, webhook and cainjector run twice where two nodes can hold them: one works, the other stands by. Without the
-webhook nobody can make a Certificate, so a drained node must not take it away.
+Controller, webhook and cainjector have two replicas where two nodes can hold them: one active, one on standby. Without
+the webhook nobody can create a Certificate, so a drained node must not take it away.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
+from components.kit.ports import DNS
 from components.kit.scheduling import one_per_node, replicas
 from components.kit.versions import CERT_MANAGER
 
@@ -37,7 +38,7 @@ SERVICE_ACCOUNT = "cert-manager"
 """The controller's account; the chart names it after the release."""
 
 READY = {"pulumi.com/waitFor": "condition=Ready"}
-"""Annotations of an object of cert-manager after which it is what it promises: an issuer issues, a Secret is filled."""
+"""Annotations that make `up` wait for a cert-manager object: until an issuer can issue, or a Secret is filled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +46,8 @@ class CertManagerArgs:
     """Arguments of `CertManager`.
 
     schedulable: how many nodes take ordinary pods.
-    resolvers: which resolvers it asks for public names; none are those of the nodes.
-    default_issuer: ClusterIssuer of an Ingress that names none and asks for a certificate.
+    resolvers: which resolvers it asks for public names; if empty, those of the nodes.
+    default_issuer: ClusterIssuer for an Ingress that asks for a certificate without naming an issuer.
     """
 
     charts: ChartSource
@@ -61,16 +62,16 @@ class CertManager(pulumi.ComponentResource):
     namespace: str
     """Where the keys of ClusterIssuers are looked for."""
 
-    release: Release
+    ready: Release
     """Up when the API server can reach the webhook; objects of cert-manager depend on it."""
 
     def __init__(self, name: str, args: CertManagerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:certificates:CertManager", name, None, opts)
         self.namespace = "cert-manager"
-        home = namespace(f"{name}-namespace", self.namespace, "restricted", parent=self)
+        namespace = make_namespace(f"{name}-namespace", self.namespace, "restricted", parent=self)
         configured: dict[str, Any] = values("cert-manager")
         if args.resolvers:
-            configured["dns01RecursiveNameservers"] = ",".join(f"{address}:53" for address in args.resolvers)
+            configured["dns01RecursiveNameservers"] = ",".join(f"{address}:{DNS}" for address in args.resolvers)
         if args.default_issuer:
             configured["ingressShim"] = {
                 "defaultIssuerName": args.default_issuer,
@@ -87,11 +88,7 @@ class CertManager(pulumi.ComponentResource):
             tree["topologySpreadConstraints"] = one_per_node(
                 {"app.kubernetes.io/instance": "cert-manager", "app.kubernetes.io/component": component}
             )
-        self.release = Release(
-            name,
-            args.charts.release(CERT_MANAGER, name="cert-manager", namespace=home.metadata.name, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m")
-            ),
+        self.ready = args.charts.install(
+            CERT_MANAGER, name, parent=self, name="cert-manager", namespace=namespace.metadata.name, values=configured
         )
-        self.register_outputs({"namespace": self.namespace, "release": self.release.name})
+        self.register_outputs({"namespace": self.namespace, "release": self.ready.name})

@@ -1,7 +1,7 @@
 """A certificate for one workload, in a Secret that cert-manager fills and renews.
 
 Owns the Certificate. cert-manager owns the Secret: Pulumi never sees the key. Does not own the workload, nor its
-restart at a renewal: whoever reads its files once at start wears `restart_annotations`, which Reloader follows.
+restart at a renewal: whoever reads its files once at start calls `reloader.restart_on`.
 Must exist before: the issuer, which is an argument, and the namespace, on which the caller's options depend.
 """
 
@@ -19,7 +19,6 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.certificates.cert_manager import API, READY
 from components.kit.references import IssuerReference, SecretReference
-from components.secrets.reloader import restart_on
 
 Usage = Literal["server auth", "client auth"]
 
@@ -32,14 +31,14 @@ class CertificateArgs:
 
     namespace: where the workload and its Secret are.
     secret_name: name of the Secret.
-    dns_names: what the certificate is for; the first one is shown as its name.
+    dns_names: the names that the certificate is for; the first one is shown as its name.
     ip_addresses: addresses by which clients reach the workload, such as 127.0.0.1.
-    duration: how long a certificate is valid; a public CA may give less.
-    renew_before: how long before its end the next one is asked for.
+    duration: how long a certificate is valid; a public CA may grant less.
+    renew_before: how long before expiry the next one is requested.
     usages: what it may be used for.
-    secret_labels: labels of the Secret, for those who look for it by them.
-    awaited: whether the certificate must be there before anything that depends on it; what hangs on the world outside,
-        as a public CA does, must not hold up the rest.
+    secret_labels: labels of the Secret, for consumers that select it by label.
+    awaited: whether the certificate must be issued before anything that depends on it; what relies on the outside
+        world, such as a public CA, must not hold up the rest.
     """
 
     namespace: str
@@ -55,38 +54,32 @@ class CertificateArgs:
 
     def __post_init__(self) -> None:
         if not self.dns_names or not self.usages:
-            raise ValueError(f"{self.secret_name}: dns_names and usages must each name one at least")
+            raise ValueError(f"{self.secret_name}: dns_names and usages must each name at least one")
         for name in self.dns_names:
             if not _NAME.fullmatch(name) or len(name) > 253:
                 raise ValueError(f"{self.secret_name}: {name!r} is not a DNS name; write it in lower case, as a.b.org")
         # MinimumCertificateDuration and MinimumRenewBefore of cert-manager, pkg/apis/certmanager/v1/const.go
         if self.duration < timedelta(hours=1) or not timedelta(minutes=5) <= self.renew_before < self.duration:
             raise ValueError(
-                f"{self.secret_name}: valid for {self.duration} and renewed {self.renew_before} before its end; "
-                "cert-manager wants an hour at least, and a renewal of 5 minutes at least within it"
+                f"{self.secret_name}: valid for {self.duration} and renewed {self.renew_before} before it expires; "
+                "cert-manager requires at least an hour, and a renewal at least 5 minutes before expiry"
             )
 
 
 class Certificate(pulumi.ComponentResource):
-    """A certificate; what depends on `ready` finds the Secret filled, unless it is not awaited."""
+    """A certificate; what depends on `ready` finds the Secret filled, if the certificate is awaited."""
 
     certificate: SecretReference
-    """`tls.crt`: the certificate, and those between it and the CA's."""
+    """`tls.crt`: the certificate, followed by any intermediate ones."""
 
     key: SecretReference
     """`tls.key`: its private key."""
 
     ca: SecretReference
-    """`ca.crt`: the CA's certificate; a public CA leaves it empty."""
+    """`ca.crt`: the CA's certificate; empty with a public CA."""
 
     ready: CustomResource
     """Ready when the Secret holds a valid certificate."""
-
-    restart_annotations: Mapping[str, str]
-    """On a Deployment, StatefulSet or DaemonSet: Reloader restarts it when the certificate was renewed.
-
-    For a workload with further Secrets, call `restart_on` with all of them instead.
-    """
 
     def __init__(self, name: str, args: CertificateArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:certificates:Certificate", name, None, opts)
@@ -114,7 +107,7 @@ class Certificate(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[args.issuer.ready],
-                # An ACME issuer waits for DNS to spread.
+                # An ACME issuer waits for DNS to propagate.
                 custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="2m"),
             ),
         )
@@ -122,7 +115,6 @@ class Certificate(pulumi.ComponentResource):
             SecretReference(namespace=args.namespace, name=args.secret_name, key=key, ready=self.ready)
             for key in ("tls.crt", "tls.key", "ca.crt")
         )
-        self.restart_annotations = restart_on(self.certificate)
         self.register_outputs({"secret": f"{args.namespace}/{args.secret_name}"})
 
 

@@ -1,10 +1,10 @@
-"""The cluster's own certificate authority: certificates for what talks inside the cluster, with no DNS and no internet.
+"""The cluster's own certificate authority: certificates for traffic inside the cluster, without DNS or internet.
 
 Owns a self-signed issuer, the CA's certificate that it signs once, and the ClusterIssuer that signs with that.
 Does not own the certificates issued; those are `certificate.py`. Must exist before: cert-manager's release.
 
-The CA's key is a Secret in cert-manager's namespace, made in the cluster and known to nobody else: with the cluster it
-is gone, and the next cluster has another. A client that is to trust it reads `ca.crt` beside its own certificate.
+The CA's key is a Secret in cert-manager's namespace, made in the cluster and known to nobody else: it is gone with the
+cluster, and the next cluster has another. A client that must trust it reads `ca.crt` beside its own certificate.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from components.certificates.cert_manager import API, READY, CertManager
 from components.kit.references import IssuerReference
 
 TEN_YEARS = "87600h0m0s"
-"""cert-manager renews after two thirds of it."""
+"""cert-manager renews the certificate after two thirds of this time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterCaArgs:
     """Arguments of `ClusterCa`.
 
-    common_name: what the CA calls itself in its certificate.
+    common_name: the subject's common name in the CA's certificate.
     """
 
     cert_manager: CertManager
@@ -34,11 +34,11 @@ class ClusterCaArgs:
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.common_name) <= 64:
-            raise ValueError(f"common_name: {self.common_name!r} has not 1 to 64 characters, which X.509 allows")
+            raise ValueError(f"common_name: {self.common_name!r} must have 1 to 64 characters, as X.509 demands")
 
 
 class ClusterCa(pulumi.ComponentResource):
-    """A CA for the inside of the cluster; its ClusterIssuer has the component's name."""
+    """A CA for use inside the cluster; its ClusterIssuer has the component's name."""
 
     issuer: IssuerReference
     """Signs certificates for any namespace."""
@@ -46,14 +46,14 @@ class ClusterCa(pulumi.ComponentResource):
     def __init__(self, name: str, args: ClusterCaArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:certificates:ClusterCa", name, None, opts)
         namespace = args.cert_manager.namespace
-        # Of one namespace and not of the cluster: it signs this one certificate and nothing else.
+        # Namespaced rather than cluster-wide: it signs this one certificate and nothing else.
         bootstrap = CustomResource(
             f"{name}-bootstrap",
             api_version=API,
             kind="Issuer",
             metadata=ObjectMetaArgs(name=f"{name}-bootstrap", namespace=namespace, annotations=READY),
             spec={"selfSigned": {}},
-            opts=self._after(args.cert_manager.release),
+            opts=self._after(args.cert_manager.ready),
         )
         certificate = CustomResource(
             f"{name}-certificate",
@@ -66,11 +66,11 @@ class ClusterCa(pulumi.ComponentResource):
                 "commonName": args.common_name,
                 "duration": TEN_YEARS,
                 "usages": ["cert sign", "crl sign"],
-                # The key stays over a renewal, so that whoever trusts the old certificate trusts the new one's issues.
+                # The key survives renewal, so that clients trusting the old certificate trust what the new one signs.
                 "privateKey": {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Never"},
                 "issuerRef": IssuerReference(name=f"{name}-bootstrap", kind="Issuer", ready=bootstrap).spec,
             },
-            opts=self._after(args.cert_manager.release, bootstrap),
+            opts=self._after(args.cert_manager.ready, bootstrap),
         )
         authority = CustomResource(
             name,
@@ -78,7 +78,7 @@ class ClusterCa(pulumi.ComponentResource):
             kind="ClusterIssuer",
             metadata=ObjectMetaArgs(name=name, annotations=READY),
             spec={"ca": {"secretName": name}},
-            opts=self._after(args.cert_manager.release, certificate),
+            opts=self._after(args.cert_manager.ready, certificate),
         )
         self.issuer = IssuerReference(name=name, ready=authority)
         self.register_outputs({"issuer": self.issuer.name})

@@ -1,11 +1,11 @@
 """How cert-manager proves to an ACME server that a name is ours: by a TXT record in PowerDNS.
 
-Owns the Helm release of cert-manager-webhook-pdns, an API server that Kubernetes' own passes cert-manager's requests on
-to. Does not own issuers (`acme.py`), nor the zone. It lives in cert-manager's namespace, where it finds the API's key
-for issuers of the cluster. Must exist before: cert-manager, which gives it its serving certificate.
+Owns the Helm release of cert-manager-webhook-pdns, an API server to which Kubernetes' own forwards cert-manager's
+requests. Does not own issuers (`acme.py`), nor the zone. It lives in cert-manager's namespace, where it finds the API
+key for ClusterIssuers. Must exist before: cert-manager, which gives it its serving certificate.
 
-Its chart lets it read every Secret of the cluster, as the key may be in any namespace; cert-manager may so, too. There
-is no value to narrow it. Two replicas: an API group that does not answer also holds up the deletion of namespaces.
+Its chart lets it read every Secret of the cluster, as the key may be in any namespace; so may cert-manager. No chart
+value narrows this. Two replicas: an API group that does not answer also holds up the deletion of namespaces.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from components.kit.versions import CERT_MANAGER_WEBHOOK_PDNS
 class Dns01WebhookArgs:
     """Arguments of `Dns01Webhook`.
 
-    zone: the one in which it may write.
+    zone: the only one that it may write to.
     schedulable: how many nodes take ordinary pods.
     """
 
@@ -45,8 +45,8 @@ class Dns01Webhook(pulumi.ComponentResource):
     solver: dict[str, Any]
     """An entry of an ACME issuer's `solvers`."""
 
-    release: Release
-    """Up when it serves; a challenge that comes earlier is tried again."""
+    ready: Release
+    """Up when it serves; a challenge that comes earlier is retried."""
 
     def __init__(self, name: str, args: Dns01WebhookArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:certificates:Dns01Webhook", name, None, opts)
@@ -58,17 +58,17 @@ class Dns01Webhook(pulumi.ComponentResource):
         configured["certManager"] = {"namespace": namespace, "serviceAccountName": SERVICE_ACCOUNT}
         configured["replicaCount"] = replicas(args.schedulable)
         configured["affinity"] = _apart(release_name)
-        self.release = Release(
+        self.ready = args.charts.install(
+            CERT_MANAGER_WEBHOOK_PDNS,
             name,
-            args.charts.release(CERT_MANAGER_WEBHOOK_PDNS, name=release_name, namespace=namespace, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[args.cert_manager.release, key.ready],
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name=release_name,
+            namespace=namespace,
+            values=configured,
+            depends_on=[args.cert_manager.ready, key.ready],
         )
         self.solver = {
-            # A name outside of the zone fails at once, and not at the ACME server.
+            # A name outside the zone fails at once rather than at the ACME server.
             "selector": {"dnsZones": [args.zone.domain]},
             "dns01": {
                 "webhook": {
@@ -80,17 +80,17 @@ class Dns01Webhook(pulumi.ComponentResource):
                         # Seconds; without it the webhook writes 0.
                         "ttl": 60,
                         "timeout": 30,
-                        # With the dot, as the webhook compares it to what DNS answers.
+                        # With the final dot, as the webhook compares it with what DNS answers.
                         "allowed-zones": [f"{args.zone.domain}."],
                     },
                 }
             },
         }
-        self.register_outputs({"group": group, "release": self.release.name})
+        self.register_outputs({"group": group, "release": self.ready.name})
 
 
 def _apart(release: str) -> dict[str, Any]:
-    """An affinity that keeps a release's pods on different nodes where it can; the chart takes no spread constraint."""
+    """An affinity that prefers different nodes for a release's pods; the chart supports no spread constraints."""
     labels = {"app.kubernetes.io/instance": release}
     term = {"topologyKey": HOSTNAME, "labelSelector": {"matchLabels": labels}}
     preferred = [{"weight": 100, "podAffinityTerm": term}]

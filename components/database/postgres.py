@@ -1,11 +1,11 @@
 """A PostgreSQL database for one application: servers, the database in them, and its owner.
 
-Owns the Cluster resource. The operator makes pods, volumes, Services and certificates of it. Does not own the
+Owns the Cluster resource, from which the operator makes pods, volumes, Services and certificates. Does not own the
 namespace, the Secret with the owner's password, nor a copy of the data elsewhere (`postgres_backup.py`).
 Must exist before: the operator, a StorageClass, and the Secret.
 
-The password is an application secret of ours and not one of the operator's own making, so that it is in Vault and
-rotates like every other: with the label `cnpg.io/reload` on the Secret the operator sets a changed password in the
+The password is an application secret of ours rather than one that the operator generates, so that it is in Vault and
+rotates like any other: with the label `cnpg.io/reload` on the Secret the operator sets a changed password in the
 database at once (`reconcileUser` in its instance manager), and Reloader restarts the application.
 """
 
@@ -35,8 +35,8 @@ class PostgresArgs:
 
     spec, owner: the Secret of type kubernetes.io/basic-auth with the owner's `username` and `password`.
     database: name of the database.
-    schedulable: how many nodes take ordinary pods; two of them hold a second server that follows the first.
-    connections: how many clients may be connected at a time.
+    schedulable: how many nodes take ordinary pods; with two or more there is a second server, a replica of the first.
+    connections: how many clients may be connected at the same time.
     """
 
     operator: CloudNativePg
@@ -61,12 +61,12 @@ class Postgres(pulumi.ComponentResource):
     """One database, on two servers where two nodes can hold them."""
 
     host: str
-    """Name under which the server that takes writes is found, in the cluster."""
+    """Host name, inside the cluster, of the server that accepts writes."""
     database: str
     user: str
     password: SecretReference
     ready: CustomResource
-    """Ready when all servers are up and the database is there."""
+    """Ready when all servers are up and the database exists."""
 
     def __init__(self, name: str, args: PostgresArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:database:Postgres", name, None, opts)
@@ -95,13 +95,13 @@ class Postgres(pulumi.ComponentResource):
                 },
                 "postgresql": {"parameters": {"max_connections": str(args.connections)}},
                 "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
-                # A new minor version restarts the follower first, then hands over to it.
+                # A new minor version restarts the replica first, then switches over to it.
                 "primaryUpdateStrategy": "unsupervised",
                 "primaryUpdateMethod": "switchover",
             },
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[args.operator.release, args.storage.ready, self.password.ready],
+                depends_on=[args.operator.ready, args.storage.ready, self.password.ready],
                 custom_timeouts=pulumi.CustomTimeouts(create="20m", update="20m", delete="5m"),
             ),
         )
@@ -109,11 +109,11 @@ class Postgres(pulumi.ComponentResource):
 
 
 def _user(spec: SecretSpec) -> str:
-    """The user of a Secret. Raises ValueError when it is none of a user."""
+    """The user that a Secret holds. Raises ValueError when it holds none."""
     user = spec.keys.get("username")
     if spec.type != "kubernetes.io/basic-auth" or not isinstance(user, Plain) or "password" not in spec.generated:
         raise ValueError(
-            f"spec: {spec.name} is no user's; the operator wants type kubernetes.io/basic-auth, with a plain username "
+            f"spec: {spec.name} holds no user; the operator wants type kubernetes.io/basic-auth, with a plain username "
             "that does not change, and a password"
         )
     return user.value

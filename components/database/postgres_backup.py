@@ -2,9 +2,9 @@
 
 Owns the volume and the CronJob. Does not own the database. Must exist before: the database and its StorageClass.
 
-What it is good for: a database that was emptied or damaged, by a migration or by a person. What it is not: the volume
-lies on the site's own datastore, so a lost datastore takes both, and a destroy of the cluster leaves it only where the
-class keeps volumes. docs/identity.md says how to fetch a copy for another place, and how to bring one back.
+It protects against a database that was emptied or damaged, by a migration or by a person. It is not an off-site backup:
+the volume is on the site's own datastore, so losing that datastore loses both, and after the cluster's destroy it
+remains only if its class keeps volumes. docs/identity.md says how to copy a dump elsewhere, and how to restore one.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from components.kit.restricted_pod import container_security, pod_security
 from components.kit.versions import POSTGRESQL
 
 _USER: Final = 26
-"""Of the user `postgres` in the image."""
+"""Id of the user `postgres` in the image."""
 
-# Written under another name first, so that a copy that ended early is never taken for a whole one.
+# Written under another name first, so that an incomplete copy is never taken for a whole one.
 _DUMP: Final = """\
 set -eu
 file="/backup/$(date -u +%Y-%m-%dT%H%M%SZ).dump"
@@ -79,7 +79,7 @@ class PostgresBackup(pulumi.ComponentResource):
             metadata=ObjectMetaArgs(
                 name=name,
                 namespace=args.database.password.namespace,
-                # The class makes a volume for its first pod, which comes at night: nobody waits for that.
+                # The class makes a volume only for its first pod, which starts at night: nothing waits for that.
                 annotations={"pulumi.com/skipAwait": "true"},
             ),
             spec=PersistentVolumeClaimSpecArgs(

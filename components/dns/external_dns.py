@@ -1,13 +1,13 @@
-"""external-dns: the records of the zone, from Ingresses and from Services that ask for one.
+"""external-dns: the zone's records, from Ingresses and from Services that ask for one.
 
 Owns the namespace and the Helm release. Does not own the zone, nor what a name resolves to: an Ingress's record has the
 address that the ingress controller reports as the Ingress's own, which is the public one where there is an edge
-(`nginx_ingress.py`). external-dns has flags for that, too, but `--default-targets` counts only for what has no address
+(`nginx_ingress.py`). external-dns has flags for that, too, but `--default-targets` applies only to what has no address
 at all, and `--force-default-targets`, deprecated, would overrule the annotation of a single Ingress, and send Services
-to an edge that does not pass them on. Must exist before: the zone, and a copy of the API's key.
+to an edge that does not forward them. Must exist before: the zone, and a copy of the API key.
 
-Each record that it makes has a TXT record beside it that says so, with this cluster's name. It changes and deletes what
-it finds so marked (policy `sync`), so that a removed Ingress takes its record along; a record without the mark, or with
+Each record that it makes is accompanied by a TXT record that marks it with this cluster's name. It changes and deletes
+only marked records (policy `sync`), so that removing an Ingress removes its record; a record without the mark, or with
 another cluster's, stays as it is, even where an Ingress claims its name. Of two Ingresses with one name it serves one.
 """
 
@@ -23,7 +23,7 @@ from pulumi_kubernetes.helm.v3 import Release
 from components.dns.powerdns import PowerDns
 from components.dns.zone import DnsZone
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.versions import EXTERNAL_DNS
 from components.secrets.reloader import restart_on
 
@@ -40,7 +40,7 @@ def host_annotations(name: str, target: IPv4Address | None = None) -> dict[str, 
 class ExternalDnsArgs:
     """Arguments of `ExternalDns`.
 
-    owner: by which its records are known as its own; another one among those who write to this zone needs another name.
+    owner: the name that marks its records as its own; every external-dns that writes to this zone needs another one.
     """
 
     charts: ChartSource
@@ -54,14 +54,14 @@ class ExternalDnsArgs:
 
 
 class ExternalDns(pulumi.ComponentResource):
-    """Names that follow what is in the cluster."""
+    """Host names that follow what is in the cluster."""
 
-    release: Release
+    ready: Release
     """Up when it runs; records follow within seconds."""
 
     def __init__(self, name: str, args: ExternalDnsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:dns:ExternalDns", name, None, opts)
-        home = namespace(f"{name}-namespace", NAMESPACE, "restricted", parent=self)
+        namespace = make_namespace(f"{name}-namespace", NAMESPACE, "restricted", parent=self)
         key = args.powerdns.api_key(namespace=NAMESPACE)
         configured: dict[str, Any] = values("external-dns")
         configured["domainFilters"] = [args.zone.domain]
@@ -69,13 +69,13 @@ class ExternalDns(pulumi.ComponentResource):
         configured["extraArgs"]["pdns-server"] = args.powerdns.api_url
         configured["env"] = [key.environment("EXTERNAL_DNS_PDNS_API_KEY")]
         configured["deploymentAnnotations"] = restart_on(key)
-        self.release = Release(
+        self.ready = args.charts.install(
+            EXTERNAL_DNS,
             name,
-            args.charts.release(EXTERNAL_DNS, name="external-dns", namespace=home.metadata.name, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[args.powerdns.release, args.zone.ready, key.ready],
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name="external-dns",
+            namespace=namespace.metadata.name,
+            values=configured,
+            depends_on=[args.powerdns.ready, args.zone.ready, key.ready],
         )
-        self.register_outputs({"release": self.release.name})
+        self.register_outputs({"release": self.ready.name})

@@ -1,23 +1,23 @@
-"""PowerDNS: the authoritative name server of the cluster's own zone, hidden behind a public secondary or on its own.
+"""PowerDNS: the authoritative name server of the cluster's own zone, a hidden primary or on its own.
 
 Owns the namespace, its secrets and the release of our own chart (charts/powerdns), which has the servers, MariaDB with
 one volume, the Service on the DNS address and the API's Service. Does not own zones (`dns_zone.py`), records
 (`external_dns.py`), nor the secondary. Must exist before: the address, a class of volumes, and a store of secrets.
 
-Who may transfer zones is told by address. Behind a Service of policy `Cluster` each client has the address of a node,
-as has whoever comes through a subnet router of the tailnet: the list keeps the zone to this network, not to one host.
-With `Local` the address stays, but packets for it that enter at a node without a server are lost, and the secondary's
-do enter wherever its route leads (the plan's implementation changed this four times).
+Who may transfer zones is decided by address. Behind a Service of policy `Cluster` each client has the address of a
+node, as do clients that come through a subnet router of the tailnet: the list restricts the zone to this network, not
+to one host. With `Local` the address is preserved, but packets that enter at a node without a server are lost, and the
+secondary's enter wherever its route leads.
 
-A new value gets in by restarts, which Reloader makes. A new API key restarts the servers and, with the copy of the
-Secret in their namespaces, those who call the API; a new database password restarts database and servers, and a server
-that comes first waits for the database. There is no moment with two valid keys: PowerDNS knows one. A client with the
-wrong one is refused, changes nothing, and tries again.
+New values take effect through restarts, which Reloader triggers. A new API key restarts the servers and, with the copy
+of the Secret in their namespaces, the API's clients; a new database password restarts database and servers, and a
+server that starts first waits for the database. Two keys are never valid at once: PowerDNS has only one. A client with
+the wrong one is refused, changes nothing, and tries again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -26,11 +26,11 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
 from components.dns import powerdns_secrets as secrets
-from components.kit.chart import own_release, own_values, values
-from components.kit.namespace import namespace
+from components.kit.chart import install_own, own_values, values
+from components.kit.namespace import make_namespace
 from components.kit.references import SecretReference, ServiceAddress, StorageClassReference
 from components.kit.scheduling import replicas
-from components.secrets.application_secret import ApplicationSecret
+from components.secrets.application_secret import ApplicationSecret, MakeSecrets
 from components.secrets.reloader import restart_on
 
 RELEASE = "powerdns"
@@ -43,17 +43,16 @@ SERVICE = f"{secrets.NAMESPACE}/{RELEASE}"
 class PowerDnsArgs:
     """Arguments of `PowerDns`.
 
-    secrets: makes the secrets that are declared for the namespace, which is there after the given resource.
     address: the address of `SERVICE`.
     nameserver: the public name server, without a final dot; zones that are made through the API name it in their SOA.
     transfer_allow: addresses and networks that may transfer zones.
     transfer_notify: addresses that are told of each change.
     api_clients: namespaces whose pods may reach the API.
-    annotations: further ones of `SERVICE`.
+    annotations: additional ones for `SERVICE`.
     schedulable: how many nodes take ordinary pods.
     """
 
-    secrets: Callable[[pulumi.Resource], Mapping[str, ApplicationSecret]]
+    secrets: MakeSecrets
     address: ServiceAddress
     storage: StorageClassReference
     nameserver: str
@@ -74,7 +73,7 @@ class PowerDnsArgs:
 
 
 class PowerDns(pulumi.ComponentResource):
-    """The name servers, answering; there is no zone yet."""
+    """The name servers, running but without any zone yet."""
 
     namespace: str
 
@@ -85,16 +84,16 @@ class PowerDns(pulumi.ComponentResource):
     """The HTTP API inside the cluster, without a final slash."""
 
     image: str
-    """What the servers run; it has Python too, for a Job beside them."""
+    """The servers' image; it contains Python too, for a Job in the same namespace."""
 
-    release: Release
-    """Up when a server reaches its database; whoever calls the API depends on it."""
+    ready: Release
+    """Up when a server reaches its database; whatever calls the API depends on it."""
 
     def __init__(self, name: str, args: PowerDnsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:dns:PowerDns", name, None, opts)
         self.namespace, self.address = secrets.NAMESPACE, str(args.address.address)
-        home = namespace(f"{name}-namespace", self.namespace, "restricted", parent=self)
-        made = args.secrets(home)
+        namespace = make_namespace(f"{name}-namespace", self.namespace, "restricted", parent=self)
+        made = args.secrets(namespace)
         database, self._api = made[secrets.DATABASE_SECRET.name], made[secrets.API_SECRET.name]
         passwords, key = database.reference(secrets.SERVER_SETTINGS), self._api.reference(secrets.API_SETTINGS)
         configured = _values(args)
@@ -106,24 +105,24 @@ class PowerDns(pulumi.ComponentResource):
         configured["database"]["annotations"] = restart_on(passwords)
         self.api_url = f"http://{RELEASE}-api.{self.namespace}.svc:{configured['api']['port']}"
         self.image = _image({**own_values(RELEASE), **configured}["image"])
-        self.release = Release(
+        self.ready = install_own(
+            RELEASE,
             name,
-            own_release(RELEASE, name=RELEASE, namespace=home.metadata.name, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[args.address.ready, args.storage.ready, passwords.ready, key.ready],
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name=RELEASE,
+            namespace=namespace.metadata.name,
+            values=configured,
+            depends_on=[args.address.ready, args.storage.ready, passwords.ready, key.ready],
         )
-        self.register_outputs({"address": self.address, "api_url": self.api_url, "release": self.release.name})
+        self.register_outputs({"address": self.address, "api_url": self.api_url, "release": self.ready.name})
 
     def api_key(self, *, namespace: str) -> SecretReference:
-        """The API's key, in a namespace that has it. Raises ValueError for one that does not."""
+        """The API key, in a namespace that has a copy. Raises ValueError for a namespace that has none."""
         return self._api.reference(secrets.API_KEY, namespace=namespace)
 
 
 def _values(args: PowerDnsArgs) -> dict[str, Any]:
-    """The chart's values but for the secrets."""
+    """The chart's values, except for the secrets."""
     configured: dict[str, Any] = values("powerdns")
     configured["replicas"] = replicas(args.schedulable)
     configured["soa"] = f"{args.nameserver} {configured['soa']}"
@@ -144,5 +143,5 @@ def _image(image: Mapping[str, str]) -> str:
 
 
 def _keys(secret: ApplicationSecret, **keys: str) -> dict[str, str]:
-    """A Secret as the chart wants to be told of it. Raises ValueError when it lacks one of the keys."""
+    """A Secret in the form of the chart's values. Raises ValueError when it lacks one of the keys."""
     return {"name": secret.name, **{role: secret.reference(key).key for role, key in keys.items()}}

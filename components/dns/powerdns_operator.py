@@ -3,8 +3,8 @@
 Owns the Helm release with its four kinds. Does not own zones (`dns_zone.py`), nor a namespace: it lives in that of
 PowerDNS, whose API key it takes for its environment. Must exist before: PowerDNS, and its key.
 
-It asks the API once before it starts, and ends if there is no answer within ten seconds, or none for its key: that is
-what the restarts are that one sees before PowerDNS is up and while a key is being rotated. docs/dns.md says more.
+It calls the API once before it starts, and exits if there is no answer within ten seconds, or its key is refused: this
+causes the restarts seen before PowerDNS is up and while a key is being rotated. docs/dns.md says more.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class PowerDnsOperatorArgs:
 class PowerDnsOperator(pulumi.ComponentResource):
     """The kinds Zone, ClusterZone, RRset and ClusterRRset, and what acts on them."""
 
-    release: Release
+    ready: Release
     """Up when the operator has reached PowerDNS; a zone depends on it."""
 
     def __init__(self, name: str, args: PowerDnsOperatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -43,13 +43,13 @@ class PowerDnsOperator(pulumi.ComponentResource):
         configured["api"] = {"url": args.powerdns.api_url}
         configured["credentials"] = {"existingSecret": key.name}
         configured["annotations"] = restart_on(key)
-        self.release = Release(
+        self.ready = args.charts.install(
+            POWERDNS_OPERATOR,
             name,
-            args.charts.release(POWERDNS_OPERATOR, name="powerdns-operator", namespace=namespace, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[args.powerdns.release, key.ready],
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name="powerdns-operator",
+            namespace=namespace,
+            values=configured,
+            depends_on=[args.powerdns.ready, key.ready],
         )
-        self.register_outputs({"release": self.release.name})
+        self.register_outputs({"release": self.ready.name})

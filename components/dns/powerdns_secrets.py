@@ -1,7 +1,7 @@
 """The secrets of PowerDNS, as plain data: one for its database, and one with the key of its API.
 
-Two, because they have different readers: whoever calls the API gets a copy of the second alone, and a rotated API key
-restarts no database. Owns their recipes; `powerdns.py` is the consumer that names what it reads. Nothing here asks for
+Two, because they have different readers: clients of the API get a copy of the second only, and a rotated API key
+restarts no database. Owns their recipes; `powerdns.py` is the consumer that names what it reads. Nothing here imports
 a provider SDK, so that reading settings stays cheap.
 
 All values are letters and digits, so that none needs quoting in SQL, in a setting or in a header.
@@ -53,4 +53,4 @@ API_SECRET: Final = SecretSpec(
 )
 
 API_CLIENTS: Final = ("cert-manager", "external-dns")
-"""Namespaces whose pods call the API, besides PowerDNS's own: each gets a copy of `API_SECRET`, and a way in."""
+"""Namespaces whose pods call the API, besides PowerDNS's own: each gets a copy of `API_SECRET`, and network access."""

@@ -1,15 +1,15 @@
-"""The TSIG key of zone transfers on the primary: PowerDNS in the cluster gives the zone to whoever signs with it.
+"""The TSIG key for zone transfers on the primary: PowerDNS in the cluster gives the zone to clients that sign with it.
 
-Owns a Secret with the key and a Job that tells PowerDNS of it through the API. Does not own PowerDNS, the zone, or the
+Owns a Secret with the key and a Job that gives it to PowerDNS through the API. Does not own PowerDNS, the zone, or the
 secondary, which gets the same `TsigKey`. Must exist before: PowerDNS and the zone.
 
-A Job, because the secondary waits for it: nothing fetches the zone before its key is known. It runs again whenever
-something of it changes; the Secret is immutable and has no name of its own, so that another key is another Secret, by
-whose name alone the Job tells it from the old. What the Job does not see is a database that was lost or restored (what
-to do then is in docs/edge.md). A CronJob would see it, but `up` could not wait for one.
+A Job, because the secondary waits for it: nothing fetches the zone before its key is known. It runs again whenever any
+of its inputs changes; the Secret is immutable and has a generated name, so that another key is another Secret, which
+the Job notices by its name. What the Job does not notice is a database that was lost or restored (docs/edge.md says
+what to do then). A CronJob would notice, but `up` could not wait for one.
 
-The zone's list of keys is set to this one, so that an earlier key opens it no more. A key of another name stays in the
-database, where no zone names it. When the component goes, its key stays, and so does the zone's list.
+The zone's list of keys is set to this one, so that an earlier key no longer works. A key with another name stays in the
+database, where no zone names it. When the component is deleted, its key stays, and so does the zone's list.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class TransferKey(pulumi.ComponentResource):
     """For the secondary."""
 
     ready: Job
-    """Complete when PowerDNS knows the key; whoever fetches the zone with it depends on it."""
+    """Complete when PowerDNS knows the key; whatever fetches the zone with it depends on this."""
 
     def __init__(self, name: str, args: TransferKeyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:dns:TransferKey", name, None, opts)
@@ -80,7 +80,7 @@ class TransferKey(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # Which has its namespace.
-                depends_on=[args.powerdns.release],
+                depends_on=[args.powerdns.ready],
                 custom_timeouts=pulumi.CustomTimeouts(delete="2m"),
             ),
         )
@@ -90,7 +90,7 @@ class TransferKey(pulumi.ComponentResource):
         ]
         self.ready = Job(
             name,
-            # No name of its own: what is done cannot be changed in a Job, so a new one takes the place of the old.
+            # A generated name: a Job's template is immutable, so a new Job takes the place of the old one.
             metadata=ObjectMetaArgs(namespace=args.powerdns.namespace, labels={"app.kubernetes.io/name": name}),
             spec=JobSpecArgs(
                 # While the API key is rotated, servers and Secret may differ for a minute.
@@ -102,7 +102,7 @@ class TransferKey(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[args.powerdns.release, args.zone.ready, api_key.ready],
+                depends_on=[args.powerdns.ready, args.zone.ready, api_key.ready],
                 custom_timeouts=pulumi.CustomTimeouts(create="18m", update="18m", delete="2m"),
             ),
         )

@@ -1,4 +1,4 @@
-"""The key that signs zone transfers, typed once for both ends: `transfer_key.py` and `edge_secondary.py`.
+"""The key that signs zone transfers, one type for both ends: `transfer_key.py` and `edge_secondary.py`.
 
 Owns no resource.
 """

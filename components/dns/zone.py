@@ -1,7 +1,7 @@
-"""A zone of PowerDNS: its kind, its name servers and the way its serial counts.
+"""A zone of PowerDNS: its kind, its name servers and how its serial is counted.
 
-Owns the ClusterZone; the operator makes the zone from it, and deletes it, with all records, when it goes. Does not own
-records: the operator touches none but the zone's NS, and SOA is PowerDNS's own. Must exist before: the operator.
+Owns the ClusterZone; the operator makes the zone from it, and deletes it, with all records, along with it. Does not own
+records: the operator manages only the zone's NS, and SOA is PowerDNS's own. Must exist before: the operator.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class DnsZoneArgs:
 
     def __post_init__(self) -> None:
         if not self.nameservers:
-            raise ValueError(f"nameservers: {self.domain} has none, and nobody could ask for it; name one at least")
+            raise ValueError(f"nameservers: {self.domain} has none, and nobody could query it; name at least one")
         for name in (self.domain, *self.nameservers):
             # The operator's CRD refuses a final dot, though PowerDNS wants one.
             if not _NAME.fullmatch(name):
@@ -46,7 +46,7 @@ class DnsZone(pulumi.ComponentResource):
     domain: str
 
     ready: CustomResource
-    """After this PowerDNS has the zone; whoever makes records depends on it."""
+    """After this PowerDNS has the zone; whatever makes records depends on it."""
 
     def __init__(self, name: str, args: DnsZoneArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:dns:DnsZone", name, None, opts)
@@ -57,14 +57,14 @@ class DnsZone(pulumi.ComponentResource):
             kind="ClusterZone",
             metadata=ObjectMetaArgs(name=args.domain, annotations={"pulumi.com/waitFor": "condition=Available"}),
             spec={
-                # The primary of a secondary: a zone of kind Native is neither transferred on request nor announced.
+                # For a primary with secondaries: a zone of kind Native is neither transferred on request nor announced.
                 "kind": "Master",
                 "nameservers": list(args.nameservers),
                 "soa_edit_api": "DEFAULT",
             },
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[args.operator.release],
+                depends_on=[args.operator.ready],
                 custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m", delete="2m"),
             ),
         )

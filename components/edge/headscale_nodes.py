@@ -1,11 +1,11 @@
-"""The cluster's nodes as a Headscale server knows them: each gone from there once its machine is gone.
+"""The cluster's nodes on a Headscale server: each is removed from there once its machine is gone.
 
-Owns their removal (`on_host/headscale.py`). Does not own their joining: nodes do that by themselves, with a pre-auth
-key that the stack's secrets hold. It is not made here: a key that is, is in the state from then on, has expired by the
-time a node is added or rebuilt, and a new one on each run would change each run.
-Must exist before: a Headscale on the host.
-Must be made before the machines, each of which depends on its entry: at a destroy it goes after the machine. A node
-that still ran would join again with its key.
+Owns their removal (`on_host/headscale.py`). Does not own their joining: nodes join on their own, with a pre-auth
+key from the stack's secrets. The key is not made here: it would stay in the state, would have expired by the
+time a node is added or rebuilt, and a new one on each run would be a change on each run.
+Must exist before: a Headscale server on the host.
+Must be created before the machines, each of which depends on its entry: at a destroy the entry goes after the machine,
+as a node that still ran would join again with its key.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from components.edge.ssh import SshHost
 class Tailnet:
     """A cluster in a tailnet that Headscale serves.
 
-    host: where Headscale runs. nodes: host names. tags: with which the nodes' keys were made; a node of these names
-    that has none of them is somebody else's. command: Headscale's own program there.
+    host: where Headscale runs. nodes: host names. tags: those that the nodes' keys were made with; a node with one of
+    these names but none of the tags is somebody else's. command: Headscale's own program there.
     """
 
     host: SshHost
@@ -38,7 +38,7 @@ class Tailnet:
             raise ValueError("tags: none, so any machine of a node's name would be taken for it; name the key's tags")
 
     def wanted(self, *nodes: str) -> dict[str, Any]:
-        """What the program on the host is told of some nodes."""
+        """The input about some nodes for the program on the host."""
         return {"nodes": list(nodes), "tags": list(self.tags), "headscale": list(self.command)}
 
 
@@ -50,10 +50,13 @@ class HeadscaleNodesArgs:
 
 
 class HeadscaleNodes(pulumi.ComponentResource):
-    """Entries that go with the cluster's machines."""
+    """Entries that are removed with the cluster's machines."""
 
     entries: Mapping[str, remote.Command]
-    """By host name: what the machine of that name depends on."""
+    """By host name: what the machine of that name depends on.
+
+    Not one `ready`, as a machine waits for its own entry and no other.
+    """
 
     def __init__(self, name: str, args: HeadscaleNodesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:edge:HeadscaleNodes", name, None, opts)

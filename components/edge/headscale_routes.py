@@ -4,8 +4,8 @@ Owns their approval (`on_host/headscale.py`) for the nodes that advertise them. 
 in the nodes' configuration, nor what other routes the server has. Approved routes go with the node's entry.
 Must exist before: the nodes, in the tailnet or about to join.
 
-Without this component, `autoApprovers` in Headscale's policy does the same, and for a rebuilt node too, which this one
-does not notice: its name stays, and so do its arguments.
+Without this component, `autoApprovers` in Headscale's policy does the same, and also for a rebuilt node, which this
+component does not notice: the node's name stays the same, and so do the arguments.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class HeadscaleRoutesArgs:
 class HeadscaleRoutes(pulumi.ComponentResource):
     """Routes that the tailnet may use."""
 
-    approved: remote.Command
-    """Up when the server routes into the cluster; what is reached that way depends on it."""
+    ready: remote.Command
+    """Up when the server routes into the cluster; whatever is reached that way depends on it."""
 
     def __init__(self, name: str, args: HeadscaleRoutesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:edge:HeadscaleRoutes", name, None, opts)
-        self.approved = args.tailnet.host.program(
+        self.ready = args.tailnet.host.program(
             f"{name}-approval",
             "headscale",
             {
@@ -62,4 +62,4 @@ class HeadscaleRoutes(pulumi.ComponentResource):
             remove=None,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.register_outputs({"approved": self.approved.id})
+        self.register_outputs({"approved": self.ready.id})

@@ -1,11 +1,11 @@
-"""The way in from the internet: nginx on the edge host, which sends each connection on by its server name.
+"""The entry point from the internet: nginx on the edge host, which forwards each connection by its server name.
 
 Owns two configuration files on that host, and their validation, reload and removal (`on_host/nginx.py`). Does not own
 nginx itself, the host's other sites, or any certificate: TLS ends at the backend.
 Must exist before: the host with nginx and its stream module (`apt-get install nginx libnginx-mod-stream`), set up as
-Debian's package does; nothing else on it that listens on the HTTPS port; a way from it to the backends.
+Debian's package does; nothing else on it that listens on the HTTPS port; a route from it to the backends.
 
-A client's address ends at the edge: backends see the edge's, or that of the router on the way to them.
+The client's address is lost at the edge: backends see the edge's, or that of the router in between.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from components.edge.ssh import SshHost
 
 @dataclass(frozen=True, kw_only=True)
 class NginxLayout:
-    """Where a host's nginx keeps what; the defaults are those of Debian's package.
+    """Where a host's nginx keeps its files; the defaults are those of Debian's package.
 
     stream_file: in a directory that is included outside of `http {}`, after the stream module is loaded.
-    http_file: in one that is included inside, and late, so that it never becomes the server of unknown names.
-    command: the program, with options that it always needs. reload: starts it where it does not run.
+    http_file: in one that is included inside, and late, so that it never becomes the default server.
+    command: the program, with options that it always needs. reload: starts it if it is not running.
     record: what the host remembers of this component.
     """
 
@@ -50,13 +50,13 @@ class EdgeRouterArgs:
 class EdgeRouter(pulumi.ComponentResource):
     """Routing by server name on the edge host."""
 
-    installed: remote.Command
+    ready: remote.Command
     """Up when nginx on the host has started workers with this routing."""
 
     def __init__(self, name: str, args: EdgeRouterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:edge:EdgeRouter", name, None, opts)
         routing, layout = args.routing, args.layout
-        self.installed = args.host.program(
+        self.ready = args.host.program(
             f"{name}-nginx",
             "nginx",
             {
@@ -75,4 +75,4 @@ class EdgeRouter(pulumi.ComponentResource):
             remove="remove",
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.register_outputs({"installed": self.installed.id})
+        self.register_outputs({"installed": self.ready.id})

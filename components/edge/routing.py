@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from components.kit.ports import HTTP, HTTPS
+
 HEADER = "# Made by Pulumi; changes by hand are lost at its next run."
 
 CONNECT_TIMEOUT = 2
-"""Seconds until a backend that does not answer is given up for the next."""
+"""Seconds after which an unresponsive backend is given up for the next."""
 
 RETRY_AFTER = 10
 """Seconds for which a backend that failed once gets no connection."""
@@ -24,7 +26,7 @@ _NAME = re.compile(r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9
 
 @dataclass(frozen=True)
 class Backend:
-    """Where connections go: addresses that take turns, and a port."""
+    """Where connections go: addresses used in rotation, and a port."""
 
     addresses: Sequence[IPv4Address]
     port: int
@@ -57,8 +59,8 @@ class Routing:
     ingress_http: Backend
     sites: Mapping[str, Backend]
     otherwise: Backend | None = None
-    https_port: int = 443
-    http_port: int = 80
+    https_port: int = HTTPS
+    http_port: int = HTTP
     ipv6: bool = True
 
     def __post_init__(self) -> None:
@@ -75,7 +77,7 @@ class Routing:
                 )
 
     def stream(self) -> list[str]:
-        """Outside of `http {}`: HTTPS, routed by the name in the TLS greeting and otherwise untouched."""
+        """Outside of `http {}`: HTTPS, routed by the server name in the TLS ClientHello and otherwise untouched."""
         upstreams = {"homelab_cluster": self.ingress}
         routes = {f".{self.cluster}": "homelab_cluster"}
         for number, (name, backend) in enumerate(self.sites.items()):
@@ -107,7 +109,7 @@ class Routing:
         return [HEADER, "stream {", *(f"    {line}" for line in inner), "}"]
 
     def http(self) -> list[str]:
-        """Inside of `http {}`: port 80 of the cluster's names. Other names on that port are not touched."""
+        """Inside `http {}`: port 80 of the cluster's names. Other names on that port are not touched."""
         return [
             HEADER,
             *self.ingress_http.upstream("homelab_cluster_http"),

@@ -1,13 +1,14 @@
-"""The public name server of the zone: PowerDNS on the edge host, as secondary of the one in the cluster.
+"""The zone's public name server: PowerDNS on the edge host, as a secondary of the one in the cluster.
 
 Owns a file of settings on that host, the zone there and its TSIG key (`on_host/powerdns.py`). Does not own PowerDNS
 itself, other zones of the host, the primary, or the delegation in the parent zone.
 Must exist before: the host with PowerDNS 4.5 or newer, set up as Debian's package does, on a backend that can make
-zones (SQLite is enough); and a way from it to the primaries.
+zones (SQLite is enough); and a route from it to the primaries.
 
 Addresses are translated between the cluster and the edge, by the node and by the VPN: a NOTIFY never carries the
-primary's address, and PowerDNS would refuse it. So the networks that it may come from are trusted as proxies that pass
-it on. Whoever sends a false one from there causes one SOA query to the primary, from which alone the zone is fetched.
+primary's address, and PowerDNS would refuse it. So the networks that it may come from are trusted as proxies that
+forward it. A forged one from there causes only an SOA query to the primary, the only source that the zone is fetched
+from.
 """
 
 from __future__ import annotations
@@ -21,14 +22,15 @@ from pulumi_command import remote
 
 from components.dns.tsig import TsigKey
 from components.edge.ssh import SshHost
+from components.kit.ports import DNS
 
 CHECK_INTERVAL = 15
-"""Seconds between looks at which zones are due for a check by their SOA's refresh; PowerDNS's own default is 60."""
+"""Seconds between checks for zones whose SOA refresh is due; PowerDNS's own default is 60."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PowerDnsLayout:
-    """Where a host's PowerDNS keeps what; the defaults are those of Debian's package.
+    """Where a host's PowerDNS keeps its files; the defaults are those of Debian's package.
 
     directory: of pdns.conf, which includes the directory of the two files. group: whose members may read them.
     api_port: on loopback, for hosts whose PowerDNS has no API. record: what the host remembers of this component.
@@ -56,12 +58,12 @@ class EdgeSecondaryArgs:
     primaries: Sequence[IPv4Address]
     notified_by: Sequence[IPv4Network]
     tsig: TsigKey | None = None
-    primary_port: int = 53
+    primary_port: int = DNS
     layout: PowerDnsLayout = PowerDnsLayout()
 
     def __post_init__(self) -> None:
         if not self.primaries:
-            raise ValueError(f"primaries: none, so zone {self.zone} could come from nowhere; name one")
+            raise ValueError(f"primaries: none, so zone {self.zone} could not be fetched from anywhere; name one")
         if self.zone.endswith(".") or self.zone != self.zone.lower():
             raise ValueError(f"zone: {self.zone} is not written as here: lower case, without a final dot")
 
@@ -69,14 +71,14 @@ class EdgeSecondaryArgs:
 class EdgeSecondary(pulumi.ComponentResource):
     """A zone's secondary on the edge host."""
 
-    installed: remote.Command
+    ready: remote.Command
     """Up when PowerDNS on the host knows the zone's primaries; its transfer may come later."""
 
     def __init__(self, name: str, args: EdgeSecondaryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:edge:EdgeSecondary", name, None, opts)
         layout = args.layout
-        port = "" if args.primary_port == 53 else f":{args.primary_port}"
-        self.installed = args.host.program(
+        port = "" if args.primary_port == DNS else f":{args.primary_port}"
+        self.ready = args.host.program(
             f"{name}-powerdns",
             "powerdns",
             {
@@ -105,4 +107,4 @@ class EdgeSecondary(pulumi.ComponentResource):
             remove="remove",
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.register_outputs({"installed": self.installed.id})
+        self.register_outputs({"installed": self.ready.id})

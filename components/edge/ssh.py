@@ -1,7 +1,7 @@
 """Runs a program of `components.edge.on_host` on another host, over SSH, as a resource.
 
-Owns the connection and the way in which a program gets there: as text on the standard input of `python3 -`, so that
-nothing of this project lies on the host, and no secret stands in a command line. Does not own what a program does.
+Owns the connection and how a program gets there: as text on the standard input of `python3 -`, so that nothing of this
+project is stored on the host, and no secret is in a command line. Does not own what a program does.
 Must exist before: the host with an SSH server and Python 3.9 or newer; the account is root, or may use `sudo` without
 a password.
 """
@@ -21,7 +21,7 @@ DIAL_ATTEMPTS = 5
 """How often a connection is tried before a host counts as unreachable."""
 
 PACKAGE = "on_host"
-"""Under this name the programs find each other on the host. It stands in the state of resources: it never changes."""
+"""The package name by which the programs import each other on the host. It is in the state, so it must never change."""
 
 _HERE = Path(__file__).resolve().parent
 _LOADER = """\
@@ -44,8 +44,8 @@ except sys.modules["on_host.common"].HostError as error:
 class SshHost:
     """A host and the account there.
 
-    host: name or address. host_key: its public key, as in known_hosts without the host; without it, whoever answers is
-    believed. private_key: of the account, in PEM or OpenSSH's format.
+    host: name or address. host_key: its public key, as in known_hosts without the host; without it, the host's key is
+    not verified. private_key: of the account, in PEM or OpenSSH's format.
     """
 
     host: str
@@ -71,7 +71,7 @@ class SshHost:
         `wanted` holds a secret.
         """
         python = "python3 -" if self.user == "root" else "sudo -n python3 -"
-        # Indented, for a preview's sake: it shows which lines are new.
+        # Indented for the preview's sake, which then shows the changed lines.
         text = pulumi.Output.json_dumps(wanted, indent=2, sort_keys=True).apply(lambda known: text_of(program, known))
         return remote.Command(
             name,

@@ -4,9 +4,9 @@ Owns the Helm release: servers, workers, their Services, disruption budgets and 
 (its secrets and its database come first), the database, nor what is inside Authentik: blueprints, which its workers
 take from Secrets. Must exist before: the database, the Secrets, the ingress controller.
 
-No program calls Authentik's API, so that no token of it can expire under one; what it shall be is in files.
-Blueprints lie in one directory of the workers, each from a Secret that may be missing: one that belongs to a later
-phase appears there within a minute after its Secret, and changes no pod. A worker applies a file when it appears, and
+No program calls Authentik's API, so no API token can expire; its desired state is in files.
+Blueprints are in one directory of the workers, each from a Secret that may be missing: one that belongs to a later
+phase appears there within a minute of its Secret, and changes no pod. A worker applies a file when it appears, and
 every file whose hash is new when it starts; Reloader restarts it when a Secret changes.
 """
 
@@ -30,7 +30,7 @@ from components.network.nginx_ingress import NginxIngress
 from components.secrets.reloader import restart_on
 
 NAME: Final = NAMESPACE
-"""Of the release; its namespace is called so too."""
+"""Name of the release and of its namespace."""
 
 SERVER: Final = f"{NAME}-server"
 """Name of the servers' Service, which speaks HTTP on port 80."""
@@ -55,7 +55,7 @@ class BlueprintFile:
 class AuthentikArgs:
     """Arguments of `Authentik`.
 
-    host: at which people find it.
+    host: name at which people reach it.
     environment: secret variables of servers and workers.
     blueprints: files of the workers.
     schedulable: how many nodes take ordinary pods.
@@ -88,30 +88,31 @@ class Authentik(pulumi.ComponentResource):
     """Servers and workers, two of each where two nodes can hold them."""
 
     host: str
-    """At which people find it; the issuer of every token begins with it."""
+    """URL at which people reach it; the issuer of every token begins with it."""
     address: pulumi.Output[str]
-    """URL at which people find it, known once it is up."""
-    release: Release
+    """URL at which people reach it, known once it is up."""
+    ready: Release
     """Up when servers and workers are. Blueprints are applied a little later: `oidc_probe.py`."""
 
     def __init__(self, name: str, args: AuthentikArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:identity:Authentik", name, None, opts)
         self.host = args.host
-        self.release = Release(
+        self.ready = args.charts.install(
+            AUTHENTIK,
             name,
-            args.charts.release(AUTHENTIK, name=NAME, namespace=NAME, values=_values(args)),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[
-                    args.database.ready,
-                    args.ingress.release,
-                    *(secret.ready for secret in args.environment.values()),
-                ],
-                custom_timeouts=pulumi.CustomTimeouts(create="20m", update="20m", delete="5m"),
-            ),
+            parent=self,
+            name=NAME,
+            namespace=NAME,
+            values=_values(args),
+            depends_on=[
+                args.database.ready,
+                args.ingress.ready,
+                *(secret.ready for secret in args.environment.values()),
+            ],
+            create="20m",
         )
-        self.address = self.release.id.apply(lambda _: f"https://{args.host}/")
-        self.register_outputs({"host": self.host, "release": self.release.name})
+        self.address = self.ready.id.apply(lambda _: f"https://{args.host}/")
+        self.register_outputs({"host": self.host, "release": self.ready.name})
 
 
 def _values(args: AuthentikArgs) -> dict[str, Any]:
@@ -161,7 +162,7 @@ def _values(args: AuthentikArgs) -> dict[str, Any]:
 
 
 def _blueprints(files: Sequence[BlueprintFile]) -> dict[str, Any]:
-    """One volume, so that a file that comes later is one more in it."""
+    """One volume, so that a later blueprint is just another file in it."""
     sources = [
         {
             "secret": {

@@ -1,16 +1,27 @@
 """The namespace of Authentik: of its pods, its database, and the secrets of all clients.
 
-Owns the namespace alone, as secrets and the database in it come before Authentik itself. Does not own what is in it.
-Must exist before: the Kubernetes API.
+Owns the namespace alone, as secrets and the database in it come before Authentik itself. Has the declared secrets made,
+and hands them out; does not own them, nor what else is in it. Must exist before: a store of secrets.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pulumi
 from pulumi_kubernetes.core.v1 import Namespace
 
 from components.identity.authentik_secrets import NAMESPACE
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
+from components.secrets.application_secret import ApplicationSecret, MakeSecrets
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthentikHomeArgs:
+    """Arguments of `AuthentikHome`."""
+
+    secrets: MakeSecrets
 
 
 class AuthentikHome(pulumi.ComponentResource):
@@ -18,7 +29,11 @@ class AuthentikHome(pulumi.ComponentResource):
 
     namespace: Namespace
 
-    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
+    secrets: Mapping[str, ApplicationSecret]
+    """What is declared for the namespace, by name."""
+
+    def __init__(self, name: str, args: AuthentikHomeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:identity:AuthentikHome", name, None, opts)
-        self.namespace = namespace(f"{name}-namespace", NAMESPACE, "restricted", parent=self)
+        self.namespace = make_namespace(f"{name}-namespace", NAMESPACE, "restricted", parent=self)
+        self.secrets = args.secrets(self.namespace)
         self.register_outputs({"namespace": self.namespace.metadata.name})

@@ -1,4 +1,4 @@
-"""What Authentik needs to know and nobody else may: its own application secrets, as plain data.
+"""What only Authentik may know: its own application secrets, as plain data.
 
 Owns no resource: `stacks/application_secrets.py` has them in its table, `authentik.py` hands them to the pods.
 """
@@ -14,7 +14,7 @@ NAMESPACE: Final = "authentik"
 DATABASE: Final = SecretSpec(
     name="authentik-database",
     namespace=NAMESPACE,
-    # The form in which CloudNativePG takes the owner of a database. With the label it sets a changed password at once.
+    # The form in which CloudNativePG expects a database's owner. With the label it sets a changed password at once.
     type="kubernetes.io/basic-auth",
     keys={"username": Plain("authentik"), "password": Password(length=48)},
     labels={"cnpg.io/reload": "true"},
@@ -30,7 +30,7 @@ CONFIGURATION: Final = SecretSpec(
 BOOTSTRAP: Final = SecretSpec(
     name="authentik-bootstrap",
     namespace=NAMESPACE,
-    # Read by the first start alone, which makes the administrator akadmin of them.
+    # Read only at the first start, which creates the administrator akadmin from them.
     keys={
         "AUTHENTIK_BOOTSTRAP_PASSWORD": Password(length=48),
         "AUTHENTIK_BOOTSTRAP_TOKEN": Password(length=64),

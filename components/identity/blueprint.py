@@ -1,4 +1,4 @@
-"""Authentik blueprints as typed values: what Authentik shall have, written as the YAML that its worker applies.
+"""Authentik blueprints as typed values: what Authentik should have, written as the YAML that its worker applies.
 
 Owns the form of a blueprint and of the tags in it. Owns no resource, and knows no service: `sso.py` says what there is.
 Names of models and fields are checked against Authentik's own (`checks/blueprints.py`), as Authentik itself ignores a
@@ -16,7 +16,7 @@ from typing import Any, Literal
 import yaml
 
 State = Literal["present", "created", "must_created", "absent"]
-"""`present` is made and kept as it is written; `created` is made once and then left alone."""
+"""`present` is created and kept as written; `created` is created once and then left alone."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class KeyOf:
 
 @dataclass(frozen=True)
 class Find:
-    """`!Find`: the primary key of an object that is there already, by a field that tells it from others.
+    """`!Find`: the primary key of an object that already exists, by a field that identifies it.
 
-    Authentik puts nothing in the place of an object that it does not find, without an error: only for what is surely
-    there, or where the field must not be empty.
+    For an object that it does not find, Authentik silently inserts nothing: use this only for what certainly exists,
+    or where the field must not be empty.
     """
 
     model: str
@@ -62,8 +62,8 @@ class Entry:
     """One object of Authentik.
 
     model: `<app>.<model>`, as `authentik_core.group`.
-    identifiers: the fields by which it is found again; together they must tell it from every other object.
-    attrs: its other fields. One that is left out keeps its value.
+    identifiers: the fields by which it is found again; together they must identify it uniquely.
+    attrs: its other fields. An omitted one keeps its value.
     id: by which `KeyOf` refers to it.
     """
 
@@ -90,10 +90,10 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Blueprint:
-    """Objects that are made together or, at an error, not at all, in this order.
+    """Objects that are created together, in this order, or, on an error, not at all.
 
-    Authentik applies several files at the same time and tries one that failed again only after an hour. So a file must
-    not need what another one makes, unless that is known to be there.
+    Authentik applies several files at the same time and retries a failed one only after an hour. So a file must
+    not need what another one makes, unless that is known to exist.
 
     name: by which Authentik knows the blueprint; unique among all.
     """
@@ -166,7 +166,7 @@ def _found(loader: yaml.SafeLoader, node: yaml.Node) -> Find:
 
 
 def _string(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    """Text of several lines as a block, so that a person can read an expression."""
+    """Multi-line text as a block, so that expressions are readable."""
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
 
 

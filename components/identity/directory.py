@@ -1,7 +1,7 @@
-"""The people of the platform: groups and users, and the claims that services get of them, as entries of a blueprint.
+"""The people of the platform: groups and users, and the claims about them for services, as entries of a blueprint.
 
-Owns no resource. A user has no password here or anywhere in git: `make enrol` prints a link by which they set one.
-What is taken out of the table stays in Authentik, which removes nothing by itself: set a user to inactive instead.
+Owns no resource. A user has no password here or anywhere in git: `make enrol` prints a link with which they set one.
+What is removed from the table stays in Authentik, which never removes anything on its own: set users inactive instead.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import Final
 from components.identity.blueprint import Entry, Value
 from components.identity.sso import AUTHORIZATION, GROUPS_CLAIM, INVALIDATION, SCOPES, Shared, group
 
-_USERNAME: Final = re.compile(r"[a-z][a-z0-9]*([._-][a-z0-9]+)*")
+USERNAME: Final = re.compile(r"[a-z][a-z0-9]*([._-][a-z0-9]+)*")
+"""The user names that every service takes."""
 
 # Authentik's own mappings and flows are not used: its blueprints may be applied later than ours at the first start. Its
-# profile also has only those groups that a user is in directly; `all_groups` knows the groups of which they are a part.
+# profile also has only the groups that a user is in directly; `all_groups` includes the parents of those groups.
 _EXPRESSIONS: Final = {
     "openid": "return {}\n",
     "profile": f"""\
@@ -29,7 +30,7 @@ return {{
     "{GROUPS_CLAIM}": sorted({{group.name for group in request.user.all_groups()}}),
 }}
 """,
-    # Addresses stand in git, written by whoever runs the platform; users cannot change theirs.
+    # Addresses are in git, written by whoever runs the platform; users cannot change theirs.
     "email": """\
 return {
     "email": request.user.email,
@@ -49,7 +50,7 @@ _SHOWN: Final = {
 class User:
     """A person.
 
-    username: by which services know them; it cannot change without making another person of them.
+    username: by which services know them; changing it makes them another person.
     """
 
     email: str
@@ -61,7 +62,7 @@ class User:
     def __post_init__(self) -> None:
         if "{{" in f"{self.email}{self.name}":
             raise ValueError(f"name: that of {self.email} holds '{{{{', which would start a template; leave it out")
-        if not _USERNAME.fullmatch(self.username):
+        if not USERNAME.fullmatch(self.username):
             raise ValueError(
                 f"username: {self.username!r} of {self.email} is not taken by every service; use lower-case letters "
                 "and digits, with single dots, dashes and underscores between them"
@@ -71,7 +72,7 @@ class User:
 def directory(groups: Sequence[str], users: Sequence[User]) -> tuple[Entry, ...]:
     """Groups, users with their memberships, and what all services share: two flows without a page, and the scopes.
 
-    Raises ValueError for a user in a group that is not there, and for two users of one name.
+    Raises ValueError for a user in a group that does not exist, and for two users with the same name.
     """
     for user in users:
         if unknown := [name for name in user.groups if name not in groups]:

@@ -1,8 +1,8 @@
 """Waits until Authentik answers for certain applications: the proof that their blueprints have been applied.
 
 Owns one Job. Does not own what it asks for. A release says that pods are up; blueprints are applied after that, and
-nothing in the cluster says when. So a Job asks what a client would ask first, and `up` waits for the Job, not for a
-time to pass.
+nothing in the cluster says when. So a Job asks what a client would ask first, and `up` waits for the Job rather than
+for a fixed time.
 Must exist before: Authentik, and the blueprints of the applications.
 """
 
@@ -42,11 +42,11 @@ _AUTHORITY: Final = "/authority"
 class OidcProbeArgs:
     """Arguments of `OidcProbe`.
 
-    issuers: as they must name themselves.
-    through_ingress: ask as a client does who comes by the public address, with its certificate, rather than the servers
-        themselves.
-    addresses: host name to the address at which to look for it, where DNS may not know it yet.
-    authority: the CA that the certificate is checked against; None for the CAs that everybody knows.
+    issuers: the issuer URLs that the answers must state.
+    through_ingress: ask as a client would, at the public address with its certificate, rather than asking the servers
+        directly.
+    addresses: address by host name, for hosts that DNS may not know yet.
+    authority: the CA that the certificate is verified with; None for the public CAs.
     """
 
     issuers: Sequence[str]
@@ -75,7 +75,7 @@ class OidcProbe(pulumi.ComponentResource):
         super().__init__("homelab:identity:OidcProbe", name, None, opts)
         self.ready = Job(
             name,
-            # No name of its own: what is asked cannot be changed in a Job, so a new one takes the place of the old.
+            # A generated name: a Job's template is immutable, so a new Job takes the place of the old one.
             metadata=ObjectMetaArgs(namespace=NAME, labels={"app.kubernetes.io/name": name}),
             spec=JobSpecArgs(
                 backoff_limit=2,

@@ -1,8 +1,8 @@
-"""Single sign-on of one service, and both sides of it made of the same row: Authentik's and the service's own.
+"""Single sign-on for one service, with both sides made from the same row: Authentik's and the service's own.
 
 Owns no resource. A `Service` is a row of the table in `stacks/sso.py`. From it come provider, application and access in
-Authentik, the Secret with the client's secret, and what the service is told. No value of a secret is here: where one
-belongs stands a template, which External Secrets Operator fills in inside the cluster.
+Authentik, the Secret with the client's secret, and the service's configuration. No value of a secret is here: in its
+place is a template, which External Secrets Operator fills in inside the cluster.
 
 Authentik's file has the value in it, rather than an environment variable that the file refers to: Authentik applies a
 file again when its hash changes, and a changed variable changes no file. So a rotated client secret reaches both sides.
@@ -30,12 +30,12 @@ FILLED_IN: Final = f"{{{{ .{CLIENT_SECRET} }}}}"
 """Stands for the client's secret in its own Secret."""
 
 VALUES_KEY: Final = "values.yaml"
-"""What a HelmRelease of Flux names in `valuesFrom`, with the Secret."""
+"""The key that a Flux HelmRelease names in `valuesFrom`, with the Secret."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]")
 
 _ENDPOINTS: Final = ("authorize", "token", "device", "userinfo", "introspect", "revoke")
-"""Paths beside those of applications; Authentik refuses an application that is called like one."""
+"""Paths beside those of applications; Authentik refuses an application with one of these names."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,11 @@ _SIGNING_KEY: Final = Find("authentik_crypto.certificatekeypair", "managed", "go
 
 @dataclass(frozen=True, kw_only=True)
 class Client:
-    """What a service needs to know of its provider.
+    """What a service needs to know about its provider.
 
     slug: of the application; also the client's id.
     authority: host name of Authentik.
-    address: URL of the service, without a slash at its end.
+    address: URL of the service, without a trailing slash.
     """
 
     slug: str
@@ -93,16 +93,16 @@ class Client:
 
     @property
     def issuer(self) -> str:
-        """As Authentik writes it into tokens, for a request to `authority`; the slash at its end belongs to it."""
+        """As Authentik writes it into tokens, for a request to `authority`; the trailing slash is part of it."""
         return f"https://{self.authority}/application/o/{self.slug}/"
 
     @property
     def discovery(self) -> str:
-        """Where the provider describes itself."""
+        """URL of the provider's discovery document."""
         return f"{self.issuer}.well-known/openid-configuration"
 
     def endpoint(self, name: str) -> str:
-        """URL of `authorize`, `token` or `userinfo`, which Authentik has once for all applications."""
+        """URL of `authorize`, `token` or `userinfo`, which all applications of Authentik share."""
         return f"https://{self.authority}/application/o/{name}/"
 
     def in_role(self, role: str) -> str:
@@ -117,7 +117,7 @@ class Client:
 class Configuration:
     """A service's own side.
 
-    plain: keys that its chart wants in the Secret though their values are none.
+    plain: keys that its chart expects in the Secret although their values are not secret.
     secret: further keys, as templates with `FILLED_IN`.
     values: Helm values that point the chart at the Secret and at the provider; no secret.
     """
@@ -133,12 +133,12 @@ class Service:
 
     namespace: where the service runs and reads its Secret.
     host: first label of its host name.
-    callbacks: where logins come back to: paths of the service, or whole URLs of a program on the user's machine.
-    groups: group to the role that its members have, in the service's own words, the greatest first. They alone may
+    callbacks: where logins return to: paths of the service, or full URLs of a program on the user's machine.
+    groups: the role of each group's members, in the service's own terms, the most powerful first. Only they may
         open the application at all.
     configuration: makes the service's side.
     scopes: what it asks for.
-    origin: namespace in whose part of Vault the client's secret lies. The others get a copy.
+    origin: namespace in whose part of Vault the client's secret is stored. The others get a copy.
     """
 
     slug: str
@@ -172,11 +172,11 @@ class Service:
         return f"oidc-{self.slug}"
 
     def redirect_uris(self, domain: str) -> list[str]:
-        """Whole URLs of the callbacks."""
+        """Full URLs of the callbacks."""
         return [uri if "://" in uri else f"https://{self.host}.{domain}{uri}" for uri in self.callbacks]
 
     def client(self, domain: str, authority: str) -> Client:
-        """What the service is told; `authority` is Authentik's host name."""
+        """What the service needs to know; `authority` is Authentik's host name."""
         return Client(
             slug=self.slug,
             title=self.title,
@@ -205,11 +205,11 @@ class Service:
             ],
             "authorization_flow": AUTHORIZATION.reference(within),
             "invalidation_flow": INVALIDATION.reference(within),
-            # Without a key Authentik would sign with the client's secret, which no client looks for in a key set.
+            # Without a key Authentik would sign with the client's secret, which clients cannot verify with the key set.
             "signing_key": _SIGNING_KEY,
             "property_mappings": [SCOPES[scope].reference(within) for scope in self.scopes],
             "issuer_mode": "per_provider",
-            # The name in git, so that people are the same to every service after a database was lost.
+            # The user name from git, so that every service recognizes people again after the database was lost.
             "sub_mode": "user_username",
             "include_claims_in_id_token": True,
         }

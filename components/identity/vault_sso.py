@@ -1,9 +1,9 @@
-"""Vault's side of single sign-on: its second document, with the OIDC method, made of the same row as Authentik's side.
+"""Vault's side of single sign-on: its second document, with the OIDC method, made from the row of Authentik's side.
 
-Owns no resource; pure Python. The document repeats what the first one says of auth methods; `vault_config.py` says why.
-Vault fetches the provider's description when the document is applied, and refuses it otherwise: it is for after
-Authentik answers. Its method names the public address, which is the issuer that Authentik writes into tokens and that
-browsers go to; an address inside the cluster would make another issuer, and logins would end with an error.
+Owns no resource; pure Python. The document repeats the auth methods of the first one; `vault_config.py` says why.
+Vault fetches the provider's discovery document when this one is applied, and refuses it otherwise: it is applied only
+once Authentik answers. Its method names the public address, which is the issuer that Authentik writes into tokens and
+that browsers go to; an address inside the cluster would be a different issuer, and logins would fail.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from components.vault.oidc import ExternalGroup, OidcAuth, OidcRole, from_file, 
 from components.vault.resource import TLS_PATH
 
 ROLE: Final = "authentik-users"
-"""The role of everybody who signs on; rights come from groups."""
+"""The role of everyone who signs on; rights come from groups."""
 
 MOUNT: Final = "oidc"
 DOCUMENT: Final = "vault-config.yml"
@@ -28,7 +28,7 @@ CLUSTER_AUTHORITY: Final = from_file(f"{TLS_PATH}/ca.crt")
 """The certificate of the cluster's own authority, in the configurer's pod."""
 
 _LOGIN: Final = 8 * 3600
-"""Seconds of a working day."""
+"""Seconds in a working day."""
 
 
 def sign_on(
@@ -74,8 +74,8 @@ def sign_on(
 def text(addition: Addition) -> str:
     """The document as JSON, which is YAML too.
 
-    What the configurer reads from a file becomes one string in which lines end with a backslash and an n, and only a
-    string in double quotes turns these into lines. Raises ValueError for what Vault or its configurer would drop.
+    What the configurer reads from a file becomes one string in which lines end with a backslash and an n, and only in
+    a double-quoted string do these become line breaks. Raises ValueError for what Vault or its configurer would drop.
     """
     document = json.dumps(addition.document(), indent=2)
     require_clean(document)

@@ -1,21 +1,22 @@
-"""Where a pinned chart is taken from, and its values from `charts/values/`.
+"""Where a pinned chart is taken from, its values from `charts/values/`, and its installation.
 
-Owns no resource: it turns a `ChartPin` into the arguments of a `helm.v3.Release`, so that every release is pinned,
-awaited and bounded in time in the same way. `charts.mirror` replaces every repository: a directory (for air-gapped
-sites and the lab), an oci:// path or the URL of one Helm repository. Charts of this repository come from here alone.
+Owns the form of every `helm.v3.Release`, so that each is pinned, awaited and bounded in time in the same way. Does not
+own their number: each component installs its own. `charts.mirror` replaces every repository: a directory (for
+air-gapped sites and the lab), an oci:// path or the URL of one Helm repository. Charts of this repository come from
+here alone.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pulumi
 import yaml
-from pulumi_kubernetes.helm.v3 import ReleaseArgs, RepositoryOptsArgs
+from pulumi_kubernetes.helm.v3 import Release, ReleaseArgs, RepositoryOptsArgs
 
 from components.kit.offline_chart import files, without_remote_schemas
 from components.kit.versions import ChartPin
@@ -23,32 +24,56 @@ from components.kit.versions import ChartPin
 CHARTS = Path(__file__).resolve().parents[2] / "charts"
 
 RELEASE_TIMEOUT = 600
-"""Seconds that Helm waits for a release's workloads; Helm's own default of 300 is short for a first image pull."""
+"""Seconds that Helm waits for a release's workloads; Helm's own default of 300 is too short for a first image pull."""
+
+CREATE: Final = "15m"
+DELETE: Final = "5m"
+"""How long the engine waits for a release unless its component says otherwise: longer than Helm, which says why."""
 
 
 class ChartError(ValueError):
-    """A chart cannot be taken from where the settings say."""
+    """A chart cannot be found where the settings point."""
 
 
 @dataclass(frozen=True)
 class ChartSource:
-    """Where charts come from: their publishers, or the one mirror that replaces all of them."""
+    """Where charts come from: their publishers, or a single mirror that replaces them all."""
 
     mirror: str | None = None
 
-    def release(
-        self, pin: ChartPin, *, name: str, namespace: pulumi.Input[str], values: Mapping[str, Any]
-    ) -> ReleaseArgs:
-        """Arguments of the Release `name` of chart `pin`.
+    def install(
+        self,
+        pin: ChartPin,
+        logical_name: str,
+        *,
+        parent: pulumi.Resource,
+        name: str,
+        namespace: pulumi.Input[str],
+        values: Mapping[str, Any],
+        depends_on: Sequence[pulumi.Resource] = (),
+        create: str = CREATE,
+        delete: str = DELETE,
+        skip_crds: bool | None = None,
+    ) -> Release:
+        """The Release `name` of chart `pin`, a child of `parent`.
 
-        The description carries a digest of a local chart: the provider does not notice an edited chart whose version
-        stayed the same (measured), but it does notice a changed description.
+        create, delete: how long an installation or an upgrade, and a removal, may take, as `15m`.
+        skip_crds: leave out the definitions in the chart's directory `crds`.
 
         Raises ChartError when the mirror is a directory that lacks the chart.
         """
-        return _arguments(self._locate(pin), name, namespace, values)
+        chart = {**self.locate(pin), "skip_crds": skip_crds}
+        opts = _options(parent, depends_on, create=create, delete=delete)
+        return Release(logical_name, _arguments(chart, name, namespace, values), opts=opts)
 
-    def _locate(self, pin: ChartPin) -> dict[str, Any]:
+    def locate(self, pin: ChartPin) -> dict[str, Any]:
+        """What a Release says of where chart `pin` is, and of which one it is.
+
+        The description carries a digest of a local chart: the provider does not notice a chart that was edited under
+        the same version (measured), but it does notice a changed description.
+
+        Raises ChartError when the mirror is a directory that lacks the chart.
+        """
         described = f"{pin.name} {pin.version}"
         if self.mirror is None and not pin.repository.startswith("oci://"):
             opts = RepositoryOptsArgs(repo=pin.repository)
@@ -64,33 +89,57 @@ class ChartSource:
         return {"chart": chart, "description": f"{described} sha256:{_digest(path)[:16]}"}
 
 
-def own_release(chart: str, *, name: str, namespace: pulumi.Input[str], values: Mapping[str, Any]) -> ReleaseArgs:
-    """Arguments of the Release `name` of `charts/<chart>`, which no mirror replaces.
+def install_own(
+    chart: str,
+    logical_name: str,
+    *,
+    parent: pulumi.Resource,
+    name: str,
+    namespace: pulumi.Input[str],
+    values: Mapping[str, Any],
+    depends_on: Sequence[pulumi.Resource] = (),
+) -> Release:
+    """The Release `name` of `charts/<chart>`, which no mirror replaces; a child of `parent`."""
+    opts = _options(parent, depends_on, create=CREATE, delete=DELETE)
+    return Release(logical_name, _arguments(locate_own(chart), name, namespace, values), opts=opts)
+
+
+def locate_own(chart: str) -> dict[str, Any]:
+    """What a Release says of `charts/<chart>`; for the digest see `ChartSource.locate`.
 
     The path is the one from the program's directory, where the engine runs program and provider, so that a checkout in
-    another place changes nothing. For the digest see `ChartSource.release`.
+    another place changes nothing.
     """
     path = CHARTS / chart
     version = yaml.safe_load((path / "Chart.yaml").read_text())["version"]
-    located = {
+    return {
         "chart": f"./{path.relative_to(CHARTS.parent)}",
         "description": f"{chart} {version} sha256:{_digest(path)[:16]}",
     }
-    return _arguments(located, name, namespace, values)
 
 
 def _arguments(
-    located: Mapping[str, Any], name: str, namespace: pulumi.Input[str], values: Mapping[str, Any]
+    chart: Mapping[str, Any], name: str, namespace: pulumi.Input[str], values: Mapping[str, Any]
 ) -> ReleaseArgs:
     return ReleaseArgs(
-        name=name, namespace=namespace, values=dict(values), timeout=RELEASE_TIMEOUT, max_history=5, **located
+        name=name, namespace=namespace, values=dict(values), timeout=RELEASE_TIMEOUT, max_history=5, **chart
+    )
+
+
+def _options(
+    parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource], *, create: str, delete: str
+) -> pulumi.ResourceOptions:
+    return pulumi.ResourceOptions(
+        parent=parent,
+        depends_on=list(depends_on),
+        custom_timeouts=pulumi.CustomTimeouts(create=create, update=create, delete=delete),
     )
 
 
 def in_directory(mirror: Path, pin: ChartPin) -> Path:
     """The archive `<name>-<version>.tgz` or the unpacked chart `<name>/` in `mirror`.
 
-    Raises ChartError when neither is there, or the unpacked chart has another version.
+    Raises ChartError when neither exists, or the unpacked chart has another version.
     """
     archive, unpacked = mirror / f"{pin.name}-{pin.version}.tgz", mirror / pin.name
     if archive.is_file():
@@ -112,7 +161,7 @@ def in_directory(mirror: Path, pin: ChartPin) -> Path:
 
 
 def _digest(chart: Path) -> str:
-    """SHA-256 over the names and contents of a chart's files; packing times do not count."""
+    """SHA-256 over the names and contents of a chart's files; timestamps do not count."""
     digest = hashlib.sha256()
     for name, content in files(chart):
         digest.update(f"{name}\0".encode() + content)
@@ -126,6 +175,6 @@ def values(name: str) -> dict[str, Any]:
 
 
 def own_values(chart: str) -> dict[str, Any]:
-    """The values that `charts/<chart>` has by itself, before any of a release's."""
+    """The default values of `charts/<chart>`."""
     loaded: dict[str, Any] = yaml.safe_load((CHARTS / chart / "values.yaml").read_text())
     return loaded

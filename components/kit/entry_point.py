@@ -1,4 +1,4 @@
-"""The names under which a state file calls this program, and the command line that does so.
+"""The names by which resources in a state file run this program, and the command line that does so.
 
 Does not own what they do: `program/__main__.py` knows the module behind each.
 """
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class EntryPoint(StrEnum):
-    """Part of the state of platforms that exist: a name that is gone makes their destroy fail."""
+    """Part of the state of existing platforms: removing a name makes their destroy fail."""
 
     CSI_VOLUMES = "csi-volumes"
     NODE_REMOVAL = "node-removal"

@@ -1,7 +1,7 @@
 """A namespace with the Pod Security level that its pods need, and no more.
 
-Owns the form of every namespace that the program makes. Does not own their number: each component makes its own.
-Talos enforces `baseline` where a namespace says nothing (except in kube-system); here every namespace says.
+Owns the form of every namespace that the program makes. Does not own which ones exist: each component makes its own.
+Talos enforces `baseline` where a namespace sets no level (except in kube-system); here every namespace sets one.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ PodSecurity = Literal["restricted", "baseline", "privileged"]
 _LABEL = "pod-security.kubernetes.io"
 
 
-def namespace(logical_name: str, name: str, security: PodSecurity, *, parent: pulumi.Resource) -> Namespace:
-    """The namespace `name`, in which the API server refuses pods that want more than `security`."""
+def make_namespace(logical_name: str, name: str, security: PodSecurity, *, parent: pulumi.Resource) -> Namespace:
+    """The namespace `name`, in which the API server refuses pods that need more than `security` allows."""
     labels = {f"{_LABEL}/{mode}": security for mode in ("enforce", "audit", "warn")}
     return Namespace(
         logical_name,
         metadata=ObjectMetaArgs(name=name, labels=labels),
         opts=pulumi.ResourceOptions(
             parent=parent,
-            # A namespace with something in it that nobody takes away would be waited for without end.
+            # Without a limit, a namespace holding something that nobody removes would be waited for forever.
             custom_timeouts=pulumi.CustomTimeouts(create="2m", delete="5m"),
         ),
     )

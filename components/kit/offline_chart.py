@@ -1,8 +1,8 @@
-"""A local chart that Helm can check the values of without the internet.
+"""A local chart whose values Helm can validate without internet access.
 
-Owns copies of charts in the user's cache. Some charts' `values.schema.json` refers to schemas on the web, as the one of
+Owns copies of charts in the user's cache. Some charts' `values.schema.json` refers to schemas on the web, as that of
 F5's nginx-ingress does; Helm fetches them at each preview and update, and a site without internet cannot install such a
-chart. Pulumi's Release has no counterpart of `helm --skip-schema-validation`. The copy keeps the schema and takes any
+chart. Pulumi's Release has no counterpart to `helm --skip-schema-validation`. The copy keeps the schema but accepts any
 value where it refers to the web. To be dropped with https://github.com/nginx/kubernetes-ingress/issues/7193.
 """
 
@@ -22,7 +22,7 @@ SCHEMA = "values.schema.json"
 
 
 def files(chart: Path) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of a chart's files, sorted: of an archive with the chart's own directory, else without."""
+    """Names and contents of a chart's files, sorted; in an archive, names include the chart's own directory."""
     if chart.is_dir():
         for path in sorted(p for p in chart.rglob("*") if p.is_file()):
             yield str(path.relative_to(chart)), path.read_bytes()
@@ -34,7 +34,7 @@ def files(chart: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def without_remote_schemas(chart: Path) -> Path:
-    """The chart itself or, where its schemas refer to the web, a copy of it whose do not."""
+    """The chart itself or, where its schemas refer to the web, a copy whose schemas do not."""
     kept, changed = [], False
     for name, content in files(chart):
         local = _local(content) if Path(name).name == SCHEMA else content
@@ -44,7 +44,7 @@ def without_remote_schemas(chart: Path) -> Path:
 
 
 def _local(content: bytes) -> bytes:
-    """A schema without references to the web; the same bytes where it has none."""
+    """A schema without references to the web; unchanged bytes if it has none."""
     schema = json.loads(content)
     local = _without_references(schema)
     return content if local == schema else json.dumps(local, indent=2).encode()
@@ -60,7 +60,7 @@ def _without_references(part: Any) -> Any:
 
 
 def _packed(chart: Path, content: list[tuple[str, bytes]]) -> Path:
-    """An archive of `content` in the cache, named by what is in it."""
+    """An archive of `content` in the cache, named after a digest of it."""
     digest = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     path = Path(base) / "homelab" / "charts" / f"{chart.name.removesuffix('.tgz')}-{digest}.tgz"

@@ -1,7 +1,7 @@
 """References between objects of the cluster: what a component hands out so that nobody types a name twice.
 
-Owns no resource. A reference names an object of the component that made it, and turns itself into the form in which
-Kubernetes, or an operator's custom resource, wants to be told about it.
+Owns no resource. A reference names an object of the component that made it, and renders itself in the form that
+Kubernetes, or an operator's custom resource, expects.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pulumi
 class SecretReference:
     """One key of a Secret; never its value.
 
-    ready: the resource after which the Secret exists; whoever reads it at start depends on that.
+    ready: the resource after which the Secret exists; whatever reads it at startup depends on this.
     """
 
     namespace: str
@@ -38,7 +38,7 @@ class SecretReference:
 
 @dataclass(frozen=True, kw_only=True)
 class IssuerReference:
-    """An issuer of cert-manager: of the cluster or, by `kind`, of one namespace.
+    """A cert-manager issuer: cluster-wide or, depending on `kind`, of one namespace.
 
     ready: the resource after which it can issue.
     ingress_annotations: what an Ingress needs besides the issuer's name.
@@ -62,7 +62,7 @@ class IssuerReference:
 
 @dataclass(frozen=True, kw_only=True)
 class StorageClassReference:
-    """A StorageClass; `ready` is the resource after which volumes can be made in it."""
+    """A StorageClass; `ready` is the resource after which volumes can be provisioned from it."""
 
     name: str
     ready: pulumi.Resource
@@ -70,40 +70,37 @@ class StorageClassReference:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceAddress:
-    """An address that one Service of type LoadBalancer has, or shares with others that say so.
+    """An address that one Service of type LoadBalancer has.
 
     pool: name of MetalLB's IPAddressPool.
     address: the address, or None where MetalLB chooses one of the pool.
-    sharing_key: Services with the same key may have the same address, each with ports of its own.
     ready: the resource after which the address is announced.
     """
 
     pool: str
     address: IPv4Address | None
-    sharing_key: str | None = None
     ready: pulumi.Resource
 
     @property
     def annotations(self) -> dict[str, str]:
-        """What the Service is annotated with; `metallb.universe.tf/*` is the deprecated form of the same."""
+        """The Service's annotations; `metallb.universe.tf/*` is the deprecated form of the same keys."""
         wanted = {
             "metallb.io/address-pool": self.pool,
             "metallb.io/loadBalancerIPs": None if self.address is None else str(self.address),
-            "metallb.io/allow-shared-ip": self.sharing_key,
         }
         return {key: value for key, value in wanted.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
 class VaultLogin:
-    """How a workload's namespace gets at its secrets in Vault: by Kubernetes auth, with an account of its own.
+    """How a workload's namespace reaches its secrets in Vault: by Kubernetes auth, with an account of its own.
 
     server: URL of Vault in the cluster.
-    authority: the CA certificate by which clients know it.
+    authority: the CA certificate that clients verify it with.
     auth_path, role, audience: mount of the auth method, the role to ask for, and the audience that tokens must have.
     service_account: name of the account that may log in, the same in every namespace.
     mount: of the KV engine (version 2); an account reaches only what lies below `<mount>/<its own namespace>/`.
-    ready: the resource after which a log-in works.
+    ready: the resource after which logins work.
     """
 
     server: str

@@ -1,6 +1,6 @@
-"""What a pod of the program's own must say of itself in a namespace of level `restricted` (`namespace.py`).
+"""The security contexts that the program's own pods need in a namespace of level `restricted` (`namespace.py`).
 
-Owns no resource. Pods of charts say it in the charts' values.
+Owns no resource. Pods from charts get theirs through the charts' values.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pulumi_kubernetes.core.v1 import (
 
 
 def container_security() -> SecurityContextArgs:
-    """Of a container, which also cannot write to its own image."""
+    """For a container, whose root file system is also read-only."""
     return SecurityContextArgs(
         allow_privilege_escalation=False,
         read_only_root_filesystem=True,
@@ -23,7 +23,7 @@ def container_security() -> SecurityContextArgs:
 
 
 def pod_security(user: int, group: int | None = None) -> PodSecurityContextArgs:
-    """Of a pod that runs as `user`; with a `group`, the pod's volumes are that group's too."""
+    """For a pod that runs as `user`; with a `group`, the pod's volumes belong to that group too."""
     return PodSecurityContextArgs(
         run_as_non_root=True,
         run_as_user=user,

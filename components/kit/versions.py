@@ -1,4 +1,4 @@
-"""The versions this program pins itself, in one place.
+"""The versions that this program itself pins, in one place.
 
 Talos and Kubernetes are not here: they belong to a site and are settings (`homelab:versions`). A chart's version is
 part of the program, because its values in `charts/values/` are written for exactly that version.
@@ -23,14 +23,14 @@ class ChartPin:
 
 @dataclass(frozen=True)
 class ImagePin:
-    """A container image at one version, where a custom resource of ours names it itself."""
+    """A container image at one version, for images that our own resources name directly."""
 
     repository: str
     version: str
 
     @property
     def reference(self) -> str:
-        """What a container's `image` says."""
+        """The value of a container's `image`."""
         return f"{self.repository}:{self.version}"
 
 
@@ -59,7 +59,7 @@ EXTERNAL_SECRETS = ChartPin("external-secrets", "2.9.0", "https://charts.externa
 VAULT_OPERATOR = ChartPin("vault-operator", "1.24.0", "oci://ghcr.io/bank-vaults/helm-charts")
 
 # The newest minor version whose server can be built from its Go module, so that the tests run it; they and
-# components/vault/keys.yaml go with it. The operator works with 2.x as well, whose demands (disable_mlock) are met.
+# components/vault/keys.yaml go with it. The operator also works with 2.x, whose requirement (disable_mlock) is met.
 # renovate: datasource=docker depName=hashicorp/vault
 VAULT = ImagePin("docker.io/hashicorp/vault", "1.21.4")
 
@@ -96,13 +96,13 @@ SNAPSHOT_CONTROLLER = ChartPin("snapshot-controller", "5.2.0", "https://piraeus.
 # renovate: datasource=helm depName=authentik registryUrl=https://charts.goauthentik.io
 AUTHENTIK = ChartPin("authentik", "2026.8.0", "https://charts.goauthentik.io")
 
-# What the chart of that version runs, for a Job of ours beside it.
+# The image that this chart version runs, for a Job of ours that uses it too.
 # renovate: datasource=docker depName=ghcr.io/goauthentik/server
 AUTHENTIK_SERVER = ImagePin("ghcr.io/goauthentik/server", "2026.8.0")
 
 # renovate: datasource=helm depName=cloudnative-pg registryUrl=https://cloudnative-pg.github.io/charts
 CLOUDNATIVE_PG = ChartPin("cloudnative-pg", "0.29.0", "https://cloudnative-pg.github.io/charts")
 
-# The major version is that which Authentik's own chart would run; another one is a migration, never an update.
+# The major version that Authentik's own chart would run; moving to another one is a migration, never a mere update.
 # renovate: datasource=docker depName=ghcr.io/cloudnative-pg/postgresql
 POSTGRESQL = ImagePin("ghcr.io/cloudnative-pg/postgresql", "17.11-system-trixie")

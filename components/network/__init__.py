@@ -1,4 +1,4 @@
-"""Traffic: the pods' network, addresses for Services, HTTP from outside by host name.
+"""Traffic: the pod network, addresses for Services, and HTTP from outside by host name.
 
 Does not own names or certificates.
 """

@@ -1,8 +1,8 @@
 """One pool of addresses that MetalLB gives to Services, and its announcement.
 
-Owns the IPAddressPool and the L2Advertisement, and the book of who asked for which address: a Service's annotations
+Owns the IPAddressPool and the L2Advertisement, and the record of who asked for which address: a Service's annotations
 come from `AddressPool.claim`, so that an address outside the pool, or one that two Services want, is found before
-anything is made. Does not own the Services. Must exist before: MetalLB's release, which brings both kinds.
+anything is created. Does not own the Services. Must exist before: MetalLB's release, which brings both kinds.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
+from components.kit.address_range import AddressRange
 from components.kit.references import ServiceAddress
 from components.network.metallb import MetalLb
 
@@ -24,39 +25,23 @@ API = "metallb.io/v1beta1"
 class AddressPoolArgs:
     """Arguments of `AddressPool`.
 
-    first, last: its addresses, both ends included.
     auto_assign: whether a Service that names no pool may get an address from here.
-    setting: the setting that gives the range, named where the pool turns out too small.
+    setting: the setting that gives the range, named in errors when the pool turns out to be too small.
     """
 
     metallb: MetalLb
-    first: IPv4Address
-    last: IPv4Address
+    addresses: AddressRange
     auto_assign: bool
     setting: str
-
-    def __post_init__(self) -> None:
-        if self.last < self.first:
-            raise ValueError(f"{self.first}-{self.last} ends before it starts; give {self.last}-{self.first}")
-
-    @property
-    def size(self) -> int:
-        """How many addresses the pool has."""
-        return int(self.last) - int(self.first) + 1
-
-    @property
-    def spelled_out(self) -> str:
-        """`first-last` even for one address: MetalLB takes a bare address for a malformed network."""
-        return f"{self.first}-{self.last}"
 
 
 class AddressPool(pulumi.ComponentResource):
     """A pool; its name in the cluster is the name of the component."""
 
     pool_name: str
-    """What the annotation `metallb.io/address-pool` of a Service says."""
+    """The value of a Service's annotation `metallb.io/address-pool`."""
 
-    advertisement: CustomResource
+    ready: CustomResource
     """After this, a Service with an address from here is reachable."""
 
     def __init__(self, name: str, args: AddressPoolArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -71,46 +56,38 @@ class AddressPool(pulumi.ComponentResource):
             kind="IPAddressPool",
             metadata=ObjectMetaArgs(name=name, namespace=args.metallb.namespace),
             # `avoidBuggyIPs` stays off: no client of today refuses an address that ends in .0 or .255.
-            spec={"addresses": [args.spelled_out], "autoAssign": args.auto_assign},
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.metallb.release], custom_timeouts=timeouts),
+            spec={"addresses": [args.addresses.spelled_out], "autoAssign": args.auto_assign},
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.metallb.ready], custom_timeouts=timeouts),
         )
-        self.advertisement = CustomResource(
+        self.ready = CustomResource(
             f"{name}-advertisement",
             api_version=API,
             kind="L2Advertisement",
             metadata=ObjectMetaArgs(name=name, namespace=args.metallb.namespace),
             spec={"ipAddressPools": [name]},
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.metallb.release, pool], custom_timeouts=timeouts),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.metallb.ready, pool], custom_timeouts=timeouts),
         )
-        self.register_outputs({"pool_name": name, "addresses": args.spelled_out})
+        self.register_outputs({"pool_name": name, "addresses": args.addresses.spelled_out})
 
-    def claim(
-        self, service: str, address: IPv4Address | None = None, *, sharing_key: str | None = None
-    ) -> ServiceAddress:
+    def claim(self, service: str, address: IPv4Address | None = None) -> ServiceAddress:
         """The address of `service` (namespace/name): `address`, the pool's only one, or one that MetalLB chooses.
-
-        sharing_key: lets Services of the same key have one address, as DNS over TCP and over UDP; it needs an address.
 
         Raises ValueError when the address is outside the pool or another's, or when the pool has no more.
         """
         args = self._args
-        pool = f"{self.pool_name} {args.spelled_out}"
-        if address is not None and not args.first <= address <= args.last:
+        pool = f"{self.pool_name} {args.addresses.spelled_out}"
+        if address is not None and address not in args.addresses:
             raise ValueError(
                 f"{service}: {address} is outside {pool}; take one of its addresses, or change {args.setting}"
             )
-        if address is None and args.size == 1:
-            address = args.first
-        if sharing_key is not None and address is None:
-            raise ValueError(f"{service}: only a named address can be shared by {sharing_key!r}; name one of {pool}")
-        holder = sharing_key or service
-        owner = next((other for other, held in self._held.items() if held == address and other != holder), None)
+        if address is None and args.addresses.size == 1:
+            address = args.addresses.first
+        owner = next((other for other, held in self._held.items() if held == address and other != service), None)
         if address is not None and owner is not None:
             raise ValueError(
-                f"{service}: {address} of {pool} is already {owner}'s; take another, enlarge {args.setting}, "
-                "or give both Services one sharing key and different ports"
+                f"{service}: {address} of {pool} is already {owner}'s; take another, or enlarge {args.setting}"
             )
-        if holder not in self._held and len(self._held) == args.size:
+        if service not in self._held and len(self._held) == args.addresses.size:
             raise ValueError(f"{service}: {pool} is exhausted by {', '.join(self._held)}; enlarge {args.setting}")
-        self._held[holder] = address
-        return ServiceAddress(pool=self.pool_name, address=address, sharing_key=sharing_key, ready=self.advertisement)
+        self._held[service] = address
+        return ServiceAddress(pool=self.pool_name, address=address, ready=self.ready)

@@ -2,7 +2,7 @@
 
 Owns the Helm release. Does not own the machine settings that it needs (CNI "none", kube-proxy disabled, KubePrism):
 those are in `talos_config.py`. The custom resources of cilium.io are registered by Cilium's operator at run time.
-Must exist before: a Kubernetes API that answers. Nodes are NotReady until this release is up. It is never Flux's: a
+Must exist before: a Kubernetes API that answers. Nodes are NotReady until this release is up. Flux never manages it: a
 tool that runs on the pod network cannot repair the pod network.
 """
 
@@ -34,26 +34,22 @@ class CiliumArgs:
         if not 1 <= self.operator_replicas <= 2:
             raise ValueError(
                 f"operator_replicas: {self.operator_replicas} is neither 1 nor 2; "
-                "one operator leads and one stands by, more never do anything"
+                "one operator leads and one stands by, any more would stay idle"
             )
 
 
 class Cilium(pulumi.ComponentResource):
     """The pod network of a Talos cluster."""
 
-    release: Release
-    """Up when the agents and the operator are; what needs pods to talk depends on it."""
+    ready: Release
+    """Up when the agents and the operator are; whatever needs pods to communicate depends on it."""
 
     def __init__(self, name: str, args: CiliumArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:network:Cilium", name, None, opts)
         configured: dict[str, Any] = values("cilium")
         configured["k8sServicePort"] = args.api_port
         configured["operator"] = {"replicas": args.operator_replicas}
-        self.release = Release(
-            name,
-            args.charts.release(CILIUM, name="cilium", namespace="kube-system", values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m")
-            ),
+        self.ready = args.charts.install(
+            CILIUM, name, parent=self, name="cilium", namespace="kube-system", values=configured
         )
-        self.register_outputs({"release": self.release.name})
+        self.register_outputs({"release": self.ready.name})

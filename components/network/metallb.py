@@ -1,7 +1,7 @@
-"""MetalLB: addresses for Services of type LoadBalancer, announced by ARP from the node that is to receive them.
+"""MetalLB: addresses for Services of type LoadBalancer, announced by ARP from the node that receives their traffic.
 
 Owns the namespace and the Helm release, which brings the custom resource definitions of metallb.io. Does not own the
-pools: those are `address_pool.py`. Cilium's own announcer stays off, as two announcers of one address fight over it.
+pools: those are `address_pool.py`. Cilium's own announcer stays off, as two announcers would fight over an address.
 Must exist before: the pod network.
 """
 
@@ -14,7 +14,7 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.versions import METALLB
 
 
@@ -22,8 +22,8 @@ from components.kit.versions import METALLB
 class MetalLbArgs:
     """Arguments of `MetalLb`.
 
-    announce_from_control_planes: whether nodes that are labelled `exclude-from-external-load-balancers` announce all
-        the same. Talos puts that label on every control plane, so a cluster without workers would announce nothing.
+    announce_from_control_planes: whether nodes labelled `exclude-from-external-load-balancers` announce nevertheless.
+        Talos puts that label on every control plane, so a cluster without workers would announce nothing.
     """
 
     charts: ChartSource
@@ -31,26 +31,22 @@ class MetalLbArgs:
 
 
 class MetalLb(pulumi.ComponentResource):
-    """The load balancer of a cluster that has no cloud around it."""
+    """The load balancer of a bare-metal cluster."""
 
     namespace: str
     """Where MetalLB looks for its pools."""
 
-    release: Release
+    ready: Release
     """Up when the controller and a speaker on each announcing node are; pools depend on it."""
 
     def __init__(self, name: str, args: MetalLbArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:network:MetalLb", name, None, opts)
         self.namespace = "metallb-system"
         # Speakers use the network of their node and send raw packets.
-        home = namespace(f"{name}-namespace", self.namespace, "privileged", parent=self)
+        namespace = make_namespace(f"{name}-namespace", self.namespace, "privileged", parent=self)
         configured: dict[str, Any] = values("metallb")
         configured["speaker"]["ignoreExcludeLB"] = args.announce_from_control_planes
-        self.release = Release(
-            name,
-            args.charts.release(METALLB, name="metallb", namespace=home.metadata.name, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m")
-            ),
+        self.ready = args.charts.install(
+            METALLB, name, parent=self, name="metallb", namespace=namespace.metadata.name, values=configured
         )
-        self.register_outputs({"namespace": self.namespace, "release": self.release.name})
+        self.register_outputs({"namespace": self.namespace, "release": self.ready.name})

@@ -4,10 +4,10 @@ Owns the namespace, the Helm release of F5's NGINX Ingress Controller, the class
 Service that has the ingress address. Does not own Ingress objects, their certificates, or the address pool.
 Must exist before: the pool's announcement, which comes with the address.
 
-A challenge of ACME's HTTP-01 needs more than port 80: this controller gives a host to the oldest Ingress that names
-it, and refuses the one that cert-manager makes for the challenge ("All hosts are taken by other resources"). Wearing
-`http01_annotations`, an Ingress lets cert-manager write the challenge's path into it, and has a temporary certificate
-in the meantime, so that the redirect to HTTPS, which Let's Encrypt follows, arrives.
+An ACME HTTP-01 challenge needs more than port 80: this controller gives a host to the oldest Ingress that names
+it, and refuses the one that cert-manager makes for the challenge ("All hosts are taken by other resources"). With
+`http01_annotations`, an Ingress lets cert-manager add the challenge's path to it, and has a temporary certificate
+in the meantime, so that the redirect to HTTPS, which Let's Encrypt follows, works.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.references import ServiceAddress
 from components.kit.scheduling import one_per_node, replicas
 from components.kit.versions import NGINX_INGRESS
@@ -36,12 +36,12 @@ class NginxIngressArgs:
 
     schedulable: how many nodes take ordinary pods.
     address: the address of `SERVICE`.
-    traffic: which nodes take a connection to the address. `Local`: those with a replica, and the client's address
-        arrives with it; layer 2 announces from such a node. `Cluster`: every node, at the price of the client's
-        address, which becomes the node's. Where packets for the address come in through a node that routes for others,
+    traffic: which nodes accept connections to the address. `Local`: only those with a replica; the client's address is
+        preserved, and layer 2 announces from such a node. `Cluster`: every node, but the client's address is lost: it
+        becomes the node's. Where packets for the address come in through a node that routes for others,
         that node may have no replica, and only `Cluster` lets it pass them on.
-    public_address: where the world reaches the ingress, if that is not `address` itself: a host that passes connections
-        on. Every Ingress reports it as its own, and so its name resolves to it.
+    public_address: where the internet reaches the ingress, if not at `address` itself: a host that forwards
+        connections. Every Ingress reports it as its own address, so its name resolves to it.
     """
 
     charts: ChartSource
@@ -53,12 +53,12 @@ class NginxIngressArgs:
     def __post_init__(self) -> None:
         if self.address.address is None:
             raise ValueError(
-                f"address: MetalLB would choose one of {self.address.pool}, but DNS must know it before; claim one"
+                f"address: MetalLB would choose one of {self.address.pool}, but DNS must know it beforehand; claim one"
             )
 
 
 class NginxIngress(pulumi.ComponentResource):
-    """The way into the cluster for HTTP."""
+    """The entry point to the cluster for HTTP and HTTPS."""
 
     class_name: str
     """`ingressClassName` of an Ingress; one without it gets this class too."""
@@ -67,9 +67,9 @@ class NginxIngress(pulumi.ComponentResource):
     """IPv4 address at which HTTP and HTTPS are answered."""
 
     http01_annotations: Mapping[str, str]
-    """On an Ingress whose certificate comes by HTTP-01; one host to an Ingress, as cert-manager issue 5048 says."""
+    """For an Ingress whose certificate is issued by HTTP-01; one host per Ingress, as cert-manager issue 5048 says."""
 
-    release: Release
+    ready: Release
     """Up when the address is announced and the replicas answer; an Ingress depends on it."""
 
     def __init__(self, name: str, args: NginxIngressArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -77,7 +77,7 @@ class NginxIngress(pulumi.ComponentResource):
         self.class_name = "nginx"
         self.address = str(args.address.address)
         self.http01_annotations = {"acme.cert-manager.io/http01-edit-in-place": "true"}
-        home = namespace(f"{name}-namespace", SERVICE.partition("/")[0], "restricted", parent=self)
+        namespace = make_namespace(f"{name}-namespace", SERVICE.partition("/")[0], "restricted", parent=self)
         configured: dict[str, Any] = values("nginx-ingress")
         controller = configured["controller"]
         controller["replicaCount"] = replicas(args.schedulable)
@@ -91,17 +91,14 @@ class NginxIngress(pulumi.ComponentResource):
             "annotations": args.address.annotations,
             "externalTrafficPolicy": args.traffic,
         }
-        release = args.charts.release(
-            NGINX_INGRESS, name="nginx-ingress", namespace=home.metadata.name, values=configured
-        )
-        release.skip_crds = True
-        self.release = Release(
+        self.ready = args.charts.install(
+            NGINX_INGRESS,
             name,
-            release,
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[args.address.ready],
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name="nginx-ingress",
+            namespace=namespace.metadata.name,
+            values=configured,
+            depends_on=[args.address.ready],
+            skip_crds=True,
         )
-        self.register_outputs({"class_name": self.class_name, "address": self.address, "release": self.release.name})
+        self.register_outputs({"class_name": self.class_name, "address": self.address, "release": self.ready.name})

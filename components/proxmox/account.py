@@ -1,8 +1,8 @@
 """An account in Proxmox for one program: role, user, API token and the paths where they apply.
 
-Owns the four kinds of object, all made through the Proxmox API; no SSH. Does not own what the token is used for.
-The token has no rights of its own: it acts as its user, who has no password and exists for it alone.
-Must exist before: the datastores and VM ids that its paths name need not; Proxmox takes rights on what is to come.
+Owns these four kinds of object, all made through the Proxmox API; no SSH. Does not own what the token is used for.
+The token has no rights of its own: it acts as its user, who has no password and exists only for this token.
+Must exist before: nothing; Proxmox accepts rights on paths whose datastores and VM ids do not exist yet.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TOKEN_NAME = "api"  # noqa: S105 - the name of a token, not a token
 class ProxmoxAccountArgs:
     """Arguments of `ProxmoxAccount`.
 
-    account: name of role and user, such as prod-csi; the user is in the realm `pve`.
+    account: name of both role and user, such as prod-csi; the user is in the realm `pve`.
     comment: what the account is for, shown in Proxmox's list of users.
     privileges: Proxmox privileges, such as VM.Audit.
     paths: where they apply, such as /storage/local-zfs; never "/".
@@ -68,7 +68,7 @@ class ProxmoxAccount(pulumi.ComponentResource):
             token_name=TOKEN_NAME,
             comment=args.comment,
             privileges_separation=False,
-            # Proxmox deletes a user's tokens with the user. The provider must not: it fails on one that somebody has
+            # Proxmox deletes a user's tokens with the user. The provider must not: it fails on a token that has been
             # revoked (measured; Proxmox answers 500), and neither a destroy nor a replacement would ever get past it.
             opts=pulumi.ResourceOptions(
                 parent=self, delete_before_replace=True, retain_on_delete=True, hooks=args.hooks

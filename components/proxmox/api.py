@@ -1,8 +1,8 @@
-"""A small client of the Proxmox VE API for the questions that the provider does not ask.
+"""A small client for the Proxmox VE API, for what the provider does not ask.
 
-Used only by resource hooks and by the command that ends the cluster's volumes, so never in a preview. Owns no resource
-and keeps no state; at run time it needs the standard library alone.
-Answers are what the API documents: https://pve.proxmox.com/pve-docs/api-viewer/
+Used only by resource hooks and by the command that deals with a destroyed cluster's volumes, so never in a preview.
+Owns no resource and keeps no state; at run time it needs only the standard library.
+Answers have the form that the API documents: https://pve.proxmox.com/pve-docs/api-viewer/
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _POLL = 0.5
 
 
 class ProxmoxError(Exception):
-    """Proxmox refused or failed a request; the message names what, where and what to do."""
+    """Proxmox refused a request or failed to serve it; the message says what, where and what to do."""
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
@@ -159,7 +159,7 @@ class ProxmoxApi:
 
 @functools.cache
 def _tls(insecure: bool) -> ssl.SSLContext:
-    """One context for all connections: to read every certificate authority of the system takes tens of milliseconds."""
+    """One context for all connections: loading every CA certificate of the system takes tens of milliseconds."""
     if not insecure:
         return ssl.create_default_context()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

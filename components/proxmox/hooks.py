@@ -6,14 +6,15 @@ Owns four checks and an explanation, all in `up` and none in a preview:
   by a VM that is not this stack's. The provider would adopt such a VM and `destroy` would delete it.
 - before one VM is created: its id is free, or is held by an orphan of an interrupted `up` of this stack; and nothing
   answers yet at the address that its node is to have.
-- before a disk of a VM is changed: no volume is attached to it. The provider would detach every disk that it does not
-  know (measured), and with it the volumes of running pods.
-- before one VM is updated: what an earlier, failed update left undone is done. The provider's state then claims
-  values that the VM does not have, and a plain rerun would keep them (measured: a failed resize, a locked VM).
-- after an operation failed because of the login: what to do, once.
+- before a disk of a VM is changed: no volume is attached to the VM. The provider would detach every disk that it does
+  not know (measured), and with it the volumes of running pods.
+- before one VM is updated: what an earlier, failed update left undone is completed. After such a failure the provider's
+  state claims values that the VM does not have, and a plain rerun would keep them (measured: a failed resize, a locked
+  VM).
+- after an operation failed because of the login: what to do is said, once.
 
 A VM is this stack's when it carries the stack's tag, which is part of the call that creates it.
-Does not own how a node leaves and rejoins its cluster: see `talos_hooks.py`.
+Does not own how a node leaves and rejoins its cluster: see `components/talos/hooks.py`.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ from components.talos.api import PORT, answers
 from components.talos.power import SHUTDOWN_SECONDS
 
 _LOGIN_REFUSED = ("HTTP 401", "failed to authenticate")
-"""How the provider words it; Proxmox answers 401 to a session or token that it does not know (any longer)."""
+"""How the provider words it; Proxmox answers 401 to a session or token that is unknown or no longer valid."""
 
 _ADDRESS_TIMEOUT = 2.0
-"""Seconds: what a new cluster pays for each node."""
+"""Seconds; a new cluster waits this long for each node."""
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 @dataclass(frozen=True)
 class PlannedVm:
-    """What the settings say of one VM: its id, the Proxmox host it is to run on, and its node's address."""
+    """What the settings say about one VM: its id, the Proxmox host it is to run on, and its node's address."""
 
     vm_id: int
     host: str
@@ -65,7 +66,7 @@ class ProxmoxChecks:
     """The resource whose failure was explained; the others of the same update fail for the same reason."""
 
     def before_anything(self) -> pulumi.ResourceHook:
-        """For the Proxmox provider itself: every resource in Proxmox depends on it, so a refusal comes once."""
+        """For the Proxmox provider itself: every resource in Proxmox depends on it, so a refusal is reported once."""
 
         async def site_is_ready(_: pulumi.ResourceHookArgs) -> None:
             api = await self.login.connect()
@@ -87,7 +88,7 @@ class ProxmoxChecks:
         return pulumi.ResourceHook("vm-id-is-free", vm_id_is_free)
 
     def before_update(self) -> pulumi.ResourceHook:
-        """For each VM, after the hook that asks the cluster (`talos_hooks`)."""
+        """For each VM, after the hook that asks the cluster (`components/talos/hooks.py`)."""
 
         async def vm_is_as_recorded(args: pulumi.ResourceHookArgs) -> None:
             api = await self.login.connect()
@@ -184,7 +185,7 @@ def _plain(inputs: Mapping[str, Any] | None, key: str) -> Any:
 
 
 def _refuse_to_detach_volumes(api: ProxmoxApi, args: pulumi.ResourceHookArgs) -> None:
-    """Raises ProxmoxError when disks change on a VM that has disks of others, as a CSI driver attaches them."""
+    """Raises ProxmoxError when disks change on a VM that has further disks attached, as by a CSI driver."""
     old, new = args.old_inputs or {}, args.new_inputs or {}
     if _lasting(old) == _lasting(new):
         return
@@ -198,7 +199,7 @@ def _refuse_to_detach_volumes(api: ProxmoxApi, args: pulumi.ResourceHookArgs) ->
     ]
     if volumes:
         raise ProxmoxError(
-            f"VM {vm_id} ({args.name}) has volumes attached, which a change of its disks would take from running pods "
+            f"VM {vm_id} ({args.name}) has volumes attached, which changing its disks would detach from running pods "
             f"({', '.join(volumes)}); nothing was changed. Move its pods away first: kubectl drain {args.name} "
             "--ignore-daemonsets --delete-emptydir-data; then run `pulumi up` again, and kubectl uncordon "
             f"{args.name}"
@@ -206,7 +207,7 @@ def _refuse_to_detach_volumes(api: ProxmoxApi, args: pulumi.ResourceHookArgs) ->
 
 
 def _lasting(properties: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A VM's disks without what is ignored after their creation."""
+    """A VM's disks without the properties that are ignored once they exist."""
     return [
         {key: value for key, value in disk.items() if key not in ("importFrom", "speed")}
         for disk in properties.get("disks") or []
@@ -214,7 +215,7 @@ def _lasting(properties: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _finish_earlier_update(api: ProxmoxApi, args: pulumi.ResourceHookArgs) -> None:
-    """Gives the VM what its state claims and the new inputs still want: cores, memory, size of the first disk."""
+    """Gives the VM what the state says it has and the new inputs still want: cores, memory, size of the first disk."""
     old, new = args.old_outputs or {}, args.new_inputs or {}
     vm_id, host = int(_plain(new, "vmId")), _plain(new, "nodeName")
     base = f"/nodes/{host}/qemu/{vm_id}"
@@ -236,7 +237,7 @@ def _finish_earlier_update(api: ProxmoxApi, args: pulumi.ResourceHookArgs) -> No
     if not changes and not resize:
         return
     pulumi.log.info(
-        f"VM {vm_id}: an earlier update failed half way; finishing it ({', '.join([*changes, *['disk'] * resize])})"
+        f"VM {vm_id}: an earlier update failed halfway; finishing it ({', '.join([*changes, *['disk'] * resize])})"
     )
     if changes:
         api.put(f"{base}/config", changes)

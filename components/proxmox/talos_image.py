@@ -1,7 +1,7 @@
 """The Talos disk image: an Image Factory schematic, downloaded to every Proxmox datastore that needs it.
 
 Owns the schematic and the downloaded files. Does not own the disks made from them: a VM copies the image when it is
-created and never looks at it again, so a new image reaches running nodes by an upgrade, not by these files.
+created and never reads it again, so a new image reaches running nodes by an upgrade, not through these files.
 Must exist before: a Proxmox datastore with content type `import` on each host.
 """
 
@@ -27,10 +27,10 @@ _PLATFORM = "nocloud-amd64"
 class TalosImageArgs:
     """Arguments of `TalosImage`.
 
-    factory: URL of the Image Factory, without a slash at its end.
+    factory: URL of the Image Factory, without a trailing slash.
     version: Talos version, such as v1.13.9.
     extensions: official system extensions, such as siderolabs/qemu-guest-agent.
-    kernel_args: further arguments of the kernel's command line.
+    kernel_args: additional kernel command-line arguments.
     datastores: per Proxmox host the datastore that takes the image.
     hooks: what runs around each operation in Proxmox.
     """
@@ -56,7 +56,7 @@ class TalosImage(pulumi.ComponentResource):
     """A Talos image with its extensions, on every host that needs it."""
 
     files: dict[str, pulumi.Output[str]]
-    """Per Proxmox host the id of the image, for a disk's `import_from`."""
+    """The id of the image on each Proxmox host, for a disk's `import_from`."""
 
     installer: pulumi.Output[str]
     """The installer image of the same schematic and version, for machine.install.image and upgrades."""
@@ -81,7 +81,7 @@ class TalosImage(pulumi.ComponentResource):
                 url=pulumi.Output.format(
                     "{0}/image/{1}/{2}/{3}.qcow2", args.factory, schematic.id, args.version, _PLATFORM
                 ),
-                # The schematic's id is part of the name: another set of extensions is another file.
+                # The schematic's id is part of the name, so a different set of extensions is a different file.
                 file_name=schematic.id.apply(lambda id: f"talos-{args.version}-{id}-{_PLATFORM}.qcow2"),
                 # The factory builds on demand, so a size that differs later is not a reason to fetch it again.
                 overwrite=False,

@@ -2,7 +2,7 @@
 
 Owns the VM with its disks and cloud-init drive. Does not own the image (`TalosImage`), nor anything inside the VM:
 its configuration arrives over the Talos API (`TalosCluster`).
-Must exist before: the image on the VM's host. The VM runs when this component is done; the node may still be booting.
+Must exist before: the image on the VM's host. Once this component is done the VM runs; the node may still be booting.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from components.talos.power import SHUTDOWN_SECONDS
 
 SYSTEM_DISK = "scsi0"
 DATA_DISK = "scsi30"
-"""The last place on the bus: Proxmox CSI attaches volumes to scsi1 through scsi29."""
+"""The last slot on the bus: Proxmox CSI attaches volumes to scsi1 through scsi29."""
 
 DATA_DISK_PATH = f"/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_drive-{DATA_DISK}"
 """The data disk as the node sees it, whatever else is attached: QEMU names a disk without a serial after its drive."""
 
-# A disk that is added to a running VM cannot have the change of its `speed` ignored, as the first one has (below): the
-# engine would ignore the disk. Limits that no disk reaches are the one form in which the provider sees no change in it.
+# For a disk that is added to a running VM, changes to `speed` cannot be ignored as they are for the first disk (below):
+# the engine would ignore the whole disk. Only with limits set does the provider see no change; no disk reaches these.
 _NO_LIMIT = proxmox.VmLegacyDiskSpeedArgs(
     read=100_000,
     read_burstable=100_000,
@@ -51,7 +51,7 @@ class TalosVmArgs:
     image: id of the downloaded image on this host; it is only read when the disk is created.
     start_order: position in which Proxmox starts its VMs after a power cut.
     tags: sorted, lower case, as Proxmox stores them.
-    after: what is made and changed before this VM, so that two never restart at once.
+    after: what is created and changed before this VM, so that two never restart at once.
     """
 
     host: str
@@ -78,7 +78,7 @@ class TalosVmArgs:
     def __post_init__(self) -> None:
         if list(self.tags) != sorted({tag.lower() for tag in self.tags}):
             raise ValueError(
-                f"tags {list(self.tags)}: Proxmox stores tags sorted, in lower case and once; "
+                f"tags {list(self.tags)}: Proxmox stores tags sorted, in lower case and without duplicates; "
                 f"give {sorted({tag.lower() for tag in self.tags})}"
             )
 
@@ -90,7 +90,7 @@ class TalosVm(pulumi.ComponentResource):
     """The VM; what lives inside it is `deleted_with` it."""
 
     life: pulumi.Output[str]
-    """Unknown while this VM is replaced. What takes a property from it and cannot outlive the VM goes before the VM."""
+    """Unknown while this VM is replaced: what takes an input from it and cannot outlive the VM is deleted first."""
 
     def __init__(self, name: str, args: TalosVmArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:proxmox:TalosVm", name, None, opts)
@@ -110,29 +110,9 @@ class TalosVm(pulumi.ComponentResource):
             memory={"dedicated": args.memory, "floating": 0},
             # Keys must not be enrolled: Talos's plain image is not signed for Secure Boot.
             efi_disk={"datastore_id": args.datastore, "type": "4m", "pre_enrolled_keys": False, "file_format": "raw"},
-            disks=[
-                _disk(SYSTEM_DISK, args.datastore, args.disk, image=args.image),
-                *(
-                    []
-                    if args.data_disk is None
-                    else [_disk(DATA_DISK, args.datastore, args.data_disk, speed=_NO_LIMIT)]
-                ),
-            ],
-            network_devices=[
-                {
-                    "bridge": args.bridge,
-                    "model": "virtio",
-                    "mac_address": args.mac,
-                    "firewall": False,
-                    **({} if args.vlan is None else {"vlan_id": args.vlan}),
-                }
-            ],
-            initialization={
-                "datastore_id": args.datastore,
-                "interface": "ide2",
-                "dns": {"servers": [str(resolver) for resolver in args.resolvers], "domain": args.domain},
-                "ip_configs": [{"ipv4": {"address": args.interface.with_prefixlen, "gateway": str(args.gateway)}}],
-            },
+            disks=_disks(args),
+            network_devices=[_network_device(args)],
+            initialization=_cloud_init(args),
             # Waiting for the agent's address would take up to 15 minutes where the extension is missing; the Talos API
             # is what proves that a node is up.
             agent={"enabled": True, "trim": True, "timeout": "30s", "wait_for_ip": {"disabled": True}},
@@ -152,10 +132,10 @@ class TalosVm(pulumi.ComponentResource):
                 delete_before_replace=True,
                 depends_on=args.after,
                 hooks=args.hooks,
-                # A member of a cluster cannot move to another address: it leaves, and joins with the new one.
+                # A cluster member cannot move to another address: it leaves the cluster and rejoins with the new one.
                 replace_on_changes=["initialization.ipConfigs[0].ipv4.address"],
                 ignore_changes=[
-                    # The provider invents a default for the nested block and then sees a change at every preview.
+                    # The provider fills in a default for the nested block and then sees a change at every preview.
                     "disks[0].speed",
                     # A new image is for new disks; a running node gets it by an upgrade.
                     "disks[0].importFrom",
@@ -166,6 +146,34 @@ class TalosVm(pulumi.ComponentResource):
         self.register_outputs({"vm_id": self.vm.vm_id})
 
 
+def _disks(args: TalosVmArgs) -> list[proxmox.VmLegacyDiskArgs]:
+    system = _disk(SYSTEM_DISK, args.datastore, args.disk, image=args.image)
+    if args.data_disk is None:
+        return [system]
+    return [system, _disk(DATA_DISK, args.datastore, args.data_disk, speed=_NO_LIMIT)]
+
+
+def _network_device(args: TalosVmArgs) -> proxmox.VmLegacyNetworkDeviceArgs:
+    return proxmox.VmLegacyNetworkDeviceArgs(
+        bridge=args.bridge, model="virtio", mac_address=args.mac, firewall=False, vlan_id=args.vlan
+    )
+
+
+def _cloud_init(args: TalosVmArgs) -> proxmox.VmLegacyInitializationArgs:
+    """What the node knows before it has a configuration: its address, which nothing else gives it."""
+    address = proxmox.VmLegacyInitializationIpConfigIpv4Args(
+        address=args.interface.with_prefixlen, gateway=str(args.gateway)
+    )
+    return proxmox.VmLegacyInitializationArgs(
+        datastore_id=args.datastore,
+        interface="ide2",
+        dns=proxmox.VmLegacyInitializationDnsArgs(
+            servers=[str(resolver) for resolver in args.resolvers], domain=args.domain
+        ),
+        ip_configs=[proxmox.VmLegacyInitializationIpConfigArgs(ipv4=address)],
+    )
+
+
 def _disk(
     interface: str,
     datastore: str,
@@ -174,7 +182,7 @@ def _disk(
     image: pulumi.Input[str] | None = None,
     speed: proxmox.VmLegacyDiskSpeedArgs | None = None,
 ) -> proxmox.VmLegacyDiskArgs:
-    """A disk of `size` GiB; Proxmox neither backs it up nor replicates it, as a node holds nothing of its own."""
+    """A disk of `size` GiB; Proxmox neither backs it up nor replicates it, as a node holds no data worth keeping."""
     return proxmox.VmLegacyDiskArgs(
         interface=interface,
         datastore_id=datastore,

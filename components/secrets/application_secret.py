@@ -1,25 +1,25 @@
-"""A Secret with generated values, the only way in which the program has any.
+"""A Secret with generated values; the program generates values in no other way.
 
 Owns, for one `SecretSpec`: the generators, the PushSecrets that bring the values into Vault, and the ExternalSecret
-that makes the Kubernetes Secret of what is in Vault. Does not own the restart of consumers, which annotate themselves
-(`reloader.restart_on`), and no copy in another namespace (`reflector.py`).
+that makes the Kubernetes Secret from what is in Vault. Does not own the restart of consumers, which annotate themselves
+(`reloader.restart_on`), nor copies in other namespaces (`reflector.py`).
 Must exist before: the namespace and its `VaultAccess`.
 
-A value is made once for a generation, and never again:
-- A PushSecret writes a key to `<namespace>/<name>/v<generation>` only where that key is not there yet
+A value is generated once per generation, and never again:
+- A PushSecret writes a key to `<namespace>/<name>/v<generation>` only where that key does not exist yet
   (`updatePolicy: IfNotExists`, looked up for each key), and does so once, not periodically (`refreshInterval: 0s`). So
   neither a restarted operator nor a lost PushSecret changes a value; and a value that was lost in Vault is an
   ExternalSecret that is not Ready, where a periodic push would hand the consumers a new value that nothing else knows.
-- A raised generation is another path, where nothing is yet. What was there before stays, for a consumer that is to
-  accept both for a while, and for the way back: with the number lowered, the old value is read again.
+- A raised generation is another path, where nothing is yet. What was there before stays, for the way
+  back: with the number lowered, the old value is read again.
 - Nothing is deleted in Vault (`deletionPolicy: None`), whatever happens to the objects here.
 
-Vault is where the values are; the Secret follows it within `REFRESH`, and at once when its own content is changed.
+Vault holds the values; the Secret follows it within `REFRESH`, and at once when the Secret itself is changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.kit.references import SecretReference
 from components.secrets.reflector import Mirror
-from components.secrets.secret_spec import PREVIOUS, Generated, SecretSpec
+from components.secrets.secret_spec import Generated, SecretSpec
 from components.secrets.vault_access import VaultAccess
 from components.secrets.vault_store import READY
 
@@ -46,7 +46,7 @@ class ApplicationSecretArgs:
     """Arguments of `ApplicationSecret`.
 
     generation: which values to use, counted from 1 (`homelab:rotation`); the first `up` with a higher one makes them.
-    mirror: the further namespaces that get a copy.
+    mirror: the other namespaces that get a copy.
     """
 
     spec: SecretSpec
@@ -65,23 +65,13 @@ class ApplicationSecretArgs:
         if self.mirror and self.spec.namespace in self.mirror.namespaces:
             raise ValueError(f"mirror: {self.spec.namespace!r} has the original; leave it out")
 
-    @property
-    def generations(self) -> dict[str, int]:
-        """What is put after a key in the Secret, to the generation of that value.
-
-        The earlier generation, where it is delivered, is pushed as well: it may be from before a key was added, or may
-        have been skipped, and then lacks what is to be read.
-        """
-        earlier = {PREVIOUS: self.generation - 1} if self.spec.previous and self.generation > 1 else {}
-        return {"": self.generation, **earlier}
-
 
 @dataclass(frozen=True, kw_only=True)
 class VaultValue:
-    """Where in Vault a value lies that an application secret has; never the value.
+    """Where in Vault a value of an application secret is stored; never the value itself.
 
     access: of the namespace that may read it.
-    ready: the resource after which it is there.
+    ready: the resource after which it exists.
     """
 
     access: VaultAccess
@@ -91,13 +81,13 @@ class VaultValue:
 
 
 class ApplicationSecret(pulumi.ComponentResource):
-    """One Secret, of the values that Vault has for a generation."""
+    """One Secret, with the values that Vault has for a generation."""
 
     name: str
     """Of the Secret."""
     namespace: str
     keys: frozenset[str]
-    """All that are in the Secret, plain, derived and earlier values included."""
+    """All that are in the Secret, plain and derived ones included."""
 
     def __init__(self, name: str, args: ApplicationSecretArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:ApplicationSecret", name, None, opts)
@@ -109,15 +99,15 @@ class ApplicationSecret(pulumi.ComponentResource):
         pushed: list[CustomResource] = []
         for recipe, keys in _by_recipe(args.spec.generated).items():
             generator = self._generator(name, args, recipe, keys)
-            pushed += [self._push(name, args, recipe, keys, number, generator) for number in args.generations.values()]
+            pushed.append(self._push(name, args, recipe, keys, generator))
         self._external = self._external_secret(name, args, remote, pushed)
         self.register_outputs({"secret": args.spec.name, "path": args.spec.path(args.generation)})
 
     def reference(self, key: str, *, namespace: str | None = None) -> SecretReference:
         """The key, in the Secret's own namespace or in one that it is mirrored to.
 
-        A mirror is made moments after the original, so a pod there may start a second time. Raises ValueError where
-        there is no such key or no mirror.
+        A mirror is created moments after the original, so a pod there may have to be restarted once. Raises ValueError
+        where there is no such key or no mirror.
         """
         if key not in self.keys:
             raise ValueError(f"{self.name} has no key {key!r}; there are {', '.join(sorted(self.keys))}")
@@ -127,15 +117,11 @@ class ApplicationSecret(pulumi.ComponentResource):
         return SecretReference(namespace=namespace or self.namespace, name=self.name, key=key, ready=self._external)
 
     def value(self, key: str) -> VaultValue:
-        """Where the generated value of `key` lies in Vault. Raises ValueError where there is no such key."""
+        """Where the generated value of `key` is stored in Vault. Raises ValueError where there is no such key."""
         if key not in self._sources:
             raise ValueError(f"{self.name} generates no {key!r}; there are {', '.join(sorted(self._sources))}")
         remote = self._sources[key]
         return VaultValue(access=self._access, path=remote["key"], key=remote["property"], ready=self._external)
-
-    def previous(self, key: str) -> SecretReference | None:
-        """The value of `key` of one generation earlier, or None in the first generation."""
-        return self.reference(key + PREVIOUS) if key + PREVIOUS in self.keys else None
 
     def _generator(self, name: str, args: ApplicationSecretArgs, recipe: Generated, keys: list[str]) -> CustomResource:
         label = f"{args.spec.name}-{recipe.label}"
@@ -145,7 +131,7 @@ class ApplicationSecret(pulumi.ComponentResource):
             kind="Password",
             metadata=ObjectMetaArgs(name=label, namespace=args.spec.namespace),
             spec=recipe.generator | {"secretKeys": keys},
-            opts=self._inside(args.access.store.operator.release),
+            opts=self._inside(args.access.store.operator.ready),
         )
 
     def _push(
@@ -154,13 +140,12 @@ class ApplicationSecret(pulumi.ComponentResource):
         args: ApplicationSecretArgs,
         recipe: Generated,
         keys: list[str],
-        generation: int,
         generator: CustomResource,
     ) -> CustomResource:
-        """What writes a recipe's values of one generation. For a new generation it is a new object, so that a rotation
+        """What writes a recipe's values of its generation. For a new generation it is a new object, so that a rotation
         waits for it before anybody reads the new path."""
         spec, store = args.spec, args.access.store
-        path, label = spec.path(generation), f"v{generation}-{recipe.label}"
+        path, label = spec.path(args.generation), f"v{args.generation}-{recipe.label}"
         return CustomResource(
             f"{name}-{label}",
             api_version="external-secrets.io/v1alpha1",
@@ -223,8 +208,15 @@ class ApplicationSecret(pulumi.ComponentResource):
         return pulumi.ResourceOptions(parent=self, depends_on=list(after), custom_timeouts=_TIMEOUTS)
 
 
+MakeSecrets = Callable[[pulumi.Resource], Mapping[str, ApplicationSecret]]
+"""Makes the secrets that are declared for a namespace, by name, after the resource that it is given: the namespace.
+
+An argument of a component that makes a namespace with secrets: they come after the one, and before the rest of it.
+"""
+
+
 def _by_recipe(keys: Mapping[str, Generated]) -> dict[Generated, list[str]]:
-    """Recipes with the keys that are made by each: a generator makes any number of values, but all alike."""
+    """Recipes with the keys that each makes: a generator makes any number of values, but all of the same form."""
     recipes: dict[Generated, list[str]] = {}
     for key, recipe in keys.items():
         recipes.setdefault(recipe, []).append(key)
@@ -233,8 +225,5 @@ def _by_recipe(keys: Mapping[str, Generated]) -> dict[Generated, list[str]]:
 
 def _remote_keys(args: ApplicationSecretArgs) -> dict[str, dict[str, str]]:
     """Keys of the Secret that are read from Vault, and from where."""
-    return {
-        key + suffix: {"key": args.spec.path(generation), "property": key}
-        for suffix, generation in args.generations.items()
-        for key in args.spec.generated
-    }
+    path = args.spec.path(args.generation)
+    return {key: {"key": path, "property": key} for key in args.spec.generated}

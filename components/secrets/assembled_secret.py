@@ -1,7 +1,7 @@
-"""A Secret that is put together of values which application secrets of its namespace have in Vault already.
+"""A Secret that is assembled from values which application secrets of its namespace already have in Vault.
 
-Owns one ExternalSecret. Does not own the values, and makes none. For a consumer that wants several values in one file,
-or one value in a form and at a time that are not those of its application secret.
+Owns one ExternalSecret. Does not own the values, and makes none. For a consumer that needs several values in one file,
+or one value in another form or at another time than its application secret has it.
 Must exist before: the application secrets, and whatever its options depend on.
 """
 
@@ -26,8 +26,8 @@ class AssembledSecretArgs:
     """Arguments of `AssembledSecret`.
 
     name: of the Secret.
-    values: what stands for a value in the files, to the value.
-    files: key of the Secret to its content, a Go template over `values`.
+    values: the values, by the names that stand for them in the files.
+    files: the content by key of the Secret: a Go template over `values`.
     labels: of the Secret.
     """
 
@@ -50,7 +50,7 @@ class AssembledSecretArgs:
 
 
 class AssembledSecret(pulumi.ComponentResource):
-    """One Secret of the values of others."""
+    """One Secret with values of others."""
 
     name: str
     namespace: str
@@ -91,7 +91,7 @@ class AssembledSecret(pulumi.ComponentResource):
         self.register_outputs({"secret": args.name})
 
     def reference(self, key: str) -> SecretReference:
-        """One of its keys. Raises ValueError where there is none such."""
+        """One of its keys. Raises ValueError where there is no such key."""
         if key not in self._keys:
             raise ValueError(f"{self.name} has no key {key!r}; there are {', '.join(sorted(self._keys))}")
         return SecretReference(namespace=self.namespace, name=self.name, key=key, ready=self._external)

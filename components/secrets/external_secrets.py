@@ -1,13 +1,13 @@
-"""External Secrets Operator: makes Kubernetes Secrets of what Vault holds, and brings generated values into Vault.
+"""External Secrets Operator: makes Kubernetes Secrets from what Vault holds, and brings generated values into Vault.
 
 Owns the namespace and the Helm release with its CRDs: the operator, phase 1. Does not own what it works on, phase 2:
 the store (`vault_store.py`), who may use it (`vault_access.py`) and the secrets (`application_secret.py`).
 Must exist before: the pod network, and cert-manager with an issuer, which gives the admission webhook its certificate.
-Operator and webhook run twice where two nodes can hold them: of the operators one leads, the webhooks share the work.
+Operator and webhook have two replicas where two nodes can hold them: one operator leads, the webhooks share the work.
 
-What it may do in the cluster: the chart grants it all Secrets and, to read, all ServiceAccounts, ConfigMaps and
-namespaces. An operator that writes Secrets where it is asked to and notices when they change needs the first; the
-values leave out every right that the program does not need, tokens of other ServiceAccounts above all.
+What it may do in the cluster: the chart grants it access to all Secrets and read access to all ServiceAccounts,
+ConfigMaps and namespaces. An operator that writes Secrets on request and notices when they change needs the first; the
+values drop every right that the program does not need, above all tokens of other ServiceAccounts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.references import IssuerReference
 from components.kit.scheduling import one_per_node, replicas
 from components.kit.versions import EXTERNAL_SECRETS
@@ -34,7 +34,7 @@ class ExternalSecretsArgs:
     """Arguments of `ExternalSecrets`.
 
     schedulable: how many nodes take ordinary pods.
-    issuer: of the webhook's certificate.
+    issuer: issues the webhook's certificate.
     """
 
     charts: ChartSource
@@ -43,14 +43,14 @@ class ExternalSecretsArgs:
 
 
 class ExternalSecrets(pulumi.ComponentResource):
-    """The operator with its kinds ExternalSecret, PushSecret, ClusterSecretStore and Password."""
+    """The operator with its kinds, such as ExternalSecret, PushSecret, ClusterSecretStore and Password."""
 
-    release: Release
+    ready: Release
     """Up when operator and webhook are; every custom resource of external-secrets.io depends on it."""
 
     def __init__(self, name: str, args: ExternalSecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:ExternalSecrets", name, None, opts)
-        place = namespace(f"{name}-namespace", OPERATOR_NAMESPACE, "restricted", parent=self)
+        namespace = make_namespace(f"{name}-namespace", OPERATOR_NAMESPACE, "restricted", parent=self)
         configured: dict[str, Any] = values("external-secrets")
         for workload, tree in (("external-secrets", configured), ("external-secrets-webhook", configured["webhook"])):
             tree["replicaCount"] = replicas(args.schedulable)
@@ -58,15 +58,13 @@ class ExternalSecrets(pulumi.ComponentResource):
                 {"app.kubernetes.io/name": workload, "app.kubernetes.io/instance": "external-secrets"}
             )
         configured["webhook"]["certManager"]["cert"]["issuerRef"] = args.issuer.spec
-        self.release = Release(
+        self.ready = args.charts.install(
+            EXTERNAL_SECRETS,
             name,
-            args.charts.release(
-                EXTERNAL_SECRETS, name="external-secrets", namespace=place.metadata.name, values=configured
-            ),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[args.issuer.ready],
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name="external-secrets",
+            namespace=namespace.metadata.name,
+            values=configured,
+            depends_on=[args.issuer.ready],
         )
-        self.register_outputs({"release": self.release.name})
+        self.register_outputs({"release": self.ready.name})

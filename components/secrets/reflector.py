@@ -4,8 +4,8 @@ Owns the namespace, the Helm release and its rights: the chart would grant every
 Does not own what is copied where: a Secret says so by the annotations of a `Mirror`.
 Must exist before: the pod network.
 
-Why not a second ExternalSecret in the other namespace: there it would log in as that namespace, which Vault lets read
-nothing but its own path. Copying inside the cluster keeps that rule without an exception, and two copies cannot differ.
+Why not a second ExternalSecret in the other namespace: it would log in as that namespace, which Vault allows to read
+only its own path. Copying inside the cluster keeps that rule without an exception, and two copies cannot differ.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from pulumi_kubernetes.rbac.v1 import ClusterRole, ClusterRoleBinding, PolicyRuleArgs, RoleRefArgs, SubjectArgs
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.versions import REFLECTOR
 
 _NAME: Final = "reflector"
-"""Of namespace, release, account and role; the chart names its account after the release."""
+"""Name of namespace, release, account and role; the chart names its account after the release."""
 
 _PREFIX: Final = "reflector.v1.k8s.emberstack.com"
 
@@ -62,30 +62,30 @@ class ReflectorArgs:
 
 
 class Reflector(pulumi.ComponentResource):
-    """What copies Secrets between namespaces. One replica: it knows no leader."""
+    """Copies Secrets between namespaces. One replica: it has no leader election."""
 
-    release: Release
+    ready: Release
 
     def __init__(self, name: str, args: ReflectorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:Reflector", name, None, opts)
-        place = namespace(f"{name}-namespace", _NAME, "restricted", parent=self)
-        self.release = Release(
+        namespace = make_namespace(f"{name}-namespace", _NAME, "restricted", parent=self)
+        self.ready = args.charts.install(
+            REFLECTOR,
             name,
-            args.charts.release(REFLECTOR, name=_NAME, namespace=place.metadata.name, values=values("reflector")),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[self._rights(name)],
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name=_NAME,
+            namespace=namespace.metadata.name,
+            values=values("reflector"),
+            depends_on=[self._rights(name)],
         )
-        self.register_outputs({"release": self.release.name})
+        self.register_outputs({"release": self.ready.name})
 
     def into(self, *namespaces: str) -> Mirror:
         """A mirror to these namespaces. Raises ValueError when there is none."""
-        return Mirror(namespaces=tuple(sorted(set(namespaces))), ready=self.release)
+        return Mirror(namespaces=tuple(sorted(set(namespaces))), ready=self.ready)
 
     def _rights(self, name: str) -> ClusterRoleBinding:
-        """What it does with Secrets; of ConfigMaps it only keeps a watch, without which it does not run."""
+        """What it does with Secrets; ConfigMaps it only watches, without which it does not run."""
         inside = pulumi.ResourceOptions(
             parent=self, custom_timeouts=pulumi.CustomTimeouts(create="2m", update="2m", delete="2m")
         )

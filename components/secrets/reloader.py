@@ -1,11 +1,11 @@
 """Reloader: restarts a workload when a Secret or ConfigMap that it reads has changed.
 
 Owns the namespace and the Helm release. Does not own which workload restarts for what: each says so by the annotations
-of `restart_on` or `restart_on_mounted`. It restarts nothing else, watches every namespace (applications come and go
-there), and may change Deployments, StatefulSets and DaemonSets; a Job reads its Secrets anew whenever it runs.
-Must exist before: the pod network. It runs twice where two nodes can hold it: one leads, the other stands by.
+of `restart_on` or `restart_on_mounted`. It restarts nothing else, watches every namespace (as applications come and
+go), and may change Deployments, StatefulSets and DaemonSets; a Job reads its Secrets again whenever it runs.
+Must exist before: the pod network. It has two replicas where two nodes can hold them: one leads, one is on standby.
 
-What it does not see: a change while no replica of it runs. It compares with what it saw last, not with the workload.
+It misses changes made while none of its replicas runs: it compares with what it saw last, not with the workload.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.references import SecretReference
 from components.kit.scheduling import one_per_node, replicas
 from components.kit.versions import RELOADER
@@ -30,8 +30,8 @@ _MOUNTED: Final = "secret.reloader.stakater.com/auto"
 def restart_on(*secrets: SecretReference) -> dict[str, str]:
     """Annotations of a workload that is to restart when one of these Secrets of its namespace changes.
 
-    They stand in the metadata of the Deployment, StatefulSet or DaemonSet itself. All Secrets of a workload go into one
-    call, as they share one annotation. Raises ValueError when they lie in several namespaces.
+    They belong in the metadata of the Deployment, StatefulSet or DaemonSet itself. All Secrets of a workload go into
+    one call, as they share one annotation. Raises ValueError when they are in different namespaces.
     """
     if len(namespaces := {secret.namespace for secret in secrets}) > 1:
         raise ValueError(
@@ -44,7 +44,7 @@ def restart_on(*secrets: SecretReference) -> dict[str, str]:
 def restart_on_mounted() -> dict[str, str]:
     """Annotations of a workload that is to restart when any Secret that its pods refer to changes.
 
-    For one whose volumes are an operator's choice. Where the program knows them, `restart_on` says more.
+    For one whose volumes an operator chooses. Where the program knows them, `restart_on` is more precise.
     """
     return {_MOUNTED: "true"}
 
@@ -61,23 +61,19 @@ class ReloaderArgs:
 
 
 class Reloader(pulumi.ComponentResource):
-    """What makes a changed Secret reach running pods."""
+    """Makes changed Secrets reach running pods."""
 
-    release: Release
-    """Up when a replica leads; a Secret that changes later is noticed."""
+    ready: Release
+    """Up when a replica leads; from then on changes of Secrets are noticed."""
 
     def __init__(self, name: str, args: ReloaderArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:Reloader", name, None, opts)
-        place = namespace(f"{name}-namespace", _NAMESPACE, "restricted", parent=self)
+        namespace = make_namespace(f"{name}-namespace", _NAMESPACE, "restricted", parent=self)
         configured: dict[str, Any] = values("reloader")
         deployment = configured["reloader"]["deployment"]
         deployment["replicas"] = replicas(args.schedulable)
         deployment["topologySpreadConstraints"] = one_per_node({"app": "reloader-reloader", "release": "reloader"})
-        self.release = Release(
-            name,
-            args.charts.release(RELOADER, name="reloader", namespace=place.metadata.name, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m")
-            ),
+        self.ready = args.charts.install(
+            RELOADER, name, parent=self, name="reloader", namespace=namespace.metadata.name, values=configured
         )
-        self.register_outputs({"release": self.release.name})
+        self.register_outputs({"release": self.ready.name})

@@ -1,8 +1,8 @@
-"""SealedSecrets: a controller that opens what is sealed in git, with the stack's own keypair.
+"""SealedSecrets: a controller that decrypts what is sealed in git, with the stack's own keypair.
 
 Owns the Helm release and the Secret with the keypair. Does not own the keypair itself (`sealing_key.py`), the sealing
 (`sealing.py`) nor any SealedSecret. Must exist before: a Kubernetes API, and pods that can talk to it. A SealedSecret
-depends on `release`, which brings its CRD.
+depends on `ready`, which brings its CRD.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pulumi_kubernetes.helm.v3 import Release
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.kit.chart import ChartSource, values
+from components.kit.hook_inputs import known
 from components.kit.versions import SEALED_SECRETS
 from components.secrets.sealing import Keypair, check_keypair
 from components.secrets.sealing_key import SealingKeypair
@@ -27,14 +28,14 @@ NAMESPACE = "kube-system"
 
 KEYPAIR_NAME = "sealed-secrets-key"
 KEYPAIR_LABELS = {"sealedsecrets.bitnami.com/sealed-secrets-key": "active"}
-"""By which the controller finds its keypairs when it starts."""
+"""The label by which the controller finds its keypairs when it starts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SealedSecretsArgs:
     """Arguments of `SealedSecrets`.
 
-    keypair: what the controller opens with; a change of it restarts the controller.
+    keypair: what the controller decrypts with; changing it restarts the controller.
     """
 
     charts: ChartSource
@@ -44,16 +45,16 @@ class SealedSecretsArgs:
 class SealedSecrets(pulumi.ComponentResource):
     """The sealed-secrets controller with one keypair that it never renews."""
 
-    release: Release
+    ready: Release
     """Up when the controller is; brings the CRD of SealedSecrets."""
 
     certificate: pulumi.Output[str]
-    """For which Secrets are sealed; public, in PEM."""
+    """The certificate for which Secrets are sealed; public, in PEM."""
 
     def __init__(self, name: str, args: SealedSecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:SealedSecrets", name, None, opts)
         fits = pulumi.ResourceHook("sealing-keypair-fits", halves_fit)
-        # Before the controller: one that finds no keypair makes its own. In `data`, the form that the API gives back.
+        # Before the controller, which would otherwise make its own keypair. In `data`, the form that the API returns.
         keypair = Secret(
             f"{name}-keypair",
             metadata=ObjectMetaArgs(name=KEYPAIR_NAME, namespace=NAMESPACE, labels=KEYPAIR_LABELS),
@@ -72,29 +73,24 @@ class SealedSecrets(pulumi.ComponentResource):
         configured["secretName"] = KEYPAIR_NAME
         # The controller reads its keypair once.
         configured["podAnnotations"] = {"homelab/sealing-certificate": args.keypair.certificate_pem.apply(_digest)}
-        self.release = Release(
+        self.ready = args.charts.install(
+            SEALED_SECRETS,
             name,
-            args.charts.release(SEALED_SECRETS, name="sealed-secrets", namespace=NAMESPACE, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[keypair],
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name="sealed-secrets",
+            namespace=NAMESPACE,
+            values=configured,
+            depends_on=[keypair],
         )
         self.certificate = args.keypair.certificate_pem
-        self.register_outputs({"release": self.release.name, "certificate": self.certificate})
+        self.register_outputs({"release": self.ready.name, "certificate": self.certificate})
 
 
 async def halves_fit(args: pulumi.ResourceHookArgs) -> None:
     """Refuses halves of two keypairs: the controller would take them, and open nothing."""
-    data = await _known((args.new_inputs or {})["data"])
-    certificate, key = [str(await _known(data[name])) for name in ("tls.crt", "tls.key")]
+    data = await known((args.new_inputs or {})["data"])
+    certificate, key = [str(await known(data[name])) for name in ("tls.crt", "tls.key")]
     check_keypair(Keypair(base64.b64decode(certificate).decode(), base64.b64decode(key).decode()))
-
-
-async def _known(value: Any) -> Any:
-    """A hook's property: the engine hands secrets over as Outputs."""
-    return await value.future() if isinstance(value, pulumi.Output) else value
 
 
 def _base64(text: str) -> str:

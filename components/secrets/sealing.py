@@ -1,10 +1,10 @@
-"""Sealing: turns a Secret into a SealedSecret that only one keypair opens, in process and offline.
+"""Sealing: turns a Secret into a SealedSecret that only one keypair can decrypt, in process and offline.
 
-Owns the format that the controller of sealed-secrets reads, and the keypair's making and checking. Makes no resource
-and asks no cluster. The format is that of `pkg/crypto` and `pkg/apis/sealedsecrets` at v0.36.6
+Owns the format that the sealed-secrets controller reads, and how keypairs are made and checked. Makes no resource
+and contacts no cluster. The format is that of `pkg/crypto` and `pkg/apis/sealedsecrets` at v0.36.6
 (https://github.com/bitnami-labs/sealed-secrets): a fresh AES-256 key for each value, encrypted for the certificate's
-RSA key with RSA-OAEP and SHA-256, whose label is where the value may be opened; then the value in AES-GCM. Errors never
-show a value.
+RSA key with RSA-OAEP and SHA-256, whose label is where the value may be unsealed; then the value in AES-GCM. Errors
+never show a value.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _NONCE = bytes(12)
 
 _ANNOTATION = "sealedsecrets.bitnami.com"
 _MAX_SECRET_BYTES = 1024 * 1024
-"""What the API server takes as the data of one Secret."""
+"""The most that the API server accepts as the data of one Secret."""
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -46,11 +46,11 @@ _KEY = re.compile(r"(?!\.$|\.\.)[-._A-Za-z0-9]{1,253}")
 
 
 class SealingError(ValueError):
-    """What was given cannot be sealed, or sealed for; the message says which value, why, and what helps."""
+    """The input cannot be sealed, or not for this certificate; the message says which value, why, and what helps."""
 
 
 class Scope(Enum):
-    """Where a sealed value may be opened."""
+    """Where a sealed value may be unsealed."""
 
     STRICT = "strict"
     """Under the Secret's own name and namespace only."""
@@ -60,13 +60,13 @@ class Scope(Enum):
     """Anywhere."""
 
     def label(self, namespace: str, name: str) -> bytes:
-        """What a value is bound to: the controller opens it with the label of the place where it finds it."""
+        """What a value is bound to: the controller decrypts it with the label of the place where it finds it."""
         labels = {Scope.STRICT: f"{namespace}/{name}", Scope.NAMESPACE_WIDE: namespace, Scope.CLUSTER_WIDE: ""}
         return labels[self].encode()
 
     @property
     def annotations(self) -> dict[str, str]:
-        """By which the controller knows the scope; none for the strict one."""
+        """The annotations that tell the controller the scope; none for the strict one."""
         return {} if self is Scope.STRICT else {f"{_ANNOTATION}/{self.value}": "true"}
 
 
@@ -119,12 +119,12 @@ class Keypair:
 
 
 def seal(secret: PlainSecret, certificate_pem: str, scope: Scope = Scope.STRICT) -> dict[str, Any]:
-    """The SealedSecret manifest of `secret`, which only the holder of the certificate's private key can open.
+    """The SealedSecret manifest of `secret`, which only the holder of the certificate's private key can decrypt.
 
     Sealing twice gives different manifests: each value has a key of its own.
 
     Raises:
-        SealingError: the certificate is none, has no RSA key, or has expired.
+        SealingError: the certificate is not valid PEM, has no RSA key, or has expired.
     """
     certificate = _certificate(certificate_pem)
     key = _rsa_key(certificate)
@@ -160,10 +160,10 @@ def encrypt(key: rsa.RSAPublicKey, value: bytes, label: bytes) -> bytes:
 
 
 def certificate_key(certificate_pem: str) -> rsa.RSAPublicKey:
-    """The public key of a certificate that can be sealed for.
+    """The public key of a certificate, if values can be sealed for it.
 
     Raises:
-        SealingError: it is no certificate in PEM, or its key is not RSA or too short.
+        SealingError: it is not a PEM certificate, or its key is not RSA or too short.
     """
     return _rsa_key(_certificate(certificate_pem))
 
@@ -178,7 +178,7 @@ def check_keypair(keypair: Keypair) -> None:
     try:
         private = serialization.load_pem_private_key(keypair.private_key_pem.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        # What the library says of a key may show parts of it.
+        # The library's own message may show parts of the key.
         raise SealingError("the sealing key is no private key in PEM without a passphrase; set the right one") from None
     if private.public_key() != public:
         raise SealingError("the sealing key is not the certificate's; set both from one keypair")

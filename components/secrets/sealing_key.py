@@ -1,6 +1,6 @@
-"""The keypair of SealedSecrets: the site's own, which outlives cluster and state, or one made for this state.
+"""The keypair of SealedSecrets: the site's own, which outlives cluster and state, or one generated for this state.
 
-`SealingKey` owns the one that is made; `given` takes the site's own and makes nothing. Does not own what is done with a
+`SealingKey` owns the generated one; `given` takes the site's own and makes nothing. Does not own what is done with a
 keypair (`sealed_secrets.py` gives it to the controller, `sealing.py` seals with its public half).
 Must exist before: the TLS provider; nothing else.
 """
@@ -30,7 +30,7 @@ def given(certificate_pem: str, private_key_pem: pulumi.Input[str]) -> SealingKe
     """The site's own keypair.
 
     Raises:
-        ValueError: the certificate is none that SealedSecrets can use.
+        ValueError: SealedSecrets cannot use the certificate.
     """
     try:
         certificate_key(certificate_pem)
@@ -40,7 +40,7 @@ def given(certificate_pem: str, private_key_pem: pulumi.Input[str]) -> SealingKe
 
 
 class SealingKey(pulumi.ComponentResource):
-    """A keypair that lives in the state alone, which it warns of."""
+    """A keypair that exists only in the state, about which it warns."""
 
     keypair: SealingKeypair
 

@@ -1,4 +1,4 @@
-"""What an application secret consists of, as plain data: its keys and how the value of each comes to be.
+"""What an application secret consists of, as plain data: its keys and how the value of each is made.
 
 Owns the recipes and the rules of a `SecretSpec`. Owns no resource: `application_secret.py` makes them. No value is ever
 here, only how one is made in the cluster; a `Plain` field is one that anybody may know.
@@ -16,13 +16,10 @@ from types import MappingProxyType
 from typing import Any, Final
 
 OPERATOR_NAMESPACE: Final = "external-secrets"
-"""Where External Secrets Operator runs, and where its one secret is that proves the store."""
-
-PREVIOUS: Final = "-previous"
-"""What is put after a key for its value of one generation earlier."""
+"""Where External Secrets Operator runs, and where the one secret is that proves that the store works."""
 
 _SHORTEST: Final = 16
-"""Characters or bytes. 16 letters and digits are 90 bits, more than can be tried out."""
+"""Characters or bytes. 16 letters and digits are 90 bits, too many to brute-force."""
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _KEY = re.compile(r"[A-Za-z0-9_][-A-Za-z0-9_]*")
@@ -33,41 +30,32 @@ _FIELD = re.compile(r"(?<![\w)])\.([A-Za-z_]\w*)|\bindex\s+\.\s+\"([^\"]+)\"")
 
 @dataclass(frozen=True, kw_only=True)
 class Password:
-    """Letters and digits; a quarter of them digits.
+    """Letters and digits, which need no escape anywhere; a quarter of them digits.
 
     length: in characters.
-    symbols: how many of them are one of `_`, `.` and `-`, which need no escape in a URL, a shell or a configuration
-        file; only for a consumer that insists on some.
     """
 
     length: int = 32
-    symbols: int = 0
 
     def __post_init__(self) -> None:
         _long_enough("length", self.length)
-        if not 0 <= self.symbols <= self.length // 4:
-            raise ValueError(
-                f"symbols: {self.symbols} of {self.length} characters; give at most a quarter, they are only three "
-                "different ones"
-            )
 
     @property
     def label(self) -> str:
         """Tells this recipe from others in the name of an object."""
-        return f"password-{self.length}" + (f"-symbols-{self.symbols}" if self.symbols else "")
+        return f"password-{self.length}"
 
     @property
     def generator(self) -> dict[str, Any]:
         """The spec of its generator, without the keys."""
-        symbols: dict[str, Any] = {"symbolCharacters": "_.-"} if self.symbols else {}
-        return _generator(self.length, "raw") | {"symbols": self.symbols} | symbols
+        return _generator(self.length, "raw")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hex:
-    """Hexadecimal digits, two for a byte, for a consumer that decodes them.
+    """Hexadecimal digits, two per byte, for a consumer that decodes them.
 
-    The bytes are letters and digits, so 32 of them hold 186 bits of chance rather than 256.
+    The bytes are letters and digits, so 32 of them hold 186 bits of entropy rather than 256.
     """
 
     bytes: int = 32
@@ -86,38 +74,18 @@ class Hex:
         return _generator(self.bytes, "hex")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Base64:
-    """Standard Base64 of so many bytes, for a consumer that decodes it; for the bytes see `Hex`."""
-
-    bytes: int = 32
-
-    def __post_init__(self) -> None:
-        _long_enough("bytes", self.bytes)
-
-    @property
-    def label(self) -> str:
-        """See `Password.label`."""
-        return f"base64-{self.bytes}"
-
-    @property
-    def generator(self) -> dict[str, Any]:
-        """See `Password.generator`."""
-        return _generator(self.bytes, "base64")
-
-
-Generated = Password | Hex | Base64
+Generated = Password | Hex
 
 
 @dataclass(frozen=True)
 class Plain:
-    """A field that is no secret but is read from the same Secret, such as a user name. It is not in Vault."""
+    """A field that is not secret but is read from the same Secret, such as a user name. It is not in Vault."""
 
     value: str
 
     @property
     def template(self) -> str:
-        """The template that yields the value, which may hold the beginning of one: values of a chart do."""
+        """The template that yields the value, which may itself contain template syntax, as chart values do."""
         return self.value.replace("{{", '{{ "{{" }}')
 
 
@@ -129,14 +97,12 @@ class SecretSpec:
     """One Secret whose values are generated.
 
     name, namespace: of the Secret, and of its place in Vault.
-    keys: key of the Secret to the recipe of its value. A key may be added at any time; a changed recipe counts from
+    keys: the recipe of each value by key of the Secret. A key may be added at any time; a changed recipe applies from
         the next generation on.
-    derived: further keys that are put together in the cluster, as Go templates over the generated ones:
+    derived: further keys that are assembled in the cluster, as Go templates over the generated ones:
         `postgresql://app:{{ .password }}@db/app`, or `{{ index . "api-key" }}` where a key has a dash.
-    type: of the Secret, where a consumer wants one.
+    type: of the Secret, where a consumer needs a particular one.
     labels: of the Secret.
-    previous: deliver each generated value of the generation before, too, under `<key>-previous`; for a consumer that
-        accepts two values while others still use the old one.
     """
 
     name: str
@@ -145,7 +111,6 @@ class SecretSpec:
     derived: Mapping[str, str] = field(default_factory=dict)
     type: str = "Opaque"
     labels: Mapping[str, str] = field(default_factory=dict)
-    previous: bool = False
 
     def __post_init__(self) -> None:
         for what, value in (("name", self.name), ("namespace", self.namespace)):
@@ -175,7 +140,7 @@ class SecretSpec:
         return dict(sorted({**plain, **self.derived}.items()))
 
     def path(self, generation: int) -> str:
-        """Where in Vault's KV store a generation of the values lies."""
+        """Where in Vault's KV store a generation of the values is stored."""
         return f"{self.namespace}/{self.name}/v{generation}"
 
     def _check_keys(self) -> None:
@@ -185,13 +150,11 @@ class SecretSpec:
                     f"keys: {key!r} cannot be generated; use letters, digits, dashes and underscores (a dot would "
                     "address a part of the value in Vault), and derive another key from it if its name must differ"
                 )
-            if self.previous and key.endswith(PREVIOUS):
-                raise ValueError(f"keys: {key!r} ends as the value of an earlier generation does; call it otherwise")
         for key in self.templates:
             if not _SECRET_KEY.fullmatch(key):
                 raise ValueError(f"keys: {key!r} is no key of a Secret; use letters, digits, '-', '_' and '.'")
         if twice := sorted(self.keys.keys() & self.derived.keys()):
-            raise ValueError(f"derived: {twice[0]!r} is in keys already; leave it in one of the two")
+            raise ValueError(f"derived: {twice[0]!r} is already in keys; leave it in one of the two")
 
     def _check_template(self, key: str, template: str) -> None:
         used = template_fields(template)

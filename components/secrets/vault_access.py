@@ -1,7 +1,7 @@
-"""A namespace's way to its own secrets in Vault.
+"""A namespace's access to its own secrets in Vault.
 
-Owns the ServiceAccount with which External Secrets Operator logs in to Vault for this namespace, and the right of the
-operator to make tokens of that account, which it has for no other. Does not own the namespace.
+Owns the ServiceAccount with which External Secrets Operator logs in to Vault for this namespace, and the operator's
+right to request tokens for that account, which it has for no other. Does not own the namespace.
 Must exist before: the namespace and the store.
 """
 
@@ -38,10 +38,10 @@ class VaultAccessArgs:
 
 
 class VaultAccess(pulumi.ComponentResource):
-    """What an application secret of this namespace needs besides the store."""
+    """What an application secret in this namespace needs besides the store."""
 
     namespace: str
-    """Whose access it is."""
+    """The namespace that has this access."""
     store: VaultStore
     """To which store."""
     ready: RoleBinding
@@ -55,7 +55,7 @@ class VaultAccess(pulumi.ComponentResource):
         inside = pulumi.ResourceOptions(
             parent=self, custom_timeouts=pulumi.CustomTimeouts(create="2m", update="2m", delete="2m")
         )
-        # No pod runs as this account; its tokens are made on request and live for ten minutes.
+        # No pod runs as this account; its tokens are issued on request and last ten minutes.
         account = ServiceAccount(name, metadata=place, automount_service_account_token=False, opts=inside)
         role = Role(
             name,

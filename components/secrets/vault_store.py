@@ -1,13 +1,13 @@
-"""The ClusterSecretStore on Vault: from where ExternalSecrets read, and whereto PushSecrets write.
+"""The ClusterSecretStore for Vault: ExternalSecrets read from it, PushSecrets write to it.
 
 Owns that one object, and with it which namespaces may use it at all. Does not own their accounts (`vault_access.py`),
-nor Vault's auth method, role and policy, of which it is told by a `VaultLogin`.
-Must exist before: External Secrets Operator and a Vault that is configured.
+nor Vault's auth method, role and policy, which a `VaultLogin` describes.
+Must exist before: External Secrets Operator and a configured Vault.
 
-The store names an account without a namespace, so the operator logs in with the one of the namespace that asks (it
+The store names an account without a namespace, so the operator logs in with that of the requesting namespace (it
 calls that referent authentication), and Vault's policy keeps each namespace to its own path. No account of the
-operator's own can read more than one namespace. The price: the operator cannot try such a store by itself, so that its
-condition Ready says only that it is well-formed. That Vault lets a namespace in is proved by its first secret.
+operator's own can read more than one namespace. The price: the operator cannot test such a store on its own, so its
+condition Ready says only that it is well-formed. Only a namespace's first secret proves that Vault lets it in.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from components.secrets.external_secrets import ExternalSecrets
 KIND: Final = "ClusterSecretStore"
 
 READY: Final = {"pulumi.com/waitFor": "condition=Ready"}
-"""Annotations of an object of the operator that an `up` waits for."""
+"""Annotations that make `up` wait for an object of the operator."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +75,8 @@ class VaultStore(pulumi.ComponentResource):
                 "namespace": authority.namespace,
                 **authority.selector,
             },
-            # Each write says which version it replaces, so that nothing is overwritten unseen and a value that somebody
-            # deleted in Vault is an error rather than a new value.
+            # Each write names the version it replaces, so that nothing is overwritten unnoticed, and a value that was
+            # deleted in Vault is an error rather than replaced by a new one.
             "checkAndSet": {"required": True},
             "auth": {
                 "kubernetes": {
@@ -97,7 +97,7 @@ class VaultStore(pulumi.ComponentResource):
             spec={"provider": {"vault": vault}, "conditions": [{"namespaces": list(self.namespaces)}]},
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[args.operator.release, args.login.ready, authority.ready],
+                depends_on=[args.operator.ready, args.login.ready, authority.ready],
                 custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m", delete="2m"),
             ),
         )

@@ -1,9 +1,9 @@
-"""How the volumes of one cluster are called in Proxmox, so that no other cluster's are taken for them.
+"""What the volumes of one cluster are called in Proxmox, so that no other cluster's are taken for them.
 
 Owns the prefixes that the CSI sidecars are given, and the test whether a volume is the cluster's. Owns no resource.
 
 Proxmox CSI calls a volume `vm-9999-<name>`, where the sidecar csi-provisioner chooses the name: by default `pvc-<UUID
-of the claim>`, which does not say whose it is. Here the prefix has the cluster's name in it, and the UUID stays whole:
+of the claim>`, which does not say whose it is. Here the prefix contains the cluster's name, and the UUID stays whole:
 `vm-9999-pvc-lab-<UUID>` is never a volume of `lab-2`, nor the reverse.
 """
 
@@ -13,11 +13,11 @@ import re
 from dataclasses import dataclass
 
 CSI_VM_ID = 9999
-"""The VM that does not exist and owns every volume: the driver's default, kept so that its documentation holds."""
+"""The non-existent VM that owns every volume: the driver's default, kept so that its documentation applies."""
 
 LONGEST_CLUSTER_NAME = 32
-"""Characters. The longest name then has 86; LVM allows 127, counting each hyphen twice and the volume group's name
-before it (lvcreate of LVM 2), ZFS 255 for the whole path (ZFS_MAX_DATASET_NAME_LEN)."""
+"""Characters. The longest volume name then has 86; LVM allows 127, counting each hyphen twice and the volume group's
+name before it (lvcreate of LVM 2), ZFS 255 for the whole path (ZFS_MAX_DATASET_NAME_LEN)."""
 
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
@@ -37,7 +37,7 @@ class VolumeNames:
 
     @property
     def volume_prefix(self) -> str:
-        """For csi-provisioner's `--volume-name-prefix`; also the beginning of a PersistentVolume's name."""
+        """For csi-provisioner's `--volume-name-prefix`; PersistentVolume names start with it too."""
         return f"pvc-{self.cluster}"
 
     @property
@@ -48,7 +48,7 @@ class VolumeNames:
     def owns(self, volume: str) -> bool:
         """Whether `volume` is this cluster's.
 
-        It is a Proxmox volume id such as `local-zfs:vm-9999-pvc-lab-<UUID>` or, on a datastore of files,
+        It is a Proxmox volume id such as `local-zfs:vm-9999-pvc-lab-<UUID>` or, on a file-based datastore,
         `nfs:9999/vm-9999-pvc-lab-<UUID>.raw`; or such an id without its datastore.
         """
         prefixes = "|".join(re.escape(prefix) for prefix in (self.volume_prefix, self.snapshot_prefix))

@@ -1,10 +1,10 @@
 """What becomes of a cluster's volumes when the cluster is destroyed: they are listed, or deleted.
 
 Owns one command that Pulumi runs when it deletes the command's resource, because `pulumi destroy` does not run the
-program, so no hook of the program could. What the command does is in `csi_volumes_command.py`. Does not own the
-volumes: the CSI driver makes them, and `Retain` is what the cluster itself does with them.
-Must exist before: a site that was found right. Made before the first VM, which depends on it: so it is deleted after
-the last one, when nothing writes any more.
+program, so none of the program's hooks could do it. What the command does is in `csi_volumes_command.py`. Does not own
+the volumes: the CSI driver makes them, and inside the cluster their reclaim policy is `Retain`.
+Must exist before: a site that has passed its checks. Created before the first VM, which depends on it, and so deleted
+after the last one, when nothing writes to volumes any more.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class CsiVolumesArgs:
     """Arguments of `CsiVolumes`.
 
     on_destroy: list what stays, or delete this cluster's volumes and nothing else.
-    plan: whose volumes, and where. login: with rights on all of the site's guests and on the volumes' datastore.
+    plan: which cluster's volumes, and where. login: with rights on all the site's guests and the volumes' datastore.
     """
 
     on_destroy: Literal["retain", "purge"]
@@ -36,14 +36,17 @@ class CsiVolumesArgs:
 
     def __post_init__(self) -> None:
         if (self.login.password is None) == (self.login.api_token is None):
-            raise ValueError("login: give a password or an API token; without either the volumes cannot be asked for")
+            raise ValueError("login: give a password or an API token; without one the volumes cannot be listed")
 
 
 class CsiVolumes(pulumi.ComponentResource):
-    """The end of a cluster's volumes."""
+    """The handling of a cluster's volumes at its destroy."""
 
     last: command.local.Command
-    """What is deleted after everything that depends on it: each VM must, directly or through another VM."""
+    """What is deleted after everything that depends on it: each VM must, directly or through another VM.
+
+    Not called `ready`: a VM depends on it for the order of their deletion alone.
+    """
 
     def __init__(self, name: str, args: CsiVolumesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:storage:CsiVolumes", name, None, opts)
@@ -55,7 +58,7 @@ class CsiVolumes(pulumi.ComponentResource):
         self.last = command.local.Command(
             name,
             create=EntryPoint.CSI_VOLUMES.command("record"),
-            # What was there before this cluster stays what it is when the credentials or the setting change.
+            # The record of what existed before this cluster is kept when the credentials or the setting change.
             update=_KEEP,
             delete=EntryPoint.CSI_VOLUMES.command(args.on_destroy),
             environment=environment,

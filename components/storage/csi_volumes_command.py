@@ -1,15 +1,15 @@
-"""`python -m program csi-volumes record|retain|purge`: what happens to a cluster's volumes at its destroy.
+"""`python -m program csi-volumes record|retain|purge`: what happens to a cluster's volumes when it is destroyed.
 
 Owns three commands that `CsiVolumes` has Pulumi run, because `pulumi destroy` does not run the program:
 
-- `record`, before the cluster is made: prints the volumes that bear its name already. An earlier cluster of the same
+- `record`, before the cluster is created: prints the volumes that already bear its name. An earlier cluster of the same
   name left them, on purpose, so they are not this cluster's.
 - `retain`, after the VMs are gone: prints the cluster's volumes and how to delete one.
 - `purge`, after the VMs are gone: deletes them one by one, printing each. Refuses while a VM of the stack exists, and
-  leaves every volume that any guest's configuration names. What fails is named; a repeat goes on from there.
+  leaves every volume that any guest's configuration names. Failures are named; a rerun continues from there.
 
 A volume is the cluster's by its name alone (`csi_volume_names`). Everything comes through the environment
-(`environment`), so that no secret is in a command line. Needs no module that is not in the standard library.
+(`environment`), so that no secret is in a command line. Needs only the standard library.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from components.proxmox.api import ProxmoxApi, ProxmoxError
 from components.storage.csi_volume_names import CSI_VM_ID, VolumeNames
 
 PLAN, PASSWORD, API_TOKEN = "HOMELAB_CSI_VOLUMES", "HOMELAB_PROXMOX_PASSWORD", "HOMELAB_PROXMOX_API_TOKEN"
-"""The variables that the commands read: the plan as JSON, and one of the two credentials."""
+"""The variables that the commands read: a `Plan` as JSON, and one of the two credentials."""
 
 RECORDED = "PULUMI_COMMAND_STDOUT"
-"""Where Pulumi hands what `record` printed to the later commands."""
+"""The variable in which Pulumi passes what `record` printed to the later commands."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a command needs to know, secrets apart.
+    """What a command needs to know, apart from secrets.
 
     endpoint, insecure, username: the login, as in `ProxmoxLogin`.
     cluster: name of the cluster. tag: the tag of its stack's VMs.
-    hosts, datastore: where its volumes are made, and what must therefore answer before all is known to be gone.
+    hosts, datastore: where its volumes are made; these must answer before all volumes can be known to be gone.
     """
 
     endpoint: str
@@ -70,7 +70,7 @@ class Volume:
 
     @property
     def place(self) -> str:
-        """What tells it from every other volume of the site: on a datastore of one host, the host counts too."""
+        """What identifies it among all volumes of the site: on a local datastore, the host is part of it."""
         return self.id if self.shared else f"{self.host}/{self.id}"
 
     def __str__(self) -> str:
@@ -90,8 +90,8 @@ class Volumes:
     def find(self) -> list[Volume]:
         """Every volume that bears the cluster's name, sorted.
 
-        Raises ProxmoxError when the login does not see everything, or a place does not answer where such a volume may
-        be; other places are passed over.
+        Raises ProxmoxError when the login cannot see everything, or when a host or datastore that may hold such a
+        volume does not answer; others are passed over.
         """
         self._refuse_if_blind()
         found: dict[str, Volume] = {}
@@ -132,7 +132,7 @@ class Volumes:
         self._refuse_while_the_cluster_runs()
         volumes = self.find()
         for volume in (volume for volume in volumes if volume.place in spared):
-            self._say(f"left {volume}, of an earlier cluster of this name; to delete it: pvesm free {volume.id}")
+            self._say(f"kept {volume}, of an earlier cluster of this name; to delete it: pvesm free {volume.id}")
         doomed = [volume for volume in volumes if volume.place not in spared]
         left = []
         for position, volume in enumerate(doomed):
@@ -151,7 +151,7 @@ class Volumes:
             raise ProxmoxError(
                 f"of cluster {self._plan.cluster}'s {len(doomed)} volumes these are left:\n  "
                 + "\n  ".join(left)
-                + "\nrun `pulumi destroy` again to go on"
+                + "\nrun `pulumi destroy` again to continue"
             )
 
     def _delete(self, volume: Volume) -> None:
@@ -169,7 +169,7 @@ class Volumes:
                 )
 
     def _refuse_if_blind(self) -> None:
-        """Proxmox leaves out of its lists what a login may not see, without a word."""
+        """Proxmox silently leaves out of its lists what a login may not see."""
         for path, privilege in (("/vms", "VM.Audit"), (f"/storage/{self._plan.datastore}", "Datastore.Allocate")):
             if privilege not in self._api.get(f"/access/permissions?path={path}").get(path, {}):
                 raise ProxmoxError(
@@ -188,10 +188,10 @@ class Volumes:
         return list(self._api.get("/cluster/resources?type=vm"))
 
     def _guests_that_name(self, volume: Volume) -> Iterator[str]:
-        """A volume of one host can be used there alone; a shared one by guests of every host."""
+        """A local volume can be used only by guests of its host; a shared one by guests of every host."""
         for guest in self._guests():
             if volume.shared or guest["node"] == volume.host:
-                # Shows a value that is in force as well as one that waits for the next start.
+                # Shows values in force as well as those pending until the next start.
                 path = f"/nodes/{guest['node']}/{guest['type']}/{guest['vmid']}/pending"
                 if path not in self._configurations:
                     self._configurations[path] = json.dumps(self._api.get(path))
@@ -200,7 +200,7 @@ class Volumes:
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run one command; 1 with the reason on standard error when it fails."""
+    """Run one command; return 1, with the reason on standard error, if it fails."""
     [command] = arguments
     plan = Plan.loads(environment[PLAN])
     spared = environment.get(RECORDED, "").split()
@@ -219,7 +219,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             raise ValueError(f"{command!r} is not record, retain or purge")
     except ProxmoxError as error:
         print(error, file=sys.stderr)
-        # What was to stay stays, seen or not.
+        # Volumes that were to be kept are kept, whether they can be seen now or not.
         return 0 if command == "retain" else 1
     return 0
 

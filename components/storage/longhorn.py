@@ -1,11 +1,11 @@
 """Longhorn with its V2 data engine: replicated volumes on disks of the workers themselves. Off by default.
 
-Owns the namespace, the Helm release and a class of volumes that is not the default one. Does not own what it needs of
+Owns the namespace, the Helm release and a storage class that is not the default one. Does not own what it needs from
 the machines: kernel modules, huge pages, system extensions, kubelet's mounts and a raw disk, which `longhorn_node.py`
-names and the layers of site and cluster give them. Must exist before: the pod network, and all of that.
+names and the site and cluster layers provide. Must exist before: the pod network, and all of that.
 
 What it costs, used or not: on every worker the engine polls its disks on `ENGINE_CORES` cores, which are at 100 % all
-the time, and holds 2 GiB of memory as huge pages. Proxmox CSI costs neither; take Longhorn where a volume must outlive
+the time, and holds 2 GiB of memory as huge pages. Proxmox CSI costs neither; use Longhorn where a volume must survive
 the host that it is on.
 """
 
@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.references import StorageClassReference
 from components.kit.versions import LONGHORN
 from components.storage.longhorn_node import ENGINE_CORES, LEAST_CORES, MOST_CPU_PERCENT, reserved_percent
@@ -33,7 +32,7 @@ class LonghornArgs:
     """Arguments of `Longhorn`.
 
     workers: how many nodes run it. cores: of the smallest of them.
-    disk: the raw block device on each worker that its volumes are kept on, as its path there.
+    disk: path of the raw block device on each worker that holds the volumes.
     """
 
     charts: ChartSource
@@ -43,7 +42,7 @@ class LonghornArgs:
 
     def __post_init__(self) -> None:
         if self.workers < 1:
-            raise ValueError("workers: 0; Longhorn keeps volumes on workers, so there must be one")
+            raise ValueError("workers: 0; Longhorn keeps volumes on workers, so there must be at least one")
         if self.cores < LEAST_CORES:
             raise ValueError(
                 f"cores: Longhorn's engine takes {ENGINE_CORES} of a worker's {self.cores}, and may have no more than "
@@ -62,13 +61,15 @@ class Longhorn(pulumi.ComponentResource):
     def __init__(self, name: str, args: LonghornArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:storage:Longhorn", name, None, opts)
         # Its pods use the host's devices, mounts and processes.
-        place = namespace(f"{name}-namespace", "longhorn-system", "privileged", parent=self)
-        release = Release(
+        namespace = make_namespace(f"{name}-namespace", "longhorn-system", "privileged", parent=self)
+        release = args.charts.install(
+            LONGHORN,
             name,
-            args.charts.release(LONGHORN, name="longhorn", namespace=place.metadata.name, values=_values(args)),
-            opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="15m")
-            ),
+            parent=self,
+            name="longhorn",
+            namespace=namespace.metadata.name,
+            values=_values(args),
+            delete="15m",
         )
         self.storage_class = StorageClass(
             "longhorn-v2",
@@ -92,9 +93,9 @@ def _values(args: LonghornArgs) -> dict[str, Any]:
     configured = values("longhorn")
     configured["defaultSettings"] |= {
         "defaultDataPath": args.disk,
-        # Settings of one engine are JSON in text.
+        # Per-engine settings are JSON in a string.
         "dataEngineCPUMask": json.dumps({"v2": hex((1 << ENGINE_CORES) - 1)}),
-        # The first is the chart's default for an engine that is off.
+        # The value for v1 is the chart's default; that engine is off.
         "guaranteedInstanceManagerCPU": json.dumps({"v1": "12", "v2": str(reserved_percent(args.cores))}),
     }
     return configured

@@ -1,9 +1,9 @@
-"""Proxmox CSI: volumes on the site's own datastores, made and attached through the Proxmox API.
+"""Proxmox CSI: volumes on the site's own datastores, created and attached through the Proxmox API.
 
 Owns the namespace, the driver's configuration Secret and the Helm release. Does not own the account that the driver
-logs in with (`ProxmoxAccount`), the classes of volumes (`StorageClass`), nor what becomes of volumes when the cluster
-goes (`CsiVolumes`). Must exist before: the pod network, and nodes whose labels name the driver's region and, as their
-zone, the Proxmox host that they run on (`talos_config.topology`).
+logs in with (`ProxmoxAccount`), the storage classes (`StorageClass`), nor what becomes of volumes when the cluster is
+destroyed (`CsiVolumes`). Must exist before: the pod network, and nodes whose labels name the driver's region and, as
+their zone, the Proxmox host that they run on (`talos_config.topology`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pulumi_kubernetes.helm.v3 import Release
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.versions import PROXMOX_CSI
 from components.storage.csi_volume_names import CSI_VM_ID, VolumeNames
 
@@ -37,10 +37,10 @@ CREDENTIALS = (frozenset({"token_id", "token_secret"}), frozenset({"username", "
 class ProxmoxCsiArgs:
     """Arguments of `ProxmoxCsi`.
 
-    endpoint: URL of the Proxmox API, as https://10.0.0.2:8006/. insecure: accept any certificate of it.
+    endpoint: URL of the Proxmox API, as https://10.0.0.2:8006/. insecure: accept any certificate from it.
     credentials: one of the two sets of keys in `CREDENTIALS`, whose values are secret.
-    region: what the nodes' region label says.
-    volumes: how the cluster's volumes are called.
+    region: the value of the nodes' region label.
+    volumes: what the cluster's volumes are called.
     replicas: of the controller; one attaches volumes, a second one takes over when the first one's node dies.
     snapshots: run the snapshot sidecar; `VolumeSnapshots` must exist before.
     """
@@ -59,50 +59,46 @@ class ProxmoxCsiArgs:
             known = " or ".join(" and ".join(sorted(keys)) for keys in CREDENTIALS)
             raise ValueError(f"credentials: {', '.join(sorted(self.credentials)) or 'none'} given; give {known}")
         if self.replicas < 1:
-            raise ValueError(f"replicas: {self.replicas} attach no volume; give 1 or more")
+            raise ValueError(f"replicas: {self.replicas} could attach no volume; give 1 or more")
 
 
 class ProxmoxCsi(pulumi.ComponentResource):
     """The driver of the cluster's volumes."""
 
-    release: Release
-    """Up when the controller and every node's plugin are; volumes can be made and attached then."""
+    ready: Release
+    """Up when the controller and every node's plugin are; then volumes can be created and attached."""
 
     bootstrap_secret: pulumi.Output[dict[str, Any]]
-    """The configuration Secret, for whoever seals it for git: namespace, name, type, and data in clear. A secret."""
+    """The configuration Secret, for sealing it for git: namespace, name, type, and data in plain text. A secret."""
 
     def __init__(self, name: str, args: ProxmoxCsiArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:storage:ProxmoxCsi", name, None, opts)
         # Pods of the node plugin mount host directories and make devices.
-        place = namespace(f"{name}-namespace", NAMESPACE, "privileged", parent=self)
+        namespace = make_namespace(f"{name}-namespace", NAMESPACE, "privileged", parent=self)
         config = _driver_config(args)
         secret = Secret(
             f"{name}-config",
-            metadata=ObjectMetaArgs(name="proxmox-csi-config", namespace=place.metadata.name),
+            metadata=ObjectMetaArgs(name="proxmox-csi-config", namespace=namespace.metadata.name),
             type="Opaque",
             string_data={CONFIG_KEY: config},
             opts=pulumi.ResourceOptions(parent=self, custom_timeouts=pulumi.CustomTimeouts(delete="2m")),
         )
-        self.release = Release(
+        self.ready = args.charts.install(
+            PROXMOX_CSI,
             name,
-            args.charts.release(
-                PROXMOX_CSI,
-                name="proxmox-csi-plugin",
-                namespace=place.metadata.name,
-                values=_values(args, secret.metadata.name, config),
-            ),
-            opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m")
-            ),
+            parent=self,
+            name="proxmox-csi-plugin",
+            namespace=namespace.metadata.name,
+            values=_values(args, secret.metadata.name, config),
         )
         self.bootstrap_secret = pulumi.Output.secret(
             {"namespace": NAMESPACE, "name": secret.metadata.name, "type": "Opaque", "data": {CONFIG_KEY: config}}
         )
-        self.register_outputs({"release": self.release.name, "bootstrap_secret": self.bootstrap_secret})
+        self.register_outputs({"release": self.ready.name, "bootstrap_secret": self.bootstrap_secret})
 
 
 def _driver_config(args: ProxmoxCsiArgs) -> pulumi.Output[str]:
-    """The driver's configuration file. It is JSON, which YAML's parsers read, so that every type is unmistakable."""
+    """The driver's configuration file, in JSON, which YAML parsers accept, so that every type is unambiguous."""
 
     def render(credentials: Mapping[str, str]) -> str:
         cluster = {
@@ -124,11 +120,11 @@ def _values(args: ProxmoxCsiArgs, secret: pulumi.Input[str], config: pulumi.Outp
     configured["existingConfigSecret"] = secret
     configured["existingConfigSecretKey"] = CONFIG_KEY
     controller = configured["controller"]
-    # The driver reads its configuration once; the chart's own checksum does not cover a Secret that is not the chart's.
+    # The driver reads its configuration once, and the chart's own checksum covers only Secrets that the chart makes.
     controller["podAnnotations"] = {
         "homelab/config-sha256": config.apply(lambda text: hashlib.sha256(text.encode()).hexdigest())
     }
-    # A list in a chart's values is replaced as a whole, hence the default argument again.
+    # A list in a chart's values is replaced as a whole, so the default argument is repeated.
     controller["provisioner"]["args"] += [f"--volume-name-prefix={args.volumes.volume_prefix}"]
     if args.snapshots:
         controller["snapshotter"] = {

@@ -1,7 +1,7 @@
-"""A class of volumes, as a typed resource rather than a value of some chart.
+"""A storage class, as a typed resource rather than some chart's value.
 
 Owns the StorageClass and hands out the reference by which claims ask for it. Does not own the driver behind it.
-Must exist before: the driver's release, on which the class depends, and with it whoever takes the reference.
+Must exist before: the driver's release, on which the class depends, and so does everything that uses the reference.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _DEFAULT = "storageclass.kubernetes.io/is-default-class"
 class StorageClassArgs:
     """Arguments of `StorageClass`; its name is the class's.
 
-    provisioner: name of the CSI driver. parameters: the driver's own, all of them text.
+    provisioner: name of the CSI driver. parameters: the driver's own, all of them strings.
     default: claims that name no class get this one; a cluster has one such class.
     reclaim: what becomes of a volume whose claim is deleted.
-    mount_options: of the file systems of its volumes.
+    mount_options: for the file systems on its volumes.
     after: the driver's release.
     """
 
@@ -44,10 +44,10 @@ class StorageClassArgs:
 
 
 class StorageClass(pulumi.ComponentResource):
-    """A class of volumes that are made where the first pod that needs one is scheduled."""
+    """A storage class whose volumes are created where the first pod that needs them is scheduled."""
 
     reference: StorageClassReference
-    """By which a claim asks for a volume of this class."""
+    """The reference by which a claim asks for a volume of this class."""
 
     def __init__(self, name: str, args: StorageClassArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:storage:StorageClass", name, None, opts)
@@ -66,7 +66,7 @@ class StorageClass(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[args.after],
-                # All but the expansion is immutable, and the name stays.
+                # Everything but volume expansion is immutable, and the name stays the same.
                 delete_before_replace=True,
                 custom_timeouts=pulumi.CustomTimeouts(delete="2m"),
             ),

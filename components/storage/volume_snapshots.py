@@ -1,12 +1,12 @@
-"""Snapshots of volumes: the API, the controller that serves it, and the class that Proxmox CSI makes them in.
+"""Volume snapshots: the API, the controller that serves it, and the snapshot class for Proxmox CSI.
 
-Owns the namespace, the Helm release, which brings the CRDs, and the class. Does not own the sidecar that carries
-snapshots out, which is the driver's (`ProxmoxCsi`, `snapshots`). Must exist before: the pod network; the driver comes
+Owns the namespace, the Helm release, which brings the CRDs, and the class. Does not own the sidecar that takes the
+snapshots, which is the driver's (`ProxmoxCsi`, `snapshots`). Must exist before: the pod network; the driver comes
 after it, as its sidecar needs the CRDs.
 
-What such a snapshot is: a full copy of the volume, of the same size, made by a call of the Proxmox API that is marked
-experimental and open to root@pam alone, not even to root's API tokens. Proxmox VE has no snapshots of single volumes in
-its API; a snapshot in ZFS itself can be made on the host only.
+Such a snapshot is a full copy of the volume, of the same size, made by a Proxmox API call that is marked
+experimental and open only to root@pam, not even to root's API tokens. The API of Proxmox VE has no snapshots of single
+volumes; a snapshot in ZFS itself can be made only on the host.
 https://github.com/sergelogvinov/proxmox-csi-plugin/blob/v0.19.1/docs/volumesnapshot.md
 """
 
@@ -18,7 +18,7 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.versions import SNAPSHOT_CONTROLLER
 
 _API = "snapshot.storage.k8s.io/v1"
@@ -28,7 +28,7 @@ _API = "snapshot.storage.k8s.io/v1"
 class VolumeSnapshotsArgs:
     """Arguments of `VolumeSnapshots`.
 
-    class_name: of the VolumeSnapshotClass, which is the default one. driver: name of the CSI driver.
+    class_name: name of the VolumeSnapshotClass, which is the default one. driver: name of the CSI driver.
     """
 
     charts: ChartSource
@@ -43,23 +43,19 @@ class VolumeSnapshotsArgs:
 class VolumeSnapshots(pulumi.ComponentResource):
     """The snapshot API of the cluster."""
 
-    release: Release
-    """Up when the CRDs are there and the controller runs."""
+    ready: Release
+    """Up when the CRDs exist and the controller runs."""
 
     def __init__(self, name: str, args: VolumeSnapshotsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:storage:VolumeSnapshots", name, None, opts)
-        place = namespace(f"{name}-namespace", "snapshot-controller", "restricted", parent=self)
-        self.release = Release(
+        namespace = make_namespace(f"{name}-namespace", "snapshot-controller", "restricted", parent=self)
+        self.ready = args.charts.install(
+            SNAPSHOT_CONTROLLER,
             name,
-            args.charts.release(
-                SNAPSHOT_CONTROLLER,
-                name="snapshot-controller",
-                namespace=place.metadata.name,
-                values=values("snapshot-controller"),
-            ),
-            opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m")
-            ),
+            parent=self,
+            name="snapshot-controller",
+            namespace=namespace.metadata.name,
+            values=values("snapshot-controller"),
         )
         # Not by the SDK's class for custom resources: it sends `metadata` and `spec` alone, and this kind has no spec.
         pulumi.CustomResource(
@@ -73,14 +69,14 @@ class VolumeSnapshots(pulumi.ComponentResource):
                     "annotations": {"snapshot.storage.kubernetes.io/is-default-class": "true"},
                 },
                 "driver": args.driver,
-                # Of a snapshot that is deleted. CsiVolumes deals with those that a destroyed cluster leaves.
+                # What happens when a snapshot object is deleted. CsiVolumes deals with what a destroyed cluster leaves.
                 "deletionPolicy": "Delete",
             },
             pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[self.release],
+                depends_on=[self.ready],
                 delete_before_replace=True,
                 custom_timeouts=pulumi.CustomTimeouts(delete="2m"),
             ),
         )
-        self.register_outputs({"release": self.release.name})
+        self.register_outputs({"release": self.ready.name})

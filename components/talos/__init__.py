@@ -1,4 +1,4 @@
-"""Talos Linux on machines that exist: its secrets, configuration and bootstrap, the order of changes, and a node's end.
+"""Talos Linux on existing machines: secrets, configuration, bootstrap, the order of changes, and node removal.
 
 Owns the cluster up to a Kubernetes API that answers. Does not own VMs, nor anything in Kubernetes.
 """

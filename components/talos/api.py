@@ -1,11 +1,10 @@
-"""A small client of the Talos machine API (port 50000) for what the Talos provider cannot do.
+"""A small client for the Talos machine API (port 50000), for what the Talos provider cannot do.
 
 Used only by resource hooks and by `node_removal_command`, so never in a preview. Owns no resource. The provider can
 apply a configuration, but it cannot tell whether a node is healthy, whether a configuration will reboot it, upgrade it,
-or take it out of a cluster; and its Bootstrap retries for ten minutes on a cluster that is bootstrapped already.
+or remove it from a cluster; and its Bootstrap retries for ten minutes on a cluster that is already bootstrapped.
 
-The messages are described here field by field, as in talos/pkg/machinery/api/machine v1.13; no generated bindings for
-Python exist for this version. Fields that nobody reads are left out, which protobuf allows.
+What goes over the wire is in `messages.py`.
 """
 
 from __future__ import annotations
@@ -18,80 +17,29 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TypeVar
 from urllib.parse import urlsplit
 
-from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
 from grpclib.client import Channel, UnaryStreamMethod, UnaryUnaryMethod
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
+
+from components.talos import messages
 
 PORT = 50000
 """Port of apid on every node (talos/pkg/machinery/constants)."""
 
 RPC_TIMEOUT = 10
-"""Seconds for one call to a node that answers."""
+"""Seconds for an ordinary call to a node."""
 
 UPGRADE_RPC_TIMEOUT = 900
 """Seconds for an Upgrade call: it returns after the node has pulled and checked the installer image."""
 
 LEAVE_RPC_TIMEOUT = 400
-"""Seconds for EtcdLeaveCluster: Talos tries for 5 minutes (talos/internal/pkg/etcd), and then stops etcd."""
+"""Seconds for EtcdLeaveCluster: Talos tries for 5 minutes (talos/internal/pkg/etcd), then stops etcd."""
 
-_PACKAGE = "homelab.talos"
-_STRING, _BYTES, _BOOL, _ENUM, _UINT64 = "TYPE_STRING", "TYPE_BYTES", "TYPE_BOOL", "TYPE_INT32", "TYPE_UINT64"
-
-# message -> field -> (number, type or message name, repeated)
-_MESSAGES: dict[str, dict[str, tuple[int, str, bool]]] = {
-    "Empty": {},
-    "VersionInfo": {"tag": (1, _STRING, False)},
-    "Version": {"version": (2, "VersionInfo", False)},
-    "VersionResponse": {"messages": (1, "Version", True)},
-    "ServiceHealth": {"unknown": (1, _BOOL, False), "healthy": (2, _BOOL, False)},
-    "ServiceInfo": {"id": (1, _STRING, False), "state": (2, _STRING, False), "health": (4, "ServiceHealth", False)},
-    "ServiceList": {"services": (2, "ServiceInfo", True)},
-    "ServiceListResponse": {"messages": (1, "ServiceList", True)},
-    "ApplyRequest": {"data": (1, _BYTES, False), "mode": (4, _ENUM, False), "dry_run": (5, _BOOL, False)},
-    "Apply": {"mode": (3, _ENUM, False), "mode_details": (4, _STRING, False)},
-    "ApplyResponse": {"messages": (1, "Apply", True)},
-    "UpgradeRequest": {"image": (1, _STRING, False)},
-    "ReadRequest": {"path": (1, _STRING, False)},
-    "Data": {"bytes": (2, _BYTES, False)},
-    "EtcdMember": {
-        "id": (2, _UINT64, False),
-        "hostname": (3, _STRING, False),
-        "peer_urls": (4, _STRING, True),
-        "is_learner": (6, _BOOL, False),
-    },
-    "EtcdMembers": {"members": (3, "EtcdMember", True)},
-    "EtcdMembersResponse": {"messages": (1, "EtcdMembers", True)},
-    "EtcdRemoveMemberRequest": {"member_id": (1, _UINT64, False)},
-}
-_MODE_REBOOT, _MODE_AUTO = 0, 1  # ApplyConfigurationRequest.Mode
-
-
-def _message_classes() -> dict[str, Any]:
-    def described(field: str, number: int, kind: str, repeated: bool) -> dict[str, object]:
-        label = "LABEL_REPEATED" if repeated else "LABEL_OPTIONAL"
-        of = {"type": kind} if kind.startswith("TYPE_") else {"type": "TYPE_MESSAGE", "typeName": f".{_PACKAGE}.{kind}"}
-        return {"name": field, "number": number, "label": label, **of}
-
-    messages = [
-        {"name": name, "field": [described(field, *shape) for field, shape in fields.items()]}
-        for name, fields in _MESSAGES.items()
-    ]
-    file = descriptor_pb2.FileDescriptorProto()
-    json_format.ParseDict(
-        {"name": "homelab/talos.proto", "package": _PACKAGE, "syntax": "proto3", "messageType": messages}, file
-    )
-    pool: Any = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in _MESSAGES
-    }
-
-
-_CLASSES = _message_classes()
+_ResponseT = TypeVar("_ResponseT", bound=messages.Message)
+_AnswerT = TypeVar("_AnswerT")
 
 
 class TalosError(Exception):
@@ -108,13 +56,13 @@ class TalosCredentials:
 
     @classmethod
     def decoded(cls, *parts: str) -> TalosCredentials:
-        """The three as configurations hold them, in base64."""
+        """From the three parts in base64, as configurations hold them."""
         return cls(*[base64.b64decode(part) for part in parts])
 
 
 @dataclass(frozen=True)
 class EtcdMember:
-    """A member by its host name, with its id in etcd, and the address at which the others reach it."""
+    """An etcd member: its host name, its id in etcd, and the address at which the others reach it."""
 
     name: str
     id: int
@@ -128,7 +76,7 @@ async def answers(address: str, timeout: float = RPC_TIMEOUT) -> bool:
 
     A configured node asks for a client certificate and then refuses us: that is an answer too.
     """
-    # Not ssl.create_default_context: it would read every certificate authority of the system, for each node again.
+    # Not ssl.create_default_context: it would load every CA certificate of the system, again for each node.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
@@ -151,7 +99,7 @@ class TalosNode:
     def __init__(self, address: str, credentials: TalosCredentials) -> None:
         self.address = address
         # Not grpcio: its TLS library offers no Ed25519, and Talos's certificates are Ed25519.
-        self._channel = Channel(address, PORT, ssl=_tls(credentials))
+        self._channel = Channel(address, PORT, codec=messages.Codec(), ssl=_tls(credentials))
 
     async def __aenter__(self) -> TalosNode:
         return self
@@ -161,19 +109,17 @@ class TalosNode:
     ) -> None:
         self._channel.close()
 
-    async def _call(self, method: str, request: Any, response: str, timeout: float = RPC_TIMEOUT) -> Any:
-        call: Any = UnaryUnaryMethod(
-            self._channel, f"/machine.MachineService/{method}", type(request), _CLASSES[response]
-        )
+    async def _call(
+        self, method: str, request: messages.Message, response: type[_ResponseT], timeout: float = RPC_TIMEOUT
+    ) -> _ResponseT:
+        call = UnaryUnaryMethod(self._channel, f"/machine.MachineService/{method}", type(request), response)
         return await self._answer(method, call(request, timeout=timeout))
 
-    async def _stream(self, method: str, request: Any) -> bytes:
-        call: Any = UnaryStreamMethod(
-            self._channel, f"/machine.MachineService/{method}", type(request), _CLASSES["Data"]
-        )
-        return b"".join(chunk.bytes for chunk in await self._answer(method, call(request, timeout=RPC_TIMEOUT)))
+    async def _stream(self, method: str, request: messages.Message) -> bytes:
+        call = UnaryStreamMethod(self._channel, f"/machine.MachineService/{method}", type(request), messages.Data)
+        return b"".join(part.content for part in await self._answer(method, call(request, timeout=RPC_TIMEOUT)))
 
-    async def _answer(self, method: str, answer: Awaitable[Any]) -> Any:
+    async def _answer(self, method: str, answer: Awaitable[_AnswerT]) -> _AnswerT:
         try:
             return await answer
         except GRPCError as error:
@@ -184,12 +130,12 @@ class TalosNode:
 
     async def version(self) -> str:
         """The running Talos version, such as v1.13.9."""
-        answer = await self._call("Version", _CLASSES["Empty"](), "VersionResponse")
-        return str(answer.messages[0].version.tag)
+        answer = await self._call("Version", messages.Empty(), messages.VersionResponse)
+        return answer.messages[0].version.tag
 
     async def services(self) -> Mapping[str, bool]:
         """Every service of the node, and whether it runs and its health check (if any) passes."""
-        answer = await self._call("ServiceList", _CLASSES["Empty"](), "ServiceListResponse")
+        answer = await self._call("ServiceList", messages.Empty(), messages.ServiceListResponse)
         return {
             service.id: service.state == "Running" and (service.health.healthy or service.health.unknown)
             for service in answer.messages[0].services
@@ -197,7 +143,7 @@ class TalosNode:
 
     async def etcd_members(self) -> list[EtcdMember]:
         """The cluster's etcd members that vote; control planes only."""
-        answer = await self._call("EtcdMemberList", _CLASSES["Empty"](), "EtcdMembersResponse")
+        answer = await self._call("EtcdMemberList", messages.Empty(), messages.EtcdMembersResponse)
         return [
             EtcdMember(member.hostname, member.id, str(urlsplit(member.peer_urls[0]).hostname))
             for member in answer.messages[0].members
@@ -206,36 +152,36 @@ class TalosNode:
 
     async def remove_etcd_member(self, member: int) -> None:
         """Removes another member, which is gone already; control planes only."""
-        request = _CLASSES["EtcdRemoveMemberRequest"](member_id=member)
-        await self._call("EtcdRemoveMemberByID", request, "Empty")
+        request = messages.EtcdRemoveMemberRequest(member_id=member)
+        await self._call("EtcdRemoveMemberByID", request, messages.Empty)
 
     async def leave_etcd(self) -> None:
         """The node's own etcd leaves the cluster, and stops; control planes only."""
-        await self._call("EtcdLeaveCluster", _CLASSES["Empty"](), "Empty", LEAVE_RPC_TIMEOUT)
+        await self._call("EtcdLeaveCluster", messages.Empty(), messages.Empty, LEAVE_RPC_TIMEOUT)
 
     async def shut_down(self) -> None:
         """Begins to move the node's pods away and then to shut down; returns at once."""
-        await self._call("Shutdown", _CLASSES["Empty"](), "Empty")
+        await self._call("Shutdown", messages.Empty(), messages.Empty)
 
     async def will_reboot(self, configuration: str) -> bool:
         """Whether the node would reboot to apply `configuration`: it is asked for a dry run."""
-        request = _CLASSES["ApplyRequest"](data=configuration.encode(), mode=_MODE_AUTO, dry_run=True)
-        answer = await self._call("ApplyConfiguration", request, "ApplyResponse")
-        return bool(answer.messages[0].mode == _MODE_REBOOT)
+        request = messages.ApplyRequest(data=configuration.encode(), mode=messages.MODE_AUTO, dry_run=True)
+        answer = await self._call("ApplyConfiguration", request, messages.ApplyResponse)
+        return answer.messages[0].mode == messages.MODE_REBOOT
 
     async def boot_id(self) -> str:
         """An id that changes with every boot of the node's kernel."""
-        content = await self._stream("Read", _CLASSES["ReadRequest"](path="/proc/sys/kernel/random/boot_id"))
+        content = await self._stream("Read", messages.ReadRequest(path="/proc/sys/kernel/random/boot_id"))
         return content.decode().strip()
 
     async def kubeconfig(self) -> bytes:
         """The administrator's kubeconfig as the only file of a tar.gz archive; control planes only."""
-        return await self._stream("Kubeconfig", _CLASSES["Empty"]())
+        return await self._stream("Kubeconfig", messages.Empty())
 
     async def bootstrap(self) -> bool:
         """Starts etcd as the first member of a new cluster; False when the cluster was bootstrapped before."""
         try:
-            await self._call("Bootstrap", _CLASSES["Empty"](), "Empty")
+            await self._call("Bootstrap", messages.Empty(), messages.Empty)
         except _RefusedError as refusal:
             if refusal.status == Status.ALREADY_EXISTS:
                 return False
@@ -244,11 +190,11 @@ class TalosNode:
 
     async def upgrade(self, image: str) -> None:
         """Installs `image` beside the running system and reboots into it."""
-        await self._call("Upgrade", _CLASSES["UpgradeRequest"](image=image), "Empty", UPGRADE_RPC_TIMEOUT)
+        await self._call("Upgrade", messages.UpgradeRequest(image=image), messages.Empty, UPGRADE_RPC_TIMEOUT)
 
 
 async def is_member(address: str, credentials: TalosCredentials) -> bool:
-    """Whether a node answers as one of the cluster's, rather than not at all, or without a configuration."""
+    """Whether a node answers as a member of the cluster: not if it is silent or has no configuration yet."""
     async with TalosNode(address, credentials) as node:
         try:
             return bool(await node.version())
@@ -279,7 +225,7 @@ def _tls(credentials: TalosCredentials) -> ssl.SSLContext:
 
 
 def client_context(credentials: TalosCredentials) -> ssl.SSLContext:
-    """Mutual TLS with the cluster's own CA. The ssl module reads a key from a file only: it exists for that moment."""
+    """Mutual TLS with the cluster's own CA. The ssl module reads keys only from files, so one exists for a moment."""
     context = ssl.create_default_context(cadata=credentials.ca_certificate.decode())
     # Talos labels its PKCS #8 keys by their algorithm, which OpenSSL does not expect.
     key = credentials.client_key.replace(b"ED25519 PRIVATE KEY", b"PRIVATE KEY")

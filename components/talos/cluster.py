@@ -1,9 +1,9 @@
-"""A Talos cluster on machines that run: machine configurations, bootstrap, kubeconfig and talosconfig.
+"""A Talos cluster on running machines: machine configurations, bootstrap, kubeconfig and talosconfig.
 
-Owns everything that is said over the Talos API. Does not own the cluster's secrets (`TalosSecrets`), the machines
+Owns everything that is done over the Talos API. Does not own the cluster's secrets (`TalosSecrets`), the machines
 (`TalosVm`) or anything in Kubernetes.
 Must exist before: every node's VM, booted from a Talos image. Nodes are configured one after another, each only when
-the one before it is healthy; the kubeconfig is released when etcd and the Kubernetes API answer (`talos_hooks`).
+the one before it is healthy; the kubeconfig is released when etcd and the Kubernetes API answer (`hooks.py`).
 """
 
 from __future__ import annotations
@@ -15,20 +15,19 @@ from ipaddress import IPv4Address, IPv4Network
 import pulumi
 import pulumiverse_talos as talos
 
+from components.kit.ports import KUBERNETES_API
 from components.talos import config as config
-from components.talos.hooks import API_PORT, Member, TalosChecks
+from components.talos.hooks import Member, TalosChecks
 from components.talos.secrets import TalosSecrets
 
 
 @dataclass(frozen=True, kw_only=True)
-class TalosNodeArgs:
+class TalosNodeArgs(Member):
     """One node: its fixed identity, and where it runs.
 
     zone: the Proxmox host, as a topology label. vm_id is part of the provider id.
     """
 
-    controlplane: bool
-    address: IPv4Address
     mac: str
     vm_id: int
     zone: str
@@ -36,7 +35,7 @@ class TalosNodeArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class TailscaleArgs:
-    """How nodes join a tailnet; the key reaches only nodes that are new."""
+    """How nodes join a tailnet; only new nodes are given the key."""
 
     routes: Sequence[IPv4Network]
     tags: Sequence[str]
@@ -50,9 +49,8 @@ class TalosClusterArgs:
 
     nodes: by host name, in the order in which they are changed; control planes first.
     machines: what must exist before the first configuration is applied.
-    lives: by host name: what is unknown while the node's machine is replaced (`TalosVm.life`).
+    lives: by host name: a value that is unknown while the node's machine is being replaced (`TalosVm.life`).
     installer: installer image of the schematic, see `TalosImage`.
-    node_timeout, api_timeout: seconds.
     """
 
     cluster_name: str
@@ -90,14 +88,14 @@ class TalosClusterArgs:
     @property
     def endpoint(self) -> str:
         """URL of the Kubernetes API: the VIP, which lives when etcd does."""
-        return f"https://{self.api_vip}:{API_PORT}"
+        return f"https://{self.api_vip}:{KUBERNETES_API}"
 
 
 class TalosCluster(pulumi.ComponentResource):
     """A bootstrapped Talos cluster, without a pod network."""
 
     kubeconfig: pulumi.Output[str]
-    """Administrator's kubeconfig; a secret, known when the API answers."""
+    """Administrator's kubeconfig; a secret, known once the API answers."""
 
     talosconfig: pulumi.Output[str]
     """Administrator's talosconfig, with the control planes as endpoints; a secret."""
@@ -106,13 +104,13 @@ class TalosCluster(pulumi.ComponentResource):
     """URL of the Kubernetes API."""
 
     cluster_id: pulumi.Output[str]
-    """Changes only with a rebuilt cluster; a secret, because Talos's discovery service knows the cluster by it."""
+    """Changes only when the cluster is rebuilt; a secret, as it identifies the cluster to Talos's discovery service."""
 
     members: Mapping[str, pulumi.Resource]
     """By host name: what makes a node a member."""
 
-    up: pulumi.Resource
-    """There when the API answers."""
+    ready: pulumi.Resource
+    """Created once the API answers."""
 
     def __init__(self, name: str, args: TalosClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:talos:TalosCluster", name, None, opts)
@@ -121,7 +119,7 @@ class TalosCluster(pulumi.ComponentResource):
         self.members = applied = self._configure()
 
         first = args.controlplanes[args.checks.first_control_plane]
-        self.up = kubeconfig = talos.cluster.Kubeconfig(
+        self.ready = kubeconfig = talos.cluster.Kubeconfig(
             f"{name}-kubeconfig",
             node=str(first.address),
             endpoint=str(first.address),
@@ -157,11 +155,12 @@ class TalosCluster(pulumi.ComponentResource):
     def _configure(self) -> dict[str, pulumi.Resource]:
         """Applies each node's configuration, chained: a change never restarts two nodes at once."""
         args, applied = self._args, dict[str, pulumi.Resource]()
+        first, update = args.checks.around_first_configuration(), args.checks.around_configuration_update()
         hooks = pulumi.ResourceHookBinding(
-            before_create=[args.checks.before_first_configuration()],
-            after_create=[args.checks.after_first_configuration()],
-            before_update=[args.checks.before_configuration_update()],
-            after_update=[args.checks.after_configuration_update()],
+            before_create=[first.before],
+            after_create=[first.after],
+            before_update=[update.before],
+            after_update=[update.after],
         )
         timeout = f"{args.checks.node_timeout:.0f}s"
         client = talos.machine.ClientConfigurationArgs(
@@ -191,18 +190,18 @@ class TalosCluster(pulumi.ComponentResource):
                 client_configuration=client,
                 machine_configuration_input=pulumi.Output.secret(generated.machine_configuration),
                 config_patches=self._join_patches(),
-                # Always the same, and unknown while the machine is replaced: the new one needs its configuration again.
+                # Constant, but unknown while the machine is being replaced: the new one must be configured again.
                 apply_mode=args.lives[node_name].apply(lambda _: "auto"),
                 timeouts=talos.machine.TimeoutArgs(create=timeout, update=timeout, delete=timeout),
                 opts=pulumi.ResourceOptions(
                     parent=self,
-                    # The first waits for every machine, and each of the others for the one before it: all of them
-                    # for each would be a number of edges that grows with the square of the nodes.
+                    # The first waits for every machine, each of the others for the one before it: if each waited for
+                    # every machine, the number of edges would grow with the square of the nodes.
                     depends_on=[*applied.values()][-1:] or list(args.machines),
                     hooks=hooks,
                     replace_on_changes=["applyMode"],
                     delete_before_replace=True,
-                    # A key is for a node that joins; one that has joined never sees another.
+                    # A key serves a node only when it joins; a node that has joined never gets another.
                     ignore_changes=["configPatches"],
                 ),
             )
@@ -252,25 +251,3 @@ class TalosCluster(pulumi.ComponentResource):
             return None
         key = pulumi.Output.secret(self._args.tailscale.auth_key)
         return key.apply(lambda known: config.render([config.tailscale_auth_key(known)]))
-
-
-def checks(
-    *,
-    nodes: Mapping[str, TalosNodeArgs],
-    api_vip: IPv4Address,
-    secrets: TalosSecrets,
-    node_timeout: float,
-    api_timeout: float,
-) -> TalosChecks:
-    """The checks of `talos_hooks` for these nodes; VMs and configurations share them."""
-    members = {name: Member(str(node.address), node.controlplane) for name, node in nodes.items()}
-    first = next(name for name, member in members.items() if member.controlplane)
-    return TalosChecks(
-        members=members,
-        first_control_plane=first,
-        api_vip=str(api_vip),
-        client=secrets.client,
-        kubernetes_ca=secrets.kubernetes_ca,
-        node_timeout=node_timeout,
-        api_timeout=api_timeout,
-    )

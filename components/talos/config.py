@@ -1,6 +1,6 @@
 """Patches of the Talos machine configuration: small builders, one concern each.
 
-Owns what a configuration says beyond Talos's defaults. Does not talk to a machine and makes no resource: the results
+Owns what a configuration sets beyond Talos's defaults. Does not talk to a machine and makes no resource: the results
 are plain documents that `TalosCluster` gives to the provider, which merges them into the generated configuration.
 Each builder returns one document; its docstring links the reference it follows.
 """
@@ -19,14 +19,14 @@ KUBEPRISM_PORT = 7445
 """Talos's default port of KubePrism (talos/pkg/machinery/constants)."""
 
 LINK = "net0"
-"""Our alias of a node's only network card, chosen by its MAC address: kernel names depend on the PCI layout."""
+"""Our alias for a node's only network interface, found by its MAC address: kernel names depend on the PCI layout."""
 
 REGION_LABEL = "topology.kubernetes.io/region"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 
 
 def render(documents: Iterable[Document]) -> list[str]:
-    """Each document as YAML, with keys in the order in which they were written."""
+    """Each document as YAML, with its keys in their original order."""
     return [yaml.safe_dump(document, sort_keys=False) for document in documents]
 
 
@@ -39,7 +39,7 @@ def hostname(name: str) -> Document:
 
 
 def link_alias(mac: str) -> Document:
-    """Names the card with address `mac` `LINK`, so that other documents can refer to it.
+    """Names the interface with MAC address `mac` `LINK`, so that other documents can refer to it.
 
     https://www.talos.dev/v1.13/reference/configuration/network/linkaliasconfig/
     """
@@ -71,12 +71,12 @@ def pod_network(*, pods: IPv4Network, services: IPv4Network) -> Document:
 
 
 def kubeprism() -> Document:
-    """A balancer of all API servers on every node's localhost, so that the CNI needs neither VIP nor DNS."""
+    """A load balancer for all API servers on every node's localhost, so that the CNI needs neither VIP nor DNS."""
     return {"machine": {"features": {"kubePrism": {"enabled": True, "port": KUBEPRISM_PORT}}}}
 
 
 def addresses(subnet: IPv4Network) -> Document:
-    """Keeps kubelet on the site's subnet, whatever other addresses (Tailscale's) a node has."""
+    """Keeps kubelet on the site's subnet, whatever other addresses (such as Tailscale's) a node has."""
     return {"machine": {"kubelet": {"nodeIP": {"validSubnets": [str(subnet)]}}}}
 
 
@@ -86,12 +86,12 @@ def etcd_addresses(subnet: IPv4Network) -> Document:
 
 
 def api_certificate(names: Sequence[str]) -> Document:
-    """Further names and addresses in the API server's certificate; for control planes."""
+    """Additional names and addresses in the API server's certificate; for control planes."""
     return {"cluster": {"apiServer": {"certSANs": list(names)}}}
 
 
 def ordinary_pods_on_control_planes() -> Document:
-    """Lets control planes run ordinary pods, and MetalLB announce from them; for a cluster that has no worker.
+    """Lets control planes run ordinary pods, and MetalLB announce from them; for a cluster without workers.
 
     https://www.talos.dev/v1.13/talos-guides/howto/workers-on-controlplane/
     """
@@ -111,7 +111,7 @@ def topology(*, region: str, zone: str, vm_id: int) -> Document:
 
 
 def kubelet_mounts(paths: Sequence[str]) -> Document:
-    """Host directories that kubelet must see: it runs in a container and otherwise mounts only /var/lib/kubelet."""
+    """Host directories to mount into kubelet: it runs in a container and otherwise sees only /var/lib/kubelet."""
     mounts = [
         {"destination": path, "type": "bind", "source": path, "options": ["bind", "rshared", "rw"]} for path in paths
     ]

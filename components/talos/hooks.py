@@ -2,18 +2,18 @@
 
 Owns checks, all in `up` and none in a preview:
 
-- before a node is configured for the first time: something answers on its API port. After it: the node is healthy, if
+- before a node is configured for the first time: something answers on its API port. Afterwards: the node is healthy, if
   there is a cluster that it can join.
 - before a control plane is changed (its VM or its configuration): enough *other* etcd members are healthy to keep the
   quorum while this one restarts. A change of the installer image is an upgrade, which happens here, since the provider
   has none.
 - after a node was changed: it is back and healthy, if it was a member before.
 - before the kubeconfig is released: etcd is bootstrapped and healthy and the API answers on its address. Bootstrap is
-  here and not a resource because a resource cannot say "done already": the provider's own retries AlreadyExists for ten
-  minutes and fails, so an `up` that was killed between the call and its record could never converge.
+  here and not a resource because a resource cannot say "already done": the provider's own retries AlreadyExists for ten
+  minutes and fails, so an `up` that was killed between making the call and recording it could never converge.
 
 The order in which nodes are changed is in the graph (`TalosCluster`, `TalosVm` chains); these checks make each link
-wait. Does not own the checks in Proxmox: see `proxmox_hooks.py`.
+wait. Does not own the checks in Proxmox: see `components/proxmox/hooks.py`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ import contextlib
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 import pulumi
 import yaml
 
+from components.kit.hook_inputs import known
+from components.kit.ports import KUBERNETES_API
 from components.talos.api import (
     EtcdMember,
     TalosCredentials,
@@ -43,43 +45,51 @@ from components.talos.secrets import ClientCredentials
 
 _POLL = 1.0
 _PROGRESS = 15.0
-API_PORT = 6443
-"""Port of the Kubernetes API on every control plane, and on the VIP."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """What the checks know of a node of the cluster."""
+
+    controlplane: bool
+    address: IPv4Address
 
 
 @dataclass(frozen=True)
-class Member:
-    """A node of the cluster as the checks see it."""
+class Around:
+    """Two hooks around one kind of change. What the first finds out about a node is kept between them, for the second.
 
-    address: str
-    controlplane: bool
+    To be bound to every node's resource together, and made once: another pair knows nothing of what this one found.
+    """
+
+    before: pulumi.ResourceHook
+    after: pulumi.ResourceHook
 
 
 @dataclass(frozen=True, kw_only=True)
 class TalosChecks:
-    """The checks for one cluster.
+    """The checks for one cluster; VMs and configurations share them.
 
-    members: every node by name; first_control_plane is one of them.
+    members: every node by name; the first control plane among them begins the cluster.
     client, kubernetes_ca: the cluster's credentials; a hook only runs when they are known.
     node_timeout, api_timeout: seconds to wait for a node, and for a new cluster's API.
     """
 
     members: Mapping[str, Member]
-    first_control_plane: str
-    api_vip: str
+    api_vip: IPv4Address
     client: ClientCredentials
     kubernetes_ca: pulumi.Output[str]
     node_timeout: float
     api_timeout: float
-    _rebooting: dict[str, str] = field(default_factory=dict)
-    """Boot ids of nodes that will reboot for a configuration which is about to be applied."""
-    _joining: set[str] = field(default_factory=set)
-    """Nodes that are about to be configured for the first time, while the cluster they belong to exists."""
-    _answered: dict[str, bool] = field(default_factory=dict)
-    """Whether a node whose VM is about to change was a running member."""
 
-    def before_first_configuration(self) -> pulumi.ResourceHook:
+    @property
+    def first_control_plane(self) -> str:
+        """The name of the control plane on which a new cluster is bootstrapped."""
+        return next(name for name, member in self.members.items() if member.controlplane)
+
+    def around_first_configuration(self) -> Around:
         """For the creation of each ConfigurationApply."""
+        joining: set[str] = set()  # Nodes that are configured for the first time, while their cluster exists.
 
         async def node_answers(args: pulumi.ResourceHookArgs) -> None:
             address = (args.new_inputs or {})["node"]
@@ -95,50 +105,47 @@ class TalosChecks:
                 "and does the address fit the bridge and VLAN in homelab:site?",
             )
             if await self._etcd_members() is not None:
-                self._joining.add(self._name(address))
-
-        return pulumi.ResourceHook("node-answers", node_answers)
-
-    def after_first_configuration(self) -> pulumi.ResourceHook:
-        """For the creation of each ConfigurationApply."""
+                joining.add(self._name(address))
 
         async def node_joins(args: pulumi.ResourceHookArgs) -> None:
             name = self._name((args.new_inputs or {})["node"])
-            if name in self._joining:
-                self._joining.discard(name)
+            if name in joining:
+                joining.discard(name)
                 await self._healthy(name, "after its first configuration")
 
-        return pulumi.ResourceHook("node-has-joined", node_joins)
+        return Around(
+            pulumi.ResourceHook("node-answers", node_answers), pulumi.ResourceHook("node-has-joined", node_joins)
+        )
 
-    def before_vm_update(self) -> pulumi.ResourceHook:
+    def around_vm_update(self) -> Around:
         """For each VM, whose provider restarts it to apply cores or memory."""
+        answered: dict[str, bool] = {}  # Whether a node whose VM is about to change was a running member.
 
         async def quorum_survives_vm_restart(args: pulumi.ResourceHookArgs) -> None:
             await self._quorum_survives_without(args.name)
-            self._answered[args.name] = await is_member(self.members[args.name].address, await self._credentials())
-
-        return pulumi.ResourceHook("quorum-survives-vm-restart", quorum_survives_vm_restart)
-
-    def after_vm_update(self) -> pulumi.ResourceHook:
-        """For each VM."""
+            answered[args.name] = await is_member(self._address(args.name), await self._credentials())
 
         async def vm_is_back(args: pulumi.ResourceHookArgs) -> None:
             # A VM that is not a member yet, or that was down before, has no health that its change could have taken.
-            if self._answered.pop(args.name, False):
+            if answered.pop(args.name, False):
                 await self._healthy(args.name)
 
-        return pulumi.ResourceHook("node-is-back-after-vm-restart", vm_is_back)
+        return Around(
+            pulumi.ResourceHook("quorum-survives-vm-restart", quorum_survives_vm_restart),
+            pulumi.ResourceHook("node-is-back-after-vm-restart", vm_is_back),
+        )
 
-    def before_configuration_update(self) -> pulumi.ResourceHook:
+    def around_configuration_update(self) -> Around:
         """For each ConfigurationApply."""
+        rebooting: dict[str, str] = {}  # Boot ids of nodes that will reboot for the configuration they are to get.
 
         async def may_change(args: pulumi.ResourceHookArgs) -> None:
             name = self._name((args.new_inputs or {})["node"])
             await self._quorum_survives_without(name)
             await self._healthy(name, "before its configuration changes")
-            wanted = str(await _known((args.new_inputs or {})["machineConfigurationInput"]))
-            recorded = str(await _known((args.old_inputs or {})["machineConfigurationInput"]))
-            async with TalosNode(self.members[name].address, await self._credentials()) as node:
+            wanted = str(await known((args.new_inputs or {})["machineConfigurationInput"]))
+            recorded = str(await known((args.old_inputs or {})["machineConfigurationInput"]))
+            async with await self._node(name) as node:
                 boot_id = await node.boot_id()
                 image = _installer(wanted)
                 if image != _installer(recorded):
@@ -148,43 +155,40 @@ class TalosChecks:
                     await self._healthy(name)
                     boot_id = await node.boot_id()
                 if await node.will_reboot(wanted):
-                    self._rebooting[name] = boot_id
-
-        return pulumi.ResourceHook("quorum-survives-configuration", may_change)
-
-    def after_configuration_update(self) -> pulumi.ResourceHook:
-        """For each ConfigurationApply."""
+                    rebooting[name] = boot_id
 
         async def configuration_is_active(args: pulumi.ResourceHookArgs) -> None:
             name = self._name((args.new_inputs or {})["node"])
             # The provider returns before the reboot starts: an answer from before it must not count.
-            if (boot_id := self._rebooting.pop(name, None)) is not None:
+            if (boot_id := rebooting.pop(name, None)) is not None:
                 await self._rebooted(name, boot_id)
             await self._healthy(name)
 
-        return pulumi.ResourceHook("node-is-back-after-configuration", configuration_is_active)
+        return Around(
+            pulumi.ResourceHook("quorum-survives-configuration", may_change),
+            pulumi.ResourceHook("node-is-back-after-configuration", configuration_is_active),
+        )
 
     def before_kubeconfig(self) -> pulumi.ResourceHook:
-        """For the creation of the Kubeconfig: its existence means that the cluster is up."""
+        """For the creation of the Kubeconfig, whose existence means that the cluster is up."""
 
         async def cluster_is_up(_: pulumi.ResourceHookArgs) -> None:
-            first = self.members[self.first_control_plane]
-            credentials = await self._credentials()
-            remedy = f"look at it with: talosctl -n {first.address} dmesg"
+            first = self.first_control_plane
+            remedy = f"look at it with: talosctl -n {self._address(first)} dmesg"
 
             async def bootstrapped() -> str | None:
-                # A second cluster must never be started beside one that runs, whichever node is first now.
+                # A second cluster must never be bootstrapped beside a running one, whichever node comes first now.
                 if await self._etcd_members() is None:
-                    async with TalosNode(first.address, credentials) as node:
+                    async with await self._node(first) as node:
                         await node.bootstrap()
                 return None
 
-            await self._until(f"bootstrap of {self.first_control_plane}", bootstrapped, self.node_timeout, remedy)
+            await self._until(f"bootstrap of {first}", bootstrapped, self.node_timeout, remedy)
             for name, member in self.members.items():
                 if member.controlplane:
                     await self._healthy(name)
             await self._until(
-                f"Kubernetes API on https://{self.api_vip}:{API_PORT}",
+                f"Kubernetes API on https://{self.api_vip}:{KUBERNETES_API}",
                 self._api_answers,
                 self.api_timeout,
                 "etcd is healthy, so look at the API server: talosctl logs -k; and that no other machine uses "
@@ -195,42 +199,42 @@ class TalosChecks:
 
     async def _api_answers(self) -> str | None:
         """None when an API server whose certificate is the cluster's answers on the VIP."""
-        authority = base64.b64decode(str(await _known(self.kubernetes_ca)))
+        authority = base64.b64decode(str(await known(self.kubernetes_ca)))
         context = ssl.create_default_context(cadata=authority.decode())
         try:
             async with asyncio.timeout(_PROGRESS):
-                reader, writer = await asyncio.open_connection(self.api_vip, API_PORT, ssl=context)
+                reader, writer = await asyncio.open_connection(str(self.api_vip), KUBERNETES_API, ssl=context)
                 writer.write(f"GET /readyz HTTP/1.1\r\nHost: {self.api_vip}\r\nConnection: close\r\n\r\n".encode())
                 status = (await reader.readline()).split()
                 writer.close()
         except (OSError, TimeoutError) as error:
             return str(error) or type(error).__name__
-        # Talos allows no anonymous requests: 401 is the answer of a server that has its authentication ready.
+        # Talos allows no anonymous requests: 401 is the answer of a server whose authentication is ready.
         return None if status[1:2] in ([b"200"], [b"401"]) else f"HTTP status {status[1:2]}"
 
     async def _etcd_members(self) -> list[EtcdMember] | None:
-        """The voting etcd members, as the first control plane that answers sees them; None: none does.
+        """The voting etcd members, as seen by the first control plane that answers; None if none answers.
 
-        Among them may be some that the settings have no more: they are members until their nodes are deleted.
+        They may include some that are no longer in the settings: those stay members until their nodes are deleted.
         """
-        for member in self.members.values():
+        for name, member in self.members.items():
             if member.controlplane:
-                async with TalosNode(member.address, await self._credentials()) as node:
+                async with await self._node(name) as node:
                     with contextlib.suppress(TalosError):
                         if members := await node.etcd_members():
                             return members
         return None
 
     async def _quorum_survives_without(self, name: str) -> None:
-        """Waits until etcd keeps its quorum when control plane `name` goes away; a worker never touches it."""
+        """Waits until etcd can keep its quorum without control plane `name`; workers have no part in etcd."""
         if not self.members[name].controlplane:
             return
         members = await self._etcd_members()
         if members is None:
-            pulumi.log.warn(f"{name}: no control plane answers, so there is no etcd quorum that its restart could take")
+            pulumi.log.warn(f"{name}: no control plane answers, so there is no etcd quorum that a restart could break")
             return
         if len(members) < 3:
-            pulumi.log.warn(f"{name}: etcd has {len(members)} members; the API is away while one of them restarts")
+            pulumi.log.warn(f"{name}: etcd has {len(members)} members; the API is down while one of them restarts")
             return
         quorum, credentials = len(members) // 2 + 1, await self._credentials()
 
@@ -251,11 +255,11 @@ class TalosChecks:
 
     async def _healthy(self, name: str, why: str = "after its change") -> None:
         """Waits until the node's kubelet, and on a control plane its etcd, run and pass their health checks."""
-        member, credentials = self.members[name], await self._credentials()
+        member = self.members[name]
         needed = ["kubelet", "etcd"] if member.controlplane else ["kubelet"]
 
         async def probe() -> str | None:
-            async with TalosNode(member.address, credentials) as node:
+            async with await self._node(name) as node:
                 services = await node.services()
             missing = [service for service in needed if not services.get(service)]
             return f"{', '.join(missing)} not healthy" if missing else None
@@ -268,10 +272,8 @@ class TalosChecks:
         )
 
     async def _rebooted(self, name: str, boot_id: str) -> None:
-        credentials = await self._credentials()
-
         async def probe() -> str | None:
-            async with TalosNode(self.members[name].address, credentials) as node:
+            async with await self._node(name) as node:
                 return None if await node.boot_id() != boot_id else "it has not restarted yet"
 
         remedy = "look at the VM's console in Proxmox"
@@ -279,13 +281,19 @@ class TalosChecks:
 
     async def _credentials(self) -> TalosCredentials:
         parts = (self.client.ca_certificate, self.client.client_certificate, self.client.client_key)
-        return TalosCredentials.decoded(*[str(await _known(part)) for part in parts])
+        return TalosCredentials.decoded(*[str(await known(part)) for part in parts])
+
+    async def _node(self, name: str) -> TalosNode:
+        return TalosNode(self._address(name), await self._credentials())
+
+    def _address(self, name: str) -> str:
+        return str(self.members[name].address)
 
     def _name(self, address: str) -> str:
-        return next(name for name, member in self.members.items() if member.address == address)
+        return next(name for name in self.members if self._address(name) == address)
 
     async def _until(self, what: str, probe: Callable[[], Awaitable[str | None]], timeout: float, remedy: str) -> None:
-        """Repeats `probe` until it returns None; what it returns otherwise is the reason shown."""
+        """Repeats `probe` until it returns None; anything else that it returns is shown as the reason for waiting."""
         started = reported = time.monotonic()
         while True:
             try:
@@ -303,13 +311,8 @@ class TalosChecks:
             await asyncio.sleep(_POLL)
 
 
-async def _known(value: Any) -> Any:
-    """A hook's property: the engine hands secrets over as Outputs."""
-    return await value.future() if isinstance(value, pulumi.Output) else value
-
-
 def _installer(configuration: str) -> str:
-    """machine.install.image of a configuration, which is several YAML documents."""
+    """machine.install.image of a configuration, which consists of several YAML documents."""
     for document in yaml.safe_load_all(configuration):
         if isinstance(document, dict) and "machine" in document:
             return str(document["machine"]["install"]["image"])

@@ -1,11 +1,11 @@
 """`python -m program node-removal`: takes a node out of its cluster before its VM is deleted.
 
-Owns the command that `NodeRemovals` has Pulumi run for a node that is no longer wanted. A VM that only disappears
-leaves an etcd member that counts for the quorum, and a Node whose DaemonSets' pods stay in deletion for ever.
+Owns the command that `NodeRemovals` has Pulumi run for a node that is no longer wanted. A VM that simply disappears
+leaves behind an etcd member that counts towards the quorum, and a Node whose DaemonSet pods stay Terminating forever.
 
-In order: a control plane leaves etcd, if the others keep a quorum without it; the node shuts down, for which Talos
-moves its pods away and respects disruption budgets; its Node is deleted. Of a node that does not answer any more, the
-others remove what they know. Nothing on its disks is wiped, and a repeat goes on where an earlier run failed.
+In order: a control plane leaves etcd, if the others keep a quorum without it; the node shuts down, before which Talos
+evicts its pods, respecting disruption budgets; its Node is deleted. If the node no longer answers, the remaining
+control planes remove it. Nothing on its disks is wiped, and a rerun continues where an earlier one failed.
 
 Everything comes through the environment (`PLAN`, `CREDENTIALS`), so that no secret is in a command line.
 """
@@ -25,6 +25,7 @@ from typing import Any
 
 import yaml
 
+from components.kit.ports import KUBERNETES_API
 from components.talos.api import (
     TalosCredentials,
     TalosError,
@@ -37,15 +38,15 @@ from components.talos.api import (
 from components.talos.power import SHUTDOWN_SECONDS
 
 PLAN, CREDENTIALS = "HOMELAB_NODE_REMOVAL", "HOMELAB_TALOS_CREDENTIALS"
-"""The variables that the command reads, both JSON: the plan, and a list of CA, certificate and key, each in base64."""
+"""The variables that the command reads, both JSON: a `Plan`, and a list of CA, certificate and key, each in base64."""
 
 _QUESTION_SECONDS = 3.0
-_API_PORT, _API_TIMEOUT = 6443, 30
+_API_TIMEOUT = 30
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The node that goes, and the address of each control plane by name, its own included if it is one."""
+    """The node to remove, and the address of each control plane by name, its own included if it is one."""
 
     node: str
     address: str
@@ -62,7 +63,7 @@ class Plan:
 
 
 class NodeRemoval:
-    """The removal of one node. Each method raises TalosError when its part cannot be done."""
+    """The removal of one node. Each method raises TalosError when its step fails."""
 
     def __init__(self, plan: Plan, credentials: TalosCredentials, off_seconds: float = SHUTDOWN_SECONDS) -> None:
         self._plan = plan
@@ -70,7 +71,7 @@ class NodeRemoval:
         self._off_seconds = off_seconds
 
     async def run(self) -> None:
-        """All of it, with a line for each thing that is done."""
+        """All steps, with a printed line for each."""
         via = await self._remaining_control_plane()
         runs = await is_member(self._plan.address, self._credentials)
         if self._plan.node in self._plan.controlplanes:
@@ -81,17 +82,17 @@ class NodeRemoval:
         if runs:
             print(f"{self._plan.node} has left the cluster")
         else:
-            print(f"{self._plan.node} does not answer on {self._plan.address}, and was taken out of the cluster")
+            print(f"{self._plan.node} does not answer on {self._plan.address}, and was removed from the cluster")
 
     def _node(self, address: str) -> TalosNode:
         return TalosNode(address, self._credentials)
 
     async def _remaining_control_plane(self) -> str:
-        """Address of a control plane that stays, and sees the etcd members."""
+        """Address of a control plane that stays and can list the etcd members."""
         others = {name: address for name, address in self._plan.controlplanes.items() if name != self._plan.node}
         if not others:
             raise TalosError(
-                f"{self._plan.node} is the only control plane, and the cluster ends with it; begin another by "
+                f"{self._plan.node} is the only control plane, and the cluster ends with it; start a new one with "
                 "`pulumi destroy` and `pulumi up`"
             )
         reasons = []
@@ -102,7 +103,7 @@ class NodeRemoval:
                 return address
             except TalosError as error:
                 reasons.append(f"{name}: {error}")
-        raise TalosError(f"{self._plan.node} cannot be taken out of its cluster: {'; '.join(reasons)}")
+        raise TalosError(f"{self._plan.node} cannot be removed from its cluster: {'; '.join(reasons)}")
 
     async def _leave_etcd(self, via: str, runs: bool) -> None:
         name = self._plan.node
@@ -114,7 +115,7 @@ class NodeRemoval:
         if len(members) < wanted // 2 + 1:
             raise TalosError(
                 f"{name} stays in etcd: of {wanted} control planes only {', '.join(members) or 'none'} would be left; "
-                "change one at a time, and let it join before the next. If it is meant so: "
+                "change one at a time, and let it join before the next. If this is intended: "
                 f"talosctl -n {self._plan.address} etcd leave, and repeat"
             )
         healthy = [
@@ -134,15 +135,15 @@ class NodeRemoval:
         name = self._plan.node
         async with self._node(self._plan.address) as node:
             await node.shut_down()
-        print(f"{name} moves its pods away and shuts down", flush=True)
+        print(f"{name} is draining its pods and shutting down", flush=True)
         deadline, silent = time.monotonic() + self._off_seconds, 0
-        # Three times in a row: one question may get lost.
+        # Three times in a row: a single probe may get lost.
         while silent < 3:
             silent = 0 if await answers(self._plan.address, _QUESTION_SECONDS) else silent + 1
             if time.monotonic() > deadline:
                 raise TalosError(
                     f"{name} is still on after {self._off_seconds:.0f} s, and its VM was not touched; see which pods "
-                    f"may not go (kubectl get pdb -A; kubectl get pods -A --field-selector spec.nodeName={name}), "
+                    f"block it (kubectl get pdb -A; kubectl get pods -A --field-selector spec.nodeName={name}), "
                     "and repeat"
                 )
             await asyncio.sleep(1)
@@ -160,7 +161,7 @@ def _first_file(archive: bytes) -> bytes:
 
 
 def _delete_node(address: str, kubeconfig: Any, name: str) -> None:
-    """Asks the control plane that is known to answer, not the VIP: that may be about to move."""
+    """Asks the control plane that is known to answer, not the VIP, which may be about to move."""
     [cluster], [user] = kubeconfig["clusters"], kubeconfig["users"]
     context = client_context(
         TalosCredentials.decoded(
@@ -169,21 +170,22 @@ def _delete_node(address: str, kubeconfig: Any, name: str) -> None:
             user["user"]["client-key-data"],
         )
     )
-    connection = http.client.HTTPSConnection(address, _API_PORT, context=context, timeout=_API_TIMEOUT)
+    connection = http.client.HTTPSConnection(address, KUBERNETES_API, context=context, timeout=_API_TIMEOUT)
     try:
         connection.request("DELETE", f"/api/v1/nodes/{name}")
         answer = connection.getresponse()
         reason = answer.read().decode(errors="replace")
     except OSError as error:
-        raise TalosError(f"Node {name} was not deleted: https://{address}:{_API_PORT}: {error}; repeat") from None
+        raise TalosError(f"Node {name} was not deleted: https://{address}:{KUBERNETES_API}: {error}; repeat") from None
     finally:
         connection.close()
     if answer.status not in (200, 202, 404):
-        raise TalosError(f"Node {name} was not deleted: https://{address}:{_API_PORT} says {answer.status}: {reason}")
+        url = f"https://{address}:{KUBERNETES_API}"
+        raise TalosError(f"Node {name} was not deleted: {url} says {answer.status}: {reason}")
 
 
 def main(_arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Remove the node; 1 with the reason on standard error when that fails."""
+    """Remove the node; return 1, with the reason on standard error, if that fails."""
     plan = Plan.loads(environment[PLAN])
     credentials = TalosCredentials.decoded(*json.loads(environment[CREDENTIALS]))
     try:

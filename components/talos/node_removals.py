@@ -1,11 +1,11 @@
-"""What happens to a node before its VM is deleted or replaced: it leaves the cluster, instead of being missed by it.
+"""What happens to a node before its VM is deleted or replaced: it leaves the cluster properly instead of vanishing.
 
-Owns one command for each node, which does nothing but when Pulumi deletes it (`node_removal_command.py`). A hook could
-not do it: hooks of a resource that is no longer in the program do not exist, and `pulumi destroy` does not run the
+Owns one command for each node, which acts only when Pulumi deletes it (`node_removal_command.py`). A hook could
+not do it: a resource that is no longer in the program has no hooks, and `pulumi destroy` does not run the
 program. Does not own the machines, nor any object in the cluster.
-Must exist before: a cluster that answers, and the node in it. A cluster that goes as a whole takes its nodes along
-without a word: the commands are `deleted_with` it. Control planes leave one after another; of workers several may at
-once, as disruption budgets hold for all of them together.
+Must exist before: a cluster that answers, and the node in it. When the whole cluster is destroyed, no node is removed
+from it first: the commands are `deleted_with` it. Control planes leave one after another; several workers may leave at
+once, as disruption budgets apply to all of them together.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class NodeRemovalsArgs:
     client: of the cluster's Talos API.
     members: what each node is made of, its VM too: a VM goes only after what depends on it itself.
     lives: by host name: what is unknown while the node's VM is replaced (`TalosVm.life`).
-    up: what is there once the cluster answers.
+    after: what is there once the cluster answers.
     cluster: what is deleted only with the whole cluster.
     """
 
@@ -40,7 +40,7 @@ class NodeRemovalsArgs:
     client: ClientCredentials
     members: Mapping[str, Sequence[pulumi.Resource]]
     lives: Mapping[str, pulumi.Output[str]]
-    up: pulumi.Resource
+    after: pulumi.Resource
     cluster: pulumi.Resource
 
 
@@ -59,17 +59,17 @@ class NodeRemovals(pulumi.ComponentResource):
             holds_etcd = node in args.controlplanes
             made = command.local.Command(
                 f"{name}-{node}",
-                # The provider wants one; another control plane then changes the plan, and nothing else.
+                # The provider requires one; with a no-op, a new control plane only changes the recorded `Plan`.
                 create="true",
                 delete=EntryPoint.NODE_REMOVAL.command(),
                 environment={PLAN: plan.dumps(), CREDENTIALS: credentials},
                 triggers=[args.lives[node]],
                 opts=pulumi.ResourceOptions(
                     parent=self,
-                    depends_on=[args.up, *args.members[node], *(earlier if holds_etcd else [])],
+                    depends_on=[args.after, *args.members[node], *(earlier if holds_etcd else [])],
                     deleted_with=args.cluster,
-                    # The engine deletes this before the VM that it replaces. Without it, an `up` that goes on after
-                    # one that failed in between would delete it again, after the new machine has joined (measured).
+                    # The engine deletes this before the VM that it replaces. Without this option, an `up` that resumes
+                    # after a failure in between would delete it again, after the new machine has joined (measured).
                     delete_before_replace=True,
                     custom_timeouts=pulumi.CustomTimeouts(delete="20m"),
                 ),

@@ -1,8 +1,8 @@
 """The secrets of one Talos cluster: its certificate authorities, keys and tokens.
 
-Owns them, and gives them in the shapes that the rest needs. Does not own what is signed with them. Nothing must exist
-before it but the provider. They exist before the first machine, because what watches
-over a machine's restart talks to its cluster. They never change: a new set is a new cluster.
+Owns them, and hands them out in the shapes that the rest needs. Does not own what is signed with them.
+Must exist before: nothing but the provider. They exist before the first machine, because the checks around a
+machine's restart talk to its cluster. They never change: a new set is a new cluster.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ class ClientCredentials:
 
 
 class TalosSecrets(pulumi.ComponentResource):
-    """Generated once for a cluster, and kept in state as secrets."""
+    """Generated once for each cluster and kept in state as secrets."""
 
     client: ClientCredentials
-    """What authenticates the administrator to every node; the key is a secret."""
+    """The administrator's credentials for every node; the key is a secret."""
 
     machine_secrets: pulumi.Output[dict[str, object]]
-    """What machine configurations are generated from, with the keys that the provider knows; a secret."""
+    """What machine configurations are generated from, under the keys that the provider expects; a secret."""
 
     kubernetes_ca: pulumi.Output[str]
     """Certificate of the Kubernetes CA, PEM in base64."""
 
     cluster_id: pulumi.Output[str]
-    """Changes only with a rebuilt cluster; a secret, because Talos's discovery service knows the cluster by it."""
+    """Changes only when the cluster is rebuilt; a secret, as it identifies the cluster to Talos's discovery service."""
 
     generated: pulumi.Resource
-    """What goes only with the cluster."""
+    """The resource that is deleted only with the cluster."""
 
     def __init__(self, name: str, talos_version: str, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:talos:TalosSecrets", name, None, opts)
         secrets = talos.machine.Secrets(
             name,
             talos_version=talos_version,
-            # The version only chooses the format at generation; following it later would make a new cluster.
+            # The version only determines the format at generation; following it later would make a new cluster.
             opts=pulumi.ResourceOptions(parent=self, ignore_changes=["talosVersion"]),
         )
         self.generated = secrets
@@ -64,7 +64,7 @@ def _pair(certificate: Any) -> dict[str, str]:
 
 
 def _renamed(known: Any) -> dict[str, object]:
-    """The provider's own keys: the SDK hands over snake_case, which the provider refuses.
+    """The secrets under the provider's own keys: the SDK hands over snake_case, which the provider refuses.
 
     https://github.com/pulumiverse/pulumi-talos/issues/103; to be dropped when that is fixed.
     """

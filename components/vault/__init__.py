@@ -1,4 +1,4 @@
-"""Vault: its operator, servers, policies and sign-on methods, and the check that its configuration is one.
+"""Vault: its operator, servers, policies and auth methods, and the check that its configuration is valid.
 
 Does not own the values in it.
 """

@@ -1,8 +1,8 @@
-"""Vault's Kubernetes auth method and its roles, as typed values; pure Python. That of people is `vault_oidc.py`.
+"""Vault's Kubernetes auth method and its roles, as typed values; pure Python. That for people is `vault_oidc.py`.
 
-Owns no resource. Roles say their audience or claims, policies and lifetime always: a role of Vault without them is
-valid and wide open. They use the `token_` fields alone, and render every field each time, because a write to a role
-changes only the fields that it names: one that is left out keeps its old value.
+Owns no resource. Roles always state their audience or claims, policies and lifetime: a Vault role without them is
+valid and wide open. They use only the `token_` fields, and render every field each time, because a write to a role
+changes only the fields that it names: an omitted one keeps its old value.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 from components.vault.policy import checked_name, checked_path, duplicates
 
 LONGEST_TTL = 24 * 3600
-"""Seconds that a login may last at most. Vault's own default, for a role that says nothing, is 32 days."""
+"""Most seconds that a login may last. Vault's own default, for a role that sets no limit, is 32 days."""
 
 
 def check_lifetime(role: str, ttl: int, longest: int) -> None:
-    """Raise ValueError for a login that would last too long, or for a limit that is none; both in seconds."""
+    """Raise ValueError for a login that would last too long, or for limits that make no sense; both in seconds."""
     if not 0 < ttl <= LONGEST_TTL:
         raise ValueError(
             f"role {role!r}: token_ttl {ttl} s; a login lasts between 1 and {LONGEST_TTL} s, "
-            "and 0 would mean Vault's default of 32 days; give what one use takes"
+            "and 0 would mean Vault's default of 32 days; give what a single use needs"
         )
     if longest and longest < ttl:
         raise ValueError(f"role {role!r}: token_max_ttl {longest} s is below token_ttl {ttl} s; give {ttl} or more")
@@ -38,7 +38,7 @@ def check_policies(role: str, policies: tuple[str, ...]) -> None:
 
 
 def check_unique(mount: str, names: list[str]) -> None:
-    """Raise ValueError for two roles of one name."""
+    """Raise ValueError for two roles with the same name."""
     if repeated := duplicates(names):
         raise ValueError(f"auth {mount!r}: role {repeated[0]!r} stands twice and the second would win; rename one")
 
@@ -47,8 +47,8 @@ def check_unique(mount: str, names: list[str]) -> None:
 class KubernetesRole:
     """Which service accounts may log in, and what they get.
 
-    service_accounts, namespaces: names, each of the one in any of the other; no wildcard.
-    audience: what a token must have been made for; one for the API server is refused then.
+    service_accounts, namespaces: names; any of these accounts in any of these namespaces; no wildcard.
+    audience: the audience that a token must have been issued for; a token for the API server is then refused.
     token_ttl: seconds that a login lasts; token_max_ttl: seconds up to which it can be renewed, 0 for no renewal
     beyond Vault's own limit.
     """
@@ -73,7 +73,7 @@ class KubernetesRole:
         if not self.audience:
             raise ValueError(
                 f"role {self.name!r}: without an audience any token of the service account logs in, "
-                "also one made for another server; give one such as 'vault'"
+                "even one issued for another server; give one such as 'vault'"
             )
         check_policies(self.name, self.policies)
         check_lifetime(self.name, self.token_ttl, self.token_max_ttl)
@@ -95,7 +95,7 @@ class KubernetesRole:
 class KubernetesAuth:
     """Logins of service accounts of this cluster.
 
-    host: the API server that is asked whether a token is good. Vault asks with its own pod's token and CA, which it
+    host: the API server that is asked whether a token is valid. Vault asks with its own pod's token and CA, which it
     reads again as they change; neither is configured.
     """
 
@@ -110,11 +110,11 @@ class KubernetesAuth:
             raise ValueError(f"auth {self.path!r}: {self.host!r} is no https:// address; give the API server's")
 
     def accessor(self) -> str:
-        """An expression for this mount's accessor, in a policy's path; the configurer fills it in."""
+        """An expression for this mount's accessor, for a policy's path; the configurer fills it in."""
         return f"${{ accessor `{self.path}` }}"
 
     def namespace_of_login(self) -> str:
-        """The part of a policy's path that stands for the namespace of whoever logged in here."""
+        """The segment of a policy's path that stands for the namespace of the account that logged in here."""
         return f"{{{{identity.entity.aliases.{self.accessor()}.metadata.service_account_namespace}}}}"
 
     def document(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""What this platform keeps in Vault, and who gets at it: policies of least privilege, one role for each kind of client.
+"""What this platform keeps in Vault, and who has access: least-privilege policies, one role for each kind of client.
 
-Owns no resource: it fills in a `VaultConfiguration`. Applications never speak to Vault. The External Secrets Operator
+Owns no resource: it fills in a `VaultConfiguration`. Applications never talk to Vault. The External Secrets Operator
 does, as a service account in each application's own namespace, and reaches only what lies below that namespace's name.
 """
 
@@ -18,12 +18,12 @@ VAULT_NAMESPACE = "vault"
 """Where Vault and its operator run."""
 
 PEOPLE_ADMIN, PEOPLE_READER = "people-admin", "people-reader"
-"""Policies of people, who sign on through the identity provider: for whoever looks after Vault, and for whoever may see
-which secrets there are without seeing one."""
+"""Policies for people, who sign on through the identity provider: for those who administer Vault, and for those who may
+see which secrets exist without reading any."""
 
 AUTH_PATH = "kubernetes"
 AUDIENCE = "vault"
-"""What a service account's token must have been made for to log in here. It is no good for the API server then."""
+"""The audience that a service account's token must be issued for to log in here; the API server refuses such tokens."""
 
 CLIENT = "vault-client"
 """Name of the service account as which a namespace's secrets are read and written."""
@@ -35,11 +35,11 @@ SNAPSHOT = "snapshot"
 """Name of the role, of its policy and of the service account in Vault's own namespace that may take a backup."""
 
 LOGIN_SECONDS = 600
-"""How long a login lasts: each client logs in anew for what it does, which takes seconds."""
+"""How long a login lasts: clients log in again for each operation, which takes seconds."""
 
 
 def platform_configuration(application_namespaces: Sequence[str], vault_namespace: str) -> VaultConfiguration:
-    """The inside of Vault; `application_namespaces` are those whose `vault-client` may log in.
+    """The configuration inside Vault; `application_namespaces` are those whose `vault-client` may log in.
 
     Raises:
         ValueError: for a namespace whose name External Secrets would take for the engine's path.
@@ -76,7 +76,7 @@ def platform_configuration(application_namespaces: Sequence[str], vault_namespac
 
 
 def _people() -> tuple[Policy, Policy]:
-    """What people may do. Policies, auth methods and roles are git's, so that nobody gives himself more by hand."""
+    """What people may do. Policies, auth methods and roles come from git, so nobody can extend their own rights."""
     every = "*"
     return (
         Policy(

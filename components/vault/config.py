@@ -1,8 +1,8 @@
 """What is inside Vault: engines, auth methods, policies and the audit device, as one document for the configurer.
 
-Owns no resource; pure Python. Vault's server is `vault.py`. bank-vaults applies the document and never takes back what
-an earlier one made. A second document (OIDC, once there is a provider) is merged by it into the first *by position in
-each list*, so that a second list of auth methods alone would lend the roles of one method to another: `Addition`
+Owns no resource; pure Python. Vault's server is `vault.py`. bank-vaults applies the document and never removes what
+an earlier one made. It merges a second document (OIDC, once there is a provider) into the first *by position in
+each list*, so that a second list of auth methods alone would give the roles of one method to another: `Addition`
 repeats the first document's auth methods before its own. Measured with bank-vaults 1.33.1.
 """
 
@@ -24,8 +24,8 @@ STDOUT = "stdout"
 class AuditDevice:
     """A file that gets one JSON line for each request and answer, with every secret in it hashed.
 
-    Vault answers nobody while it can write to none of its devices. An existing device never changes: bank-vaults
-    looks only whether its path is there, so another file needs another path.
+    Vault serves no request while it can write to none of its devices. An existing device never changes: bank-vaults
+    only checks whether its path exists, so another file needs another path.
     """
 
     path: str = STDOUT
@@ -55,7 +55,7 @@ class VaultConfiguration:
 
     def __post_init__(self) -> None:
         if not self.audit:
-            raise ValueError("audit: without a device nothing tells who read a secret; add AuditDevice()")
+            raise ValueError("audit: without a device nothing records who read a secret; add AuditDevice()")
         for kind, names in (
             ("audit device", [device.path for device in self.audit]),
             ("engine", [engine.path for engine in self.engines]),

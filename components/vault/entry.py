@@ -1,4 +1,4 @@
-"""Vault's pages and API at a public name, for people; workloads use its Service.
+"""Vault's UI and API at a public name, for people; workloads use its Service.
 
 Owns the certificate of that name and the Ingress. Does not own Vault.
 Must exist before: Vault, the ingress controller, an issuer.
@@ -43,7 +43,7 @@ class VaultEntryArgs:
 
 
 class VaultEntry(pulumi.ComponentResource):
-    """Vault under a name of its own."""
+    """Vault at a host name of its own."""
 
     ingress: Ingress
 
@@ -63,7 +63,7 @@ class VaultEntry(pulumi.ComponentResource):
                 annotations={
                     # Vault speaks HTTPS; its certificate is the cluster's own, which NGINX does not check.
                     "nginx.org/ssl-services": place.name,
-                    # An address in its status says nothing of Vault, and nobody waits for it.
+                    # An address in its status says nothing about Vault, and nothing waits for it.
                     "pulumi.com/skipAwait": "true",
                 },
             ),
@@ -91,7 +91,7 @@ class VaultEntry(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[args.vault.ready, args.ingress.release, certificate],
+                depends_on=[args.vault.ready, args.ingress.ready, certificate],
                 custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m", delete="2m"),
             ),
         )

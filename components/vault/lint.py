@@ -1,12 +1,11 @@
-"""Finds what Vault and its configurer would accept in silence: unknown keys above all, at every level of a document.
+"""Finds what Vault and its configurer would silently accept: above all unknown keys, at every level of a document.
 
-Owns no resource; pure Python. The keys are in `vault_keys.yaml`. It reads any document of the configurer, ours or one
-that a person wrote, as a mapping (as it stands in the Vault custom resource) or as text (as in a Secret).
+Owns no resource; pure Python. The keys are in `vault_keys.yaml`. It reads any document of the configurer, ours or a
+handwritten one, as a mapping (as in the Vault custom resource) or as text (as in a Secret).
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any, get_args
 
 import yaml
 
+from components.kit.spelling import did_you_mean
 from components.vault.policy import Capability, duplicates
 
 KEYS: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("keys.yaml").read_text())
@@ -47,7 +47,7 @@ def lint(document: Mapping[str, Any] | str) -> list[Finding]:
         try:
             document = yaml.load(_TEMPLATE.sub("template", document), Loader=_UniqueKeys) or {}  # noqa: S506
         except yaml.YAMLError as error:
-            return [Finding("document", f"is no YAML that the configurer reads: {error}")]
+            return [Finding("document", f"is not YAML that the configurer can read: {error}")]
     else:
         templates = list(_templates(document))
         if templates:
@@ -62,7 +62,7 @@ def require_clean(document: Mapping[str, Any] | str) -> None:
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """Reads YAML and refuses a mapping with a key twice, of which the first would be lost."""
+    """Reads YAML and refuses a mapping with a duplicate key, whose first value would be lost."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [str(self.construct_object(key, deep=True)) for key, _ in node.value]  # type: ignore[no-untyped-call]
@@ -127,8 +127,8 @@ def _unknown(place: str, entry: Mapping[str, Any], known: Iterable[str]) -> Iter
     known = list(known)
     for key in entry:
         if key not in known:
-            near = difflib.get_close_matches(str(key).lower(), known, n=1, cutoff=0.5)
-            remedy = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+            meant = did_you_mean(str(key).lower(), known, likeness=0.5, show=str)
+            remedy = meant or f"known here: {', '.join(known)}"
             yield Finding(f"{place}.{key}".lstrip("."), f"no such key, it would be dropped or refused; {remedy}")
 
 
@@ -211,7 +211,7 @@ def _policy(place: str, entry: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _unknown_policies(document: Mapping[str, Any]) -> Iterator[Finding]:
-    """Roles and groups that name a policy which the document lacks; one without policies is an addition to another."""
+    """Roles and groups naming a policy that the document lacks; a document without policies is an addition to one."""
     policies = document.get("policies")
     if not policies:
         return

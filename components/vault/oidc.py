@@ -1,6 +1,6 @@
-"""Vault's OIDC auth method: logins of people by an identity provider, as typed values; pure Python.
+"""Vault's OIDC auth method: logins of people through an identity provider, as typed values; pure Python.
 
-Owns no resource. What holds for roles in `vault_auth.py` holds here. It is applied as an `Addition`, once there is a
+Owns no resource. What applies to roles in `vault_auth.py` applies here. It is applied as an `Addition`, once there is a
 provider: Vault asks the provider when the method is configured, and refuses the configuration if it gets no answer.
 """
 
@@ -18,7 +18,7 @@ def from_environment(variable: str) -> str:
     """An expression for the value of the configurer's environment variable.
 
     In backticks: the operator stores the configuration as JSON, where double quotes are escaped, and the configurer
-    ends with an error on them. The value goes into JSON as it is, so it must need no escaping there.
+    fails on them. The value is inserted into JSON verbatim, so it must need no escaping there.
     """
     return f"${{ env `{variable}` }}"
 
@@ -37,7 +37,7 @@ def from_template(name: str) -> str:
 class OidcRole:
     """Which people of the identity provider may log in, and what each of them gets.
 
-    claims: values that a user's claim must have, one of each; without them every user of the provider would get in.
+    claims: the values of which a user's claim must have one; without them every user of the provider would get in.
     Rights of groups come from `ExternalGroup`, not from `policies`.
     """
 
@@ -71,7 +71,7 @@ class OidcRole:
             raise ValueError(f"role {self.name!r}: scope openid makes it OpenID Connect; add it")
         if not self.audience:
             raise ValueError(
-                f"role {self.name!r}: without an audience tokens of other clients count; give the client id"
+                f"role {self.name!r}: without an audience tokens for other clients count; give the client id"
             )
         check_policies(self.name, self.policies)
         check_lifetime(self.name, self.token_ttl, self.token_max_ttl)
@@ -96,7 +96,7 @@ class OidcRole:
 
 @dataclass(frozen=True, kw_only=True)
 class OidcAuth:
-    """Logins of people by an OpenID Connect provider.
+    """Logins of people through an OpenID Connect provider.
 
     discovery_url: the issuer, without /.well-known; Vault fetches it when this is applied, so it must answer then.
     client_secret, discovery_ca: expressions of `from_environment`, `from_file` or `from_template`, never the value: the
@@ -123,7 +123,7 @@ class OidcAuth:
         for key, value in (("client_secret", self.client_secret), ("discovery_ca", self.discovery_ca)):
             if value is not None and not value.startswith(("${ env `", "${ file `", "{{ .")):
                 raise ValueError(
-                    f"auth {self.path!r}: {key} would stand in clear in the configuration; "
+                    f"auth {self.path!r}: {key} would be in plain text in the configuration; "
                     "give it by from_environment(), from_file() or from_template()"
                 )
 

@@ -1,13 +1,13 @@
-"""The operator of Vault (bank-vaults): turns a Vault resource into a StatefulSet, its Services and a configurer.
+"""The Vault operator (bank-vaults): turns a Vault resource into a StatefulSet, its Services and a configurer.
 
 Owns its namespace, its account and rights, the Helm release, and the namespace in which Vaults may run: the operator's
 rights end there. The chart would let it read and write every Secret of the cluster. Does not own a Vault: `vault.py`.
 
 Where the API server has MutatingAdmissionPolicy (Kubernetes 1.36), it also owns one: release 1.24 of the operator adds
-two capabilities for locking memory to each Vault pod, and nothing in the resource can take them back. Vault does not
+two capabilities for locking memory to each Vault pod, and nothing in the resource can remove them. Vault does not
 lock memory here (`disable_mlock`). Without them Vault's pods pass level `restricted`, with them only `privileged`. Once
 a release has `skipVaultContainerCapabilities` (https://github.com/bank-vaults/vault-operator), the policy can go.
-Must exist before: a network on which pods talk.
+Must exist before: the pod network.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
 from pulumi_kubernetes.rbac.v1 import PolicyRuleArgs, Role, RoleBinding, RoleRefArgs, SubjectArgs
 
 from components.kit.chart import ChartSource, values
-from components.kit.namespace import PodSecurity, namespace
+from components.kit.namespace import PodSecurity, make_namespace
 from components.kit.versions import VAULT_OPERATOR
 from components.vault.clients import VAULT_NAMESPACE
 
@@ -44,7 +44,7 @@ _VAULT_RULES = [
         resources=["services", "secrets"],
         verbs=["get", "list", "watch", "create", "update"],
     ),
-    # It deletes a ConfigMap of an earlier release's name at every pass, whether there is one or not.
+    # At every pass it deletes a ConfigMap that an earlier release made, whether it exists or not.
     PolicyRuleArgs(api_groups=[""], resources=["configmaps"], verbs=["get", "list", "watch", "delete"]),
     PolicyRuleArgs(api_groups=[""], resources=["pods"], verbs=["get", "list", "watch"]),
     PolicyRuleArgs(
@@ -70,48 +70,48 @@ class VaultOperatorArgs:
 
 
 class VaultOperator(pulumi.ComponentResource):
-    """The operator, and the namespace that it works in."""
+    """The operator, and the namespace that it manages."""
 
-    namespace: Namespace
+    vault_namespace: Namespace
     """In which Vaults may be made."""
 
     ready: Release
-    """Up when a Vault resource can be made and will be acted on."""
+    """Up when a Vault resource can be created and will be reconciled."""
 
     def __init__(self, name: str, args: VaultOperatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:VaultOperator", name, None, opts)
-        own = namespace(f"{name}-namespace", NAMESPACE, "restricted", parent=self)
+        namespace = make_namespace(f"{name}-namespace", NAMESPACE, "restricted", parent=self)
         level: PodSecurity = "restricted" if args.admission_policies else "privileged"
-        self.namespace = namespace(f"{name}-vaults", VAULT_NAMESPACE, level, parent=self)
+        self.vault_namespace = make_namespace(f"{name}-vaults", VAULT_NAMESPACE, level, parent=self)
         configured = values("vault-operator")
         configured["watchNamespace"] = VAULT_NAMESPACE
         account = ServiceAccount(
             f"{name}-account",
-            metadata=ObjectMetaArgs(name=configured["serviceAccount"]["name"], namespace=own.metadata.name),
+            metadata=ObjectMetaArgs(name=configured["serviceAccount"]["name"], namespace=namespace.metadata.name),
             opts=pulumi.ResourceOptions(parent=self),
         )
         rights = [
-            *self._grant(f"{name}-own", own, account, _OWN_RULES),
-            *self._grant(f"{name}-vaults", self.namespace, account, _VAULT_RULES),
+            *self._grant(f"{name}-own", namespace, account, _OWN_RULES),
+            *self._grant(f"{name}-vaults", self.vault_namespace, account, _VAULT_RULES),
         ]
         if args.admission_policies:
             rights += self._drop_capabilities(name)
-        self.ready = Release(
+        self.ready = args.charts.install(
+            VAULT_OPERATOR,
             name,
-            args.charts.release(VAULT_OPERATOR, name="vault-operator", namespace=own.metadata.name, values=configured),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=rights,
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="5m"),
-            ),
+            parent=self,
+            name="vault-operator",
+            namespace=namespace.metadata.name,
+            values=configured,
+            depends_on=rights,
         )
-        self.register_outputs({"namespace": self.namespace.metadata.name, "ready": self.ready.name})
+        self.register_outputs({"namespace": self.vault_namespace.metadata.name, "ready": self.ready.name})
 
     def _grant(
-        self, name: str, where: Namespace, account: ServiceAccount, rules: list[PolicyRuleArgs]
+        self, name: str, namespace: Namespace, account: ServiceAccount, rules: list[PolicyRuleArgs]
     ) -> list[pulumi.Resource]:
         """Let the operator's account do what `rules` say, in one namespace."""
-        metadata = ObjectMetaArgs(name="vault-operator", namespace=where.metadata.name)
+        metadata = ObjectMetaArgs(name="vault-operator", namespace=namespace.metadata.name)
         role = Role(f"{name}-role", metadata=metadata, rules=rules, opts=pulumi.ResourceOptions(parent=self))
         binding = RoleBinding(
             f"{name}-binding",
@@ -125,7 +125,7 @@ class VaultOperator(pulumi.ComponentResource):
         return [role, binding]
 
     def _drop_capabilities(self, name: str) -> list[pulumi.Resource]:
-        """Take from Vault's pods, as they are made, the capabilities that the operator adds to the first container."""
+        """Remove from Vault's pods, on creation, the capabilities that the operator adds to the first container."""
         policy = admission.MutatingAdmissionPolicy(
             f"{name}-capabilities",
             metadata=ObjectMetaArgs(name="vault-without-capabilities"),

@@ -1,7 +1,7 @@
 """Vault's policies and the KV engine whose paths they name, as typed values; pure Python.
 
-Owns no resource. A policy is rendered to HCL; what Vault would accept without doing what was meant (a path of no
-engine, a path of wildcards alone, an unknown capability) is refused here.
+Owns no resource. A policy is rendered to HCL; what Vault would accept without doing what was intended (a path outside
+any engine, a path of nothing but wildcards, an unknown capability) is refused here.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def checked_name(kind: str, name: str) -> str:
 
 
 def checked_path(kind: str, path: str) -> str:
-    """`path` of a mount, if it is one path without slashes around it."""
+    """`path` of a mount, if it has no slash at either end."""
     if not path or not all(_NAME.fullmatch(part) for part in path.split("/")):
         raise ValueError(f"{kind} {path!r}: a mount's path has no slash around it; give one such as 'kv' or 'team/kv'")
     return path
@@ -49,7 +49,7 @@ def duplicates(values: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One path of a policy, without a leading slash, and what may be done with it; `*` may end it, `+` is one part."""
+    """One path of a policy, without a leading slash, and its capabilities; it may end in `*`, `+` is one segment."""
 
     path: str
     capabilities: tuple[Capability, ...]

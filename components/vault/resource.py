@@ -1,7 +1,7 @@
-"""The Vault custom resource: what the operator makes pods of; pure Python.
+"""The Vault custom resource, from which the operator makes pods; pure Python.
 
-Owns no resource: `vault.py` makes it one. Fields are those of vault.banzaicloud.com/v1alpha1 at release 1.24 of the
-operator, whose CRD drops unknown ones in silence.
+Owns no resource: `vault.py` creates it. Fields are those of vault.banzaicloud.com/v1alpha1 at release 1.24 of the
+operator, whose CRD silently drops unknown ones.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ RAFT_PATH = "/vault/file"
 TLS_PATH = "/vault/tls"
 
 _USER, _GROUP = 100, 1000
-"""Of the user `vault` in the image hashicorp/vault."""
+"""Id of the user `vault` in the image hashicorp/vault."""
 
 _CONTAINER_SECURITY = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 _CONTROL_PLANE_TAINT = {"key": "node-role.kubernetes.io/control-plane", "operator": "Exists", "effect": "NoSchedule"}
@@ -33,10 +33,10 @@ class VaultResource:
     storage_class, storage: each server's volume.
     service_account: of all pods.
     tls_secret: Secret of type kubernetes.io/tls with `ca.crt`; pods restart when a Secret with `tls_labels` changes.
-    unseal_secret: Secret in which the unseal keys and the root token are put at the first start.
+    unseal_secret: Secret in which the unseal keys and the root token are stored at the first start.
     external_config: the configurer's document.
     configurer_annotations: on the configurer's Deployment.
-    host_aliases: host name to address, for what the servers call and DNS may not know yet.
+    host_aliases: address by host name, for hosts that the servers call and DNS may not know yet.
     """
 
     name: str
@@ -64,7 +64,7 @@ class VaultResource:
 
     @property
     def pods(self) -> list[str]:
-        """Names of the servers' pods, each also a Service's."""
+        """Names of the servers' pods, each also the name of a Service."""
         return [f"{self.name}-{index}" for index in range(self.size)]
 
     @property
@@ -82,7 +82,7 @@ class VaultResource:
         """The servers' own configuration; `${...}` is filled in for each pod before it starts."""
         pod = f"${{.Env.POD_NAME}}.{self.namespace}.svc"
         return {
-            # Raft keeps its data in memory-mapped files, which mlock would pin; Vault 2 asks for a clear word.
+            # Raft keeps its data in memory-mapped files, which mlock would pin; Vault 2 requires an explicit setting.
             "disable_mlock": True,
             "ui": True,
             "log_format": "json",
@@ -96,7 +96,7 @@ class VaultResource:
                     "tls_key_file": f"{TLS_PATH}/server.key",
                 }
             },
-            # Figures for Prometheus, who needs a token with a policy for sys/metrics: no listener gives them away.
+            # Metrics for Prometheus, which needs a token with a policy for sys/metrics: no listener serves them openly.
             "telemetry": {"prometheus_retention_time": "1h", "disable_hostname": True},
         }
 
@@ -135,7 +135,7 @@ class VaultResource:
     def _unseal_config(self) -> dict[str, Any]:
         """Keys in a Secret, the root token with them.
 
-        Whoever has the keys makes a root token of them, so leaving it out would protect nothing; but bank-vaults would
+        Whoever has the keys can make a root token, so leaving it out would protect nothing; but bank-vaults would
         then print the first one to the pod's log, and make another at every run that nobody ever revokes.
         """
         return {
@@ -169,7 +169,7 @@ class VaultResource:
         }
 
     def _pod_security(self) -> dict[str, Any]:
-        """What level `restricted` asks of every container, and what the image must not try without root."""
+        """What level `restricted` requires of every container, and what the image must not try without root."""
         sidecar = {"name": "bank-vaults", "securityContext": _CONTAINER_SECURITY}
         return {
             "securityContext": {
@@ -186,6 +186,6 @@ class VaultResource:
                 "initContainers": [{"name": "config-templating", "securityContext": _CONTAINER_SECURITY}],
             },
             "vaultConfigurerPodSpec": {"containers": [sidecar]},
-            # Its entrypoint would change owners and set a file capability, and end where it may not.
+            # Its entrypoint would change owners and set a file capability, and exit where that is not allowed.
             "skipEntrypointSetup": True,
         }

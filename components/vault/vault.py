@@ -2,7 +2,7 @@
 
 Owns the pods' account and rights, their certificate, the disruption budget and the Vault resource. What is inside Vault
 is `vault_config.py`; the operator makes StatefulSet, Services and configurer. Does not own the Secret with the unseal
-keys: Vault's sidecar makes it at the first start, and it outlives the resource. See docs/vault.md for what it is worth.
+keys: Vault's sidecar makes it at the first start, and it outlives the resource. docs/vault.md says how safe that is.
 Must exist before: the operator, an issuer of the cluster's authority, a StorageClass.
 """
 
@@ -35,7 +35,7 @@ from components.vault.operator import VaultOperator
 from components.vault.resource import VaultResource
 
 INSTANCE = "instance"
-"""Name of the resource, so of its Services: `instance` for the active server, `instance-0` and so on for each."""
+"""Name of the resource, and so of its Services: `instance` for the active server, `instance-0` and so on for each."""
 
 _ACCOUNT = "vault"
 _TLS_SECRET = "vault-tls"  # noqa: S105 - the name of a Secret
@@ -58,8 +58,8 @@ class VaultArgs:
 
     size: servers; 3 keep a quorum without one of them, 1 is for a cluster of fewer than 3 nodes.
     storage: class of the volumes, whose size is `volume_size`.
-    issuer: of the cluster's own authority, whom clients inside the cluster trust.
-    host_aliases: host name to address, for what the servers call and DNS may not know yet.
+    issuer: of the cluster's own authority, which clients inside the cluster trust.
+    host_aliases: address by host name, for hosts that the servers call and DNS may not know yet.
     """
 
     operator: VaultOperator
@@ -86,37 +86,22 @@ class Vault(pulumi.ComponentResource):
     """Names, labels and addresses of what the operator makes."""
 
     address: pulumi.Output[str]
-    """Where clients find the active server; known once there is one."""
+    """Where clients reach the active server; known once there is one."""
 
     certificate_authority: SecretReference
-    """The certificate that clients check the server's against."""
+    """The CA certificate against which clients verify the server's."""
 
     configuration: VaultConfiguration
-    """What is inside it before there is an identity provider."""
+    """The configuration inside Vault before there is an identity provider."""
 
     ready: CustomResource
     """Healthy when a server is unsealed and leads, and all others answer."""
 
     def __init__(self, name: str, args: VaultArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:secrets:Vault", name, None, opts)
-        self.resource = VaultResource(
-            name=INSTANCE,
-            namespace=VAULT_NAMESPACE,
-            size=args.size,
-            storage_class=args.storage.name,
-            storage=args.volume_size,
-            service_account=_ACCOUNT,
-            tls_secret=_TLS_SECRET,
-            tls_labels=_TLS_LABELS,
-            unseal_secret=f"{INSTANCE}-unseal-keys",
-            external_config=args.configuration.document(),
-            # It checks servers by the authority that it read at its start; and it lays a changed document over the one
-            # before, in which a role takes over what it leaves out from the role that stood at its place.
-            configurer_annotations=restart_on_mounted(),
-            host_aliases=args.host_aliases,
-        )
+        self.resource = _resource(args)
         self.configuration = args.configuration
-        namespace = args.operator.namespace.metadata.name
+        namespace = args.operator.vault_namespace.metadata.name
         rights = self._create_account(name, namespace)
         certificate = Certificate(
             f"{name}-certificate",
@@ -130,7 +115,7 @@ class Vault(pulumi.ComponentResource):
                 usages=["server auth", "client auth"],
                 secret_labels=self.resource.tls_labels,
             ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.operator.namespace]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.operator.vault_namespace]),
         )
         budget = PodDisruptionBudget(
             f"{name}-budget",
@@ -164,7 +149,7 @@ class Vault(pulumi.ComponentResource):
         self.register_outputs({"address": self.address, "ready": self.ready.id})
 
     def _create_account(self, name: str, namespace: pulumi.Output[str]) -> list[pulumi.Resource]:
-        """The pods' account: keeps the unseal keys, labels its own pods, asks whether a login's token is good."""
+        """The pods' account: stores the unseal keys, labels its own pods, asks whether a login's token is valid."""
         child = pulumi.ResourceOptions(parent=self)
         metadata = ObjectMetaArgs(name=_ACCOUNT, namespace=namespace)
         account = ServiceAccount(f"{name}-account", metadata=metadata, opts=child)
@@ -173,7 +158,7 @@ class Vault(pulumi.ComponentResource):
             f"{name}-role",
             metadata=metadata,
             rules=[
-                # To make a Secret cannot be limited to a name.
+                # The right to create Secrets cannot be limited to a name.
                 PolicyRuleArgs(api_groups=[""], resources=["secrets"], verbs=["create"]),
                 PolicyRuleArgs(
                     api_groups=[""],
@@ -205,3 +190,23 @@ class Vault(pulumi.ComponentResource):
             opts=child,
         )
         return [binding, delegator]
+
+
+def _resource(args: VaultArgs) -> VaultResource:
+    """What the operator is to make: the servers, and what configures them."""
+    return VaultResource(
+        name=INSTANCE,
+        namespace=VAULT_NAMESPACE,
+        size=args.size,
+        storage_class=args.storage.name,
+        storage=args.volume_size,
+        service_account=_ACCOUNT,
+        tls_secret=_TLS_SECRET,
+        tls_labels=_TLS_LABELS,
+        unseal_secret=f"{INSTANCE}-unseal-keys",
+        external_config=args.configuration.document(),
+        # It checks servers by the authority that it read at its start; and it lays a changed document over the one
+        # before, in which a role takes over what it leaves out from the role that stood at its place.
+        configurer_annotations=restart_on_mounted(),
+        host_aliases=args.host_aliases,
+    )

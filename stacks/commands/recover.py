@@ -18,15 +18,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stacks.commands.recover_cluster import Cluster, Record, RecoverError, execute
+from stacks.commands.recover_cluster import Cluster, Record
 from stacks.commands.recover_plugins import end_orphans
 from stacks.commands.recover_state import changing, kubeconfig, mended, pending, releases, short, stuck, unread
+from stacks.commands.stack import CommandError, Stack, run, take_stack
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Findings:
 
 
 def examine(deployment: Mapping[str, Any], environment: Mapping[str, str]) -> Findings:
-    """Ask every cluster of the state, and change nothing. Raises RecoverError if one does not answer."""
+    """Ask every cluster of the state, and change nothing. Raises CommandError if one does not answer."""
     findings = Findings()
     searched, known = pending(deployment), releases(deployment)
     for provider in sorted({entry.provider for entry in searched} | known.keys()):
@@ -78,49 +78,44 @@ def to_read(deployment: Mapping[str, Any], findings: Findings) -> list[str]:
     return sorted({*unread(deployment), *findings.ids} | ({*changing(deployment)} | hindered) - findings.installed)
 
 
-def recover(stack: str, environment: Mapping[str, str] = os.environ) -> list[str]:
+def recover(stack: Stack) -> list[str]:
     """Make a stack usable again.
-
-    Args:
-        stack: its name.
-        environment: that of `pulumi` and `kubectl`.
 
     Returns:
         What was done, one line each; none if nothing was cut off.
 
     Raises:
-        RecoverError: the recovery stopped; what is pending is still recorded, or a second one goes on.
+        CommandError: the recovery stopped; what is pending is still recorded, or a second one goes on.
     """
     ended = end_orphans()
-    pulumi = ("pulumi", "--non-interactive", "--stack", stack)
     # With its secrets, as two of them are needed: the kubeconfig, and a release's inputs as the provider keeps them.
     # They stay in this process and in the pipe to `stack import`, which encrypts them again.
-    export = [*pulumi, "stack", "export", "--show-secrets"]
-    exported = json.loads(execute(export, environment, private=True))
+    export = ("stack", "export", "--show-secrets")
+    exported = json.loads(stack.pulumi(*export))
     deployment: dict[str, Any] = exported.get("deployment") or {}
     operations = deployment.get("pending_operations") or []
-    findings = examine(deployment, environment)
+    findings = examine(deployment, stack.environment)
     targets = to_read(deployment, findings)
     done = [f"{ended} plugins of a killed Pulumi still worked: ended"] if ended else []
     if not (operations or findings.hindering or targets):
         return done
     # The import fails while another Pulumi works on the stack, but not if that ended a moment ago.
-    if json.loads(execute(export, environment, private=True)) != exported:
-        raise RecoverError("another Pulumi works on the stack; wait for it, or end it, and recover again")
+    if json.loads(stack.pulumi(*export)) != exported:
+        raise CommandError("another Pulumi works on the stack; wait for it, or end it, and recover again")
     # Also where nothing but records is to go, as it respects the lock.
     edited = exported | {"deployment": mended(deployment, findings.ids)}
-    execute([*pulumi, "stack", "import"], environment, given=json.dumps(edited))
+    stack.pulumi("stack", "import", given=json.dumps(edited), progress=True)
     done += [_outcome(operation, findings.ids) for operation in operations]
     for provider, record in findings.hindering:
-        with Cluster.of(kubeconfig(deployment, provider), environment) as cluster:
+        with Cluster.of(kubeconfig(deployment, provider), stack.environment) as cluster:
             cluster.remove(record)
         done.append(f"Helm release {record.namespace}/{record.release}: its record, {record.status}, is removed")
     if targets:
         chosen = [argument for urn in targets for argument in ("--target", urn)]
         try:
-            execute([*pulumi, "refresh", "--yes", "--skip-preview", *chosen], environment)
-        except RecoverError as error:
-            raise RecoverError(f"{error}; what was made is in the state, but unread: `pulumi up --refresh`") from None
+            stack.pulumi("refresh", "--yes", "--skip-preview", *chosen, progress=True)
+        except CommandError as error:
+            raise CommandError(f"{error}; what was made is in the state, but unread: `pulumi up --refresh`") from None
         done.append(f"{len(targets)} resources were read anew")
     return done
 
@@ -128,15 +123,14 @@ def recover(stack: str, environment: Mapping[str, str] = os.environ) -> list[str
 def main(arguments: list[str] | None = None) -> int:
     """Entry point: `python -m stacks.commands.recover --stack STACK`."""
     parser = argparse.ArgumentParser(prog="python -m stacks.commands.recover", description=__doc__)
-    parser.add_argument("--stack", required=True)
+    take_stack(parser)
     chosen = parser.parse_args(arguments)
-    try:
-        done = recover(chosen.stack)
-        print(*done, "now run `pulumi up`" if done else "nothing was cut off in this stack", sep="\n")
-    except RecoverError as error:
-        print(f"recover: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return run("recover", lambda: _recover_and_tell(Stack.chosen(chosen)))
+
+
+def _recover_and_tell(stack: Stack) -> None:
+    done = recover(stack)
+    print(*done, "now run `pulumi up`" if done else "nothing was cut off in this stack", sep="\n")
 
 
 def _outcome(operation: Mapping[str, Any], ids: Mapping[str, str]) -> str:

@@ -7,16 +7,13 @@ reads, for as long as the questions take.
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from stacks.commands.stack import CommandError, kubectl, private_file
 
 MANAGER = "pulumi-kubernetes"
 """How the name begins under which the provider makes objects: pulumi-kubernetes, provider/pkg/await/await.go."""
@@ -33,10 +30,6 @@ _RECORDS = (
     r'{range .items[*]}{.metadata.namespace}{" "}{.metadata.labels.name}{" "}{.metadata.labels.version}'
     r'{" "}{.metadata.labels.status}{" "}{.metadata.name}{"\n"}{end}'
 )
-
-
-class RecoverError(Exception):
-    """The recovery stopped; the message says why and what to do."""
 
 
 @dataclass(frozen=True, order=True)
@@ -66,16 +59,13 @@ class Cluster:
             kubeconfig: its text; a secret.
             environment: that of kubectl.
         """
-        with tempfile.TemporaryDirectory() as directory:
-            file = Path(directory) / "kubeconfig"
-            file.touch(mode=0o600)
-            file.write_text(kubeconfig, encoding="utf-8")
+        with private_file(kubeconfig) as file:
             yield cls(file, environment)
 
     def find(self, manifest: Mapping[str, Any]) -> str | None:
         """The provider's id of the object that a manifest names, if it is there and Pulumi made it.
 
-        The API server says whether it belongs to a namespace. Raises RecoverError when it does not answer.
+        The API server says whether it belongs to a namespace. Raises CommandError when it does not answer.
         """
         printed = self._ask(
             ["get", "--filename", "-", "--ignore-not-found", "--show-managed-fields", f"--output=go-template={_FOUND}"],
@@ -87,7 +77,7 @@ class Cluster:
         return name if namespace == "-" else f"{namespace}/{name}"
 
     def records(self) -> list[Record]:
-        """Helm's records of every release, without what is in them. Raises RecoverError as `find`."""
+        """Helm's records of every release, without what is in them. Raises CommandError as `find`."""
         printed = self._ask(
             ["get", "secrets", "--all-namespaces", "--selector", "owner=helm", "--output", f"jsonpath={_RECORDS}"]
         )
@@ -98,46 +88,16 @@ class Cluster:
         ]
 
     def remove(self, record: Record) -> None:
-        """Delete a record, and nothing that its release made. Raises RecoverError as `find`."""
+        """Delete a record, and nothing that its release made. Raises CommandError as `find`."""
         self._ask(["delete", "secret", record.secret, "--namespace", record.namespace, "--ignore-not-found"])
 
     def _ask(self, arguments: Sequence[str], given: str = "") -> str:
-        command = ["kubectl", "--kubeconfig", str(self.kubeconfig), "--request-timeout", _TIMEOUT, *arguments]
+        asked = [*arguments, "--request-timeout", _TIMEOUT]
         try:
-            return execute(command, self.environment, given=given)
-        except RecoverError as error:
+            return kubectl(self.kubeconfig, self.environment, *asked, given=given).stdout
+        except CommandError as error:
             if "no matches for kind" in str(error):
                 return ""  # its definition is not there, so neither is the object
-            raise RecoverError(
+            raise CommandError(
                 f"the cluster does not answer ({error}); what is pending is still recorded: recover again when it does"
             ) from None
-
-
-def execute(command: Sequence[str], environment: Mapping[str, str], given: str = "", *, private: bool = False) -> str:
-    """What a program on the environment's PATH prints.
-
-    Args:
-        command: the program and its arguments; no secret.
-        environment: what it runs in.
-        given: its standard input.
-        private: whether secrets are in what it prints, which then is in no error.
-
-    Raises RecoverError with the end of what it said if it fails.
-    """
-    program = shutil.which(command[0], path=environment.get("PATH"))
-    if program is None:
-        raise RecoverError(f"{command[0]} is not on PATH; install it")
-    done = subprocess.run(
-        [program, *command[1:]],
-        cwd=ROOT,
-        env=dict(environment),
-        input=given,
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode:
-        said = done.stderr if private else done.stdout + done.stderr
-        errors = [line.strip() for line in said.splitlines() if "error" in line.lower()] or said.strip().splitlines()
-        raise RecoverError(f"{command[0]}: " + "; ".join(errors[-3:]))
-    return done.stdout

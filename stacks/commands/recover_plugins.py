@@ -13,7 +13,7 @@ import signal
 import time
 from pathlib import Path
 
-from stacks.commands.recover_cluster import ROOT, RecoverError
+from stacks.commands.stack import ROOT, CommandError
 
 END_SECONDS = 10.0
 """How long a killed process may take to be gone: it may wait for a disk."""
@@ -31,7 +31,7 @@ def orphans(root: Path = ROOT) -> list[int]:
 
 
 def end_orphans(root: Path = ROOT) -> int:
-    """End them, and tell how many there were. Raises RecoverError if one stays."""
+    """End them, and tell how many there were. Raises CommandError if one stays."""
     found = orphans(root)
     for pid in found:
         with contextlib.suppress(ProcessLookupError):
@@ -39,7 +39,7 @@ def end_orphans(root: Path = ROOT) -> int:
     deadline = time.monotonic() + END_SECONDS
     while left := orphans(root):
         if time.monotonic() > deadline:
-            raise RecoverError(f"plugins of a killed Pulumi cannot be ended: {', '.join(map(str, left))}; end them")
+            raise CommandError(f"plugins of a killed Pulumi cannot be ended: {', '.join(map(str, left))}; end them")
         time.sleep(0.05)
     return len(found)
 

@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stacks.commands.recover_cluster import Record, RecoverError
+from stacks.commands.recover_cluster import Record
+from stacks.commands.stack import CommandError
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 
@@ -141,11 +142,11 @@ def changing(deployment: Mapping[str, Any]) -> list[str]:
 
 
 def kubeconfig(deployment: Mapping[str, Any], provider: str) -> str:
-    """The kubeconfig with which the provider of that URN works: a secret. Raises RecoverError if there is none."""
+    """The kubeconfig with which the provider of that URN works: a secret. Raises CommandError if there is none."""
     for resource in deployment.get("resources") or []:
         if resource["urn"] == provider and (given := _open((resource.get("inputs") or {}).get("kubeconfig"))):
             return str(given)
-    raise RecoverError(f"the state has no kubeconfig for {short(provider)}; nothing was changed")
+    raise CommandError(f"the state has no kubeconfig for {short(provider)}; nothing was changed")
 
 
 def short(urn: str) -> str:

@@ -6,6 +6,7 @@ anew and lose comments and order. Changes nothing else; the next `pulumi up` mak
 
 from __future__ import annotations
 
+import argparse
 import copy
 import os
 import re
@@ -19,41 +20,35 @@ from typing import Any
 import yaml
 
 from stacks.application_secrets import SECRETS, DeclaredSecret, unknown
+from stacks.commands.stack import CommandError, Stack, document, run, take_stack
 
-ROOT = Path(__file__).resolve().parents[2]
 _SETTING = "homelab:rotation"
-
-
-class RotationError(ValueError):
-    """Nothing was changed; the message says why and what to do."""
 
 
 def raised(text: str, name: str) -> tuple[str, int]:
     """The stack file `text` with the generation of `name` one higher, and that generation.
 
     Raises:
-        RotationError: the file has a form that this does not edit; it then is to be edited by hand.
+        CommandError: the file has a form that this does not edit; it then is to be edited by hand.
     """
-    before = yaml.safe_load(text)
+    before = document(text)
     generation = _generation(before, name) + 1
     edited = _edit(text, name, generation)
     expected = copy.deepcopy(before)
     expected["config"][_SETTING] = {**(expected["config"].get(_SETTING) or {}), name: generation}
     if yaml.safe_load(edited) != expected:
-        raise RotationError(f"the file cannot be edited safely; {_by_hand(name, generation)}")
+        raise CommandError(f"the file cannot be edited safely; {_by_hand(name, generation)}")
     return edited, generation
 
 
 def generations(text: str, secrets: Mapping[str, DeclaredSecret] = SECRETS) -> dict[str, int]:
     """The generation of every secret in a stack file."""
-    return {name: _generation(yaml.safe_load(text), name) for name in sorted(secrets)}
+    return {name: _generation(document(text), name) for name in sorted(secrets)}
 
 
 def outcome(row: DeclaredSecret, generation: int) -> Iterator[str]:
     """What the next `pulumi up` does, one line each."""
     yield f"The next `pulumi up` writes a new value to Vault, {row.spec.path(generation)}, and the old one stays there."
-    if row.spec.previous:
-        yield "Consumers get the old value, too, until the generation after."
     in_secret = f"Secret {row.spec.name} in namespace {row.spec.namespace}"
     if row.also_in:
         yield f"{in_secret} gets it at once, and its copies in {', '.join(row.also_in)} follow."
@@ -62,20 +57,19 @@ def outcome(row: DeclaredSecret, generation: int) -> Iterator[str]:
     yield {
         "nothing": f"It is read by {row.consumers}.",
         "restart": f"Reloader then restarts {row.consumers}.",
-        "operator": f"It is then taken by {row.consumers}, without a restart.",
         "procedure": f"It is NOT enough for {row.consumers}, which keep the value of their first start: "
         f'first read "{row.procedure}" in docs/rotation.md.',
     }[row.uptake]
 
 
-def _generation(document: Any, name: str) -> int:
-    config = document.get("config") if isinstance(document, dict) else None
+def _generation(content: Any, name: str) -> int:
+    config = content.get("config") if isinstance(content, dict) else None
     if not isinstance(config, dict):
-        raise RotationError("the file has no map `config`; it is no stack file of this program")
+        raise CommandError("the file has no map `config`; it is no stack file of this program")
     rotation = config.get(_SETTING) or {}
     generation = rotation.get(name, 1) if isinstance(rotation, dict) else None
     if not isinstance(generation, int) or isinstance(generation, bool) or generation < 1:
-        raise RotationError(f"{_SETTING}: is no map of names to whole numbers; mend that first")
+        raise CommandError(f"{_SETTING}: is no map of names to whole numbers; mend that first")
     return generation
 
 
@@ -83,7 +77,7 @@ def _edit(text: str, name: str, generation: int) -> str:
     newline = "\r\n" if "\r\n" in text else "\n"
     config = _value(yaml.compose(text, yaml.SafeLoader), "config")
     if not isinstance(config, yaml.MappingNode) or config.flow_style:
-        raise RotationError(f"`config` is not written one key a line; {_by_hand(name, generation)}")
+        raise CommandError(f"`config` is not written one key a line; {_by_hand(name, generation)}")
     column = " " * config.value[0][0].start_mark.column
     rotation = _value(config, _SETTING)
     if rotation is None:
@@ -122,14 +116,6 @@ def _by_hand(name: str, generation: int) -> str:
     return f"set `{name}: {generation}` in its {_SETTING} by hand"
 
 
-def _stack_file(root: Path, stack: str) -> Path:
-    file = root / f"Pulumi.{stack}.yaml"
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", stack) or not file.is_file():
-        there = sorted(path.name.split(".")[1] for path in root.glob("Pulumi.*.yaml"))
-        raise RotationError(f"{stack!r} is no stack; give STACK=<name>, one of {', '.join(there)}")
-    return file.resolve()
-
-
 def _write(file: Path, text: str) -> None:
     """Replace the file in one step, so that it is whole whatever happens."""
     with tempfile.NamedTemporaryFile("w", dir=file.parent, encoding="utf-8", newline="", delete=False) as new:
@@ -138,38 +124,34 @@ def _write(file: Path, text: str) -> None:
     os.replace(new.name, file)
 
 
-def rotate(root: Path, stack: str, name: str, secrets: Mapping[str, DeclaredSecret] = SECRETS) -> list[str]:
-    """Raise the generation of `name` in the stack's file below `root`, and return what to tell.
+def rotate(stack: Stack, name: str, secrets: Mapping[str, DeclaredSecret] = SECRETS) -> list[str]:
+    """Raise the generation of `name` in the stack's file, and return what to tell.
 
-    Without a name, change nothing and list what there is. Raises RotationError, with the file as it was.
+    Without a name, change nothing and list what there is. Raises CommandError, with the file as it was.
     """
-    file = _stack_file(root, stack)
-    text = file.read_bytes().decode("utf-8")
+    file, text = stack.file, stack.text()
     if not name:
         now = generations(text, secrets)
         return [
             f"{row.spec.namespace}/{key}: generation {now[key]} ({row.uptake})" for key, row in sorted(secrets.items())
         ]
     if wrong := unknown(name, secrets):
-        raise RotationError(wrong)
+        raise CommandError(wrong)
     edited, generation = raised(text, name)
-    _write(file, edited)
+    _write(file.resolve(), edited)
     return [
         f"{file.name}: {_SETTING}.{name} is {generation}, was {generation - 1}.",
         *outcome(secrets[name], generation),
     ]
 
 
-def main() -> int:
-    """Entry point: `python -m stacks.commands.rotate STACK [NAME]`."""
-    stack, name = (*sys.argv[1:], "", "")[:2]
-    try:
-        lines = rotate(ROOT, stack, name)
-    except RotationError as error:
-        print(f"rotate: {error}", file=sys.stderr)
-        return 1
-    print(*lines, sep="\n")
-    return 0
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point: `python -m stacks.commands.rotate --stack STACK [--name NAME]`."""
+    parser = argparse.ArgumentParser(prog="python -m stacks.commands.rotate", description=__doc__)
+    take_stack(parser)
+    parser.add_argument("--name", default="", help="of the secret; without it, they are listed")
+    chosen = parser.parse_args(arguments)
+    return run("rotate", lambda: print(*rotate(Stack.chosen(chosen), chosen.name), sep="\n"))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,6 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
-import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,16 +19,13 @@ from typing import Any
 import yaml
 
 from components.secrets.sealing import PlainSecret, Scope, SealingError, make_keypair, seal
+from stacks.commands.stack import CommandError, Stack, read, run, take_config_file, take_stack
 from stacks.settings.credentials import PREFIX
 
 SECTION, CERTIFICATE = f"{PREFIX}sealing", "certificate"
 KEY = f"{PREFIX}sealingKey"
 BOOTSTRAP_SECRETS = "bootstrapSecrets"
 """Stack output: a list of {namespace, name, type, data}, where data maps keys to values in clear; a secret."""
-
-
-class CommandError(Exception):
-    """The command cannot do what it was asked; the message says why, and what helps."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,38 +50,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     source = value.add_mutually_exclusive_group(required=True)
     source.add_argument("--stack", help="whose certificate is in its file")
     source.add_argument("--certificate", type=Path, help="file with a certificate in PEM")
-    value.set_defaults(run=_seal_value)
+    take_config_file(value)
+    value.set_defaults(act=_seal_value)
 
     keypair = commands.add_parser("keypair", help="make a stack's keypair and put it into the stack's file")
-    keypair.add_argument("--stack", required=True)
+    take_stack(keypair)
     keypair.add_argument("--force", action="store_true", help="replace a keypair that is there")
-    keypair.set_defaults(run=_make_keypair)
+    keypair.set_defaults(act=_make_keypair)
 
     bootstrap = commands.add_parser("bootstrap", help="print a stack's bootstrap secrets as SealedSecrets")
-    bootstrap.add_argument("--stack", required=True)
-    bootstrap.set_defaults(run=_seal_bootstrap)
+    take_stack(bootstrap)
+    bootstrap.set_defaults(act=_seal_bootstrap)
 
     chosen = parser.parse_args(arguments)
+    return run("seal", lambda: _act(chosen))
+
+
+def _act(chosen: argparse.Namespace) -> None:
     try:
-        chosen.run(chosen)
-    except (CommandError, SealingError) as error:
-        _say(f"error: {error}")
-        return 1
-    return 0
+        chosen.act(chosen)
+    except SealingError as error:
+        raise CommandError(str(error)) from None
 
 
 def _seal_value(chosen: argparse.Namespace) -> None:
-    certificate = _read(chosen.certificate) if chosen.certificate else _certificate(chosen.stack)
+    certificate = read(chosen.certificate) if chosen.certificate else _certificate(Stack.chosen(chosen))
     value = _value_from_input()
     secret = PlainSecret(namespace=chosen.namespace, name=chosen.name, data={chosen.key: value}, type=chosen.type)
     _print([seal(secret, certificate, chosen.scope)])
 
 
 def _make_keypair(chosen: argparse.Namespace) -> None:
-    file, stack = _file(chosen.stack), chosen.stack
-    before = _read(file)
-    config = _config(stack)
-    if not chosen.force and (KEY in config or _section(config).get(CERTIFICATE)):
+    stack = Stack.chosen(chosen)
+    file, before, there = stack.file, stack.text(), stack.config()
+    if not chosen.force and (KEY in there or _section(there).get(CERTIFICATE)):
         raise CommandError(
             f"{file.name} has a keypair. With another one, the cluster opens nothing that was sealed for this one: "
             "every SealedSecret in git must be sealed again from its plain value. If that is meant, say FORCE=1; "
@@ -95,24 +91,25 @@ def _make_keypair(chosen: argparse.Namespace) -> None:
         )
     pair = make_keypair()
     try:
-        _pulumi("config", "set", "--stack", stack, "--secret", KEY, given=pair.private_key_pem)
+        stack.pulumi("config", "set", "--secret", KEY, given=pair.private_key_pem)
         path = f"{SECTION}.{CERTIFICATE}"
-        _pulumi("config", "set", "--stack", stack, "--plaintext", "--path", path, given=pair.certificate_pem)
+        stack.pulumi("config", "set", "--plaintext", "--path", path, given=pair.certificate_pem)
     except BaseException:
-        file.write_text(before)
+        file.write_text(before, encoding="utf-8", newline="")
         raise
     _say(f"{file.name} has a new keypair: commit the file, then `pulumi up`. It outlives the cluster and the state.")
 
 
 def _seal_bootstrap(chosen: argparse.Namespace) -> None:
-    certificate = _certificate(chosen.stack)
+    stack = Stack.chosen(chosen)
+    certificate = _certificate(stack)
     try:
-        output = _pulumi("stack", "output", "--stack", chosen.stack, "--json", "--show-secrets", BOOTSTRAP_SECRETS)
+        output = stack.pulumi("stack", "output", "--json", "--show-secrets", BOOTSTRAP_SECRETS)
     except CommandError as error:
         raise CommandError(f"{error}; the secrets exist once `pulumi up` has ended") from None
     secrets = [_bootstrap_secret(number, item) for number, item in enumerate(json.loads(output))]
     if not secrets:
-        raise CommandError(f"the stack {chosen.stack} has no bootstrap secrets: there is nothing to seal")
+        raise CommandError(f"the stack {stack.name} has no bootstrap secrets: there is nothing to seal")
     _print(seal(secret, certificate) for secret in secrets)
 
 
@@ -139,54 +136,20 @@ def _value_from_input() -> bytes:
     return value
 
 
-def _file(stack: str) -> Path:
-    """The stack's file, as the Pulumi CLI finds it."""
-    return Path(os.environ.get("PULUMI_OPTION_CONFIG_FILE") or f"Pulumi.{stack}.yaml")
-
-
-def _config(stack: str) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(_read(_file(stack)))
-    except yaml.YAMLError:
-        raise CommandError(f"{_file(stack).name}: is not YAML") from None
-    config = content.get("config") if isinstance(content, dict) else None
-    return config if isinstance(config, dict) else {}
-
-
 def _section(config: dict[str, Any]) -> dict[str, Any]:
     section = config.get(SECTION)
     return section if isinstance(section, dict) else {}
 
 
-def _certificate(stack: str) -> str:
+def _certificate(stack: Stack) -> str:
     """The certificate in a stack's file."""
-    found = _section(_config(stack)).get(CERTIFICATE)
+    found = _section(stack.config()).get(CERTIFICATE)
     if not isinstance(found, str):
         raise CommandError(
-            f"{SECTION}.{CERTIFICATE} is not in {_file(stack).name}; make the stack's keypair with "
-            f"`make sealing-key STACK={stack}`, or name another stack with STACK="
+            f"{SECTION}.{CERTIFICATE} is not in {stack.file.name}; make the stack's keypair with "
+            f"`make sealing-key STACK={stack.name}`, or name another stack with STACK="
         )
     return found
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise CommandError(f"{file}: cannot be read: {reason}") from None
-
-
-def _pulumi(*arguments: str, given: str = "") -> str:
-    """Standard output of a Pulumi command with `given` on its standard input."""
-    program = shutil.which("pulumi")
-    if program is None:
-        raise CommandError("pulumi is not on PATH: install it, see https://www.pulumi.com/docs/install/")
-    command = [program, *arguments, "--non-interactive"]
-    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise CommandError(f"pulumi {' '.join(arguments)}: {done.stderr.strip().removeprefix('error: ')}")
-    return done.stdout
 
 
 def _print(manifests: Iterable[dict[str, Any]]) -> None:

@@ -1,1 +1,1 @@
-"""What a stack file says: models, rules between values, credentials, and the schema for editors."""
+"""The contents of a stack file: models, rules between values, credentials, and the schema for editors."""

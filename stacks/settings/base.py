@@ -1,4 +1,4 @@
-"""What the models of the configuration have in common. Owns no setting: see `settings_model`."""
+"""What the configuration models have in common. Owns no settings; those are in `model` and `machines`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pydantic.alias_generators import to_camel
 
 
 class Model(BaseModel):
-    """Frozen, camelCase on the outside, no unknown keys, and no conversion: a number in quotes is a mistake."""
+    """Frozen, with camelCase keys in the stack file; rejects unknown keys and converts nothing: `"4"` is no number."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,

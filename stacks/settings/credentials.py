@@ -1,7 +1,7 @@
-"""The credentials of a stack: which there are, which of them its settings ask for, and how they reach the program.
+"""The credentials of a stack: which ones exist, which of them its settings require, and how they reach the program.
 
-Owns the names of their keys and what is wrong with the choice of them. They are Outputs and apart from the settings,
-whose values are plain. Does not own secrets that the platform makes for its applications
+Owns the names of their keys and the check that the right ones are set. They are Outputs, kept apart from the settings,
+whose values are plain. Does not own the secrets that the platform generates for its applications
 (`stacks/application_secrets.py`).
 """
 
@@ -18,15 +18,15 @@ from stacks.settings.model import SNAPSHOT_USER
 
 PROJECT = "homelab"
 PREFIX = f"{PROJECT}:"
-"""What the keys of a stack file that are this program's begin with."""
+"""Prefix of this program's keys in a stack file."""
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """Each a secret Output, or absent. The key of a field in the stack file is its name in camel case."""
+    """Each is a secret Output, or absent. A field's key in the stack file is its name in camel case."""
 
     proxmox_password: pulumi.Output[str] | None
-    """Password of `site.username`; exactly one of this and the token is there."""
+    """Password of `site.username`; exactly one of this and the token is set."""
     proxmox_api_token: pulumi.Output[str] | None
     """`user@realm!name=uuid`."""
     tailscale_auth_key: pulumi.Output[str] | None
@@ -40,7 +40,7 @@ class Credentials:
 
 
 SECRET_KEYS = tuple(to_camel(field.name) for field in fields(Credentials))
-"""The keys of a stack file that hold credentials, without the prefix."""
+"""The stack file's keys that hold credentials, without the prefix."""
 
 SET_A_SECRET = f"set {', '.join(SECRET_KEYS[:-1])} or {SECRET_KEYS[-1]} with `pulumi config set --secret {PREFIX}<key>`"
 """The remedy for a secret in the wrong place."""
@@ -57,27 +57,27 @@ def read() -> Credentials:
 
 
 def check(raw: Mapping[str, object]) -> list[str]:
-    """What is wrong with the choice of credentials, beside the settings `raw`.
+    """Findings about which credentials are set, given the settings `raw`.
 
-    Only their presence counts, so that a preview can have placeholders.
+    Only their presence is checked, so that a preview can use placeholders.
     """
     config = pulumi.Config(PROJECT)
     present = {key for key in SECRET_KEYS if config.get(key) is not None}
     findings = [
         f"{PREFIX}{key}: is stored in plain text; set it with `pulumi config set --secret {PREFIX}{key}`, "
-        "and change it where it is valid"
+        "and replace it wherever it is in use"
         for key in SECRET_KEYS
         if key in present and not is_config_secret(PREFIX + key)
     ]
     if {_PASSWORD, _TOKEN} <= present:
-        findings.append(f"{PREFIX}{_PASSWORD}: is set along with {_TOKEN}, and one login is enough; remove one of them")
+        findings.append(f"{PREFIX}{_PASSWORD}: is set as well as {_TOKEN}, but only one is used; remove one of them")
     if not {_PASSWORD, _TOKEN} & present:
         findings.append(
-            f"{PREFIX}{_TOKEN}: missing, and so is {_PASSWORD}; set one of them with "
+            f"{PREFIX}{_TOKEN}: missing, as is {_PASSWORD}; set one of them with "
             f"`pulumi config set --secret {PREFIX}{_TOKEN}`"
         )
     if _PASSWORD in present and _at(raw, "site", "username") is None:
-        findings.append(f"{PREFIX}site.username: missing, but {_PASSWORD} is set; name its user, as root@pam")
+        findings.append(f"{PREFIX}site.username: missing, but {_PASSWORD} is set; add its user, such as root@pam")
     if _at(raw, "talos", "extensions", "tailscale") is True and _AUTH_KEY not in present:
         findings.append(
             f"{PREFIX}{_AUTH_KEY}: missing, but talos.extensions.tailscale is true; set it with "
@@ -86,8 +86,8 @@ def check(raw: Mapping[str, object]) -> list[str]:
     copies_as_root = _at(raw, "storage", "snapshots") is True and _at(raw, "site", "username") == SNAPSHOT_USER
     if copies_as_root and _TOKEN in present and _PASSWORD not in present:
         findings.append(
-            f"{PREFIX}{_PASSWORD}: missing, but storage.snapshots is true, and {SNAPSHOT_USER} copies volumes by "
-            f"password alone; set it with `pulumi config set --secret {PREFIX}{_PASSWORD}` and remove {_TOKEN}"
+            f"{PREFIX}{_PASSWORD}: missing, but storage.snapshots is true, and {SNAPSHOT_USER} can copy volumes "
+            f"only with a password; set it with `pulumi config set --secret {PREFIX}{_PASSWORD}` and remove {_TOKEN}"
         )
     for key, wanted_by in {_EDGE_SSH_KEY: ("edge",), _EDGE_TSIG_KEY: ("edge", "secondary", "tsig")}.items():
         if _at(raw, *wanted_by) is not None and key not in present:
@@ -99,8 +99,8 @@ def check(raw: Mapping[str, object]) -> list[str]:
     if sealed != (_SEALING_KEY in present):
         there, missing = (_SEALING_KEY, "sealing.certificate")[:: -1 if sealed else 1]
         findings.append(
-            f"{PREFIX}{missing}: missing, but {there} is set, and the two are one keypair; set both with "
-            "`make sealing-key STACK=<stack>`, or remove it"
+            f"{PREFIX}{missing}: missing, but {there} is set, and the two form one keypair; set both with "
+            f"`make sealing-key STACK=<stack>`, or remove {there}"
         )
     return findings
 

@@ -1,12 +1,11 @@
-"""The wording of refusals: what pydantic found, as one plain line with value, rule and remedy.
+"""The wording of error messages: each pydantic error as one plain line with value, rule and remedy.
 
-Owns the translation of type and format errors and the search for secrets in the clear. A finding about a secret never
-shows the value. Does not own the rules between values (`rules`).
+Owns the translation of type and format errors and the search for secrets in plain text. A finding about a secret never
+shows its value. Does not own the rules between values (`rules`).
 """
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,13 +15,14 @@ from typing import Any, get_args, get_origin
 import pulumi
 from pydantic import BaseModel, ValidationError
 
+from components.kit.spelling import did_you_mean
 from stacks.settings.credentials import PREFIX, SECRET_KEYS, SET_A_SECRET
 from stacks.settings.model import Settings
 
 
-# A RunError, so that the engine shows the findings alone and not a traceback of the program.
+# A RunError, so that the engine shows only the findings and not a traceback of the program.
 class SettingsError(ValueError, pulumi.RunError):
-    """The configuration was refused; `findings` has one line for each reason, and the message has them all."""
+    """The configuration was refused; `findings` has one line per reason, and the message contains them all."""
 
     def __init__(self, findings: list[str]) -> None:
         self.findings = tuple(findings)
@@ -40,24 +40,24 @@ _SECRET_VALUE = re.compile(
 )
 _EXPECTED = {
     "int_type": "a whole number; write it in digits, without quotes",
-    "bool_type": "true or false; write one of the two, without quotes",
+    "bool_type": "true or false; write one of them, without quotes",
     "string_type": "text; write it in quotes",
-    "list_type": "a list; write each item on a line of its own after '- '",
+    "list_type": "a list; write each item on its own line after '- '",
     "dict_type": "a map; write `name: value` lines below the key",
     "model_type": "a map; write `name: value` lines below the key",
 }
 
 
 def path(location: Location) -> str:
-    """The place of a value in the stack file, as `homelab:network.resolvers[0]`."""
+    """The location of a value in the stack file, such as `homelab:network.resolvers[0]`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return PREFIX + text.removeprefix(".")
 
 
 def secrets_in_plain_text(raw: Mapping[str, object]) -> dict[Location, str]:
-    """One finding for each value that is, or is called, a secret, by its place."""
+    """One finding, by location, for each value that looks like a secret or has a secret's name."""
     return {
-        place: f"{path(place)}: looks like a secret in plain text; remove it, renew it where it is valid, and "
+        place: f"{path(place)}: looks like a secret in plain text; remove it, replace it wherever it is in use, and "
         + SET_A_SECRET
         for place, value in _leaves(raw)
         if (_SECRET_NAME.search(str(place[-1])) and value is not None and place[0] != "rotation")
@@ -66,7 +66,7 @@ def secrets_in_plain_text(raw: Mapping[str, object]) -> dict[Location, str]:
 
 
 def translate(error: ValidationError, leaked: Mapping[Location, str]) -> list[str]:
-    """A line for each error, in the order of the models; what `leaked` names keeps that text instead."""
+    """One line per error, in the order of the models; locations in `leaked` keep that finding instead."""
     findings = list(leaked.values())
     for detail in error.errors(include_url=False):
         location = tuple(part for part in detail["loc"] if part != "[key]")
@@ -81,17 +81,17 @@ def _sentence(detail: Any, location: Location) -> str:
         case "value_error":
             return str(context["error"])
         case "missing":
-            return f"missing, and there is no default; add it: {_meaning(location)}"
+            return f"missing, and it has no default; add it: {_meaning(location)}"
         case "extra_forbidden":
             return f"unknown key; {_near(location)}"
         case "literal_error":
-            return f"{value!r} is not {context['expected']}; write one of them"
+            return f"{value!r} is not {context['expected']}; use one of them"
         case "greater_than_equal":
             return f"{value} is less than the minimum {context['ge']}; give {context['ge']} or more"
         case "less_than_equal":
             return f"{value} is more than the maximum {context['le']}; give {context['le']} or less"
         case "too_short":
-            return "is empty, which leaves nothing to work with; add an entry"
+            return "is empty, but needs at least one entry; add one"
         case _ if kind in _EXPECTED:
             return f"{_shown(value)} is not {_EXPECTED[kind]}"
     return f"{_shown(value)} is refused: {detail['msg']}"
@@ -104,18 +104,17 @@ def _shown(value: object) -> str:
 
 
 def _near(location: Location) -> str:
-    """The keys that the map at this place may have, or the one that was probably meant."""
+    """The keys allowed in the map at this location, or the one that was probably meant."""
     *parent, key = location
     known = [str(field.alias) for field in _model_at(parent).model_fields.values()]
     if not parent:
         known += SECRET_KEYS
-    if meant := difflib.get_close_matches(str(key), known, n=1, cutoff=0.6):
-        return f'did you mean "{meant[0]}"?'
-    return f"it may have {', '.join(known)}; remove it"
+    allowed = f"the keys allowed here are {', '.join(known)}; remove it or use one of them"
+    return did_you_mean(str(key), known) or allowed
 
 
 def _meaning(location: Location) -> str:
-    """What the key at this place is for: the first words of its docstring, or of its model's."""
+    """What the key at this location is for: the first words of its docstring, or of its model's."""
     fields = _model_at(location[:-1]).model_fields.values()
     field = next(field for field in fields if field.alias == location[-1])
     words = field.description or inspect.getdoc(field.annotation) or ""
@@ -123,7 +122,7 @@ def _meaning(location: Location) -> str:
 
 
 def _model_at(place: Sequence[str | int]) -> type[BaseModel]:
-    """The model of the map at a place where pydantic missed a key or found one too many, hence surely a model."""
+    """The model at a location where pydantic found a missing or unknown key, so it is certain to be a model."""
     model: Any = Settings
     rest = iter(place)
     for alias in rest:

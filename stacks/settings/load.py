@@ -1,8 +1,8 @@
-"""From a stack's configuration to settings that are checked as a whole before anything is created.
+"""Turns a stack's configuration into settings, checked as a whole before anything is created.
 
-Owns the way from the `homelab:` keys to a frozen `Settings`. The models are in `model` and `machines`, the formats of
-values in `types`, the rules between values in `rules` and `machine_rules`, the wording of refusals in `errors`, what is
-secret in `credentials`. Nothing here asks a machine: a preview needs no site.
+Owns reading the `homelab:` keys into a frozen `Settings`. The models are in `model` and `machines`, the formats of
+values in `types`, the rules between values in `rules` and `machine_rules`, the wording of error messages in `errors`,
+the secrets in `credentials`. Nothing here contacts a machine: a preview needs no site.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def parse(raw: Mapping[str, object]) -> Settings:
     """Check a configuration, given as the values of the `homelab:` keys without that prefix.
 
     Raises:
-        SettingsError: with every finding of the first phase (types and formats) or, if there is none, of the second
+        SettingsError: with all findings of the first phase (types and formats) or, if there are none, of the second
             (rules between values).
     """
     leaked = errors.secrets_in_plain_text(raw)
@@ -44,12 +44,12 @@ def load() -> tuple[Settings, Credentials]:
     """Read and check the selected stack's configuration.
 
     Raises:
-        SettingsError: the configuration or the choice of credentials was refused.
+        SettingsError: the settings or the set of credentials was refused.
     """
     raw, hidden = _read_plain()
     findings = [*hidden, *credentials.check(raw)]
     if hidden:
-        raise SettingsError(findings)  # More findings would show what is stored as a secret.
+        raise SettingsError(findings)  # Further findings would show values that are stored as secrets.
     try:
         settings = parse(raw)
     except SettingsError as error:
@@ -60,19 +60,19 @@ def load() -> tuple[Settings, Credentials]:
 
 
 def _read_plain() -> tuple[dict[str, object], list[str]]:
-    """The values of all keys that hold no credential, and a finding for each section that is stored as a secret."""
+    """The values of all keys that are not credentials, and a finding for each section that is stored as a secret."""
     config = pulumi.Config(PROJECT)
     raw: dict[str, object] = {}
     findings: list[str] = []
-    # Not only the known keys: a misspelt optional one would have no effect and nobody would know.
+    # Not only the known keys: a misspelt optional one would silently have no effect.
     stored = {name.removeprefix(PREFIX) for name in {**get_config_env(), **CONFIG.get()} if name.startswith(PREFIX)}
     for key in sorted({*_SECTIONS, *stored} - {*SECRET_KEYS}):
         if is_config_secret(PREFIX + key):
             if key not in _SECTIONS:
-                raw[key] = None  # Perhaps a misspelt secret; for an unknown key, the name is all that is told.
+                raw[key] = None  # Perhaps a misspelt secret; for an unknown key, only its name is reported.
                 continue
             findings.append(
-                f"{PREFIX}{key}: holds a secret, but settings stand in plain text; remove it, and {SET_A_SECRET}"
+                f"{PREFIX}{key}: is stored as a secret, but settings are plain text; remove it, and {SET_A_SECRET}"
             )
         try:
             value = config.get_object(key)

@@ -1,22 +1,23 @@
-"""The rules about machines: roles, hosts and what they hold, ids, releases, and what Longhorn asks of workers.
+"""The rules about machines: roles, hosts and their capacity, IDs, releases, and what Longhorn requires of workers.
 
-Owns those rules; `settings_rules` runs them with the others. Each is a generator of findings over a tree whose types
-and formats are right already.
+Owns those rules; `rules` runs them together with the others. Each is a generator of findings over settings whose types
+and formats have already been checked.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from typing import Final
 
+from components.kit.spelling import did_you_mean
 from components.storage import longhorn_node
 from components.storage.csi_volume_names import CSI_VM_ID
 from stacks.settings.machines import WORKER_MEMORY, Node
 from stacks.settings.model import Settings
+from stacks.settings.types import minor_version
 
 Findings = Iterator[tuple[tuple[str | int, ...], str]]
-"""The place of a value and what is wrong with it."""
+"""The location of a value and what is wrong with it."""
 
 KUBERNETES_BY_TALOS: dict[tuple[int, int], tuple[int, int]] = {
     (1, 11): (29, 34),
@@ -30,7 +31,7 @@ Ends with the newest Talos whose machine configuration the pinned Talos provider
 """
 
 CONTROL_PLANE_MEMORY = 2048
-"""MiB that Talos asks for.
+"""MiB that Talos requires.
 
 From https://docs.siderolabs.com/talos/v1.13/getting-started/system-requirements.
 """
@@ -39,25 +40,25 @@ From https://docs.siderolabs.com/talos/v1.13/getting-started/system-requirements
 def _roles(settings: Settings) -> Findings:
     names = list(settings.control_planes)
     if not names:
-        yield ("nodes",), "no node has role controlplane; give it to one node, or to three"
+        yield ("nodes",), "no node has the role controlplane; give it to one node, or to three"
     elif len(names) % 2 == 0:
         yield (
             ("nodes",),
-            f"{len(names)} control planes ({', '.join(names)}); etcd needs an odd number, as an even one survives no "
-            "more failures: add or remove one",
+            f"{len(names)} control planes ({', '.join(names)}); etcd needs an odd number, because an even "
+            "one tolerates no more failures; add or remove one",
         )
     for name, node in settings.control_planes.items():
         if node.memory < CONTROL_PLANE_MEMORY:
             yield (
                 ("nodes", name, "memory"),
-                f"{node.memory} MiB is less than the {CONTROL_PLANE_MEMORY} MiB that Talos asks for on a control "
+                f"{node.memory} MiB is less than the {CONTROL_PLANE_MEMORY} MiB that Talos requires on a control "
                 f"plane; give {CONTROL_PLANE_MEMORY} or more",
             )
     for name, node in settings.nodes.items():
         if node.vm_id == CSI_VM_ID:
             yield (
                 ("nodes", name, "vmId"),
-                f"{CSI_VM_ID} is the id under which the Proxmox CSI driver keeps its volumes; choose another",
+                f"{CSI_VM_ID} is the VM ID under which the Proxmox CSI driver keeps its volumes; choose another",
             )
 
 
@@ -65,8 +66,7 @@ def _hosts(settings: Settings) -> Findings:
     known = list(settings.site.hosts)
     for name, node in settings.nodes.items():
         if node.host not in known:
-            near = difflib.get_close_matches(node.host, known, n=1)
-            remedy = f'did you mean "{near[0]}"?' if near else f"choose one of {', '.join(known)}, or add it"
+            remedy = did_you_mean(node.host, known) or f"choose one of {', '.join(known)}, or add it"
             yield ("nodes", name, "host"), f"{node.host!r} is not in site.hosts; {remedy}"
 
 
@@ -77,28 +77,28 @@ def _capacity(settings: Settings) -> Findings:
             if node.cores > host.cores:
                 yield (
                     ("nodes", node_name, "cores"),
-                    f"{node.cores} cores are more than the {host.cores} of host {name}, and Proxmox starts no such VM; "
-                    f"give {host.cores} or less",
+                    f"{node.cores} cores are more than the {host.cores} of host {name}, and Proxmox will not start "
+                    f"such a VM; give {host.cores} or fewer",
                 )
         memory = sum(node.memory for node in guests.values())
         if memory > host.memory:
             yield (
                 ("site", "hosts", name, "memory"),
-                f"its nodes ({', '.join(guests)}) take {memory} MiB together, the host has {host.memory} MiB for VMs; "
-                f"take {memory - host.memory} MiB from them, or move one to another host",
+                f"its nodes ({', '.join(guests)}) need {memory} MiB in total, the host has {host.memory} MiB for "
+                f"VMs; reduce them by {memory - host.memory} MiB, or move a node to another host",
             )
         disk = sum(_disk(settings, node) for node in guests.values())
-        raw = ", Longhorn's raw disks included" if disk > sum(node.disk for node in guests.values()) else ""
+        raw = ", including Longhorn's raw disks" if disk > sum(node.disk for node in guests.values()) else ""
         if host.disk is not None and disk > host.disk:
             yield (
                 ("site", "hosts", name, "disk"),
-                f"its nodes ({', '.join(guests)}) take {disk} GiB together{raw}, the host has {host.disk} GiB "
-                f"for VMs; take {disk - host.disk} GiB from them, or move one to another host",
+                f"its nodes ({', '.join(guests)}) need {disk} GiB in total{raw}, the host has {host.disk} "
+                f"GiB for VMs; reduce them by {disk - host.disk} GiB, or move a node to another host",
             )
 
 
 def _unique(settings: Settings) -> Findings:
-    for key, noun in (("vmId", "VM id"), ("mac", "MAC address")):
+    for key, noun in (("vmId", "VM ID"), ("mac", "MAC address")):
         owners: dict[object, str] = {}
         for name, node in settings.nodes.items():
             value = node.vm_id if key == "vmId" else node.mac
@@ -109,19 +109,19 @@ def _unique(settings: Settings) -> Findings:
 
 def _versions(settings: Settings) -> Findings:
     versions = settings.versions
-    talos, kubernetes = _minor(versions.talos), _minor(versions.kubernetes)
+    talos, kubernetes = minor_version(versions.talos), minor_version(versions.kubernetes)
     supported = KUBERNETES_BY_TALOS.get(talos)
     if supported is None:
         known = ", ".join(f"v{major}.{minor}" for major, minor in KUBERNETES_BY_TALOS)
         yield (
             ("versions", "talos"),
-            f"{versions.talos} is not a release whose Kubernetes is known here; choose one of {known}",
+            f"{versions.talos} is not a Talos release that this program supports; choose one of {known}",
         )
     elif kubernetes[0] != 1 or not supported[0] <= kubernetes[1] <= supported[1]:
         yield (
             ("versions", "kubernetes"),
             f"{versions.kubernetes} is not supported by Talos {versions.talos}; choose a release from "
-            f"v1.{supported[0]} to v1.{supported[1]}, or another Talos",
+            f"v1.{supported[0]} to v1.{supported[1]}, or another Talos release",
         )
 
 
@@ -131,36 +131,31 @@ def _longhorn(settings: Settings) -> Findings:
     if not settings.workers:
         yield (
             ("features", "longhornV2"),
-            f"true needs a worker, on which the engine takes {longhorn_node.ENGINE_CORES} cores for itself; add a "
-            "worker, or set it to false",
+            f"true needs a worker, where the engine reserves {longhorn_node.ENGINE_CORES} cores for itself; add a "
+            "worker, or set this to false",
         )
     least_memory = WORKER_MEMORY + longhorn_node.HUGE_PAGES
     for name, node in settings.workers.items():
         if node.cores < longhorn_node.LEAST_CORES:
             yield (
                 ("nodes", name, "cores"),
-                f"{node.cores} cores are too few for features.longhornV2, whose engine takes "
-                f"{longhorn_node.ENGINE_CORES} for itself and may have {longhorn_node.MOST_CPU_PERCENT} % at most; "
-                f"give {longhorn_node.LEAST_CORES} or more, or set that to false",
+                f"{node.cores} cores are too few for features.longhornV2, whose engine reserves "
+                f"{longhorn_node.ENGINE_CORES} for itself and may use {longhorn_node.MOST_CPU_PERCENT} % at most; "
+                f"give {longhorn_node.LEAST_CORES} or more, or set features.longhornV2 to false",
             )
         if node.memory < least_memory:
             yield (
                 ("nodes", name, "memory"),
-                f"{node.memory} MiB is too little for features.longhornV2, which holds {longhorn_node.HUGE_PAGES} MiB "
-                f"of it as huge pages; give {least_memory} or more, or set that to false",
+                f"{node.memory} MiB is too little for features.longhornV2, which reserves {longhorn_node.HUGE_PAGES} "
+                f"MiB of it for huge pages; give {least_memory} or more, or set features.longhornV2 to false",
             )
 
 
 RULES: Final = (_roles, _hosts, _capacity, _unique, _versions, _longhorn)
-"""In the order of their findings."""
+"""In the order in which their findings are reported."""
 
 
 def _disk(settings: Settings, node: Node) -> int:
-    """GiB of all disks of a node."""
+    """Total GiB of a node's disks."""
     raw = settings.features.longhorn_v2 and node.role == "worker"
     return node.disk + (longhorn_node.DISK if raw else 0)
-
-
-def _minor(version: str) -> tuple[int, int]:
-    major, minor, _ = version.removeprefix("v").split(".")
-    return int(major), int(minor)

@@ -1,8 +1,8 @@
-"""The tree of the configuration: one frozen model for each `homelab:` key of a stack file.
+"""The configuration tree: one frozen model for each `homelab:` key of a stack file.
 
-Owns names, types, bounds and defaults; the docstrings are what an editor shows beside a key. The models of machines and
-their network are in `settings_machines`. Does not own rules between values (`settings_rules`), the reading of a stack
-(`settings`), nor any secret.
+Owns names, types, bounds and defaults; the docstrings are the help that an editor shows for a key. The models of
+machines and their network are in `machines`. Does not own rules between values (`rules`), reading a stack's
+configuration (`load`), nor any secret.
 """
 
 from __future__ import annotations
@@ -26,81 +26,81 @@ class Charts(Model):
 
 
 SNAPSHOT_USER = "root@pam"
-"""The one user whom Proxmox lets copy a volume; not even its API tokens may."""
+"""The only user whom Proxmox allows to copy a volume; not even its API tokens may do so."""
 
 
 class Storage(Model):
-    """Volumes of the cluster."""
+    """The cluster's volumes."""
 
     datastore: t.StorageId = "local-zfs"
-    """Proxmox storage in which the CSI driver makes volumes."""
+    """Proxmox storage in which the CSI driver creates volumes."""
     on_destroy: Literal["retain", "purge"] = "retain"
-    """What a destroy does with this cluster's volumes: list them, or delete them."""
+    """What a destroy does with this cluster's volumes: keep and list them, or delete them."""
     snapshots: bool = False
-    """Install the snapshot controller and a class of volume snapshots. Each is a full copy of its volume, and Proxmox's
-    root password then lies in the cluster in place of a token with few rights, as root alone may make one."""
+    """Install the snapshot controller and a VolumeSnapshotClass. Each snapshot is a full copy of its volume. As only
+    root may create one, Proxmox's root password then lies in the cluster in place of a token with few privileges."""
     local_paths: Annotated[list[t.VarPath], t.Distinct] = []
-    """Directories on the nodes that hold local volumes."""
+    """Directories on the nodes that contain local volumes."""
 
 
 class Sealing(Model):
-    """The keypair for which secrets are sealed in git; `make sealing-key` makes it once for a stack."""
+    """The keypair for sealed secrets in git; `make sealing-key` creates it, once per stack."""
 
     certificate: t.Certificate | None = None
-    """The public half, in PEM; `homelab:sealingKey` is the other. Without both, each new state makes a keypair."""
+    """Certificate in PEM; `homelab:sealingKey` is its private key. Without both, each new state gets a new keypair."""
 
 
 class Transfer(Model):
-    """Who copies the cluster's zone, besides the edge's secondary."""
+    """Who may transfer the cluster's zone, in addition to the edge's secondary."""
 
     allow: Annotated[list[t.AddressOrNetwork], t.Distinct] = []
     """Addresses and networks that may transfer the zone."""
     notify: Annotated[list[t.Address], t.Distinct] = []
-    """Addresses of further secondaries, which may transfer the zone and are told of each change."""
+    """Addresses of additional secondaries, which may transfer the zone and are notified of each change."""
 
 
 class Dns(Model):
-    """The cluster's own zone, `cluster.domain`, as the world sees it."""
+    """The cluster's own zone, `cluster.domain`, as seen from the internet."""
 
     nameserver: t.Domain | None = None
-    """The public name server where there is no `edge`, as the delegation names it; without it, ns1 below the domain."""
+    """Without `edge`: the public name server that the delegation points to; by default ns1 under the domain."""
     public_address: t.Address | None = None
-    """Where the world reaches the ingress if there is no `edge`, such as a router that passes ports on; without it, at
-    its own address."""
+    """Without `edge`: the public address of the ingress, such as that of a router that forwards ports; by default the
+    ingress's own address."""
     transfer: Transfer = Transfer()
 
 
 class Certificates(Model):
-    """Certificates of Let's Encrypt."""
+    """Certificates from Let's Encrypt."""
 
     staging: bool = True
-    """Take certificates for tries, which no browser trusts; real ones are limited to five a week for the same names."""
+    """Use staging certificates, which no browser trusts; real ones are limited to five a week per set of names."""
     email: t.Email | None = None
-    """Whom Let's Encrypt writes to about the account."""
+    """E-mail address of the Let's Encrypt account."""
     resolvers: Annotated[list[t.Address], t.Distinct] = []
-    """DNS resolvers that answer for `cluster.domain` as the world's do, where those of the nodes do not."""
+    """DNS resolvers that answer for `cluster.domain` as public ones do, needed if those of the nodes do not."""
 
 
 class Ssh(Model):
-    """How the edge host is reached for its setup. `homelab:edgeSshKey` is the private key."""
+    """SSH access to set up the edge host. `homelab:edgeSshKey` is the private key."""
 
     host: t.SshHost | None = None
-    """Name or address; without it, `edge.address`."""
+    """Name or address; by default `edge.address`."""
     port: int = Field(default=22, ge=1, le=65535)
     """TCP port of the SSH server."""
     user: t.Account = "root"
-    """Account there; one other than root must be allowed `sudo` without a password."""
+    """User account; unless it is root, it needs `sudo` without a password."""
     host_key: t.HostKey | None = None
-    """The host's public key; without it, whoever answers at the address is believed."""
+    """The host's public key; if omitted, any server that answers at the address is trusted."""
 
 
 class Backend(Model):
-    """Where the edge sends connections of a name."""
+    """Where the edge forwards connections for a name."""
 
     addresses: Annotated[list[t.Address], t.Distinct] = Field(min_length=1)
-    """Addresses that take turns; one that fails is left out for a while."""
+    """Addresses used in turn; one that fails is skipped for a while."""
     port: int = Field(ge=1, le=65535)
-    """TCP port, the same on each."""
+    """TCP port, the same at each address."""
 
 
 class Tsig(Model):
@@ -109,74 +109,74 @@ class Tsig(Model):
     name: t.DnsLabel
     """The key's name on both servers."""
     algorithm: Literal["hmac-sha256", "hmac-sha384", "hmac-sha512"] = "hmac-sha256"
-    """Its algorithm."""
+    """The key's algorithm."""
 
 
 class Secondary(Model):
-    """The public name server of the cluster's domain, a PowerDNS on the edge host."""
+    """The public name server of the cluster's domain: PowerDNS on the edge host."""
 
     name: t.Domain
-    """The host's name as a name server, as ns1.example.org: the domain is delegated to it."""
+    """The name of the name server, such as ns1.example.org: the domain is delegated to it."""
     address: t.Address
-    """The host's address on the way to the cluster: zone transfers come from there, and NOTIFY goes there."""
+    """The host's address as seen from the cluster: zone transfers come from it, and NOTIFY messages go to it."""
     notified_by: Annotated[list[t.Network], t.Distinct] = Field(default=[IPv4Network("100.64.0.0/10")], min_length=1)
-    """Networks that a NOTIFY arrives from; on its way, it loses the primary's address."""
+    """Networks from which NOTIFY messages are accepted; address translation hides the primary's own address."""
     tsig: Tsig | None = None
-    """The key for transfers; without it, they are a matter of addresses alone."""
+    """The key for transfers; if omitted, transfers are authorised by address only."""
 
 
 class Edge(Model):
-    """The public host in front of the cluster. Left out, there is none, and nothing is reached from outside."""
+    """The public host in front of the cluster. If omitted, nothing is reachable from outside."""
 
     address: t.Address
-    """The host's public IPv4 address, which DNS records of the cluster name."""
+    """The host's public IPv4 address, which the cluster's DNS records point to."""
     ssh: Ssh = Ssh()
     secondary: Secondary
     sites: dict[t.ServerName, Backend] = {}
-    """Further server names on port 443 and where they go; *.example.org for all below."""
+    """Additional server names on port 443 and their backends; *.example.org covers all names below it."""
     otherwise: Backend | None = None
-    """Where connections of other names go; left out, they are closed."""
+    """Backend for connections to any other name; if omitted, they are closed."""
     ipv6: bool = True
-    """Listen on IPv6 too; the host's kernel must have it."""
+    """Also listen on IPv6; the host's kernel must support it."""
     headscale: bool = False
-    """The host runs Headscale too: approve the cluster's routes there, and remove its nodes with the cluster."""
+    """The host also runs Headscale: approve the cluster's routes there, and remove its nodes with the cluster."""
 
 
 class User(Model):
-    """A person who signs on to services. Has no password here: `make enrol` prints a link by which they set one."""
+    """A person who signs on to services. No password is stored here: `make enrol` prints a link for setting one."""
 
     email: t.Email
-    """Address that services know them by."""
+    """E-mail address by which services identify the person."""
     name: str | None = Field(default=None, min_length=1)
-    """What services show; without it, the name under which they sign on."""
+    """Display name in services; by default the name with which they sign on."""
     groups: Annotated[list[t.DnsLabel], t.Distinct] = []
-    """Groups of stacks/sso.py, each a right in one service."""
+    """Groups defined in stacks/sso.py; each grants a role in one service."""
     active: bool = True
-    """Whether they may sign on. Set to false rather than removed: Authentik keeps whom it knows."""
+    """Whether they may sign on. Set it to false instead of removing the entry: Authentik keeps users it knows."""
 
 
 class Identity(Model):
-    """People."""
+    """The people who use the platform."""
 
     users: dict[t.Person, User] = {}
-    """Everybody who signs on, by the name with which they do; it stays theirs for good."""
+    """Users by sign-on name. Never reuse a name for another person."""
 
 
 class Features(Model):
-    """Switches for what costs something even when nobody uses it."""
+    """Switches for features that consume resources even when unused."""
 
     longhorn_v2: bool = False
-    """Longhorn with its V2 data engine, for volumes that outlive a host. Takes of every worker, used or not, two cores
-    at 100 %, 2 GiB of memory and a raw disk of 100 GiB; a worker needs six cores."""
+    """Longhorn with its V2 data engine, for volumes that survive the loss of a host. On every worker it occupies two
+    cores at 100 %, 2 GiB of memory and a raw disk of 100 GiB, used or not; a worker needs six cores."""
 
 
 class Settings(Model):
-    """A stack's configuration, complete and checked. Holds no secret."""
+    """A stack's configuration, complete and checked. Contains no secrets."""
 
     site: Site
     cluster: Cluster
     nodes: dict[t.DnsLabel, Node] = Field(min_length=1)
-    """The VMs of the cluster by their names; one more entry is one more machine."""
+    """The cluster's VMs by name; each entry is one machine."""
     network: Network
     versions: Versions
     talos: Talos = Talos()
@@ -188,7 +188,7 @@ class Settings(Model):
     certificates: Certificates = Certificates()
     edge: Edge | None = None
     rotation: dict[t.DnsLabel, Annotated[int, Field(ge=2)]] = {}
-    """Generation of an application secret by its name, where it is not the first; `make rotate` raises it."""
+    """Generations of application secrets by name, where not the first; raised by `make rotate`."""
     identity: Identity = Identity()
     features: Features = Features()
 
@@ -196,7 +196,7 @@ class Settings(Model):
     def control_planes(self) -> dict[str, Node]:
         """The control planes by name, in natural order (`cp-2` before `cp-10`).
 
-        Pulumi hands over maps without the file's order, hence an order by name.
+        Pulumi does not preserve the file's order of maps, hence an order by name.
         """
         return self._with_role("controlplane")
 
@@ -206,39 +206,34 @@ class Settings(Model):
         return self._with_role("worker")
 
     @property
-    def first_control_plane(self) -> str:
-        """Name of the control plane on which etcd is bootstrapped."""
-        return next(iter(self.control_planes))
-
-    @property
     def hosts_in_use(self) -> list[str]:
         """Names of the Proxmox VE hosts that run a node, in natural order."""
         return sorted({node.host for node in self.nodes.values()}, key=_natural)
 
     @property
     def schedulable(self) -> int:
-        """How many nodes take ordinary pods: the workers or, where there is none, the control planes."""
+        """The number of nodes that run ordinary pods: the workers or, if there are none, the control planes."""
         return len(self.workers) or len(self.control_planes)
 
     @property
     def nameserver(self) -> str:
-        """The public name server of the cluster's zone, without a final dot."""
+        """The public name server of the cluster's zone, without a trailing dot."""
         return self.edge.secondary.name if self.edge else self.dns.nameserver or f"ns1.{self.cluster.domain}"
 
     @property
     def public_address(self) -> IPv4Address | None:
-        """What names of the cluster resolve to, or None where the ingress itself is reached."""
+        """The address that the cluster's names resolve to; None if they resolve to the ingress itself."""
         return self.edge.address if self.edge else self.dns.public_address
 
     @property
     def secondaries(self) -> list[IPv4Address]:
-        """Addresses that are told of each change of the zone."""
+        """Addresses that are notified of each change of the zone."""
         edge = [self.edge.secondary.address] if self.edge else []
         return [*edge, *(address for address in self.dns.transfer.notify if address not in edge)]
 
     @property
     def transfer_allow(self) -> list[IPv4Address | IPv4Network]:
-        """Who may transfer the zone: those whom the settings name, and every secondary."""
+        """Who may transfer the zone: those listed in the settings, and every secondary."""
         allowed = self.dns.transfer.allow
         networks = [one for one in allowed if isinstance(one, IPv4Network)]
         covered = {*allowed, *(one for one in self.secondaries if any(one in network for network in networks))}

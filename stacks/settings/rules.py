@@ -1,24 +1,24 @@
-"""The rules between values of the configuration: what no single value can show.
+"""The rules between values of the configuration, which no single value can be checked for.
 
-Owns the list of all rules, and those about addresses and what needs what; those about machines are in
-`machine_rules`. Each rule is a generator of findings over a tree whose types and formats are right already; a value
-that one rule refused is not refused again for the consequences.
+Owns the list of all rules, and those about addresses and dependencies between settings. Those about machines are in
+`machine_rules`. Each rule is a generator of findings over settings whose
+types and formats have already been checked; a value that one rule refused is not refused again for the consequences.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network, ip_address
 from itertools import combinations
 from urllib.parse import urlsplit
 
+from components.kit.address_range import AddressRange
+from components.kit.spelling import did_you_mean
 from stacks.application_secrets import SECRETS, DeclaredSecret, unknown
 from stacks.settings import machine_rules
 from stacks.settings.errors import path
 from stacks.settings.machine_rules import Findings
 from stacks.settings.model import SNAPSHOT_USER, Settings
-from stacks.settings.types import AddressRange
 from stacks.sso import groups
 
 _POD_BLOCK = 24
@@ -26,7 +26,7 @@ _POD_BLOCK = 24
 
 
 def check(settings: Settings) -> list[str]:
-    """Every finding, one line each, or none."""
+    """All findings, one line each; empty if there are none."""
     rules = (
         *machine_rules.RULES,
         _addresses,
@@ -45,7 +45,7 @@ def check(settings: Settings) -> list[str]:
 
 
 def _addresses(settings: Settings) -> Findings:
-    """Addresses that must each be alone, in the subnet and outside the pools."""
+    """Addresses that must be unique, inside the subnet and outside the pools."""
     network = settings.network
     pools = _named_pools(settings)
     taken: dict[IPv4Address, str] = {}
@@ -55,24 +55,24 @@ def _addresses(settings: Settings) -> Findings:
             if must_be_inside:
                 yield (
                     place,
-                    f"{address} is outside network.subnet {network.subnet}; give it an address in that subnet",
+                    f"{address} is outside network.subnet {network.subnet}; choose an address in that subnet",
                 )
             continue
         if end := _end(network.subnet, address):
             yield place, f"{address} is the {end} of network.subnet {network.subnet}; choose another"
         elif address in taken:
-            yield place, f"{address} is already {taken[address]}; choose a free address"
+            yield place, f"{address} is already used by {taken[address]}; choose a free address"
         elif pool := next((name for name, pool in pools.items() if address in pool), None):
             yield (
                 place,
-                f"{address} lies in network.pools.{pool} {pools[pool]}, which MetalLB hands out; choose an address "
-                "outside the pools",
+                f"{address} lies in network.pools.{pool} {pools[pool]}, which MetalLB assigns; choose an "
+                "address outside the pools",
             )
         taken.setdefault(address, here)
 
 
 def _machines(settings: Settings) -> Iterator[tuple[tuple[str, ...], IPv4Address, bool]]:
-    """Every single address with its place, and whether it must be in the subnet."""
+    """Every individual address with its location, and whether it must be in the subnet."""
     yield ("network", "gateway"), settings.network.gateway, True
     try:
         endpoint = ip_address(urlsplit(settings.site.endpoint).hostname or "")
@@ -90,12 +90,12 @@ def _machines(settings: Settings) -> Iterator[tuple[tuple[str, ...], IPv4Address
 def _resolvers(settings: Settings) -> Findings:
     for index, address in enumerate(settings.network.resolvers):
         if address == settings.network.gateway:
-            continue  # A clash with it is a finding about the other address.
+            continue  # A clash with the gateway is reported for the other address.
         if what := _inside_the_cluster(settings, address):
             yield (
                 ("network", "resolvers", index),
-                f"{address} belongs to the cluster ({what}) and answers only once that runs; name a resolver outside "
-                "the cluster",
+                f"{address} belongs to the cluster ({what}) and answers only once the cluster runs; choose a resolver "
+                "outside the cluster",
             )
 
 
@@ -105,19 +105,19 @@ def _pools(settings: Settings) -> Findings:
     for name, pool in pools.items():
         place = ("network", "pools", name)
         if pool.first not in subnet or pool.last not in subnet:
-            yield place, f"{pool} is not inside network.subnet {subnet}; choose addresses of that subnet"
+            yield place, f"{pool} is not inside network.subnet {subnet}; choose addresses in that subnet"
         else:
             for address in (subnet.network_address, subnet.broadcast_address):
                 if address in pool:
                     yield (
                         place,
-                        f"{pool} holds {address}, the {_end(subnet, address)} of network.subnet {subnet}; leave it out",
+                        f"{pool} contains {address}, the {_end(subnet, address)} of network.subnet {subnet}; omit it",
                     )
     for (name, pool), (other_name, other) in combinations(pools.items(), 2):
         if pool.overlaps(other):
             yield (
                 ("network", "pools", other_name),
-                f"{other} overlaps network.pools.{name} {pool}; give each pool addresses of its own",
+                f"{other} overlaps network.pools.{name} {pool}; give each pool its own addresses",
             )
 
 
@@ -128,15 +128,15 @@ def _networks(settings: Settings) -> Findings:
         if one.overlaps(other):
             yield (
                 ("network", other_name),
-                f"{other} overlaps network.{name} {one}; choose a network that is used nowhere else",
+                f"{other} overlaps network.{name} {one}; choose a network that is not used elsewhere",
             )
     spare_bits = _POD_BLOCK - network.pod_cidr.prefixlen
     room = 1 << spare_bits if spare_bits >= 0 else 0
     if room < len(settings.nodes):
         yield (
             ("network", "podCidr"),
-            f"{network.pod_cidr} has room for {room} nodes of a /{_POD_BLOCK} each, the cluster has "
-            f"{len(settings.nodes)}; give a larger network",
+            f"{network.pod_cidr} has room for {room} nodes with a /{_POD_BLOCK} each, the cluster has "
+            f"{len(settings.nodes)}; choose a larger network",
         )
 
 
@@ -165,8 +165,8 @@ def _edge(settings: Settings) -> Findings:
         if f".{name.removeprefix('*.')}".endswith(f".{settings.cluster.domain}"):
             yield (
                 ("edge", "sites", name),
-                f"lies below cluster.domain {settings.cluster.domain}, whose names go to the cluster; make an Ingress "
-                "for it there, or give it a name elsewhere",
+                f"lies below cluster.domain {settings.cluster.domain}, whose names go to the cluster; create an "
+                "Ingress for it there, or choose a name outside that domain",
             )
     if edge.headscale:
         missing = {
@@ -178,8 +178,8 @@ def _edge(settings: Settings) -> Findings:
         if needed:
             yield (
                 ("edge", "headscale"),
-                f"true needs {', '.join(needed)}: nodes that join its tailnet, known by a tag; set that, or set this "
-                "to false",
+                f"true needs {', '.join(needed)}, so that nodes join its tailnet and are recognised by a tag; set "
+                "what is missing, or set this to false",
             )
     if settings.talos.extensions.tailscale:
         for name in ("ingress", "dns"):
@@ -187,8 +187,8 @@ def _edge(settings: Settings) -> Findings:
             if not any(address in route for route in settings.tailscale.routes):
                 yield (
                     ("tailscale", "routes"),
-                    f"none leads to network.pools.{name} {address}, which the edge host has to reach; add {address}/32 "
-                    "or a network that holds it",
+                    f"no route covers network.pools.{name} {address}, which the edge host must reach; add {address}/32 "
+                    "or a network that contains it",
                 )
 
 
@@ -197,15 +197,14 @@ def _identity(settings: Settings) -> Findings:
     for name, user in users.items():
         for index, group in enumerate(user.groups):
             if group not in known:
-                near = difflib.get_close_matches(group, known, n=1)
-                remedy = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(known)}"
-                yield ("identity", "users", name, "groups", index), f"{group!r} is no group; {remedy}"
+                remedy = did_you_mean(group, known) or f"choose one of {', '.join(known)}"
+                yield ("identity", "users", name, "groups", index), f"{group!r} is not a known group; {remedy}"
     first: dict[str, str] = {}
     for name, user in users.items():
         if (other := first.setdefault(user.email.lower(), name)) != name:
             yield (
                 ("identity", "users", name, "email"),
-                f"{user.email} is also that of {other}; services know people by it, so give each their own",
+                f"{user.email} is also the address of {other}, but services identify people by it; give each their own",
             )
 
 
@@ -213,7 +212,7 @@ def _snapshots(settings: Settings) -> Findings:
     if settings.storage.snapshots and settings.site.username != SNAPSHOT_USER:
         yield (
             ("storage", "snapshots"),
-            f"true needs Proxmox's root password in the cluster, as Proxmox lets nobody but {SNAPSHOT_USER} copy a "
+            f"true needs Proxmox's root password in the cluster, as Proxmox allows only {SNAPSHOT_USER} to copy a "
             f"volume; set site.username to {SNAPSHOT_USER} and proxmoxPassword, or set this to false",
         )
 
@@ -226,12 +225,12 @@ def _dns(settings: Settings) -> Findings:
             ("publicAddress", dns.public_address, "address"),
         ):
             if value:
-                yield ("dns", key), f"{value} has no effect beside edge.{decided}, which decides it; remove it"
+                yield ("dns", key), f"{value} has no effect because edge.{decided} takes precedence; remove it"
     elif dns.public_address and (owner := _inside_the_cluster(settings, dns.public_address)):
         yield (
             ("dns", "publicAddress"),
-            f"{dns.public_address} belongs to the cluster ({owner}), so it is no way in from the world; give the "
-            "address of the host that passes connections on, or leave the key out",
+            f"{dns.public_address} belongs to the cluster ({owner}), so it cannot be reached from outside; give the "
+            "address of the host that forwards connections, or omit the key",
         )
 
 
@@ -240,13 +239,13 @@ def _public_resolvers(settings: Settings) -> Findings:
         if owner := _inside_the_cluster(settings, address):
             yield (
                 ("certificates", "resolvers", index),
-                f"{address} belongs to the cluster ({owner}), which knows no name but its own; name a resolver that "
-                "answers as the world's do",
+                f"{address} belongs to the cluster ({owner}), which resolves only its own names; choose a public "
+                "resolver, or one that answers like it",
             )
 
 
 def _inside_the_cluster(settings: Settings, address: IPv4Address) -> str | None:
-    """The setting by which an address belongs to the cluster, if it does."""
+    """The setting that makes an address part of the cluster, if there is one."""
     owners = {node.address: f"nodes.{name}.address" for name, node in settings.nodes.items()}
     owners[settings.network.api_vip] = "network.apiVip"
     pool = next((f"network.pools.{name}" for name, pool in _named_pools(settings).items() if address in pool), None)

@@ -1,7 +1,7 @@
 """The JSON schema of a stack file, for editors.
 
-`python -m stacks.settings.schema` writes it, `--check` says whether it is current. Made from the models
-alone, so it knows types, bounds and patterns, not the rules between values.
+`python -m stacks.settings.schema` writes it, `--check` reports whether it is up to date. It is generated from the
+models alone, so it contains types, bounds and patterns, but not the rules between values.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "settings.schema.json
 
 
 def stack_file_schema() -> dict[str, Any]:
-    """The schema of `Pulumi.<stack>.yaml`: ours of `homelab:` keys, and any key of another namespace."""
+    """The schema of `Pulumi.<stack>.yaml`: our own for `homelab:` keys; keys of other namespaces may be anything."""
     settings = Settings.model_json_schema(by_alias=True)
     keys = {PREFIX + key: value for key, value in settings["properties"].items()}
     secret = {
@@ -53,7 +53,7 @@ def stack_file_schema() -> dict[str, Any]:
 
 
 def _tidy(schema: Any) -> None:
-    """Refuse names that a map's pattern does not match, which pydantic leaves open; drop titles, which repeat names."""
+    """Reject keys that match no pattern of a map, which pydantic allows; drop titles, which only repeat names."""
     if isinstance(schema, dict):
         if "patternProperties" in schema:
             schema["additionalProperties"] = False
@@ -64,15 +64,15 @@ def _tidy(schema: Any) -> None:
 
 
 def main() -> int:
-    """Write or check the file; 1 if it is not current."""
+    """Write or check the file; return 1 if it is out of date."""
     parser = argparse.ArgumentParser(
         prog="python -m stacks.settings.schema", description="The JSON schema of a stack file."
     )
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the file is not current")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the file is out of date")
     text = json.dumps(stack_file_schema(), indent=2) + "\n"
     if parser.parse_args().check:
         if not SCHEMA.exists() or SCHEMA.read_text() != text:
-            print(f"{SCHEMA.name} is not what the models say; run `python -m stacks.settings.schema`", file=sys.stderr)
+            print(f"{SCHEMA.name} does not match the models; run `python -m stacks.settings.schema`", file=sys.stderr)
             return 1
         return 0
     SCHEMA.parent.mkdir(exist_ok=True)

@@ -1,7 +1,7 @@
-"""The scalar types of the configuration: what one value may look like.
+"""The scalar types of the configuration: the format of each single value.
 
-Owns formats and their normal forms. Does not own rules between two values; those are in `settings_rules`.
-Every parser raises ValueError with a text that names the value, the rule and the remedy.
+Owns formats and their normal forms. Does not own rules between values; those are in `rules`.
+Every parser raises ValueError with a text that states the value, the rule and the remedy.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from pydantic import AfterValidator, BeforeValidator, GetCoreSchemaHandler, GetJ
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
 
+from components.identity.directory import USERNAME
+from components.kit.address_range import AddressRange
 from components.storage.csi_volume_names import LONGEST_CLUSTER_NAME
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -31,7 +33,6 @@ _INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,14}")
 _VERSION = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 _TAG = re.compile(r"tag:[A-Za-z][A-Za-z0-9-]*")
 _USER = re.compile(r"[^\s:/@!]+@[A-Za-z][A-Za-z0-9._-]+")
-_PERSON = re.compile(r"[a-z][a-z0-9]*([._-][a-z0-9]+)*")
 _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`|~-]+@[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
 _SYSTEM_DISK = re.compile(r"/dev/sd[a-z]")
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
@@ -40,59 +41,21 @@ _HOST_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-
 _THIS_NETWORK = IPv4Network("0.0.0.0/8")
 
 
-@dataclass(frozen=True)
-class AddressRange:
-    """Addresses from first to last, both included."""
-
-    first: IPv4Address
-    last: IPv4Address
-
-    def __contains__(self, address: object) -> bool:
-        return isinstance(address, IPv4Address) and self.first <= address <= self.last
-
-    def __str__(self) -> str:
-        """`first-last`, or one address alone."""
-        return str(self.first) if self.first == self.last else self.spelled_out
-
-    @property
-    def spelled_out(self) -> str:
-        """`first-last` even for one address: MetalLB takes a bare address for a malformed network."""
-        return f"{self.first}-{self.last}"
-
-    def overlaps(self, other: AddressRange) -> bool:
-        """Whether the two share an address."""
-        return self.first <= other.last and other.first <= self.last
-
-    @classmethod
-    def parse(cls, text: str) -> AddressRange:
-        """Read `10.0.3.2`, `10.0.3.4-10.0.3.20` or, for the last number only, `10.0.3.4-20`.
-
-        Raises:
-            ValueError: the text is none of these, or the range ends before it starts.
-        """
-        remedy = "give an address such as 10.0.3.2 or a range such as 10.0.3.4-10.0.3.20"
-        start, dash, end = (part.strip() for part in text.partition("-"))
-        try:
-            first = IPv4Address(start)
-            if dash and end.isdecimal():
-                end = f"{start.rpartition('.')[0]}.{end}"
-            last = IPv4Address(end) if dash else first
-        except AddressValueError:
-            raise ValueError(f"{text!r} is not a range of IPv4 addresses; {remedy}") from None
-        if last < first:
-            raise ValueError(f"{first}-{last} ends before it starts; write {last}-{first}")
-        return cls(first, last)
+def minor_version(version: str) -> tuple[int, int]:
+    """Major and minor number of a release, to compare two by."""
+    major, minor, _ = version.removeprefix("v").split(".")
+    return int(major), int(minor)
 
 
 def _address(text: str) -> IPv4Address:
     try:
         return IPv4Address(text)
     except AddressValueError:
-        raise ValueError(f"{text!r} is not an IPv4 address; write four numbers from 0 to 255, as 10.0.1.1") from None
+        raise ValueError(f"{text!r} is not an IPv4 address; write four numbers up to 255, such as 10.0.1.1") from None
 
 
 def _network(text: str) -> IPv4Network:
-    remedy = "write a network with its prefix length, as 10.0.0.0/16"
+    remedy = "write a network with its prefix length, such as 10.0.0.0/16"
     if not re.fullmatch(r"[^/]+/\d{1,2}", text):
         raise ValueError(f"{text!r} is not an IPv4 network; {remedy}")
     try:
@@ -100,39 +63,41 @@ def _network(text: str) -> IPv4Network:
     except (AddressValueError, NetmaskValueError):
         raise ValueError(f"{text!r} is not an IPv4 network; {remedy}") from None
     if str(network) != text:
-        raise ValueError(f"{text} is not on the boundary of its prefix (host bits are set); write {network}")
+        raise ValueError(f"{text} has bits set beyond its prefix length; write {network}")
     return network
 
 
 def _address_or_network(text: str) -> IPv4Address | IPv4Network:
     if re.search(r"[A-Za-z]", text):
-        raise ValueError(f"{text!r} is a name, and PowerDNS takes none here; give its address, as 100.64.0.3")
+        raise ValueError(f"{text!r} is a name, but PowerDNS accepts only addresses here; write one, such as 100.64.0.3")
     return _network(text) if "/" in text else _address(text)
 
 
 def _subnet(network: IPv4Network) -> IPv4Network:
     if network.prefixlen > 29:
-        raise ValueError(f"{network} holds too few addresses for a cluster; give a network of /29 or larger")
+        raise ValueError(f"{network} has too few addresses for a cluster; give a network of /29 or larger")
     if network.is_multicast or network.is_reserved or network.overlaps(_THIS_NETWORK):
-        raise ValueError(f"{network} is a reserved range that no node can use; give a private network, as 10.0.0.0/16")
+        raise ValueError(f"{network} is reserved, no node can use it; give a private one, such as 10.0.0.0/16")
     return network
 
 
 def _service_network(network: IPv4Network) -> IPv4Network:
-    # kube-apiserver refuses a range of more than 20 host bits; CoreDNS sits on its tenth address.
+    # kube-apiserver refuses a range with more than 20 host bits; CoreDNS uses its tenth address.
     if not 12 <= network.prefixlen <= 24:
-        raise ValueError(f"{network} is no size that Kubernetes takes for services; give a prefix from /12 to /24")
+        raise ValueError(
+            f"{network} has a size that Kubernetes does not accept for services; give a prefix from /12 to /24"
+        )
     return network
 
 
 def _mac(text: str) -> str:
     mac = text.upper().replace("-", ":")
     if not _MAC.fullmatch(mac):
-        raise ValueError(f"{text!r} is not a MAC address; write six hexadecimal pairs, as BC:24:11:00:10:01")
+        raise ValueError(f"{text!r} is not a MAC address; write six hexadecimal pairs, such as BC:24:11:00:10:01")
     if int(mac[:2], 16) & 1:
-        raise ValueError(f"{mac} is a multicast address (its first pair is odd); take one that starts with BC:24:11")
+        raise ValueError(f"{mac} is a multicast address (its first pair is odd); use one that starts with BC:24:11")
     if mac == "00:00:00:00:00:00":
-        raise ValueError(f"{mac} is no card's address; take one that starts with BC:24:11")
+        raise ValueError(f"{mac} is not the address of any interface; use one that starts with BC:24:11")
     return mac
 
 
@@ -140,32 +105,34 @@ def _domain(text: str) -> str:
     labels = text.split(".")
     if len(labels) < 2 or len(text) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise ValueError(
-            f"{text!r} is not a DNS domain; write lower-case labels joined by dots, without a final dot, "
-            "as lab.example.org"
+            f"{text!r} is not a DNS domain; write lower-case labels joined by dots, without a trailing dot, "
+            "such as lab.example.org"
         )
     return text
 
 
 def _url(text: str, schemes: tuple[str, ...], example: str, *, path: bool) -> str:
-    """Check an absolute URL, and give it without a final slash."""
+    """Check an absolute URL, and return it without a trailing slash."""
     if re.search(r"://[^/]*@", text):
-        raise ValueError(f"names a user, which may be a secret and is not shown; write it without, as {example}")
+        raise ValueError(
+            f"names a user, which may be a secret and is not shown; write it without one, such as {example}"
+        )
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        raise ValueError(f"{text!r} is not a URL; write it as {example}") from None
+        raise ValueError(f"{text!r} is not a URL; write a URL such as {example}") from None
     if parts.scheme not in schemes or not parts.hostname or port == 0 or re.search(r"\s", text):
-        raise ValueError(f"{text!r} is not an {' or '.join(schemes)} URL; write it as {example}")
+        raise ValueError(f"{text!r} is not an {' or '.join(schemes)} URL; write a URL such as {example}")
     if parts.query or parts.fragment or (not path and parts.path not in ("", "/")):
-        raise ValueError(f"{text!r} holds more than scheme, host and port; write it as {example}")
+        raise ValueError(f"{text!r} contains more than scheme, host and port; write a URL such as {example}")
     return text.rstrip("/")
 
 
 def _proxmox_endpoint(text: str) -> str:
     url = _url(text, ("https",), "https://10.0.0.2:8006/", path=False)
     if urlsplit(url).port is None:
-        raise ValueError(f"{text!r} names no port; Proxmox VE listens on 8006, write {url}:8006/")
+        raise ValueError(f"{text!r} has no port; Proxmox VE listens on 8006, write {url}:8006/")
     return f"{url}/"
 
 
@@ -182,7 +149,9 @@ def _registry(text: str) -> str:
     labels = name.split(".")
     named = all(_LABEL.fullmatch(label) for label in labels)
     if text != "*" and (not named or bool(colon) != port.isdecimal()):
-        raise ValueError(f"{text!r} is not a registry's host; write a name with an optional port, as docker.io, or *")
+        raise ValueError(
+            f"{text!r} is not a registry host; write a name with an optional port, such as docker.io, or *"
+        )
     return text
 
 
@@ -190,24 +159,24 @@ def _chart_source(text: str) -> str:
     if "://" in text:
         return _url(text, ("https", "http", "oci"), "https://charts.example.org", path=True)
     if not text.strip() or text != text.strip():
-        raise ValueError(f"{text!r} is neither a directory nor a URL; give one, or leave the key out")
+        raise ValueError(f"{text!r} is neither a directory nor a URL; give one, or omit the key")
     return text
 
 
 def _kernel_argument(text: str) -> str:
     if not text or re.search(r"\s", text):
-        raise ValueError(f"{text!r} is not one kernel argument; write each as an item of its own, without blanks")
+        raise ValueError(f"{text!r} is not a single kernel argument; write each as its own list item, without spaces")
     return text
 
 
 def _system_disk(text: str) -> str:
     if text.startswith("/dev/vd"):
         raise ValueError(
-            f"{text} never appears: VMs have their disk on the virtio-scsi bus, where the first is /dev/sda, "
-            "not on virtio-blk; write /dev/sda"
+            f"{text} is a virtio-blk disk, but VMs have their disk on the virtio-scsi bus, where the first is "
+            "/dev/sda; write /dev/sda"
         )
     if not _SYSTEM_DISK.fullmatch(text):
-        raise ValueError(f"{text!r} is no disk on the VM's virtio-scsi bus; write /dev/sda")
+        raise ValueError(f"{text!r} is not a disk on the VM's virtio-scsi bus; write /dev/sda")
     return text
 
 
@@ -215,26 +184,26 @@ def _var_path(text: str) -> str:
     path = PurePosixPath(text)
     if path.parts[:2] != ("/", "var") or len(path.parts) < 3 or ".." in path.parts or str(path) != text:
         raise ValueError(
-            f"{text!r} is not a directory under /var, the only place on a Talos node that can be written and lasts; "
-            "write it as /var/lib/storage"
+            f"{text!r} is not a directory under /var, the only persistent writable place on a Talos node; "
+            "write one such as /var/lib/storage"
         )
     return text
 
 
 def _ssh_host(text: str) -> str:
     if not all(_HOST_NAME.fullmatch(label) for label in text.split(".")):
-        raise ValueError(f"{text!r} is neither a host's name nor its IPv4 address; write it without scheme and port")
+        raise ValueError(f"{text!r} is neither a host name nor an IPv4 address; write it without scheme and port")
     return text
 
 
 def _certificate(text: str) -> str:
-    remedy = "make one with `make sealing-key STACK=<stack>`"
+    remedy = "create one with `make sealing-key STACK=<stack>`"
     try:
         key = x509.load_pem_x509_certificate(text.encode()).public_key()
     except ValueError:
-        raise ValueError(f"is not a certificate in PEM; {remedy}") from None
+        raise ValueError(f"is not a PEM certificate; {remedy}") from None
     if not isinstance(key, RSAPublicKey):
-        raise ValueError(f"holds no RSA key, and SealedSecrets uses no other; {remedy}")
+        raise ValueError(f"does not contain an RSA key, the only kind that SealedSecrets supports; {remedy}")
     return text
 
 
@@ -254,7 +223,7 @@ def _schema(description: str, pattern: re.Pattern[str] | None = None) -> WithJso
 
 @dataclass(frozen=True)
 class _Named:
-    """A pydantic annotation: text of one pattern, with the words for what it is and how to write it."""
+    """A pydantic annotation: text that matches a pattern, with the words for what it is and how to write it."""
 
     pattern: re.Pattern[str]
     noun: str
@@ -276,7 +245,7 @@ class _Named:
 
 
 def _parsed(parse: Callable[[str], object]) -> BeforeValidator:
-    """A parser that changes the type: it runs first, so that pydantic's strict check then sees an instance."""
+    """A parser that converts the type: it runs first, so that pydantic's strict check sees an instance."""
 
     def convert(value: object) -> object:
         if not isinstance(value, str):
@@ -287,65 +256,64 @@ def _parsed(parse: Callable[[str], object]) -> BeforeValidator:
 
 
 Address = Annotated[IPv4Address, _parsed(_address), _schema("an IPv4 address")]
-Network = Annotated[IPv4Network, _parsed(_network), _schema("an IPv4 network without host bits, as 10.0.0.0/16")]
+Network = Annotated[IPv4Network, _parsed(_network), _schema("an IPv4 network without host bits, such as 10.0.0.0/16")]
 Subnet = Annotated[Network, AfterValidator(_subnet)]
 ServiceNetwork = Annotated[Network, AfterValidator(_service_network)]
 AddressOrNetwork = Annotated[
     IPv4Address | IPv4Network,
     _parsed(_address_or_network),
-    _schema("an IPv4 address, or a network without host bits, as 10.0.0.0/8"),
+    _schema("an IPv4 address, or a network without host bits, such as 10.0.0.0/8"),
 ]
 Range = Annotated[
-    AddressRange, _parsed(AddressRange.parse), _schema("one IPv4 address, or a range as 10.0.3.4-10.0.3.20")
+    AddressRange, _parsed(AddressRange.parse), _schema("one IPv4 address, or a range such as 10.0.3.4-10.0.3.20")
 ]
-DnsLabel = Annotated[str, _Named(_LABEL, "a DNS label", "use lower-case letters, digits and inner hyphens, 63 at most")]
+DnsLabel = Annotated[str, _Named(_LABEL, "a DNS label", "use at most 63 lower-case letters, digits and inner hyphens")]
 ClusterName = Annotated[
     str,
     _Named(
         _CLUSTER_NAME,
-        "a cluster's name",
-        f"use lower-case letters, digits and inner hyphens, {LONGEST_CLUSTER_NAME} at most, as volumes are named by it",
+        "a cluster name",
+        f"use at most {LONGEST_CLUSTER_NAME} lower-case letters, digits and inner hyphens; volume names contain it",
     ),
 ]
-HostName = Annotated[
-    str, _Named(_HOST_NAME, "a Proxmox node's name", "use letters, digits and inner hyphens, 63 at most")
-]
+HostName = Annotated[str, _Named(_HOST_NAME, "a Proxmox node name", "use at most 63 letters, digits and inner hyphens")]
 StorageId = Annotated[
-    str, _Named(_STORAGE_ID, "a Proxmox storage id", "use letters, digits, '-', '_' and '.', a letter first")
+    str, _Named(_STORAGE_ID, "a Proxmox storage ID", "use letters, digits, '-', '_' and '.', starting with a letter")
 ]
 Bridge = Annotated[
-    str, _Named(_INTERFACE, "a bridge's name", "use letters, digits, '_' and '.', a letter first, 15 at most")
+    str, _Named(_INTERFACE, "a bridge name", "use at most 15 letters, digits, '_' and '.', starting with a letter")
 ]
-Version = Annotated[str, _Named(_VERSION, "a release", "write it in full with a leading v, as v1.13.9")]
-TailscaleTag = Annotated[str, _Named(_TAG, "a Tailscale tag", "write tag: and a name of letters, digits and hyphens")]
-UserName = Annotated[str, _Named(_USER, "a Proxmox user", "write name and realm, as root@pam")]
+Version = Annotated[str, _Named(_VERSION, "a release", "write it in full with a leading v, such as v1.13.9")]
+TailscaleTag = Annotated[str, _Named(_TAG, "a Tailscale tag", "write tag: followed by letters, digits and hyphens")]
+UserName = Annotated[str, _Named(_USER, "a Proxmox user", "write name and realm, such as root@pam")]
 Person = Annotated[
     str,
     _Named(
-        _PERSON,
-        "a name that every service takes",
-        "use lower-case letters and digits with single dots, dashes and underscores between them, a letter first",
+        USERNAME,
+        "a user name that every service accepts",
+        "start with a letter and use lower-case letters and digits, with single dots, hyphens or underscores between",
     ),
 ]
-Email = Annotated[str, _Named(_EMAIL, "an e-mail address", "write name@domain, the domain in lower case")]
-Domain = Annotated[str, AfterValidator(_domain), _schema("a DNS domain of lower-case labels, without a final dot")]
+Email = Annotated[str, _Named(_EMAIL, "an e-mail address", "write name@domain, with the domain in lower case")]
+Domain = Annotated[str, AfterValidator(_domain), _schema("a DNS domain of lower-case labels, without a trailing dot")]
 Mac = Annotated[str, AfterValidator(_mac), _schema("a unicast MAC address; Proxmox's own range starts with BC:24:11")]
 ProxmoxEndpoint = Annotated[str, AfterValidator(_proxmox_endpoint), _schema("https://host:port/ of the Proxmox VE API")]
 ServiceUrl = Annotated[str, AfterValidator(_service_url), _schema("http(s)://host[:port]")]
 MirrorUrl = Annotated[str, AfterValidator(_mirror_url), _schema("an http(s) URL")]
-Registry = Annotated[str, AfterValidator(_registry), _schema("a registry's host with an optional port, or *")]
+Registry = Annotated[str, AfterValidator(_registry), _schema("a registry host with an optional port, or *")]
 ChartSource = Annotated[str, AfterValidator(_chart_source), _schema("a directory, or an http(s) or oci URL")]
 KernelArgument = Annotated[str, AfterValidator(_kernel_argument), _schema("one kernel argument")]
 SystemDisk = Annotated[str, AfterValidator(_system_disk), _schema("a disk on the virtio-scsi bus", _SYSTEM_DISK)]
 VarPath = Annotated[str, AfterValidator(_var_path), _schema("an absolute path under /var")]
-Account = Annotated[str, _Named(_ACCOUNT, "an account's name", "use lower-case letters, digits, '_' and '-'")]
+Account = Annotated[str, _Named(_ACCOUNT, "an account name", "use lower-case letters, digits, '_' and '-'")]
 ServerName = Annotated[
-    str, _Named(_SERVER_NAME, "a server name", "write lower-case labels joined by dots, and *. in front for all below")
+    str,
+    _Named(_SERVER_NAME, "a server name", "write lower-case labels joined by dots, after *. to cover all names below"),
 ]
-SshHost = Annotated[str, AfterValidator(_ssh_host), _schema("a host's name or IPv4 address")]
+SshHost = Annotated[str, AfterValidator(_ssh_host), _schema("a host name or IPv4 address")]
 HostKey = Annotated[
     str, _Named(_HOST_KEY, "an SSH host key", "write type and key, as `ssh-keyscan -t ed25519 <host>` prints them")
 ]
-Certificate = Annotated[str, AfterValidator(_certificate), _schema("an X.509 certificate of an RSA key, in PEM")]
+Certificate = Annotated[str, AfterValidator(_certificate), _schema("an X.509 certificate with an RSA key, in PEM")]
 Distinct = AfterValidator(_distinct)
 """For a list whose items must differ."""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stacks.commands.enrol import EnrolError, link, username
+from stacks.commands.enrol import link, username
+from stacks.commands.stack import CommandError
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK = """\
@@ -37,12 +38,12 @@ def test_a_person_is_found_by_name_or_address(wanted: str) -> None:
     [("root", "'root' is not in homelab:identity.users, where there is ann, bob"), ("bob", "bob is not active")],
 )
 def test_nobody_else_gets_a_link(wanted: str, reason: str) -> None:
-    with pytest.raises(EnrolError, match=reason):
+    with pytest.raises(CommandError, match=reason):
         username(STACK, wanted)
 
 
 def test_a_stack_without_a_domain_is_refused() -> None:
-    with pytest.raises(EnrolError, match=r"homelab:cluster\.domain is missing"):
+    with pytest.raises(CommandError, match=r"homelab:cluster\.domain is missing"):
         username("config: {}", "ann")
 
 
@@ -51,7 +52,7 @@ def test_the_link_begins_with_authentiks_address() -> None:
 
 
 def test_a_user_that_authentik_does_not_know_is_told_though_its_command_succeeds() -> None:
-    with pytest.raises(EnrolError, match=r"made no link: User 'ann' not found\."):
+    with pytest.raises(CommandError, match=r"made no link: User 'ann' not found\."):
         link("", "{}\nUser 'ann' not found.\n", "example.org")
 
 
@@ -79,7 +80,7 @@ def test_authentiks_worker_is_asked_for_the_link(calls: Path) -> None:
     assert (done.returncode, done.stdout.count("\n")) == (0, 1)
     assert done.stdout.endswith(PATH + "\n")
     assert calls.read_text().split() == [
-        *("--kubeconfig", "/dev/null", "--namespace", "authentik", "exec", "deployment/authentik-worker", "--"),
+        *("--kubeconfig", "/dev/null", "exec", "deployment/authentik-worker", "--namespace", "authentik", "--"),
         *("ak", "create_recovery_key", "30", "agentydragon"),
     ]
 
@@ -92,4 +93,4 @@ def test_a_link_for_longer_than_a_week_is_refused(calls: Path) -> None:
 
 def test_a_stack_that_is_not_there_is_named(calls: Path) -> None:
     done = enrol(calls, "--stack", "nowhere", "--user", "ann")
-    assert done.stderr == "enrol: Pulumi.nowhere.yaml: No such file or directory; name a stack with STACK=\n"
+    assert done.stderr == "enrol: 'nowhere' is no stack; give STACK=<name>, one of lab, prod\n"

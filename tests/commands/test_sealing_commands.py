@@ -15,6 +15,7 @@ import yaml
 from components.secrets.sealing import Keypair, check_keypair
 from lab.programs import ensure
 from stacks.commands.seal import BOOTSTRAP_SECRETS
+from stacks.commands.stack import CONFIG_FILE
 from tests.keypairs import keypair, opened
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,6 +42,8 @@ class Desk:
             "PULUMI_BACKEND_URL": directory.as_uri(),
             "PULUMI_CONFIG_PASSPHRASE": "test",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
+            # The program's directory is the commands' own, and the stack's file is not there.
+            CONFIG_FILE: "Pulumi.test.yaml",
         }
         (directory / "Pulumi.yaml").write_text("name: homelab\nruntime: python\n")
         self.file.write_text(STACK_FILE)
@@ -154,14 +157,14 @@ def test_a_stack_without_a_keypair_is_told_how_to_get_one(desk: Desk) -> None:
 
 
 def test_a_stack_that_does_not_exist_is_one_clear_message(desk: Desk) -> None:
-    message = refusal(desk.seal("value", *NAMED, "--key", "k", "--stack", "none", given="1"))
-    assert message == "error: Pulumi.none.yaml: cannot be read: No such file or directory\n"
+    message = refusal(desk.seal("value", *NAMED, "--key", "k", "--stack", "none", given="1", **{CONFIG_FILE: ""}))
+    assert message == "seal: 'none' is no stack; give STACK=<name>, one of lab, prod\n"
 
 
 def test_a_name_that_kubernetes_would_refuse_is_one_clear_message(desk: Desk) -> None:
     desk.hold(keypair())
     done = desk.seal("value", *NAMED, "--key", "a key", "--stack", "test", given="planted")
-    assert refusal(done).startswith("error: key 'a key' of apps/mail: not a key; use letters")
+    assert refusal(done).startswith("seal: key 'a key' of apps/mail: not a key; use letters")
     assert b"planted" not in done.stderr
 
 
@@ -182,7 +185,7 @@ def test_the_rest_of_the_stacks_file_stays(made: Desk) -> None:
 
 def test_the_private_key_is_in_no_argument(made: Desk) -> None:
     calls = made.calls.read_text()
-    assert "config set --stack test --secret homelab:sealingKey" in calls
+    assert "config set --secret homelab:sealingKey --stack test" in calls
     private = made.pulumi("config", "get", "--stack", "test", "homelab:sealingKey")
     assert "PRIVATE KEY" not in calls
     assert private.splitlines()[5] not in calls
@@ -220,7 +223,7 @@ def test_told_twice_a_keypair_is_replaced_as_a_whole(tmp_path: Path) -> None:
 
 def test_a_missing_pulumi_is_named(desk: Desk) -> None:
     done = desk.seal("keypair", "--stack", "test", PATH="/nonexistent")
-    assert "pulumi is not on PATH: install it" in refusal(done)
+    assert "pulumi is not on PATH; install it" in refusal(done)
     assert desk.file.read_text() == STACK_FILE
 
 
@@ -260,7 +263,7 @@ def test_every_bootstrap_secret_is_sealed_under_its_own_name(deployed: Desk) -> 
 def test_other_outputs_of_the_stack_are_not_asked_for(deployed: Desk) -> None:
     put_out(deployed, kubeconfig="planted", **{BOOTSTRAP_SECRETS: []})
     assert "has no bootstrap secrets" in refusal(deployed.seal("bootstrap", "--stack", "test"))
-    assert deployed.calls.read_text().splitlines()[-1].endswith(f"--show-secrets {BOOTSTRAP_SECRETS} --non-interactive")
+    assert deployed.calls.read_text().splitlines()[-1].endswith(f"{BOOTSTRAP_SECRETS} --stack test --non-interactive")
 
 
 def test_a_stack_that_is_not_up_has_no_bootstrap_secrets_yet(deployed: Desk) -> None:
@@ -273,4 +276,4 @@ def test_a_malformed_bootstrap_secret_is_named_by_its_number_only(deployed: Desk
     good = {"namespace": "a", "name": "b", "type": "Opaque", "data": {"c": "d"}}
     put_out(deployed, **{BOOTSTRAP_SECRETS: [good, malformed]})
     message = refusal(deployed.seal("bootstrap", "--stack", "test"))
-    assert message == "error: stack output bootstrapSecrets[1]: not of the form {namespace, name, type, data}\n"
+    assert message == "seal: stack output bootstrapSecrets[1]: not of the form {namespace, name, type, data}\n"

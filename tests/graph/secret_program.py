@@ -10,10 +10,10 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from checks.graph import Graph, echo, record
-from components.kit.namespace import namespace
+from components.kit.namespace import make_namespace
 from components.kit.references import IssuerReference, SecretReference, VaultLogin
 from components.secrets.application_secret import ApplicationSecret
-from components.secrets.secret_spec import Base64, Hex, Password, Plain, SecretSpec
+from components.secrets.secret_spec import Hex, Password, Plain, SecretSpec
 from stacks import secret_store
 from stacks.application_secrets import SECRETS, STORE_PROBE, DeclaredSecret, table
 from stacks.network import NetworkLayer
@@ -31,7 +31,7 @@ KEY = DeclaredSecret(
     spec=SecretSpec(
         name="dns-key",
         namespace="dns",
-        keys={"api-key": Password(length=48), "web-key": Password(length=48), "cookie": Base64(), "user": Plain("api")},
+        keys={"api-key": Password(length=48), "web-key": Password(length=48), "cookie": Hex(), "user": Plain("api")},
         derived={"config": 'key={{ index . "api-key" }}'},
         labels={"app": "dns"},
     ),
@@ -39,12 +39,12 @@ KEY = DeclaredSecret(
     consumers="the DNS servers",
     also_in=("edge", "certificates"),
 )
-OVERLAP = DeclaredSecret(
-    spec=SecretSpec(name="token", namespace="dns", keys={"token": Hex()}, previous=True),
+TOKEN = DeclaredSecret(
+    spec=SecretSpec(name="token", namespace="dns", keys={"token": Hex()}),
     uptake="restart",
     consumers="the clients",
 )
-SAMPLE = table([SECRETS[STORE_PROBE], KEY, OVERLAP])
+SAMPLE = table([SECRETS[STORE_PROBE], KEY, TOKEN])
 
 
 class Surroundings(pulumi.ComponentResource):
@@ -54,10 +54,10 @@ class Surroundings(pulumi.ComponentResource):
         super().__init__(
             "homelab:test:Surroundings", "surroundings", None, pulumi.ResourceOptions(providers=[provider])
         )
-        self.issuer = namespace("issuer", "cert-manager", "restricted", parent=self)
-        self.authority = namespace("authority", "vault", "restricted", parent=self)
-        self.vault = namespace("configured-vault", "vault-system", "restricted", parent=self)
-        self.consumer = namespace("consumer", "dns", "restricted", parent=self)
+        self.issuer = make_namespace("issuer", "cert-manager", "restricted", parent=self)
+        self.authority = make_namespace("authority", "vault", "restricted", parent=self)
+        self.vault = make_namespace("configured-vault", "vault-system", "restricted", parent=self)
+        self.consumer = make_namespace("consumer", "dns", "restricted", parent=self)
         self.register_outputs({})
 
 

@@ -126,6 +126,19 @@ def test_a_recorded_component_has_a_pinned_type(graph: Graph) -> None:
     assert component_types(graph) - COMPONENT_TYPES == set()
 
 
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("cert-manager", "components/certificates/cert_manager.py"),
+        ("cert-manager-namespace", "components/certificates/cert_manager.py"),
+        ("powerdns", "components/dns/powerdns.py"),
+    ],
+)
+def test_the_source_of_what_the_kit_makes_is_the_component(graph: Graph, name: str, file: str) -> None:
+    [made] = [node for node in graph.nodes.values() if node.name == name and node.type.startswith("kubernetes:")]
+    assert made.source.startswith(f"{ROOT / file}:")
+
+
 def test_a_pinned_type_belongs_to_exactly_one_component_class() -> None:
     assert sorted(tokens_in_source()) == sorted(COMPONENT_TYPES)
 

@@ -22,14 +22,14 @@ def test_no_secret_is_made_outside_its_component(graph: Graph) -> None:
     assert stray_findings(graph) == []
 
 
-@pytest.mark.parametrize("name", [f"{PUSH} dns-key-v1-base64-32", f"{EXTERNAL} dns-key", STORE])
+@pytest.mark.parametrize("name", [f"{PUSH} dns-key-v1-hex-32", f"{EXTERNAL} dns-key", STORE])
 def test_what_must_be_ready_is_waited_for(graph: Graph, name: str) -> None:
     assert graph[name].inputs["metadata"]["annotations"] == {"pulumi.com/waitFor": "condition=Ready"}
 
 
-@pytest.mark.parametrize("before", [STORE, f"{BINDING} vault-access-dns", f"{PASSWORD} dns-key-base64-32"])
+@pytest.mark.parametrize("before", [STORE, f"{BINDING} vault-access-dns", f"{PASSWORD} dns-key-hex-32"])
 def test_a_push_waits_for_its_generator_its_access_and_the_store(graph: Graph, before: str) -> None:
-    assert graph.depends(f"{PUSH} dns-key-v1-base64-32", before)
+    assert graph.depends(f"{PUSH} dns-key-v1-hex-32", before)
 
 
 @pytest.mark.parametrize("before", [f"{RELEASE} external-secrets", "configured-vault", "authority"])
@@ -42,7 +42,7 @@ def test_the_operator_waits_for_the_issuer_of_its_webhook(graph: Graph) -> None:
 
 
 def test_a_consumers_secrets_wait_until_a_value_has_been_to_vault_and_back(graph: Graph) -> None:
-    assert graph.depends(f"{PUSH} dns-key-v1-base64-32", f"{EXTERNAL} store-probe", transitive=True)
+    assert graph.depends(f"{PUSH} dns-key-v1-hex-32", f"{EXTERNAL} store-probe", transitive=True)
 
 
 def test_the_store_serves_the_namespaces_that_have_secrets_and_no_other(graph: Graph) -> None:

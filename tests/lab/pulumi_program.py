@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from lab import plugins, programs, session
-from lab.golang import LAB, build
+from lab import programs, session
+from lab.golang import build
+from lab.plugins import selection
 from lab.programs import Found
 from lab.session import Session
 
@@ -71,12 +72,12 @@ def program(root: Path, text: str, *, providers: Sequence[str], secrets: Mapping
         patch.setattr(session, "ROOT", root / ".lab")
         lab = Session("trial", "trial")
         lab.create()
-        found = {name: plugins.STAND_INS[name] for name in providers}
-        plugins.fill(
+        found = {name: selection.STAND_INS[name] for name in providers}
+        selection.fill(
             lab.bin,
             programs.ensure(("pulumi",))
-            | {binary.name: Found(build(binary), plugins.STAND_IN) for binary in found.values()}
-            | {plugins.LANGUAGE_HOST: Found(LAB / "language_host", plugins.STAND_IN)},
+            | {binary.name: Found(build(binary), selection.STAND_IN) for binary in found.values()}
+            | {selection.LANGUAGE_HOST: Found(selection.LANGUAGE_HOST_STAND_IN, selection.STAND_IN)},
         )
         yield Program(lab, text, secrets)
     os.umask(before)

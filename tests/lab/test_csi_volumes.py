@@ -124,7 +124,7 @@ def test_a_purge_that_proxmox_stops_half_way_names_what_is_left(site: Site, caps
     left = "of cluster lab's 3 volumes these are left:"
     assert said.err.startswith(f"{left}\n  pve1/local-zfs:{OURS[1]} (1.0 GiB): Proxmox at")
     assert said.err.endswith(
-        f"\n  pve1/local-zfs:{OURS[2]} (1.0 GiB)\nrun `pulumi destroy` again to go on\n",
+        f"\n  pve1/local-zfs:{OURS[2]} (1.0 GiB)\nrun `pulumi destroy` again to continue\n",
     )
 
 
@@ -186,7 +186,7 @@ def test_what_an_earlier_cluster_of_the_same_name_left_is_spared(
     plant(site, OURS[1])
     assert run(site, "purge", spared=recorded) == 0
     assert names(site) == [OURS[0]]
-    assert f"left pve1/local-zfs:{OURS[0]} (1.0 GiB), of an earlier cluster" in capsys.readouterr().out
+    assert f"kept pve1/local-zfs:{OURS[0]} (1.0 GiB), of an earlier cluster" in capsys.readouterr().out
 
 
 def test_a_record_at_an_empty_site_is_empty(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from lab import golang, plugins, programs
+from lab import golang, programs
+from lab.plugins import selection
 
 MODULES = sorted(
-    path.parent for path in golang.LAB.glob("*/go.mod") if next(path.parent.rglob("*_test.go"), None) is not None
+    path.parent for path in golang.LAB.rglob("go.mod") if next(path.parent.rglob("*_test.go"), None) is not None
 )
 
 
@@ -24,12 +25,17 @@ def tools() -> Path:
     found = programs.ensure(programs.LAB)
     key = hashlib.sha256("\n".join(str(tool.path) for tool in found.values()).encode()).hexdigest()[:8]
     directory = golang.cache() / f"bin-{key}"
-    plugins.fill(directory, found)
+    selection.fill(directory, found)
     return directory
 
 
 def test_the_lab_has_go_modules_with_tests() -> None:
-    assert [path.name for path in MODULES] == ["kubernetes", "providers", "proxmoxve", "talos"]
+    assert [str(path.relative_to(golang.LAB)) for path in MODULES] == [
+        "plugins/command_tls",
+        "plugins/kubernetes",
+        "plugins/proxmoxve",
+        "talos",
+    ]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)

@@ -21,10 +21,11 @@ import yaml
 from pulumi import RunError
 
 from components.kit.versions import ChartPin
-from lab import charts, cli, configuration, golang, network, plugins, processes, session
+from lab import charts, cli, configuration, golang, network, processes, session
 from lab.errors import LabError
 from lab.golang import GoBinary
-from lab.language_host import __main__ as language_host
+from lab.plugins import selection
+from lab.plugins.language_host import __main__ as language_host
 from lab.programs import Found
 from lab.session import MARKER, Session
 
@@ -349,7 +350,7 @@ def test_the_newest_official_plugin_is_taken(tmp_path: Path) -> None:
         plugin = tmp_path / "plugins" / f"resource-kubernetes-v{version}" / "pulumi-resource-kubernetes"
         plugin.parent.mkdir(parents=True)
         plugin.touch(mode=0o755)
-    found = plugins.official("kubernetes", "", tmp_path)
+    found = selection.official("kubernetes", "", tmp_path)
     assert found is not None
     assert found.parent.name == "resource-kubernetes-v4.34.2"
 
@@ -357,12 +358,12 @@ def test_the_newest_official_plugin_is_taken(tmp_path: Path) -> None:
 def test_a_labs_own_stand_in_does_not_count_as_installed(lab: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     (lab.bin / "pulumi-resource-talos").touch(mode=0o755)
     monkeypatch.setenv("PATH", f"{lab.bin}{os.pathsep}/bin")
-    assert plugins.official("talos", session.outer_path(), lab.directory) is None
+    assert selection.official("talos", session.outer_path(), lab.directory) is None
 
 
 def test_a_labs_path_holds_exactly_what_is_used(lab: Session) -> None:
     (lab.bin / "stale").symlink_to("/nowhere")
-    plugins.fill(lab.bin, {"tool": Found(Path("/bin/true"), "installed")})
+    selection.fill(lab.bin, {"tool": Found(Path("/bin/true"), "installed")})
     assert {path.name: path.readlink() for path in lab.bin.iterdir()} == {"tool": Path("/bin/true")}
 
 

@@ -108,11 +108,11 @@ def test_etcd_has_the_control_planes_of_the_settings(lab: LiveLab, shrunk: str) 
 
 @pytest.mark.parametrize("node", ["controlplane-3", "worker-6"])
 def test_a_node_shuts_down_before_its_vm_goes(shrunk: str, node: str) -> None:
-    assert shrunk.index(f"{node} moves its pods away and shuts down") < shrunk.index(f"VmLegacy {node} deleting")
+    assert shrunk.index(f"{node} is draining its pods and shutting down") < shrunk.index(f"VmLegacy {node} deleting")
 
 
 def test_a_node_that_is_dead_is_removed_by_the_others(shrunk: str) -> None:
-    assert re.search(r"controlplane-4 does not answer on \S+, and was taken out of the cluster", shrunk), shrunk
+    assert re.search(r"controlplane-4 does not answer on \S+, and was removed from the cluster", shrunk), shrunk
 
 
 @pytest.mark.usefixtures("shrunk")
@@ -180,8 +180,8 @@ def test_the_only_control_plane_stays(lab: LiveLab) -> None:
     refused = removal(lab, "controlplane-0", controlplanes(lab, CONTROLPLANES[:1]))
     assert (refused.returncode, refused.stderr) == (
         1,
-        "controlplane-0 is the only control plane, and the cluster ends with it; begin another by `pulumi destroy` and "
-        "`pulumi up`\n",
+        "controlplane-0 is the only control plane, and the cluster ends with it; start a new one with `pulumi destroy` "
+        "and `pulumi up`\n",
     )
 
 
@@ -189,6 +189,6 @@ def test_without_the_others_a_node_stays(lab: LiveLab) -> None:
     with silent(lab, VMS["controlplane-1"], VMS["controlplane-2"]):
         refused = removal(lab, "controlplane-0", controlplanes(lab, CONTROLPLANES))
     assert refused.returncode == 1
-    assert "controlplane-0 cannot be taken out of its cluster: controlplane-1: node" in refused.stderr
+    assert "controlplane-0 cannot be removed from its cluster: controlplane-1: node" in refused.stderr
     healed = lab.up("--expect-no-changes")
     assert healed.returncode == 0, healed.stdout

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +26,7 @@ from tests.servers import powerdns
 from tests.servers.kubernetes import KubernetesApi
 from tests.servers.pods import pod
 from tests.servers.powerdns import Server
-from tests.servers.processes import free_ports, run
+from tests.servers.processes import free_port, free_ports, run
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 ZONE = "kubernetes:dns.cav.enablers.ob/v1alpha2:ClusterZone dns-zone"
@@ -155,7 +154,7 @@ class Names:
 @contextlib.contextmanager
 def names(directory: Path, address: str) -> Iterator[Names]:
     """PowerDNS on an address of the loopback network, without a zone."""
-    found = Names(directory, address, _free_port(address), _free_port(address))
+    found = Names(directory, address, free_port(address), free_port(address))
     with powerdns.mariadb(directory / "mariadb", address, found.database, PASSWORD):
         found.start()
         try:
@@ -266,9 +265,3 @@ def report_address(api: KubernetesApi, name: str) -> None:
     status = {"status": {"loadBalancer": {"ingress": [{"ip": entries["external-status-address"]}]}}}
     path = f"/apis/networking.k8s.io/v1/namespaces/apps/ingresses/{name}/status"
     api.request("PATCH", path, status, kind="application/merge-patch+json")
-
-
-def _free_port(address: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])

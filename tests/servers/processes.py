@@ -26,6 +26,13 @@ def free_ports(count: int) -> list[int]:
         return [int(one.getsockname()[1]) for one in sockets]
 
 
+def free_port(address: str) -> int:
+    """A TCP port of an address on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
+
+
 def eventually(question: Callable[[], T | None], what: str, *, seconds: float = 20) -> T:
     """The first answer that is not None.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import debian
-from lab.edge_host import new_key, public_key
+from lab.edge_host.host import new_key, public_key
 from tests.servers.powerdns import listening
 from tests.servers.processes import free_ports, server
 

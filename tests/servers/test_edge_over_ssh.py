@@ -9,15 +9,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from lab.edge_host import new_key, public_key
+from lab.edge_host.host import new_key, public_key
 from tests.keypairs import keypair
 from tests.lab import pulumi_program
 from tests.lab.pulumi_program import Program
 from tests.servers.nginx import Nginx, TlsBackend, ask
 from tests.servers.powerdns_host import PowerDnsHost
-from tests.servers.processes import free_ports
+from tests.servers.processes import free_port, free_ports
 from tests.servers.sshd import Sshd, sshd
-from tests.servers.test_powerdns import free_port
 
 INGRESS, PRIMARY, SECONDARY = "127.36.0.2", "127.36.0.3", "127.36.0.4"
 DOMAIN = "cluster.example.org"
@@ -70,8 +69,8 @@ secondary = EdgeSecondary(
     ),
     opts=opts,
 )
-pulumi.export("router", router.installed.stdout)
-pulumi.export("secondary", secondary.installed.stdout)
+pulumi.export("router", router.ready.stdout)
+pulumi.export("secondary", secondary.ready.stdout)
 """
 
 

@@ -17,8 +17,9 @@ from components.dns.tsig import TsigKey
 from components.edge.secondary import EdgeSecondary, EdgeSecondaryArgs
 from tests.servers import edge, powerdns
 from tests.servers.powerdns import Server
+from tests.servers.powerdns_api import Api
 from tests.servers.powerdns_host import PowerDnsHost
-from tests.servers.test_powerdns import Api, free_port
+from tests.servers.processes import free_port
 
 PRIMARY, REPLICA, SECONDARY, STRANGER = "127.34.3.3", "127.34.3.4", "127.34.0.2", "127.34.0.3"
 DOMAIN, SIGNED = "cluster.example.org", "signed.example.org"

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import socket
 import sqlite3
 import subprocess
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -21,6 +18,8 @@ from tests.charts.helm import rendered
 from tests.charts.kubelet import expanded
 from tests.servers import powerdns
 from tests.servers.powerdns import Server
+from tests.servers.powerdns_api import Api
+from tests.servers.processes import free_port
 
 ADDRESS, SECONDARY, OTHER, STRANGER = "127.31.3.3", "127.31.3.4", "127.31.3.5", "127.31.9.9"
 ZONE = "cluster.example.org."
@@ -32,32 +31,6 @@ VALUES: dict[str, Any] = {
     "api": {"allowFrom": ["127.0.0.0/8"]},
     "settings": values("powerdns")["settings"],
 }
-
-
-def free_port(address: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
-
-
-class Api:
-    """The server's HTTP API."""
-
-    def __init__(self, port: int, key: str | None, address: str = ADDRESS) -> None:
-        self.base, self.key = f"http://{address}:{port}/api/v1/servers/localhost", key
-
-    def __call__(self, method: str, path: str, body: object = None) -> Any:
-        headers = {"X-API-Key": self.key} if self.key else {}
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.base + path, data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=10) as response:
-            content = response.read()
-        return json.loads(content) if content else None
-
-    def add(self, name: str, content: str) -> None:
-        """Give a name of the zone an address."""
-        record = {"name": name, "type": "A", "ttl": 60, "changetype": "REPLACE", "records": [{"content": content}]}
-        self("PATCH", f"/zones/{ZONE}", {"rrsets": [record]})
 
 
 @pytest.fixture(scope="module")
@@ -80,14 +53,15 @@ def primary(directory: Path, api_port: int) -> Iterator[Server]:
             directory / "primary", VALUES, address=ADDRESS, api_port=api_port, database=database, secret=secret
         ) as server,
     ):
-        Api(api_port, KEY)("POST", "/zones", {"name": ZONE, "kind": "Master", "nameservers": ["ns1.example.org."]})
+        api = Api(api_port, KEY, ADDRESS)
+        api("POST", "/zones", {"name": ZONE, "kind": "Master", "nameservers": ["ns1.example.org."]})
         yield server
 
 
 @pytest.fixture(scope="module")
 def api(primary: Server, api_port: int) -> Api:
     assert primary.port
-    return Api(api_port, KEY)
+    return Api(api_port, KEY, ADDRESS)
 
 
 def container(values: dict[str, Any]) -> dict[str, Any]:
@@ -163,7 +137,9 @@ def test_a_zone_made_through_the_api_is_served(primary: Server) -> None:
 
 @pytest.mark.parametrize("option", ["+notcp", "+tcp"])
 def test_a_record_is_answered_over_both_transports(primary: Server, api: Api, option: str) -> None:
-    api.add(f"git.{ZONE}", "10.0.3.2")
+    records = [{"content": "10.0.3.2"}]
+    added = {"name": f"git.{ZONE}", "type": "A", "ttl": 60, "changetype": "REPLACE", "records": records}
+    api("PATCH", f"/zones/{ZONE}", {"rrsets": [added]})
     assert "10.0.3.2" in primary.dig(f"git.{ZONE}", "A", option)
 
 
@@ -181,7 +157,7 @@ def test_the_zone_is_not_transferred_to_a_stranger(primary: Server) -> None:
 @pytest.mark.usefixtures("primary")
 def test_the_api_is_closed_without_its_key(api_port: int, key: str | None) -> None:
     with pytest.raises(urllib.error.HTTPError) as refusal:
-        Api(api_port, key)("GET", "/zones")
+        Api(api_port, key, ADDRESS)("GET", "/zones")
     assert refusal.value.code == 401
 
 

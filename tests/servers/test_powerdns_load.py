@@ -18,8 +18,9 @@ from components.edge.secondary import EdgeSecondary, EdgeSecondaryArgs
 from lab import debian
 from tests.servers import edge, powerdns
 from tests.servers.powerdns import Server
+from tests.servers.powerdns_api import Api
 from tests.servers.powerdns_host import PowerDnsHost
-from tests.servers.test_powerdns import Api, free_port
+from tests.servers.processes import free_port
 
 CHART, PACKAGE, SECONDARY = "127.35.0.2", "127.35.0.3", "127.35.0.4"
 ZONE = "load.example.org"

@@ -23,9 +23,9 @@ from components.edge.secondary import EdgeSecondary, EdgeSecondaryArgs
 from lab import debian
 from tests.servers import edge, powerdns
 from tests.servers.powerdns import PROGRAMS, Server
+from tests.servers.powerdns_api import Api
 from tests.servers.powerdns_host import PowerDnsHost
-from tests.servers.processes import eventually
-from tests.servers.test_powerdns import Api, free_port
+from tests.servers.processes import eventually, free_port
 
 PRIMARY, SECONDARY, LISTED = "127.37.3.3", "127.37.0.2", "127.37.0.9"
 API_KEY = "planted-api-key"

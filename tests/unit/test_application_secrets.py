@@ -34,12 +34,14 @@ def test_a_rotation_of_a_declared_secret_is_accepted() -> None:
 
 def test_a_misspelt_rotation_is_refused_with_the_name_that_was_meant() -> None:
     assert findings(store_prob=2) == [
-        "rotation.store-prob: 'store-prob' is no application secret; did you mean \"store-probe\"?"
+        "rotation.store-prob: 'store-prob' is not an application secret; did you mean \"store-probe\"?"
     ]
 
 
 def test_a_rotation_of_nothing_near_is_refused_with_all_names() -> None:
-    assert findings(zzz=2) == [f"rotation.zzz: 'zzz' is no application secret; there are {', '.join(sorted(SECRETS))}"]
+    assert findings(zzz=2) == [
+        f"rotation.zzz: 'zzz' is not an application secret; choose one of {', '.join(sorted(SECRETS))}"
+    ]
 
 
 def test_a_name_that_is_declared_twice_is_refused() -> None:

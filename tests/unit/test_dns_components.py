@@ -15,7 +15,7 @@ from components.dns.external_dns import ExternalDnsArgs, host_annotations
 from components.dns.powerdns import PowerDnsArgs
 from components.dns.powerdns_secrets import ACCOUNTS, DATABASE_SECRET
 from components.dns.zone import DnsZoneArgs
-from components.kit.chart import own_release
+from components.kit.chart import locate_own
 from components.kit.references import IssuerReference, ServiceAddress
 
 KNOWN = cast(Any, SimpleNamespace())
@@ -93,10 +93,10 @@ def test_a_wildcard_stands_only_in_front() -> None:
 
 
 def test_our_own_chart_is_named_by_its_place_in_the_program_and_by_its_content() -> None:
-    release = own_release("powerdns", name="powerdns", namespace="powerdns", values={})
-    assert (release.chart, release.version) == ("./charts/powerdns", None)
-    assert str(release.description).startswith("powerdns 1.")
-    assert "sha256:" in str(release.description)
+    chart = locate_own("powerdns")
+    assert (chart["chart"], chart.get("version")) == ("./charts/powerdns", None)
+    assert chart["description"].startswith("powerdns 1.")
+    assert "sha256:" in chart["description"]
 
 
 def test_each_statement_at_the_databases_start_has_one_line() -> None:

@@ -11,6 +11,7 @@ import pulumi_kubernetes as kubernetes
 import pytest
 
 from checks.graph import Graph, record
+from components.kit.address_range import AddressRange
 from components.kit.chart import ChartSource
 from components.kit.references import ServiceAddress
 from components.kit.scheduling import one_per_node, replicas
@@ -41,8 +42,7 @@ def metallb(opts: pulumi.ResourceOptions, *, from_control_planes: bool = False) 
 def pool(opts: pulumi.ResourceOptions, first: str = "10.0.3.4", last: str = "10.0.3.6", **changes: Any) -> AddressPool:
     known: dict[str, Any] = {
         "metallb": metallb(opts),
-        "first": IPv4Address(first),
-        "last": IPv4Address(last),
+        "addresses": AddressRange(IPv4Address(first), IPv4Address(last)),
         "auto_assign": False,
         "setting": "homelab:network.pools.services",
     }
@@ -142,24 +142,6 @@ def test_a_claim_on_an_exhausted_pool_is_refused_with_those_who_have_it() -> Non
 
     with pytest.raises(ValueError, match=r"media/syncthing: .* is exhausted by git/ssh, mail/smtp; enlarge homelab:"):
         claimed(thrice, "10.0.3.4", "10.0.3.5")
-
-
-def test_services_of_one_sharing_key_have_one_address() -> None:
-    def both(pool: AddressPool) -> ServiceAddress:
-        pool.claim("dns/tcp", sharing_key="dns")
-        return pool.claim("dns/udp", sharing_key="dns")
-
-    address = claimed(both, "10.0.3.3", "10.0.3.3")
-    assert address.annotations == {
-        "metallb.io/address-pool": "services-pool",
-        "metallb.io/loadBalancerIPs": "10.0.3.3",
-        "metallb.io/allow-shared-ip": "dns",
-    }
-
-
-def test_an_address_that_nobody_named_cannot_be_shared() -> None:
-    with pytest.raises(ValueError, match="only a named address can be shared by 'dns'"):
-        claimed(lambda pool: pool.claim("dns/tcp", sharing_key="dns"))
 
 
 def test_a_service_that_asks_again_has_the_same_address() -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from stacks.commands.recover import Findings, to_read
-from stacks.commands.recover_cluster import Record, RecoverError
+from stacks.commands.recover_cluster import Record
 from stacks.commands.recover_state import RELEASE, changing, kubeconfig, mended, pending, stuck, unread
+from stacks.commands.stack import CommandError
 
 PROVIDER = "urn:pulumi:prod::homelab::pulumi:providers:kubernetes::kubernetes"
 INGRESS = "kubernetes:networking.k8s.io/v1:Ingress"
@@ -198,5 +199,5 @@ def test_the_kubeconfig_is_the_providers_own() -> None:
 
 
 def test_a_state_without_a_kubeconfig_is_refused() -> None:
-    with pytest.raises(RecoverError, match="no kubeconfig for pulumi:providers:kubernetes kubernetes; nothing was"):
+    with pytest.raises(CommandError, match="no kubeconfig for pulumi:providers:kubernetes kubernetes; nothing was"):
         kubeconfig({"resources": []}, PROVIDER)

@@ -12,12 +12,13 @@ from components.secrets.secret_spec import Password, SecretSpec
 from stacks import application_secrets
 from stacks.application_secrets import DeclaredSecret, Uptake, table
 from stacks.commands import rotate
-from stacks.commands.rotate import RotationError, outcome, raised
+from stacks.commands.rotate import outcome, raised
+from stacks.commands.stack import CommandError, Stack
 
 
-def row(uptake: Uptake = "restart", *, previous: bool = False, also_in: tuple[str, ...] = ()) -> DeclaredSecret:
+def row(uptake: Uptake = "restart", *, also_in: tuple[str, ...] = ()) -> DeclaredSecret:
     return DeclaredSecret(
-        spec=SecretSpec(name="api-key", namespace="dns", keys={"key": Password()}, previous=previous),
+        spec=SecretSpec(name="api-key", namespace="dns", keys={"key": Password()}),
         uptake=uptake,
         consumers="the DNS servers",
         procedure="PowerDNS" if uptake == "procedure" else None,
@@ -98,7 +99,7 @@ def test_a_stack_file_of_this_repository_can_be_edited(root: Path, stack: str) -
     ],
 )
 def test_a_file_that_cannot_be_edited_safely_is_refused(text: str, finding: str) -> None:
-    with pytest.raises(RotationError, match=finding):
+    with pytest.raises(CommandError, match=finding):
         raised(text, "api-key")
 
 
@@ -110,33 +111,33 @@ def site(tmp_path: Path) -> Path:
 
 
 def test_a_rotation_is_written_and_told(site: Path) -> None:
-    told = rotate.rotate(site, "site", "api-key", SECRETS)
+    told = rotate.rotate(Stack("site", {}, site), "api-key", SECRETS)
     assert yaml.safe_load((site / "Pulumi.site.yaml").read_text())["config"]["homelab:rotation"] == {"api-key": 2}
     assert told[0] == "Pulumi.site.yaml: homelab:rotation.api-key is 2, was 1."
 
 
 def test_a_rotation_leaves_one_file_with_its_mode(site: Path) -> None:
-    rotate.rotate(site, "site", "api-key", SECRETS)
+    rotate.rotate(Stack("site", {}, site), "api-key", SECRETS)
     assert [(path.name, path.stat().st_mode & 0o777) for path in site.iterdir()] == [("Pulumi.site.yaml", 0o640)]
 
 
 def test_without_a_name_the_secrets_are_listed_and_nothing_is_written(site: Path) -> None:
-    assert rotate.rotate(site, "site", "", SECRETS) == ["dns/api-key: generation 1 (restart)"]
+    assert rotate.rotate(Stack("site", {}, site), "", SECRETS) == ["dns/api-key: generation 1 (restart)"]
     assert (site / "Pulumi.site.yaml").read_text() == HEAD
 
 
 @pytest.mark.parametrize(
     ("stack", "name", "finding"),
     [
-        ("site", "api-kee", 'is no application secret; did you mean "api-key"?'),
-        ("site", "quite-other", "is no application secret; there are api-key"),
+        ("site", "api-kee", 'is not an application secret; did you mean "api-key"?'),
+        ("site", "quite-other", "is not an application secret; choose one of api-key"),
         ("sites", "api-key", "'sites' is no stack; give STACK=<name>, one of site"),
         ("../site", "api-key", "'../site' is no stack"),
     ],
 )
 def test_an_unknown_name_is_refused_and_nothing_is_written(site: Path, stack: str, name: str, finding: str) -> None:
-    with pytest.raises(RotationError) as refusal:
-        rotate.rotate(site, stack, name, SECRETS)
+    with pytest.raises(CommandError) as refusal:
+        rotate.rotate(Stack(stack, {}, site), name, SECRETS)
     assert finding in str(refusal.value)
     assert (site / "Pulumi.site.yaml").read_text() == HEAD
 
@@ -145,10 +146,8 @@ def test_an_unknown_name_is_refused_and_nothing_is_written(site: Path, stack: st
     ("declared", "told"),
     [
         (row("restart"), "Reloader then restarts the DNS servers."),
-        (row("operator"), "It is then taken by the DNS servers, without a restart."),
         (row("nothing"), "It is read by the DNS servers."),
         (row("procedure"), 'first read "PowerDNS" in docs/rotation.md.'),
-        (row(previous=True), "Consumers get the old value, too, until the generation after."),
         (row(also_in=("edge",)), "its copies in edge follow."),
         (row(), "writes a new value to Vault, dns/api-key/v7"),
     ],

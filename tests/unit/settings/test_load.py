@@ -98,20 +98,20 @@ def test_a_secret_is_not_shown_by_the_repr_of_what_load_gives(load_with: Load) -
 
 def test_a_stack_without_credentials_is_refused(load_with: Load) -> None:
     assert refusal(load_with, base()) == [
-        "homelab:proxmoxApiToken: missing, and so is proxmoxPassword; set one of them with "
+        "homelab:proxmoxApiToken: missing, as is proxmoxPassword; set one of them with "
         "`pulumi config set --secret homelab:proxmoxApiToken`"
     ]
 
 
 def test_two_logins_are_refused(load_with: Load) -> None:
     assert refusal(load_with, base(site={"username": "root@pam"}), (TOKEN, PASSWORD)) == [
-        "homelab:proxmoxPassword: is set along with proxmoxApiToken, and one login is enough; remove one of them"
+        "homelab:proxmoxPassword: is set as well as proxmoxApiToken, but only one is used; remove one of them"
     ]
 
 
 def test_a_password_without_its_user_is_refused(load_with: Load) -> None:
     assert refusal(load_with, base(), (PASSWORD,)) == [
-        "homelab:site.username: missing, but proxmoxPassword is set; name its user, as root@pam"
+        "homelab:site.username: missing, but proxmoxPassword is set; add its user, such as root@pam"
     ]
 
 
@@ -125,8 +125,8 @@ def test_tailscale_without_its_key_is_refused(load_with: Load) -> None:
 def test_snapshots_without_roots_password_are_refused(load_with: Load) -> None:
     root = base(site={"username": "root@pam"}, storage={"snapshots": True})
     assert refusal(load_with, root, (TOKEN,)) == [
-        "homelab:proxmoxPassword: missing, but storage.snapshots is true, and root@pam copies volumes by password "
-        "alone; set it with `pulumi config set --secret homelab:proxmoxPassword` and remove proxmoxApiToken"
+        "homelab:proxmoxPassword: missing, but storage.snapshots is true, and root@pam can copy volumes only with a "
+        "password; set it with `pulumi config set --secret homelab:proxmoxPassword` and remove proxmoxApiToken"
     ]
 
 
@@ -137,16 +137,16 @@ def test_snapshots_with_roots_password_are_accepted(load_with: Load) -> None:
 
 def test_a_sealing_key_without_its_certificate_is_refused(load_with: Load) -> None:
     assert refusal(load_with, base(), (TOKEN, "homelab:sealingKey")) == [
-        "homelab:sealing.certificate: missing, but sealingKey is set, and the two are one keypair; set both with "
-        "`make sealing-key STACK=<stack>`, or remove it"
+        "homelab:sealing.certificate: missing, but sealingKey is set, and the two form one keypair; set both with "
+        "`make sealing-key STACK=<stack>`, or remove sealingKey"
     ]
 
 
 def test_a_sealing_certificate_without_its_key_is_refused(load_with: Load) -> None:
     sealing = {"certificate": (fixtures.HERE / "certificate.pem").read_text()}
     assert refusal(load_with, base(sealing=sealing), (TOKEN,)) == [
-        "homelab:sealingKey: missing, but sealing.certificate is set, and the two are one keypair; set both with "
-        "`make sealing-key STACK=<stack>`, or remove it"
+        "homelab:sealingKey: missing, but sealing.certificate is set, and the two form one keypair; set both with "
+        "`make sealing-key STACK=<stack>`, or remove sealing.certificate"
     ]
 
 
@@ -178,14 +178,14 @@ def test_keys_of_the_edge_arrive_as_secret_outputs(load_with: Load) -> None:
 def test_a_secret_stored_in_plain_text_is_refused_and_not_shown(load_with: Load) -> None:
     assert refusal(load_with, base(), plain={TOKEN: PLANTED}) == [
         "homelab:proxmoxApiToken: is stored in plain text; set it with "
-        "`pulumi config set --secret homelab:proxmoxApiToken`, and change it where it is valid"
+        "`pulumi config set --secret homelab:proxmoxApiToken`, and replace it wherever it is in use"
     ]
 
 
 def test_a_section_that_holds_a_secret_is_refused_and_not_shown(load_with: Load) -> None:
     raw = base(site={"bridge": f"{PLANTED}!"})
     assert refusal(load_with, raw, ("homelab:site", TOKEN)) == [
-        "homelab:site: holds a secret, but settings stand in plain text; remove it, and set proxmoxPassword, "
+        "homelab:site: is stored as a secret, but settings are plain text; remove it, and set proxmoxPassword, "
         "proxmoxApiToken, tailscaleAuthKey, sealingKey, edgeSshKey or edgeTsigKey with `pulumi config set --secret "
         "homelab:<key>`",
     ]

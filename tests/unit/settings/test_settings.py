@@ -11,11 +11,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from components.kit.address_range import AddressRange
 from stacks.settings import credentials
 from stacks.settings.errors import SettingsError
 from stacks.settings.load import parse
 from stacks.settings.model import Settings
-from stacks.settings.types import AddressRange
 from tests.unit.settings import fixtures
 
 SECRET_VALUES = {"secret-by-its-name", "secret-by-its-form", "secret-in-a-url", "secret-token-as-user", "user-in-a-url"}

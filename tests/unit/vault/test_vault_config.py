@@ -53,7 +53,7 @@ def rule(path: str, *capabilities: Any) -> Callable[[], Rule]:
 
 REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "a role without an audience": (lambda: role(audience=""), "role 'app': without an audience any token .* 'vault'"),
-    "a role without a lifetime": (lambda: role(token_ttl=0), "token_ttl 0 s; .* default of 32 days; give what one use"),
+    "a role without a lifetime": (lambda: role(token_ttl=0), "token_ttl 0 s; .* default of 32 days; give what a"),
     "a role for longer than a day": (lambda: role(token_ttl=90_000), "lasts between 1 and 86400 s"),
     "a limit below the lifetime": (lambda: role(token_max_ttl=60), "token_max_ttl 60 s is below token_ttl 600 s"),
     "a role for every account": (lambda: role(service_accounts=("*",)), "lets every service account in; name each"),
@@ -79,7 +79,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
         lambda: config(auth=(KubernetesAuth(path="k8s", roles=()), KubernetesAuth(path="k8s", roles=()))),
         "auth method 'k8s' stands twice",
     ),
-    "no audit device": (lambda: config(audit=()), "without a device nothing tells who read a secret"),
+    "no audit device": (lambda: config(audit=()), "without a device nothing records who read a secret"),
     "a policy called default": (lambda: policy(name="default"), "is Vault's own and would be overwritten"),
     "a policy without a rule": (lambda: policy(rules=()), "has no rule, which Vault accepts as a policy for nothing"),
     "a path outside every engine": (
@@ -116,7 +116,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "a redirect to anywhere": (lambda: oidc_role(redirect_uris=("https://*/cb",)), "could hand the login to another"),
     "a redirect without TLS": (lambda: oidc_role(redirect_uris=("http://a/cb",)), "could hand the login to another"),
     "a scope without openid": (lambda: oidc_role(scopes=("email",)), "scope openid makes it OpenID Connect; add it"),
-    "a client secret in clear": (lambda: oidc(client_secret="hunter2"), "client_secret would stand in clear"),
+    "a client secret in clear": (lambda: oidc(client_secret="hunter2"), "client_secret would be in plain text"),
     "a default role that is none": (lambda: oidc(default_role="nobody"), "'nobody' is none of its roles; choose from"),
     "a second document on the first's path": (
         lambda: addition_with(auth=(oidc(path="kubernetes"),)),

@@ -162,4 +162,4 @@ def test_a_key_that_stands_twice_in_text_is_found() -> None:
 
 
 def test_text_that_is_no_yaml_is_found() -> None:
-    assert "is no YAML" in findings("policies: [")
+    assert "is not YAML" in findings("policies: [")

@@ -10,7 +10,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 
-	"homelab/lab/providers/internal/plugintest"
+	"homelab/lab/plugins/command_tls/internal/plugintest"
 )
 
 func TestMain(m *testing.M) { plugintest.Main(m, main) }

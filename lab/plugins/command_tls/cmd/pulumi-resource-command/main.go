@@ -9,8 +9,8 @@ import (
 
 	"github.com/pulumi/pulumi-go-provider/infer"
 
-	"homelab/lab/providers/internal/command/local"
-	"homelab/lab/providers/internal/command/remote"
+	"homelab/lab/plugins/command_tls/internal/command/local"
+	"homelab/lab/plugins/command_tls/internal/command/remote"
 )
 
 // version is that of the SDK whose tokens and properties are served.

@@ -1,4 +1,4 @@
-module homelab/lab/providers
+module homelab/lab/plugins/command_tls
 
 go 1.26
 

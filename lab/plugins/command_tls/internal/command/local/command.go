@@ -1,28 +1,30 @@
-// Package remote runs commands on other machines, and copies files there, over SSH.
-package remote
+// Package local runs commands on the machine of the engine.
+package local
 
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/exec"
 
-	provider "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 
-	"homelab/lab/providers/internal/command/script"
+	"homelab/lab/plugins/command_tls/internal/command/script"
 )
 
 // idBytes is the length of the random part of an id.
 const idBytes = 8
 
-// Command is `command:remote:Command`.
+// Command is `command:local:Command`. It has no assetPaths and no archivePaths.
 type Command struct{}
 
 // Inputs are what a program can set.
 type Inputs struct {
 	script.Inputs
 
-	Connection Connection `pulumi:"connection" provider:"secret"`
+	Interpreter *[]string `pulumi:"interpreter,optional"`
+	Dir         *string   `pulumi:"dir,optional"`
 }
 
 // State is what the engine keeps.
@@ -62,30 +64,24 @@ func (Command) Delete(ctx context.Context, req infer.DeleteRequest[State]) (infe
 	return infer.DeleteResponse{}, err
 }
 
-// execute runs the command in a session of its own. As in the official plugin, cancelling does not reach a command
-// that runs already.
+// execute starts the interpreter in the program's directory or in `dir`. When the engine cancels, the interpreter is
+// killed; what it started itself ends with the plugin's process group.
 func (in Inputs) execute(ctx context.Context, e script.Execution) error {
-	client, err := in.Connection.dial(ctx)
-	if err != nil {
-		return err
+	interpreter := []string{"/bin/sh", "-c"}
+	if in.Interpreter != nil && len(*in.Interpreter) > 0 {
+		interpreter = *in.Interpreter
 	}
-	defer client.Close()
-	session, err := client.NewSession()
-	if err != nil {
-		return err
+	arguments := append(interpreter[1:len(interpreter):len(interpreter)], e.Command)
+	command := exec.CommandContext(ctx, interpreter[0], arguments...)
+	if in.Dir != nil {
+		command.Dir = *in.Dir
 	}
-	defer session.Close()
-
-	for name, value := range e.Environment {
-		if err := session.Setenv(name, value); err != nil {
-			return fmt.Errorf("could not set environment variable %q (the server must name it in AcceptEnv): %w", name, err)
+	command.Env = os.Environ()
+	for _, variables := range []map[string]string{e.Environment, e.Previous} {
+		for name, value := range variables {
+			command.Env = append(command.Env, fmt.Sprintf("%s=%s", name, value))
 		}
 	}
-	for name, value := range e.Previous {
-		if session.Setenv(name, value) != nil {
-			provider.GetLogger(ctx).Warningf("Unable to set '%s': the server does not name it in AcceptEnv", name)
-		}
-	}
-	session.Stdin, session.Stdout, session.Stderr = e.Stdin, e.Stdout, e.Stderr
-	return session.Run(e.Command)
+	command.Stdin, command.Stdout, command.Stderr = e.Stdin, e.Stdout, e.Stderr
+	return command.Run()
 }

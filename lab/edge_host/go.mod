@@ -1,4 +1,4 @@
-module homelab/lab/edge
+module homelab/lab/edge_host
 
 go 1.26
 

@@ -13,20 +13,23 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from lab.golang import LAB, GoBinary, build
+from lab.golang import GoBinary, build
 from lab.programs import Found
 from lab.session import outer_environment, outer_path
 
 STAND_INS = {
-    "proxmoxve": GoBinary("pulumi-resource-proxmoxve", "proxmoxve", "."),
+    "proxmoxve": GoBinary("pulumi-resource-proxmoxve", "plugins/proxmoxve", "."),
     "talos": GoBinary("pulumi-resource-talos", "talos", "./cmd/pulumi-resource-talos"),
-    "kubernetes": GoBinary("pulumi-resource-kubernetes", "kubernetes", "."),
-    "tls": GoBinary("pulumi-resource-tls", "providers", "./cmd/pulumi-resource-tls"),
-    "command": GoBinary("pulumi-resource-command", "providers", "./cmd/pulumi-resource-command"),
+    "kubernetes": GoBinary("pulumi-resource-kubernetes", "plugins/kubernetes", "."),
+    "tls": GoBinary("pulumi-resource-tls", "plugins/command_tls", "./cmd/pulumi-resource-tls"),
+    "command": GoBinary("pulumi-resource-command", "plugins/command_tls", "./cmd/pulumi-resource-command"),
 }
 """The stand-in for each provider that the program uses."""
 
 LANGUAGE_HOST = "pulumi-language-python"
+
+LANGUAGE_HOST_STAND_IN = Path(__file__).with_name("language_host")
+"""What Python runs in the place of a missing language host: a directory with a `__main__.py`."""
 
 OFFICIAL = "official"
 STAND_IN = "stand-in"
@@ -58,7 +61,7 @@ def choose() -> dict[str, Found]:
         found = official(name, path, home)
         chosen[stand_in.name] = Found(found, OFFICIAL) if found else Found(build(stand_in), STAND_IN)
     host = shutil.which(LANGUAGE_HOST, path=path)
-    chosen[LANGUAGE_HOST] = Found(Path(host), OFFICIAL) if host else Found(LAB / "language_host", STAND_IN)
+    chosen[LANGUAGE_HOST] = Found(Path(host), OFFICIAL) if host else Found(LANGUAGE_HOST_STAND_IN, STAND_IN)
     return chosen
 
 

@@ -17,7 +17,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"golang.org/x/crypto/ssh"
 
-	"homelab/lab/providers/internal/plugintest"
+	"homelab/lab/plugins/command_tls/internal/plugintest"
 )
 
 const (

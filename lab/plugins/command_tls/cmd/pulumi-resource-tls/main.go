@@ -9,7 +9,7 @@ import (
 
 	"github.com/pulumi/pulumi-go-provider/infer"
 
-	"homelab/lab/providers/internal/tls"
+	"homelab/lab/plugins/command_tls/internal/tls"
 )
 
 // version is that of the SDK whose tokens and properties are served.

@@ -1,4 +1,4 @@
-module lab/proxmoxve
+module homelab/lab/plugins/proxmoxve
 
 go 1.26.0
 

@@ -1,30 +1,28 @@
-// Package local runs commands on the machine of the engine.
-package local
+// Package remote runs commands on other machines, and copies files there, over SSH.
+package remote
 
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
 
+	provider "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 
-	"homelab/lab/providers/internal/command/script"
+	"homelab/lab/plugins/command_tls/internal/command/script"
 )
 
 // idBytes is the length of the random part of an id.
 const idBytes = 8
 
-// Command is `command:local:Command`. It has no assetPaths and no archivePaths.
+// Command is `command:remote:Command`.
 type Command struct{}
 
 // Inputs are what a program can set.
 type Inputs struct {
 	script.Inputs
 
-	Interpreter *[]string `pulumi:"interpreter,optional"`
-	Dir         *string   `pulumi:"dir,optional"`
+	Connection Connection `pulumi:"connection" provider:"secret"`
 }
 
 // State is what the engine keeps.
@@ -64,24 +62,30 @@ func (Command) Delete(ctx context.Context, req infer.DeleteRequest[State]) (infe
 	return infer.DeleteResponse{}, err
 }
 
-// execute starts the interpreter in the program's directory or in `dir`. When the engine cancels, the interpreter is
-// killed; what it started itself ends with the plugin's process group.
+// execute runs the command in a session of its own. As in the official plugin, cancelling does not reach a command
+// that runs already.
 func (in Inputs) execute(ctx context.Context, e script.Execution) error {
-	interpreter := []string{"/bin/sh", "-c"}
-	if in.Interpreter != nil && len(*in.Interpreter) > 0 {
-		interpreter = *in.Interpreter
+	client, err := in.Connection.dial(ctx)
+	if err != nil {
+		return err
 	}
-	arguments := append(interpreter[1:len(interpreter):len(interpreter)], e.Command)
-	command := exec.CommandContext(ctx, interpreter[0], arguments...)
-	if in.Dir != nil {
-		command.Dir = *in.Dir
+	defer client.Close()
+	session, err := client.NewSession()
+	if err != nil {
+		return err
 	}
-	command.Env = os.Environ()
-	for _, variables := range []map[string]string{e.Environment, e.Previous} {
-		for name, value := range variables {
-			command.Env = append(command.Env, fmt.Sprintf("%s=%s", name, value))
+	defer session.Close()
+
+	for name, value := range e.Environment {
+		if err := session.Setenv(name, value); err != nil {
+			return fmt.Errorf("could not set environment variable %q (the server must name it in AcceptEnv): %w", name, err)
 		}
 	}
-	command.Stdin, command.Stdout, command.Stderr = e.Stdin, e.Stdout, e.Stderr
-	return command.Run()
+	for name, value := range e.Previous {
+		if session.Setenv(name, value) != nil {
+			provider.GetLogger(ctx).Warningf("Unable to set '%s': the server does not name it in AcceptEnv", name)
+		}
+	}
+	session.Stdin, session.Stdout, session.Stderr = e.Stdin, e.Stdout, e.Stderr
+	return session.Run(e.Command)
 }

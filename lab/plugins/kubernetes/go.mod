@@ -1,4 +1,4 @@
-module lab/kubernetes
+module homelab/lab/plugins/kubernetes
 
 go 1.26.0
 
