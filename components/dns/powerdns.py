@@ -1,7 +1,7 @@
 """PowerDNS: the authoritative name server of the cluster's own zone, a hidden primary or on its own.
 
 Owns the namespace, its secrets and the release of our own chart (charts/powerdns), which has the servers, MariaDB with
-one volume, the Service on the DNS address and the API's Service. Does not own zones (`dns_zone.py`), records
+one volume, the Service on the DNS address and the API's Service. Does not own zones (`zone.py`), records
 (`external_dns.py`), nor the secondary. Must exist before: the address, a class of volumes, and a store of secrets.
 
 Who may transfer zones is decided by address. Behind a Service of policy `Cluster` each client has the address of a

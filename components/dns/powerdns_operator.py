@@ -1,6 +1,6 @@
 """PowerDNS Operator: zones of PowerDNS as objects of the cluster.
 
-Owns the Helm release with its four kinds. Does not own zones (`dns_zone.py`), nor a namespace: it lives in that of
+Owns the Helm release with its four kinds. Does not own zones (`zone.py`), nor a namespace: it lives in that of
 PowerDNS, whose API key it takes for its environment. Must exist before: PowerDNS, and its key.
 
 It calls the API once before it starts, and exits if there is no answer within ten seconds, or its key is refused: this

@@ -1,4 +1,4 @@
-"""The key that signs zone transfers, one type for both ends: `transfer_key.py` and `edge_secondary.py`.
+"""The key that signs zone transfers, one type for both ends: `transfer_key.py` and `components/edge/secondary.py`.
 
 Owns no resource.
 """

@@ -1,4 +1,4 @@
-"""Vault's Kubernetes auth method and its roles, as typed values; pure Python. That for people is `vault_oidc.py`.
+"""Vault's Kubernetes auth method and its roles, as typed values; pure Python. That for people is `oidc.py`.
 
 Owns no resource. Roles always state their audience or claims, policies and lifetime: a Vault role without them is
 valid and wide open. They use only the `token_` fields, and render every field each time, because a write to a role

@@ -1,6 +1,6 @@
 """Finds what Vault and its configurer would silently accept: above all unknown keys, at every level of a document.
 
-Owns no resource; pure Python. The keys are in `vault_keys.yaml`. It reads any document of the configurer, ours or a
+Owns no resource; pure Python. The keys are in `keys.yaml`. It reads any document of the configurer, ours or a
 handwritten one, as a mapping (as in the Vault custom resource) or as text (as in a Secret).
 """
 
@@ -18,7 +18,7 @@ from components.kit.spelling import did_you_mean
 from components.vault.policy import Capability, duplicates
 
 KEYS: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("keys.yaml").read_text())
-"""The content of `vault_keys.yaml`."""
+"""The content of `keys.yaml`."""
 
 _TEMPLATE = re.compile(r"\$\{.*?\}", re.DOTALL)
 _KNOWN_TEMPLATE = re.compile(r"\$\{ (env|file|accessor) `[^`\"\\<>&]+` \}")

@@ -1,6 +1,6 @@
 """Vault's OIDC auth method: logins of people through an identity provider, as typed values; pure Python.
 
-Owns no resource. What applies to roles in `vault_auth.py` applies here. It is applied as an `Addition`, once there is a
+Owns no resource. What applies to roles in `auth.py` applies here. It is applied as an `Addition`, once there is a
 provider: Vault asks the provider when the method is configured, and refuses the configuration if it gets no answer.
 """
 

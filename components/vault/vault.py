@@ -1,7 +1,7 @@
 """Vault: servers on raft behind one address, unsealed and configured by the operator's sidecars.
 
 Owns the pods' account and rights, their certificate, the disruption budget and the Vault resource. What is inside Vault
-is `vault_config.py`; the operator makes StatefulSet, Services and configurer. Does not own the Secret with the unseal
+is `config.py`; the operator makes StatefulSet, Services and configurer. Does not own the Secret with the unseal
 keys: Vault's sidecar makes it at the first start, and it outlives the resource. docs/vault.md says how safe that is.
 Must exist before: the operator, an issuer of the cluster's authority, a StorageClass.
 """
