@@ -1,7 +1,7 @@
 """Cilium: the pod network, and Services in place of kube-proxy.
 
 Owns the Helm release. Does not own the machine settings that it needs (CNI "none", kube-proxy disabled, KubePrism):
-those are in `components/talos/config.py`. The custom resources of cilium.io are registered by Cilium's operator at run time.
+those are in `talos/config.py`. The custom resources of cilium.io are registered by Cilium's operator at run time.
 Must exist before: a Kubernetes API that answers. Nodes are NotReady until this release is up. Flux never manages it: a
 tool that runs on the pod network cannot repair the pod network.
 """
