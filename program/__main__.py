@@ -22,12 +22,10 @@ MODULES = {
 
 def main(name: str, *arguments: str) -> int:
     """Run an entry point, and return its exit status."""
-    try:
-        module = import_module(MODULES[EntryPoint(name)])
-    except ValueError:
+    if name not in list(EntryPoint):
         print(f"{name!r} is none of {', '.join(EntryPoint)}", file=sys.stderr)
         return 2
-    return int(module.main(arguments, os.environ))
+    return int(import_module(MODULES[EntryPoint(name)]).main(arguments, os.environ))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ REQUEST_TIMEOUT = 20
 """Seconds for one request; pveproxy itself gives up on a node after 30."""
 
 _TASK_TIMEOUT = SHUTDOWN_SECONDS + 120
-"""Seconds. The longest task that is waited for is the shutdown of a node, to whose end belongs the stop of its VM."""
+"""Seconds. The longest task is the shutdown of a node; at its end Proxmox still has to stop the VM."""
 
 _POLL = 0.5
 

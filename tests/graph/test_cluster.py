@@ -55,6 +55,12 @@ def test_a_node_leaves_before_its_vm_goes(graph: Graph, name: str) -> None:
     assert graph.depends(removal(name), vm(name))
 
 
+@pytest.mark.parametrize("name", NODES)
+def test_a_node_leaves_before_its_configuration_goes(graph: Graph, name: str) -> None:
+    # Named, not by way of the VM: a replaced VM brings down only what depends on it itself.
+    assert f"lab-{name}" in {graph[urn].name for urn in graph[removal(name)].dependencies}
+
+
 @pytest.mark.parametrize(("earlier", "later"), combinations(NODES[:3], 2))
 def test_two_control_planes_never_leave_at_once(graph: Graph, earlier: str, later: str) -> None:
     assert graph.depends(removal(later), removal(earlier))
@@ -202,3 +208,8 @@ def test_no_shutdown_of_a_node_is_cut_short_while_it_drains(graph: Graph) -> Non
         assert vm["startup"]["downDelay"] > TALOS_DRAINS_FOR
         assert vm["timeoutShutdownVm"] > TALOS_DRAINS_FOR
     assert SHUTDOWN_SECONDS > TALOS_DRAINS_FOR
+
+
+def test_the_kubernetes_api_is_reached_on_the_port_that_talos_gives_it(graph: Graph) -> None:
+    # Talos's default, and this program sets no other: `.cluster.controlPlane.localAPIServerPort`.
+    assert str(graph.stack.outputs["apiEndpoint"]).endswith(":6443")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lab.golang import LAB
+from tests.imports import imports
 
 CHECKOUT = LAB.parent
 PROCESSES = ("proxmox", "plugins.language_host")
@@ -26,23 +25,6 @@ def _order() -> list[str]:
 ORDER = _order()
 
 
-def _imported(path: Path) -> Iterator[str]:
-    """Every name that a file imports, and for `from a import b` both a and a.b. Those for type checking alone do not
-    count: they are no dependency at run time.
-    """
-    tree = ast.parse(path.read_text())
-    for_types = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
-    ignored = {id(inner) for node in for_types for inner in ast.walk(node)}
-    for node in ast.walk(tree):
-        if id(node) in ignored:
-            continue
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
 def _modules() -> dict[str, Path]:
     """The lab's Python modules by their name below `lab`, packages' docstrings and test data left out."""
     found = {}
@@ -56,8 +38,9 @@ MODULES = _modules()
 
 
 def _of_the_lab(path: Path) -> set[str]:
-    imported = set(_imported(path))
-    return {name for name in MODULES if f"lab.{name}" in imported}
+    imported = [name for _, name in imports(path, for_types=False)]
+    # A name is the module itself, or something in it.
+    return {name for name in MODULES if any(f"{found}.".startswith(f"lab.{name}.") for found in imported)}
 
 
 def test_the_readme_names_every_module_of_the_launcher() -> None:
@@ -81,4 +64,4 @@ def test_nothing_outside_imports_the_lab(outside: str) -> None:
     path = CHECKOUT / outside
     files = [path] if path.is_file() else list(path.rglob("*.py"))
     assert files
-    assert [file for file in files for name in _imported(file) if name.split(".")[0] == "lab"] == []
+    assert [file for file in files for _, name in imports(file, for_types=False) if name.split(".")[0] == "lab"] == []

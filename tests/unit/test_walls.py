@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.imports import imports
 
 PARTS = (
     {"components"},
@@ -47,17 +48,6 @@ STACKS = (
 
 # The program's layers are nobody's library: checks see them by recording the program, the lab by running it.
 LIBRARIES_OF_STACKS = {"sso", "application_secrets", "settings", "commands"}
-
-
-def imports(file: Path) -> Iterator[tuple[int, str]]:
-    """Line and full name of all that a module imports, wherever in it; a name may be a module or something in one."""
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            yield from ((node.lineno, name.name) for name in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            package = file.relative_to(ROOT).parts[: -node.level] if node.level else ()
-            module = ".".join((*package, *([node.module] if node.module else [])))
-            yield from ((node.lineno, f"{module}.{name.name}") for name in node.names)
 
 
 def breaches(base: Path, rows: Sequence[set[str]]) -> list[str]:
