@@ -7,6 +7,7 @@ Services that a package brings are not started: a test runs the programs itself,
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
@@ -21,6 +22,12 @@ SEARCHED = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin
 
 _POLICY = Path("/usr/sbin/policy-rc.d")
 
+_LOCK_FILE = Path("/run/lock/homelab-packages.lock")
+"""Parallel test processes take turns here: apt-get refuses to wait for the lock of its package lists."""
+
+_WAIT_SECONDS = 300
+"""How long apt-get waits for another program (an unattended upgrade, say) that holds dpkg's lock."""
+
 
 def ensure(packages: Mapping[str, str]) -> dict[str, Path]:
     """The path of each program, given with the package that brings it.
@@ -28,17 +35,33 @@ def ensure(packages: Mapping[str, str]) -> dict[str, Path]:
     Raises:
         LabError: if one is missing and cannot be installed here.
     """
-    missing = sorted({package for program, package in packages.items() if _which(program) is None})
+    missing = _missing(packages)
     if missing:
-        command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
         if os.geteuid() != 0 or shutil.which("apt-get") is None:
-            raise LabError(f"{', '.join(missing)} missing. Install with: sudo {' '.join(command)}")
-        _install(command)
+            raise LabError(f"{', '.join(missing)} missing. Install with: sudo {' '.join(_command(missing))}")
+        with _alone():
+            if still_missing := _missing(packages):
+                _install(still_missing)
     found = {program: _which(program) for program in packages}
     absent = sorted(program for program, path in found.items() if path is None)
     if absent:
         raise LabError(f"{', '.join(absent)} missing, though {', '.join(missing)} was installed")
     return {program: path for program, path in found.items() if path is not None}
+
+
+def _missing(packages: Mapping[str, str]) -> list[str]:
+    return sorted({package for program, package in packages.items() if _which(program) is None})
+
+
+def _command(packages: list[str]) -> list[str]:
+    return ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    with _LOCK_FILE.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _which(program: str) -> Path | None:
@@ -48,10 +71,12 @@ def _which(program: str) -> Path | None:
     return Path(found) if found else None
 
 
-def _install(command: list[str]) -> None:
+def _install(packages: list[str]) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    with ticking(f"installing {' '.join(command[5:])} (apt-get)"), _services_stay_off():
-        for step in (["apt-get", "update", "-qq"], command):
+    command = _command(packages)
+    waiting = ["-o", f"DPkg::Lock::Timeout={_WAIT_SECONDS}"]
+    with ticking(f"installing {' '.join(packages)} (apt-get)"), _services_stay_off():
+        for step in (["apt-get", "update", "-qq"], [*command, *waiting]):
             done = subprocess.run(
                 step, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
             )
