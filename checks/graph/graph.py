@@ -112,7 +112,6 @@ class Invoke:
     token: str
     args: dict[str, Any]
     provider: str
-    depends_on: list[str]
 
 
 @dataclass

@@ -95,7 +95,6 @@ class Recorder:
             token=request.tok,
             args=decode_struct(request.args),
             provider=request.provider.rpartition("::")[0],
-            depends_on=sorted(request.dependsOn),
         )
         self.graph.invokes.append(invoke)
         fake = self._invokes.get(invoke.token)
