@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 import pytest
 
 from checks.graph import Graph, record
+from components.certificates.acme import issuer_name
 from components.certificates.cert_manager import CertManager, CertManagerArgs
 from components.certificates.certificate import Certificate, CertificateArgs
 from components.certificates.cluster_ca import ClusterCa, ClusterCaArgs
 from components.kit.chart import ChartSource
+from components.kit.references import IssuerReference
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 CERTIFICATE = "kubernetes:cert-manager.io/v1:Certificate"
@@ -157,3 +159,25 @@ def test_a_certificate_for_nothing_is_refused(changes: dict[str, Any]) -> None:
 def test_times_that_cert_manager_refuses_are_refused(duration: timedelta, renew_before: timedelta) -> None:
     with pytest.raises(ValueError, match="cert-manager requires at least an hour, and a renewal at least 5 minutes"):
         vault_spec(duration=duration, renew_before=renew_before)
+
+
+@pytest.mark.parametrize(("staging", "name"), [(False, "letsencrypt-prod-dns"), (True, "letsencrypt-staging-dns")])
+def test_an_issuers_name_says_whether_it_is_a_staging_one(staging: bool, name: str) -> None:
+    assert issuer_name(staging, "dns") == name
+
+
+def test_an_ingress_gets_with_the_issuer_what_its_challenge_needs() -> None:
+    edit = {"acme.cert-manager.io/http01-edit-in-place": "true"}
+    issuer = IssuerReference(name="letsencrypt-prod-http", ready=cast(Any, None), ingress_annotations=edit)
+    assert issuer.annotations == {"cert-manager.io/cluster-issuer": "letsencrypt-prod-http", **edit}
+
+
+def test_a_wildcard_stands_only_in_front() -> None:
+    with pytest.raises(ValueError, match="is not a DNS name"):
+        CertificateArgs(
+            namespace="cert-manager",
+            secret_name="x",
+            dns_names=["a.*.example.org"],
+            issuer=cast(Any, None),
+            duration=timedelta(days=90),
+        )

@@ -16,6 +16,7 @@ from components.kit.chart import ChartSource
 from components.kit.references import ServiceAddress
 from components.kit.scheduling import one_per_node, replicas
 from components.network.address_pool import AddressPool, AddressPoolArgs
+from components.network.cilium import CiliumArgs
 from components.network.metallb import MetalLb, MetalLbArgs
 from components.network.nginx_ingress import SERVICE, NginxIngress, NginxIngressArgs
 
@@ -218,3 +219,8 @@ def test_pods_are_spread_over_nodes_within_each_revision() -> None:
     assert constraint["topologyKey"] == "kubernetes.io/hostname"
     assert constraint["whenUnsatisfiable"] == "DoNotSchedule"
     assert constraint["matchLabelKeys"] == ["pod-template-hash"]
+
+
+def test_a_third_cilium_operator_is_refused() -> None:
+    with pytest.raises(ValueError, match="operator_replicas: 3 is neither 1 nor 2"):
+        CiliumArgs(charts=ChartSource(), api_port=7445, operator_replicas=3)

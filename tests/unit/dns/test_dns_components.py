@@ -1,22 +1,18 @@
-"""What the components of names and certificates refuse, and what they hand out."""
+"""What the components of names refuse, and what they hand out."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from ipaddress import IPv4Address
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from components.certificates.acme import issuer_name
-from components.certificates.certificate import CertificateArgs
 from components.dns.external_dns import ExternalDnsArgs, host_annotations
 from components.dns.powerdns import PowerDnsArgs
 from components.dns.powerdns_secrets import ACCOUNTS, DATABASE_SECRET
 from components.dns.zone import DnsZoneArgs
-from components.kit.chart import locate_own
-from components.kit.references import IssuerReference, ServiceAddress
+from components.kit.references import ServiceAddress
 
 KNOWN = cast(Any, SimpleNamespace())
 
@@ -67,36 +63,6 @@ def test_records_without_an_owner_are_refused() -> None:
 def test_a_service_may_have_a_name_for_another_address() -> None:
     annotations = host_annotations("ns1.example.org", IPv4Address("192.0.2.1"))
     assert sorted(annotations.values()) == ["192.0.2.1", "ns1.example.org"]
-
-
-@pytest.mark.parametrize(("staging", "name"), [(False, "letsencrypt-prod-dns"), (True, "letsencrypt-staging-dns")])
-def test_an_issuers_name_says_whether_it_is_for_tries(staging: bool, name: str) -> None:
-    assert issuer_name(staging, "dns") == name
-
-
-def test_an_ingress_gets_with_the_issuer_what_its_challenge_needs() -> None:
-    edit = {"acme.cert-manager.io/http01-edit-in-place": "true"}
-    issuer = IssuerReference(name="letsencrypt-prod-http", ready=KNOWN, ingress_annotations=edit)
-    assert issuer.annotations == {"cert-manager.io/cluster-issuer": "letsencrypt-prod-http", **edit}
-
-
-def test_a_wildcard_stands_only_in_front() -> None:
-    said = refused(
-        CertificateArgs,
-        namespace="cert-manager",
-        secret_name="x",
-        dns_names=["a.*.example.org"],
-        issuer=KNOWN,
-        duration=timedelta(days=90),
-    )
-    assert "is not a DNS name" in said
-
-
-def test_our_own_chart_is_named_by_its_place_in_the_program_and_by_its_content() -> None:
-    chart = locate_own("powerdns")
-    assert (chart["chart"], chart.get("version")) == ("./charts/powerdns", None)
-    assert chart["description"].startswith("powerdns 1.")
-    assert "sha256:" in chart["description"]
 
 
 def test_each_statement_at_the_databases_start_has_one_line() -> None:

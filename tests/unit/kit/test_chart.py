@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components.kit.chart import ChartError, ChartSource
+from components.kit.chart import ChartError, ChartSource, locate_own
 from components.kit.versions import ChartPin
 
 PIN = ChartPin("demo", "1.2.3", "https://charts.example.org")
@@ -130,3 +130,10 @@ def test_the_copy_of_a_chart_is_made_once(schema_on_the_web: Path) -> None:
     first = Path(str(release(str(schema_on_the_web.parent))["chart"]))
     made = first.stat().st_mtime_ns
     assert Path(str(release(str(schema_on_the_web.parent))["chart"])).stat().st_mtime_ns == made
+
+
+def test_our_own_chart_is_named_by_its_place_in_the_program_and_by_its_content() -> None:
+    chart = locate_own("powerdns")
+    assert (chart["chart"], chart.get("version")) == ("./charts/powerdns", None)
+    assert chart["description"].startswith("powerdns 1.")
+    assert "sha256:" in chart["description"]

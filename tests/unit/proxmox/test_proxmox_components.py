@@ -1,4 +1,4 @@
-"""What components refuse at construction, and what each makes when it stands alone."""
+"""What the components of Proxmox VE refuse, and what each makes when it stands alone."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ import pytest
 import yaml
 
 from checks.graph import UNKNOWN, Graph, Secret, record
-from components.kit.chart import ChartSource
-from components.network.cilium import CiliumArgs
 from components.proxmox.account import ProxmoxAccount, ProxmoxAccountArgs
 from components.proxmox.talos_image import TalosImage, TalosImageArgs
 from components.proxmox.talos_vm import TalosVm, TalosVmArgs
-from components.talos.secrets import TalosSecrets
 
 
 def alone(make: Any) -> Graph:
@@ -138,16 +135,6 @@ def test_every_host_gets_the_image_once() -> None:
     graph = alone(lambda opts: TalosImage("talos", image(datastores={"pve1": "local", "pve2": "nfs"}), opts))
     files = graph.of_type("proxmoxve:download/file:File")
     assert {(f.inputs["nodeName"], f.inputs["datastoreId"]) for f in files} == {("pve1", "local"), ("pve2", "nfs")}
-
-
-def test_a_later_talos_version_does_not_make_new_cluster_secrets() -> None:
-    graph = alone(lambda opts: TalosSecrets("talos-secrets", "v1.13.9", opts))
-    assert list(graph["talos:machine/secrets:Secrets talos-secrets"].option("ignoreChanges")) == ["talosVersion"]
-
-
-def test_a_third_cilium_operator_is_refused() -> None:
-    with pytest.raises(ValueError, match="operator_replicas: 3 is neither 1 nor 2"):
-        CiliumArgs(charts=ChartSource(), api_port=7445, operator_replicas=3)
 
 
 def test_a_data_disk_is_out_of_the_way_of_attached_volumes() -> None:
