@@ -7,9 +7,7 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import tarfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address
@@ -18,19 +16,13 @@ from typing import Any
 
 import pytest
 import yaml
-from pulumi import RunError
 
 from components.kit.versions import ChartPin
-from lab import charts, cli, configuration, golang, network, processes, session
+from lab import charts, cli, configuration, network, processes, session
 from lab.errors import LabError
-from lab.golang import GoBinary
 from lab.plugins import selection
-from lab.plugins.language_host import __main__ as language_host
 from lab.programs import Found
 from lab.session import MARKER, Session
-
-GO_MOD = "module example\n\ngo 1.21\n"
-HELLO = 'package main\n\nfunc main() { println("hello") }\n'
 
 
 @pytest.fixture
@@ -43,17 +35,6 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     yield found
     processes.stop_all(found)
     os.umask(before)
-
-
-@pytest.fixture
-def hello(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GoBinary:
-    """A Go program that needs no other module, and an empty cache."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    source = tmp_path / "hello"
-    source.mkdir()
-    (source / "go.mod").write_text(GO_MOD)
-    (source / "main.go").write_text(HELLO)
-    return GoBinary("hello", str(source), ".")
 
 
 def test_the_default_lab_keeps_its_addresses() -> None:
@@ -290,61 +271,6 @@ def test_a_lock_whose_id_went_to_another_program_has_no_owner(tmp_path: Path) ->
     assert cli._live_owner(tmp_path / "lock.json") is None
 
 
-def test_a_binary_is_built_once(hello: GoBinary) -> None:
-    path = golang.build(hello)
-    built = path.stat().st_mtime_ns
-    assert golang.build(hello).stat().st_mtime_ns == built
-    assert subprocess.run([path], capture_output=True, text=True, check=True).stderr == "hello\n"
-
-
-def test_changed_sources_make_another_binary(hello: GoBinary) -> None:
-    before = hello.key()
-    (hello.sources() / "main.go").write_text(HELLO.replace("hello", "bye"))
-    assert hello.key() != before
-
-
-def test_a_changed_test_does_not_make_another_binary(hello: GoBinary) -> None:
-    before = hello.key()
-    (hello.sources() / "main_test.go").write_text("package main\n")
-    assert hello.key() == before
-
-
-def test_two_builds_at_once_make_one_binary(hello: GoBinary) -> None:
-    found: list[Path] = []
-    builders = [threading.Thread(target=lambda: found.append(golang.build(hello))) for _ in range(2)]
-    for builder in builders:
-        builder.start()
-    for builder in builders:
-        builder.join()
-    assert len(found) == 2
-    assert len(set(found)) == 1
-    assert not [path for path in golang.cache().iterdir() if path.name.startswith(".")]
-
-
-def test_a_failed_build_names_its_log_and_leaves_no_binary(hello: GoBinary) -> None:
-    (hello.sources() / "main.go").write_text("package main\n\nfunc main() { absent() }\n")
-    with pytest.raises(LabError, match=r"(?s)building hello failed:.*undefined: absent.*The whole log: .*\.log"):
-        golang.build(hello)
-    assert golang.cached(hello) is None
-
-
-def test_a_superseded_build_that_nobody_used_for_weeks_goes(hello: GoBinary) -> None:
-    old = golang.build(hello).parent
-    long_ago = time.time() - 2 * golang.UNUSED_SECONDS
-    os.utime(old, (long_ago, long_ago))
-    (hello.sources() / "main.go").write_text(HELLO.replace("hello", "bye"))
-    golang.build(hello)
-    assert not old.exists()
-
-
-def test_missing_go_is_named_with_the_command_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    golang.find_go.cache_clear()
-    with pytest.raises(LabError, match="apt-get install golang-go"):
-        golang.find_go()
-
-
 def test_the_newest_official_plugin_is_taken(tmp_path: Path) -> None:
     for version in ("4.9.0", "4.34.2", "4.34.1"):
         plugin = tmp_path / "plugins" / f"resource-kubernetes-v{version}" / "pulumi-resource-kubernetes"
@@ -365,34 +291,6 @@ def test_a_labs_path_holds_exactly_what_is_used(lab: Session) -> None:
     (lab.bin / "stale").symlink_to("/nowhere")
     selection.fill(lab.bin, {"tool": Found(Path("/bin/true"), "installed")})
     assert {path.name: path.readlink() for path in lab.bin.iterdir()} == {"tool": Path("/bin/true")}
-
-
-def test_a_failing_program_is_reported_from_its_own_first_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RunError, match=r"(?s)Traceback.*__main__\.py\", line 1.*ValueError: bad") as caught:
-        _run_program("raise ValueError('bad')", tmp_path, monkeypatch)
-    assert "runpy" not in str(caught.value)
-
-
-def test_an_error_meant_for_the_user_is_passed_on_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RunError, match=r"\Atold you\Z"):
-        _run_program("import pulumi\nraise pulumi.RunError('told you')", tmp_path, monkeypatch)
-
-
-def test_a_program_that_exits_with_a_status_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RunError, match=r"sys\.exit"):
-        _run_program("raise SystemExit(3)", tmp_path, monkeypatch)
-
-
-def test_a_program_finds_the_modules_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "beside_the_program.py").write_text("VALUE = 1\n")
-    _run_program("import beside_the_program\nassert beside_the_program.VALUE == 1", tmp_path, monkeypatch)
-
-
-def _run_program(source: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (directory / "__main__.py").write_text(source + "\n")
-    monkeypatch.setattr(sys, "path", ["", *sys.path])
-    monkeypatch.setattr(sys, "argv", [])
-    language_host._run(str(directory), str(directory))
 
 
 def _until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
