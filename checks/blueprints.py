@@ -67,7 +67,7 @@ def findings(text: str, schema: Mapping[str, Any], own: Mapping[str, Any]) -> li
     try:
         document = load(text)
     except yaml.YAMLError as error:
-        return [_finding("document", f"is no blueprint: {error}")]
+        return [_finding("document", f"is not a blueprint: {error}")]
     name = str(document.get("metadata", {}).get("name"))
     return [
         *_value(name, document, schema, schema),
@@ -119,7 +119,7 @@ def _entry(
     yield from _look_up(f"{place}.identifiers", "an entry looks", model, list(identifiers), own)
     if entry.get("state") != "absent":
         for key in sorted(set(own["demanded"].get(model, ())) - {*identifiers, *attrs}):
-            yield _finding(f"{place}.attrs.{key}", "is demanded and missing")
+            yield _finding(f"{place}.attrs.{key}", "is required but missing")
 
 
 def _look_up(place: str, who: str, model: str, by: list[str], own: Mapping[str, Any]) -> Iterator[Finding]:
@@ -127,7 +127,7 @@ def _look_up(place: str, who: str, model: str, by: list[str], own: Mapping[str, 
     for field in by:
         if field not in known:
             fields = ", ".join(known) or "nothing is known of that model"
-            yield _finding(place, f"{who} for {model} by {field!r}, which does not tell it from others: {fields}")
+            yield _finding(place, f"{who} for {model} by {field!r}, which does not identify it; what does: {fields}")
 
 
 def _value(place: str, value: Any, definition: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[Finding]:
@@ -147,23 +147,23 @@ def _value(place: str, value: Any, definition: Mapping[str, Any], schema: Mappin
     if isinstance(value, Mapping) and "properties" in definition:
         known = definition["properties"]
         for key in sorted(value.keys() - known.keys()):
-            yield _finding(f"{place}.{key}", f"is no such field; there are {', '.join(sorted(known))}")
+            yield _finding(f"{place}.{key}", f"is not a known field; there are {', '.join(sorted(known))}")
         for key in sorted(set(definition.get("required", ())) - value.keys()):
-            yield _finding(f"{place}.{key}", "is demanded and missing")
+            yield _finding(f"{place}.{key}", "is required but missing")
         for key in sorted(value.keys() & known.keys()):
             yield from _value(f"{place}.{key}", value[key], known[key], schema)
 
 
 def _beyond(value: Any, definition: Mapping[str, Any]) -> Iterator[str]:
-    """What a value of the right type may still not be."""
+    """What may be wrong with a value of the right type."""
     if "enum" in definition and value not in definition["enum"]:
-        yield f"{value!r} is no choice; there are {', '.join(map(str, definition['enum']))}"
+        yield f"{value!r} is not a choice; there are {', '.join(map(str, definition['enum']))}"
     if isinstance(value, str) and len(value) < definition.get("minLength", 0):
         yield "must not be empty"
     if isinstance(value, str) and len(value) > definition.get("maxLength", len(value)):
-        yield f"has {len(value)} characters; {definition['maxLength']} are the most"
+        yield f"has {len(value)} characters; the maximum is {definition['maxLength']}"
     if isinstance(value, int) and not definition.get("minimum", value) <= value <= definition.get("maximum", value):
-        yield f"{value} is not within {definition.get('minimum')} and {definition.get('maximum')}"
+        yield f"{value} is not between {definition.get('minimum')} and {definition.get('maximum')}"
 
 
 def _is(value: Any, kind: str) -> bool:
@@ -189,7 +189,7 @@ def _name(reference: str) -> str:
 
 
 def _plain(definition: Any) -> Any:
-    """A definition without prose and long lists of choices; a property may well be called like what is left out."""
+    """A definition without prose and long lists of choices; a property may well have the name of what is left out."""
     if isinstance(definition, list):
         return [_plain(item) for item in definition]
     if not isinstance(definition, dict):

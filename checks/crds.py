@@ -111,7 +111,7 @@ def _in_object(value: Mapping[str, Any], schema: Mapping[str, Any], place: str) 
         elif isinstance(others, dict):
             yield from _violations(item, others, f"{place}.{name}")
         elif not others and not schema.get("x-kubernetes-preserve-unknown-fields"):
-            yield f"{place}.{name} is no field: there are {', '.join(sorted(properties)) or 'none'}"
+            yield f"{place}.{name} is not a field: there are {', '.join(sorted(properties)) or 'none'}"
 
 
 def _in_scalar(value: Any, schema: Mapping[str, Any], place: str) -> Iterator[str]:
@@ -123,16 +123,16 @@ def _in_scalar(value: Any, schema: Mapping[str, Any], place: str) -> Iterator[st
             yield f"{place} is {value!r}: it must match {schema['pattern']}"
     elif not isinstance(value, bool):
         if value < schema.get("minimum", value):
-            yield f"{place} is {value!r}: {schema['minimum']} is the least"
+            yield f"{place} is {value!r}: the minimum is {schema['minimum']}"
         if value > schema.get("maximum", value):
-            yield f"{place} is {value!r}: {schema['maximum']} is the most"
+            yield f"{place} is {value!r}: the maximum is {schema['maximum']}"
 
 
 def _bounds(size: int, schema: Mapping[str, Any], what: str, place: str) -> Iterator[str]:
     if size < schema.get(f"min{what}", 0):
-        yield f"{place} has {size} {what.lower()}: {schema[f'min{what}']} are the least"
+        yield f"{place} has {size} {what.lower()}: the minimum is {schema[f'min{what}']}"
     if size > schema.get(f"max{what}", size):
-        yield f"{place} has {size} {what.lower()}: {schema[f'max{what}']} are the most"
+        yield f"{place} has {size} {what.lower()}: the maximum is {schema[f'max{what}']}"
 
 
 def _is(value: Any, kind: str) -> bool:

@@ -23,7 +23,7 @@ MODULES = {
 def main(name: str, *arguments: str) -> int:
     """Run an entry point, and return its exit status."""
     if name not in list(EntryPoint):
-        print(f"{name!r} is none of {', '.join(EntryPoint)}", file=sys.stderr)
+        print(f"{name!r} is not one of {', '.join(EntryPoint)}", file=sys.stderr)
         return 2
     return int(import_module(MODULES[EntryPoint(name)]).main(arguments, os.environ))
 

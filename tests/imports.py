@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 def imports(file: Path, *, for_types: bool = True) -> Iterator[tuple[int, str]]:
     """Line and full name of all that a module imports, wherever in it; a name may be a module or something in one.
 
-    for_types: also what it imports for type checking alone, which is no dependency at run time.
+    for_types: also what it imports for type checking alone, which is not a dependency at run time.
     """
     tree = ast.parse(file.read_text())
     left_out: set[int] = set()

@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m checks.charts", description=__doc__)
     parser.add_argument("--mirror", type=Path, help="directory with <chart>-<version>.tgz files, as in charts.mirror")
-    parser.add_argument("--only-present", action="store_true", help="let charts pass that the mirror lacks")
+    parser.add_argument("--only-present", action="store_true", help="accept charts that are not in the mirror")
     parser.add_argument("--record", action="store_true", help="write what was looked up, if all of it is known")
     parser.add_argument("--checked", type=Path, default=FILE, help="the record; default: charts/checked.yaml")
     parser.add_argument("--helm", type=Path, help="the helm to render with; default: the one on PATH")
@@ -54,7 +54,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     if options.mirror is None and os.environ.get("CHARTS_MIRROR") and "://" not in os.environ["CHARTS_MIRROR"]:
         options.mirror = Path(os.environ["CHARTS_MIRROR"])
     if options.mirror is not None and not options.mirror.is_dir():
-        parser.error(f"{options.mirror} is no directory: give one with <chart>-<version>.tgz files")
+        parser.error(f"{options.mirror} is not a directory: give one with <chart>-<version>.tgz files")
     found = shutil.which("helm")
     options.helm = options.helm or (Path(found) if found else None)
     if options.record and (options.mirror is None or options.helm is None):

@@ -23,7 +23,7 @@ from checks.charts.uses import Inclusion, Keys, Use, resolve
 
 @dataclass
 class Chart:
-    """A chart: its name, its version, and all that says which values it knows."""
+    """A chart: its name, its version, and everything that says which values it knows."""
 
     name: str
     version: str

@@ -66,7 +66,7 @@ def _against(result: Examination, release: ChartRelease, path: Path, chart: Char
             return
     found = look_up(chart, release.values)
     for key, meant in found.unknown.items():
-        _add(result, release, "chart-values", f"{held} knows no value {key}: {meant}")
+        _add(result, release, "chart-values", f"{held} has no value {key}: {meant}")
     if release.pin:
         before = result.checked.get(release.pin.name, Checked(release.pin.version))
         keys = before.keys | found.known

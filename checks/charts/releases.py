@@ -20,7 +20,7 @@ PLACEHOLDER = "known-after-up"
 
 @dataclass(frozen=True)
 class ChartRelease:
-    """One release: a chart from a repository (`pin`), or one that lies in this repository (`path`)."""
+    """One release: a chart from a repository (`pin`), or one in this repository (`path`)."""
 
     name: str
     namespace: str
@@ -59,7 +59,7 @@ def of_graph(graph: Graph, kubernetes: str) -> list[ChartRelease]:
     kubernetes: the version of Kubernetes that the graph's cluster has.
 
     Raises:
-        ValueError: a release names no version, takes values from files, or has values that are no known map.
+        ValueError: a release names no version, takes values from files, or has values that are not a known map.
     """
     return [_release(node, kubernetes) for node in graph.of_type(RELEASE)]
 
@@ -68,7 +68,7 @@ def pins(found: Iterable[ChartRelease]) -> dict[str, ChartPin]:
     """Return the pinned charts of some releases by name.
 
     Raises:
-        ValueError: two releases use two versions of one chart, so that no one set of values is written for it.
+        ValueError: two releases use two versions of one chart, so that no set of values fits both.
     """
     by_name: dict[str, ChartPin] = {}
     for release in found:

@@ -1,6 +1,6 @@
 """Renders a chart with a release's values by Helm itself, which also validates them against the chart's schema.
 
-Nothing is fetched: a part of a schema that lies on somebody's web server allows anything here. No cluster is asked.
+Nothing is fetched: a part of a schema that is on another web server allows anything here. No cluster is asked.
 """
 
 from __future__ import annotations

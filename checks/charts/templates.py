@@ -1,7 +1,7 @@
 """Which values a chart's templates use, read from their text.
 
 Follows `.Values`, `with`, `range`, variables, named templates and the functions that pass a value on, which covers how
-charts are written; it is no implementation of Go templates.
+charts are written; it is not an implementation of Go templates.
 """
 
 from __future__ import annotations

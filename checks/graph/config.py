@@ -32,7 +32,7 @@ def load_stack_config(path: Path, stack: str) -> StackConfig:
 
     Raises:
         FileNotFoundError: one of the two files is missing.
-        ValueError: a file is no mapping, `Pulumi.yaml` names no project, or a value is an unquoted date.
+        ValueError: a file is not a mapping, `Pulumi.yaml` names no project, or a value is an unquoted date.
     """
     project_file = _read(path / "Pulumi.yaml")
     stack_file = _read(path / f"Pulumi.{stack}.yaml")

@@ -37,7 +37,9 @@ class DnsZoneArgs:
         for name in (self.domain, *self.nameservers):
             # The operator's CRD refuses a final dot, though PowerDNS wants one.
             if not _NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no name for {self.domain}; write it in lower case, without a final dot")
+                raise ValueError(
+                    f"{name!r} is not a name for {self.domain}; write it in lower case, without a final dot"
+                )
 
 
 class DnsZone(pulumi.ComponentResource):

@@ -36,7 +36,7 @@ class HeadscaleRoutesArgs:
         strangers = sorted({*self.routers} - {*self.tailnet.nodes})
         if strangers:
             raise ValueError(
-                f"routers: {', '.join(strangers)} is none of the tailnet's nodes; name nodes of the cluster"
+                f"routers: not among the tailnet's nodes: {', '.join(strangers)}; name nodes of the cluster"
             )
         if not self.routes:
             raise ValueError("routes: none, so there is nothing to approve; name what the routers advertise")

@@ -35,7 +35,7 @@ class Backend:
         if not self.addresses:
             raise ValueError("addresses: none, and a backend without an address answers nobody; name one")
         if not 1 <= self.port <= 65535:
-            raise ValueError(f"port: {self.port} is no TCP port; give 1 to 65535")
+            raise ValueError(f"port: {self.port} is not a TCP port; give 1 to 65535")
 
     def upstream(self, name: str) -> list[str]:
         """The nginx upstream of that name. An address that fails once is set aside, unless there is no other."""
@@ -67,7 +67,8 @@ class Routing:
         for name in (self.cluster, *self.sites):
             if not _NAME.fullmatch(name):
                 raise ValueError(
-                    f"{name!r} is no server name; write lower-case labels joined by dots, and *. in front for all below"
+                    f"{name!r} is not a server name; write lower-case labels joined by dots, "
+                    "and *. in front for all below"
                 )
         for name in self.sites:
             if f".{name.removeprefix('*.')}".endswith(f".{self.cluster}"):

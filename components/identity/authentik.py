@@ -81,7 +81,7 @@ class AuthentikArgs:
                 )
         names = [file.name for file in self.blueprints]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"blueprints: {twice[0]!r} stands twice; give one of them another name")
+            raise ValueError(f"blueprints: {twice[0]!r} appears twice; give one of them another name")
 
 
 class Authentik(pulumi.ComponentResource):

@@ -108,7 +108,7 @@ class Blueprint:
                 if isinstance(tag, KeyOf) and tag.id not in known:
                     raise ValueError(f"{self.name}: !KeyOf {tag.id} has no earlier entry of that id; put it before")
             if entry.id in known:
-                raise ValueError(f"{self.name}: id {entry.id!r} stands twice, and the first would win; rename one")
+                raise ValueError(f"{self.name}: id {entry.id!r} appears twice, and the first would win; rename one")
             known |= {entry.id} if entry.id else set()
 
     def document(self) -> dict[str, Any]:

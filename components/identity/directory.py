@@ -77,11 +77,11 @@ def directory(groups: Sequence[str], users: Sequence[User]) -> tuple[Entry, ...]
     for user in users:
         if unknown := [name for name in user.groups if name not in groups]:
             raise ValueError(
-                f"groups: {unknown[0]!r} of {user.email} is no group; choose from {', '.join(sorted(groups))}"
+                f"groups: {unknown[0]!r} of {user.email} is not a group; choose from {', '.join(sorted(groups))}"
             )
     names = [user.username for user in users]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"username: {twice[0]!r} stands twice; give one of them another")
+        raise ValueError(f"username: {twice[0]!r} appears twice; give one of them another")
     return (
         *(Entry(model=group(name).model, id=group(name).id, identifiers={"name": name}) for name in sorted(groups)),
         *(_user(user) for user in users),

@@ -46,7 +46,7 @@ class AddressRange:
         """Read `10.0.3.2`, `10.0.3.4-10.0.3.20` or, for the last number only, `10.0.3.4-20`.
 
         Raises:
-            ValueError: the text is none of these, or the range ends before it starts.
+            ValueError: the text has neither form, or the range ends before it starts.
         """
         remedy = "give an address such as 10.0.3.2 or a range such as 10.0.3.4-10.0.3.20"
         start, dash, end = (part.strip() for part in text.partition("-"))

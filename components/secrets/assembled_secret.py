@@ -44,7 +44,7 @@ class AssembledSecretArgs:
             )
         used = {name for text in self.files.values() for name in template_fields(text)}
         for name in sorted(used - self.values.keys()):
-            raise ValueError(f"files: {name!r} is no value; there are {', '.join(sorted(self.values))}")
+            raise ValueError(f"files: {name!r} is not a value; there are {', '.join(sorted(self.values))}")
         for name in sorted(self.values.keys() - used):
             raise ValueError(f"values: {name!r} stands in no file; leave it out")
 

@@ -179,7 +179,9 @@ def check_keypair(keypair: Keypair) -> None:
         private = serialization.load_pem_private_key(keypair.private_key_pem.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # The library's own message may show parts of the key.
-        raise SealingError("the sealing key is no private key in PEM without a passphrase; set the right one") from None
+        raise SealingError(
+            "the sealing key is not a private key in PEM without a passphrase; set the right one"
+        ) from None
     if private.public_key() != public:
         raise SealingError("the sealing key is not the certificate's; set both from one keypair")
 
@@ -210,7 +212,7 @@ def _certificate(pem: str) -> x509.Certificate:
         return x509.load_pem_x509_certificate(pem.encode())
     except ValueError:
         raise SealingError(
-            "this is no certificate in PEM; give one that begins with -----BEGIN CERTIFICATE-----"
+            "this is not a certificate in PEM; give one that begins with -----BEGIN CERTIFICATE-----"
         ) from None
 
 

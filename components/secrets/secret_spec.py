@@ -116,7 +116,7 @@ class SecretSpec:
         for what, value in (("name", self.name), ("namespace", self.namespace)):
             if not _NAME.fullmatch(value):
                 raise ValueError(
-                    f"{what}: {value!r} is no DNS label; use up to 63 lower-case letters, digits and inner dashes"
+                    f"{what}: {value!r} is not a DNS label; use up to 63 lower-case letters, digits and inner dashes"
                 )
         for name in ("keys", "derived", "labels"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
@@ -152,7 +152,7 @@ class SecretSpec:
                 )
         for key in self.templates:
             if not _SECRET_KEY.fullmatch(key):
-                raise ValueError(f"keys: {key!r} is no key of a Secret; use letters, digits, '-', '_' and '.'")
+                raise ValueError(f"keys: {key!r} is not a key of a Secret; use letters, digits, '-', '_' and '.'")
         if twice := sorted(self.keys.keys() & self.derived.keys()):
             raise ValueError(f"derived: {twice[0]!r} is already in keys; leave it in one of the two")
 

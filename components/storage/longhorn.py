@@ -49,7 +49,9 @@ class LonghornArgs:
                 f"{MOST_CPU_PERCENT} %; give each worker {LEAST_CORES} or more"
             )
         if not self.disk.startswith("/dev/"):
-            raise ValueError(f"disk: {self.disk!r} is no block device, and the V2 engine uses nothing else; name one")
+            raise ValueError(
+                f"disk: {self.disk!r} is not a block device, and the V2 engine uses nothing else; name one"
+            )
 
 
 class Longhorn(pulumi.ComponentResource):

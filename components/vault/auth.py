@@ -34,13 +34,13 @@ def check_policies(role: str, policies: tuple[str, ...]) -> None:
     if "root" in policies:
         raise ValueError(f"role {role!r}: policy root ends every check; name what the login needs")
     if repeated := duplicates(policies):
-        raise ValueError(f"role {role!r}: policy {repeated[0]!r} stands twice; name it once")
+        raise ValueError(f"role {role!r}: policy {repeated[0]!r} appears twice; name it once")
 
 
 def check_unique(mount: str, names: list[str]) -> None:
     """Raise ValueError for two roles with the same name."""
     if repeated := duplicates(names):
-        raise ValueError(f"auth {mount!r}: role {repeated[0]!r} stands twice and the second would win; rename one")
+        raise ValueError(f"auth {mount!r}: role {repeated[0]!r} appears twice and the second would win; rename one")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class KubernetesRole:
             if any("*" in value for value in values):
                 raise ValueError(f"role {self.name!r}: a wildcard lets every {kind} in; name each")
             if repeated := duplicates(values):
-                raise ValueError(f"role {self.name!r}: {kind} {repeated[0]!r} stands twice; name it once")
+                raise ValueError(f"role {self.name!r}: {kind} {repeated[0]!r} appears twice; name it once")
         if not self.audience:
             raise ValueError(
                 f"role {self.name!r}: without an audience any token of the service account logs in, "
@@ -107,7 +107,7 @@ class KubernetesAuth:
         checked_path("auth", self.path)
         check_unique(self.path, [role.name for role in self.roles])
         if not self.host.startswith("https://"):
-            raise ValueError(f"auth {self.path!r}: {self.host!r} is no https:// address; give the API server's")
+            raise ValueError(f"auth {self.path!r}: {self.host!r} is not an https:// address; give the API server's")
 
     def accessor(self) -> str:
         """An expression for this mount's accessor, for a policy's path; the configurer fills it in."""

@@ -63,7 +63,7 @@ class VaultConfiguration:
             ("policy", [policy.name for policy in self.policies]),
         ):
             if repeated := duplicates(names):
-                raise ValueError(f"{kind} {repeated[0]!r} stands twice and the second would win; rename or merge them")
+                raise ValueError(f"{kind} {repeated[0]!r} appears twice and the second would win; rename or merge them")
         _check_roles(self.auth, self.policy_names)
         for policy in self.policies:
             policy.check_paths([engine.path for engine in self.engines], [method.path for method in self.auth])
@@ -99,14 +99,14 @@ class Addition:
         if repeated := duplicates(paths):
             raise ValueError(f"auth method {repeated[0]!r} is in both documents; give the second a path of its own")
         if repeated := duplicates([group.name for group in self.groups]):
-            raise ValueError(f"group {repeated[0]!r} stands twice and the second would win; merge them")
+            raise ValueError(f"group {repeated[0]!r} appears twice and the second would win; merge them")
         known = self.first.policy_names
         _check_roles(self.auth, known)
         for group in self.groups:
             _check_policies(f"group {group.name!r}", group.policies, known)
             if group.mount not in [method.path for method in self.auth]:
                 raise ValueError(
-                    f"group {group.name!r}: {group.mount!r} is no auth method of this document; "
+                    f"group {group.name!r}: {group.mount!r} is not an auth method of this document; "
                     f"choose from {', '.join(method.path for method in self.auth)}"
                 )
 

@@ -67,7 +67,7 @@ class _UniqueKeys(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [str(self.construct_object(key, deep=True)) for key, _ in node.value]  # type: ignore[no-untyped-call]
         if repeated := duplicates(keys):
-            raise yaml.YAMLError(f"key {repeated[0]!r} stands twice{node.start_mark}")
+            raise yaml.YAMLError(f"key {repeated[0]!r} appears twice{node.start_mark}")
         return super().construct_mapping(node, deep)
 
 
@@ -119,7 +119,7 @@ def _document(document: Mapping[str, Any]) -> Iterator[Finding]:
                 yield from inner[section](place, entry)
         names = [str(entry.get(name)) for entry in entries]
         for repeated in duplicates(names):
-            yield Finding(section, f"{name} {repeated!r} stands twice, and the second would win; merge or rename them")
+            yield Finding(section, f"{name} {repeated!r} appears twice, and the second would win; merge or rename them")
     yield from _unknown_policies(document)
 
 
@@ -169,10 +169,10 @@ def _auth(place: str, entry: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(f"{inside}.{key}", f"is deprecated and hides what token_{key} says; write token_{key}")
         yield from _missing(inside, role, _ROLE_NEEDS[method])
     for repeated in duplicates(names):
-        yield Finding(f"{place}.roles", f"name {repeated!r} stands twice, and the second would win; rename one")
+        yield Finding(f"{place}.roles", f"name {repeated!r} appears twice, and the second would win; rename one")
     if config.get("default_role") and config["default_role"] not in names:
         yield Finding(
-            f"{place}.config.default_role", f"{config['default_role']!r} is no role here; give one of {names}"
+            f"{place}.config.default_role", f"{config['default_role']!r} is not a role here; give one of {names}"
         )
 
 
@@ -224,5 +224,5 @@ def _unknown_policies(document: Mapping[str, Any]) -> Iterator[Finding]:
         for policy in [named] if isinstance(named, str) else named or []:
             if policy not in known:
                 yield Finding(
-                    place, f"{policy!r} is no policy of this document; choose from {', '.join(sorted(known))}"
+                    place, f"{policy!r} is not a policy of this document; choose from {', '.join(sorted(known))}"
                 )

@@ -100,7 +100,7 @@ class OidcAuth:
 
     discovery_url: the issuer, without /.well-known; Vault fetches it when this is applied, so it must answer then.
     client_secret, discovery_ca: expressions of `from_environment`, `from_file` or `from_template`, never the value: the
-    program's document is no secret. None for a provider whose certificate the system trusts.
+    program's document is not a secret. None for a provider whose certificate the system trusts.
     """
 
     path: str
@@ -117,7 +117,7 @@ class OidcAuth:
         check_unique(self.path, [role.name for role in self.roles])
         if self.default_role not in [role.name for role in self.roles]:
             raise ValueError(
-                f"auth {self.path!r}: default role {self.default_role!r} is none of its roles; "
+                f"auth {self.path!r}: default role {self.default_role!r} is not one of its roles; "
                 f"choose from {', '.join(role.name for role in self.roles)}"
             )
         for key, value in (("client_secret", self.client_secret), ("discovery_ca", self.discovery_ca)):

@@ -96,7 +96,7 @@ class Policy:
             raise ValueError(f"policy {self.name!r}: has no rule, which Vault accepts as a policy for nothing; add one")
         if repeated := duplicates([rule.path for rule in self.rules]):
             raise ValueError(
-                f"policy {self.name!r}: path {repeated[0]!r} stands twice, and Vault adds both up; make it one rule"
+                f"policy {self.name!r}: path {repeated[0]!r} appears twice, and Vault adds both up; make it one rule"
             )
 
     def document(self) -> dict[str, Any]:
@@ -116,7 +116,7 @@ class Policy:
         endpoint, _, rest = within.partition("/")
         if endpoint not in _KV_ENDPOINTS:
             raise ValueError(
-                f"policy {self.name!r}: {path!r} is no path of KV version 2, whose paths begin with the endpoint; "
+                f"policy {self.name!r}: {path!r} is not a path of KV version 2, whose paths begin with the endpoint; "
                 f"write {engine}/data/... for values, {engine}/metadata/... for lists and versions"
             )
         literal = [part for part in rest.split("/") if part and not _WILD.fullmatch(part)]

@@ -1,9 +1,9 @@
 """`make enrol`: prints the link by which a person signs on for the first time, or again after a lost password.
 
 Owns nothing: the person is an entry of `homelab:identity.users`, and Authentik makes the link. Whoever has it is that
-person until it ends, so it goes to them alone, and to no file or log. Behind it they set a password in their settings.
+person until it expires, so it goes to them alone, and to no file or log. It leads to where they set a password.
 
-Authentik's command is `ak create_recovery_key <minutes> <username>`, which prints the path of the link and tells of an
+Authentik's command is `ak create_recovery_key <minutes> <username>`, which prints the path of the link and reports an
 unknown user on standard error with exit status 0: authentik/recovery/management/commands/create_recovery_key.py.
 """
 
@@ -37,9 +37,7 @@ def username(stack_file: str, wanted: str) -> tuple[str, str]:
     found = [name for name, user in users.items() if wanted.lower() in (name, str(user.get("email")).lower())]
     if not found:
         there = ", ".join(sorted(users)) or "nobody"
-        raise CommandError(
-            f"{wanted!r} is not in homelab:identity.users, where there is {there}; add them and `pulumi up`"
-        )
+        raise CommandError(f"{wanted!r} is not in homelab:identity.users, which has {there}; add them and `pulumi up`")
     if users[found[0]].get("active") is False:
         raise CommandError(
             f"{found[0]} is not active; remove `active: false` from homelab:identity.users and `pulumi up`"
@@ -48,12 +46,12 @@ def username(stack_file: str, wanted: str) -> tuple[str, str]:
 
 
 def link(output: str, errors: str, domain: str) -> str:
-    """The whole link, of what Authentik's command printed. Raises CommandError when it printed none."""
+    """The whole link, from what Authentik's command printed. Raises CommandError when it printed none."""
     found = _LINK.search(output)
     if found is None:
         said = errors.strip().splitlines()
         raise CommandError(
-            f"Authentik made no link: {said[-1] if said else 'it said nothing'}; a user is there some minutes "
+            f"Authentik made no link: {said[-1] if said else 'it said nothing'}; a user exists a few minutes "
             "after the `pulumi up` that added them"
         )
     return f"https://{sso.authority(domain)}{found.group()}"
@@ -70,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def enrol(stack: Stack, wanted: str, minutes: int) -> None:
-    """Print the link of the user that `wanted` names, good for so many minutes. Raises CommandError as `link`."""
+    """Print the link of the user that `wanted` names, good for that many minutes. Raises CommandError as `link`."""
     if not 1 <= minutes <= LONGEST:
         raise CommandError(f"--minutes: {minutes}; a link is good for 1 to {LONGEST} minutes")
     user, domain = username(stack.text(), wanted)

@@ -1,4 +1,4 @@
-"""`make recover`: makes a stack usable again whose `pulumi up` was killed while it created or changed things.
+"""`make recover`: makes a stack usable again after a `pulumi up` that was killed while it created or changed things.
 
 Owns the way back only: the state is told of what the killed `up` made in the cluster, and Helm's records of operations
 that nobody will finish go. It makes and deletes no object of the platform; the next `pulumi up` does what is missing.
@@ -96,13 +96,13 @@ def recover(stack: Stack) -> list[str]:
     operations = deployment.get("pending_operations") or []
     findings = examine(deployment, stack.environment)
     targets = to_read(deployment, findings)
-    done = [f"{ended} plugins of a killed Pulumi still worked: ended"] if ended else []
+    done = [f"{ended} plugins of a killed Pulumi were still working: ended"] if ended else []
     if not (operations or findings.hindering or targets):
         return done
-    # The import fails while another Pulumi works on the stack, but not if that ended a moment ago.
+    # The import fails while another Pulumi is working on the stack, but not if that ended a moment ago.
     if json.loads(stack.pulumi(*export)) != exported:
-        raise CommandError("another Pulumi works on the stack; wait for it, or end it, and recover again")
-    # Also where nothing but records is to go, as it respects the lock.
+        raise CommandError("another Pulumi is working on the stack; wait for it, or end it, and recover again")
+    # Even where only records are to go, as it respects the lock.
     edited = exported | {"deployment": mended(deployment, findings.ids)}
     stack.pulumi("stack", "import", given=json.dumps(edited), progress=True)
     done += [_outcome(operation, findings.ids) for operation in operations]

@@ -1,8 +1,8 @@
 """What a killed Pulumi leaves running on this machine: its provider plugins, which go on with what they had begun.
 
 `make recover` ends them before it looks at the cluster, as what they made after that would be in no state. Owns no
-process of another checkout, and none whose Pulumi runs. Works where there is /proc; elsewhere nothing is found, and the
-plugins end by themselves minutes after their engine.
+process of another checkout, and none whose Pulumi still runs. Works where there is /proc; elsewhere nothing is found,
+and the plugins end by themselves minutes after their engine.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def raised(text: str, name: str) -> tuple[str, int]:
     """The stack file `text` with the generation of `name` one higher, and that generation.
 
     Raises:
-        CommandError: the file has a form that this does not edit; it then is to be edited by hand.
+        CommandError: the file has a form that this does not edit; it must then be edited by hand.
     """
     before = document(text)
     generation = _generation(before, name) + 1
@@ -65,11 +65,11 @@ def outcome(row: DeclaredSecret, generation: int) -> Iterator[str]:
 def _generation(content: Any, name: str) -> int:
     config = content.get("config") if isinstance(content, dict) else None
     if not isinstance(config, dict):
-        raise CommandError("the file has no map `config`; it is no stack file of this program")
+        raise CommandError("the file has no map `config`; it is not a stack file of this program")
     rotation = config.get(_SETTING) or {}
     generation = rotation.get(name, 1) if isinstance(rotation, dict) else None
     if not isinstance(generation, int) or isinstance(generation, bool) or generation < 1:
-        raise CommandError(f"{_SETTING}: is no map of names to whole numbers; mend that first")
+        raise CommandError(f"{_SETTING}: is not a map of names to whole numbers; fix that first")
     return generation
 
 
@@ -125,7 +125,7 @@ def _write(file: Path, text: str) -> None:
 
 
 def rotate(stack: Stack, name: str, secrets: Mapping[str, DeclaredSecret] = SECRETS) -> list[str]:
-    """Raise the generation of `name` in the stack's file, and return what to tell.
+    """Raise the generation of `name` in the stack's file, and return what to tell the user.
 
     Without a name, change nothing and list what there is. Raises CommandError, with the file as it was.
     """

@@ -1,4 +1,4 @@
-"""Commands of a person who seals: one value, the keypair of a stack, the bootstrap secrets of a stack.
+"""What a person runs to seal: one value, the keypair of a stack, the bootstrap secrets of a stack.
 
 `make seal`, `make sealing-key` and `make sealed-bootstrap` call this. Owns where values come from and go to: they are
 read from standard input or from Pulumi, and leave this process sealed or on Pulumi's standard input; never in an
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     keypair = commands.add_parser("keypair", help="make a stack's keypair and put it into the stack's file")
     take_stack(keypair)
-    keypair.add_argument("--force", action="store_true", help="replace a keypair that is there")
+    keypair.add_argument("--force", action="store_true", help="replace an existing keypair")
     keypair.set_defaults(act=_make_keypair)
 
     bootstrap = commands.add_parser("bootstrap", help="print a stack's bootstrap secrets as SealedSecrets")
@@ -127,10 +127,12 @@ def _bootstrap_secret(number: int, item: Any) -> PlainSecret:
 def _value_from_input() -> bytes:
     """The value: typed without being shown, or all of standard input, byte for byte."""
     if sys.stdin.isatty():
-        return getpass.getpass("Value (is not shown): ").encode()
+        return getpass.getpass("Value (not shown): ").encode()
     value = sys.stdin.buffer.read()
     if not value:
-        raise CommandError("there is no value on standard input; pipe it in, as: pass show mail | make seal ...")
+        raise CommandError(
+            "there is no value on standard input; pipe it in, for example: pass show mail | make seal ..."
+        )
     if value.endswith(b"\n"):
         _say("note: the value ends with a line break, which is sealed with it; printf %s prints a text without one")
     return value

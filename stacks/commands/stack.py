@@ -1,4 +1,4 @@
-"""What the commands of a person share: the stack with its file and its kubeconfig, `pulumi` and `kubectl`, one error.
+"""What the commands share: the stack with its file and its kubeconfig, `pulumi` and `kubectl`, one error.
 
 Owns how a command finds the stack's file and runs other programs, and how it says what went wrong: one line on standard
 error, and exit status 1. Does not own what a command does. No secret is in an argument or in an error: it goes to a
@@ -29,7 +29,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 
 CONFIG_FILE = "PULUMI_OPTION_CONFIG_FILE"
-"""The environment's name of Pulumi's option --config-file."""
+"""The environment variable for Pulumi's option --config-file."""
 
 Finished = subprocess.CompletedProcess[str]
 """A program that ended, with what it printed."""
@@ -74,11 +74,11 @@ class Stack:
         if not _NAME.fullmatch(self.name) or not file.is_file():
             found = self.root.glob("Pulumi.*.yaml")
             there = sorted(path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in found)
-            raise CommandError(f"{self.name!r} is no stack; give STACK=<name>, one of {', '.join(there)}")
+            raise CommandError(f"{self.name!r} is not a stack; give STACK=<name>, one of {', '.join(there)}")
         return file
 
     def text(self) -> str:
-        """The stack's file, its line ends as they are. Raises CommandError if it cannot be read."""
+        """The stack's file, its line endings as they are. Raises CommandError if it cannot be read."""
         return read(self.file)
 
     def config(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class Stack:
             found = self.pulumi("stack", "output", "kubeconfig", "--show-secrets")
         except CommandError as error:
             raise CommandError(
-                f"no kubeconfig of stack {self.name}: {error}; set KUBECONFIG, or log in to its state"
+                f"no kubeconfig for stack {self.name}: {error}; set KUBECONFIG, or log in to its state"
             ) from None
         with private_file(found) as file:
             yield file
@@ -128,11 +128,11 @@ def run(command: str, act: Callable[[], None]) -> int:
 
 
 def read(file: Path) -> str:
-    """The text in a file, its line ends as they are. Raises CommandError if it cannot be read."""
+    """The text in a file, its line endings as they are. Raises CommandError if it cannot be read."""
     try:
         return file.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise CommandError(f"{file}: cannot be read: {reason}") from None
 
 
@@ -144,7 +144,7 @@ def document(text: str) -> Any:
         # Its own message quotes the text, in which a secret may be that was not yet encrypted.
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""
-        raise CommandError(f"the stack's file is not YAML{place}; mend that first") from None
+        raise CommandError(f"the stack's file is not YAML{place}; fix that first") from None
 
 
 def config(text: str) -> dict[str, Any]:
@@ -177,7 +177,7 @@ def execute(
         directory: where it runs.
         given: its standard input.
         options: of the program, before its arguments; no secret.
-        progress: whether it prints how it goes on and no data; then that may be in an error, too.
+        progress: whether it prints its progress and no data; then that may be in an error, too.
 
     Raises CommandError with the command's words and the end of what it said, if it fails.
     """

@@ -7,7 +7,7 @@ from pydantic.alias_generators import to_camel
 
 
 class Model(BaseModel):
-    """Frozen, with camelCase keys in the stack file; rejects unknown keys and converts nothing: `"4"` is no number."""
+    """Frozen, with camelCase keys in stack files; rejects unknown keys and converts nothing: `"4"` is not a number."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,

@@ -43,7 +43,7 @@ def test_known_keys_are_checked(tmp_path: Path) -> None:
 def test_an_unknown_key_is_a_finding_with_the_line_of_the_release(tmp_path: Path) -> None:
     write_chart(tmp_path, "level: 1")
     [finding] = examined(tmp_path, {"levle": 2}).findings
-    expected = "program.py:7: release demo: demo 1.2.3 knows no value levle: did you mean level? [chart-values]"
+    expected = "program.py:7: release demo: demo 1.2.3 has no value levle: did you mean level? [chart-values]"
     assert str(finding) == expected
 
 
@@ -81,7 +81,7 @@ def test_what_helm_says_is_a_finding(tmp_path: Path, helm: Path) -> None:
 def test_a_chart_of_this_repository_is_looked_up_without_a_mirror(tmp_path: Path) -> None:
     release = release_of({"levle": 1}, path=write_chart(tmp_path, "level: 1"))
     [message] = messages(examine([release], mirror=None, helm=None))
-    assert message == "chart-values: demo 1.2.3 knows no value levle: did you mean level?"
+    assert message == "chart-values: demo 1.2.3 has no value levle: did you mean level?"
 
 
 def test_what_is_in_the_record_passes() -> None:

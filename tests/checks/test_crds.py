@@ -90,21 +90,21 @@ def test_a_secret_that_fits_is_no_finding() -> None:
 @pytest.mark.parametrize(
     ("field", "finding"),
     [
-        ({"name": "a"}, ".spec.name has 1 length: 2 are the least"),
-        ({"name": "abcde"}, ".spec.name has 5 length: 4 are the most"),
+        ({"name": "a"}, ".spec.name has 1 length: the minimum is 2"),
+        ({"name": "abcde"}, ".spec.name has 5 length: the maximum is 4"),
         ({"name": "AB"}, ".spec.name is 'AB': it must match ^[a-z]+$"),
         ({"name": 1}, ".spec.name is 1.0: its type is string"),
-        ({"count": 0}, ".spec.count is 0.0: 1 is the least"),
-        ({"count": 4}, ".spec.count is 4.0: 3 is the most"),
+        ({"count": 0}, ".spec.count is 0.0: the minimum is 1"),
+        ({"count": 4}, ".spec.count is 4.0: the maximum is 3"),
         ({"count": 1.5}, ".spec.count is 1.5: its type is integer"),
         ({"count": True}, ".spec.count is True: its type is integer"),
         ({"kind": "C"}, ".spec.kind is 'C': one of ['A', 'B'] is allowed"),
         ({"on": "yes"}, ".spec.on is 'yes': its type is boolean"),
         ({"port": ["http"]}, ".spec.port is ['http']: give a number or text"),
-        ({"list": []}, ".spec.list has 0 items: 1 are the least"),
-        ({"list": ["a", "b", "c"]}, ".spec.list has 3 items: 2 are the most"),
+        ({"list": []}, ".spec.list has 0 items: the minimum is 1"),
+        ({"list": ["a", "b", "c"]}, ".spec.list has 3 items: the maximum is 2"),
         ({"list": ["a", 1]}, ".spec.list[1] is 1.0: its type is string"),
-        ({"labels": {"a": "b", "c": "d"}}, ".spec.labels has 2 properties: 1 are the most"),
+        ({"labels": {"a": "b", "c": "d"}}, ".spec.labels has 2 properties: the maximum is 1"),
         ({"labels": {"a": 1}}, ".spec.labels.a is 1.0: its type is string"),
     ],
 )
@@ -118,7 +118,7 @@ def test_a_required_field_that_is_missing_is_found() -> None:
 
 def test_a_field_that_would_be_dropped_is_found() -> None:
     [finding] = found({"name": "ab", "nmae": "ab"})
-    assert finding.startswith(".spec.nmae is no field: there are count, kind, ")
+    assert finding.startswith(".spec.nmae is not a field: there are count, kind, ")
 
 
 def test_a_kind_that_no_crd_of_the_group_serves_is_found() -> None:

@@ -35,7 +35,7 @@ def test_a_person_is_found_by_name_or_address(wanted: str) -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "reason"),
-    [("root", "'root' is not in homelab:identity.users, where there is ann, bob"), ("bob", "bob is not active")],
+    [("root", "'root' is not in homelab:identity.users, which has ann, bob"), ("bob", "bob is not active")],
 )
 def test_nobody_else_gets_a_link(wanted: str, reason: str) -> None:
     with pytest.raises(CommandError, match=reason):
@@ -93,4 +93,4 @@ def test_a_link_for_longer_than_a_week_is_refused(calls: Path) -> None:
 
 def test_a_stack_that_is_not_there_is_named(calls: Path) -> None:
     done = enrol(calls, "--stack", "nowhere", "--user", "ann")
-    assert done.stderr == "enrol: 'nowhere' is no stack; give STACK=<name>, one of lab, prod\n"
+    assert done.stderr == "enrol: 'nowhere' is not a stack; give STACK=<name>, one of lab, prod\n"

@@ -158,7 +158,7 @@ def test_a_stack_without_a_keypair_is_told_how_to_get_one(desk: Desk) -> None:
 
 def test_a_stack_that_does_not_exist_is_one_clear_message(desk: Desk) -> None:
     message = refusal(desk.seal("value", *NAMED, "--key", "k", "--stack", "none", given="1", **{CONFIG_FILE: ""}))
-    assert message == "seal: 'none' is no stack; give STACK=<name>, one of lab, prod\n"
+    assert message == "seal: 'none' is not a stack; give STACK=<name>, one of lab, prod\n"
 
 
 def test_a_name_that_kubernetes_would_refuse_is_one_clear_message(desk: Desk) -> None:

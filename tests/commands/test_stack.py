@@ -60,7 +60,7 @@ def test_the_file_has_the_stacks_name(site: Path) -> None:
 def test_a_stack_without_a_file_is_told_which_there_are(site: Path, name: str) -> None:
     with pytest.raises(CommandError) as refusal:
         _ = Stack(name, {}, site).file
-    assert str(refusal.value) == f"{name!r} is no stack; give STACK=<name>, one of home.lab, site"
+    assert str(refusal.value) == f"{name!r} is not a stack; give STACK=<name>, one of home.lab, site"
 
 
 def test_another_file_is_taken_from_pulumis_option(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_a_rotation_edits_the_other_file_only(site: Path, capsys: pytest.Capture
 def test_a_file_that_is_not_yaml_is_not_quoted() -> None:
     with pytest.raises(CommandError) as refusal:
         config("config:\n  a: 'planted\n")
-    assert str(refusal.value) == "the stack's file is not YAML, line 3; mend that first"
+    assert str(refusal.value) == "the stack's file is not YAML, line 3; fix that first"
 
 
 # Programs
@@ -165,7 +165,7 @@ def test_the_stacks_kubeconfig_is_in_a_file_of_its_own_for_a_while(site: Path) -
 def test_no_kubeconfig_is_told_with_what_helps(site: Path) -> None:
     environment = program(site, "pulumi", "echo 'error: no state' >&2; exit 1")
     with (
-        pytest.raises(CommandError, match=r"^no kubeconfig of stack site: pulumi stack output .*no state; set KUBE"),
+        pytest.raises(CommandError, match=r"^no kubeconfig for stack site: pulumi stack output .*no state; set KUBE"),
         Stack("site", environment, site).kubeconfig(),
     ):
         pass

@@ -1,6 +1,6 @@
 """What release 1.24 of the operator makes of a Vault resource, as far as admission and placement look at it.
 
-The operator is no Go module that can be had. What it adds and how it merges the resource's pod specs into its own was
+The operator is not available as a Go module. What it adds and how it merges the resource's pod specs into its own was
 read in its source (pkg/controller/vault/vault_controller.go, tag v1.24.0), and compared with what a build of that tag
 made of the lab's resource: containers are merged by name, lists are appended to, and the server always gets two
 capabilities.

@@ -160,7 +160,7 @@ def accepting(old: set[int]) -> set[int]:
 
 
 def of_process(process: str, name: str) -> str | None:
-    """A file of a process in /proc; None if it is none, or has gone."""
+    """A file of a process in /proc; None if it is not one, or has gone."""
     try:
         return read(f"/proc/{process}/{name}") if process.isdigit() else None
     except OSError:

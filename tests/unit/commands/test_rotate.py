@@ -85,9 +85,9 @@ def test_a_stack_file_of_this_repository_can_be_edited(root: Path, stack: str) -
     [
         ("", "has no map `config`"),
         ("config: 1\n", "has no map `config`"),
-        (HEAD + "  homelab:rotation: [api-key]\n", "is no map of names to whole numbers"),
-        (HEAD + "  homelab:rotation: {api-key: two}\n", "is no map of names to whole numbers"),
-        (HEAD + "  homelab:rotation: {api-key: true}\n", "is no map of names to whole numbers"),
+        (HEAD + "  homelab:rotation: [api-key]\n", "is not a map of names to whole numbers"),
+        (HEAD + "  homelab:rotation: {api-key: two}\n", "is not a map of names to whole numbers"),
+        (HEAD + "  homelab:rotation: {api-key: true}\n", "is not a map of names to whole numbers"),
         (
             "config: {homelab:site: {name: lab}}\n",
             "not written one key a line; set `api-key: 2` in its homelab:rotation",
@@ -131,8 +131,8 @@ def test_without_a_name_the_secrets_are_listed_and_nothing_is_written(site: Path
     [
         ("site", "api-kee", 'is not an application secret; did you mean "api-key"?'),
         ("site", "quite-other", "is not an application secret; choose one of api-key"),
-        ("sites", "api-key", "'sites' is no stack; give STACK=<name>, one of site"),
-        ("../site", "api-key", "'../site' is no stack"),
+        ("sites", "api-key", "'sites' is not a stack; give STACK=<name>, one of site"),
+        ("../site", "api-key", "'../site' is not a stack"),
     ],
 )
 def test_an_unknown_name_is_refused_and_nothing_is_written(site: Path, stack: str, name: str, finding: str) -> None:

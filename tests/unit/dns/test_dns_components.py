@@ -49,7 +49,7 @@ def test_a_name_server_with_a_final_dot_is_refused() -> None:
 @pytest.mark.parametrize("name", ["ns1.example.org.", "NS1.example.org", "ns1", "ns_1.example.org"])
 def test_a_name_that_the_zones_crd_refuses_is_refused_before(name: str) -> None:
     said = refused(DnsZoneArgs, operator=KNOWN, domain="lab.example.org", nameservers=[name])
-    assert f"{name!r} is no name" in said
+    assert f"{name!r} is not a name" in said
 
 
 def test_a_zone_without_name_servers_is_refused() -> None:

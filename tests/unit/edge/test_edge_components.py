@@ -63,9 +63,9 @@ def test_ipv6_is_left_out_where_the_host_has_none() -> None:
     ("make", "says"),
     [
         (lambda: Backend([], 443), "addresses: none"),
-        (lambda: Backend([ONE], 0), "port: 0 is no TCP port"),
-        (lambda: routing(cluster="Cluster.example.org"), "'Cluster.example.org' is no server name"),
-        (lambda: routing(sites={"a; }": Backend([ONE], 443)}), "is no server name"),
+        (lambda: Backend([ONE], 0), "port: 0 is not a TCP port"),
+        (lambda: routing(cluster="Cluster.example.org"), "'Cluster.example.org' is not a server name"),
+        (lambda: routing(sites={"a; }": Backend([ONE], 443)}), "is not a server name"),
         (lambda: routing(sites={"a.cluster.example.org": Backend([ONE], 443)}), "lies below cluster.example.org"),
         (lambda: routing(sites={"*.cluster.example.org": Backend([ONE], 443)}), "lies below cluster.example.org"),
     ],
@@ -101,7 +101,7 @@ def test_a_tailnet_without_tags_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "says"),
-    [({"routers": ["router"]}, "router is none of the tailnet's nodes"), ({"routes": []}, "routes: none")],
+    [({"routers": ["router"]}, "not among the tailnet's nodes: router"), ({"routes": []}, "routes: none")],
 )
 def test_routes_that_cannot_be_approved_are_refused(changes: dict[str, Any], says: str) -> None:
     tailnet = Tailnet(host=HOST, nodes=["controlplane-0"], tags=["tag:cluster-router"])

@@ -47,7 +47,7 @@ def test_a_wrong_field_is_found_in_each_kind_of_entry(model: str) -> None:
         ),
     ).text()
     assert [found.partition(";")[0] for found in findings(text)] == [
-        f"seeded entries[0] ({model}).attrs.nmae: is no such field"
+        f"seeded entries[0] ({model}).attrs.nmae: is not a known field"
     ]
 
 
@@ -88,7 +88,7 @@ def test_a_field_that_a_new_object_needs_is_found_missing(model: str, field: str
     del fields[field]
     entry = Entry(model=model, identifiers=_plain(first(model)["identifiers"]), attrs=fields)
     assert findings(Blueprint(name="seeded", entries=(entry,)).text()) == [
-        f"seeded entries[0] ({model}).attrs.{field}: is demanded and missing"
+        f"seeded entries[0] ({model}).attrs.{field}: is required but missing"
     ]
 
 
@@ -96,25 +96,27 @@ def test_a_field_that_a_new_object_needs_is_found_missing(model: str, field: str
     ("old", "new", "finding"),
     [
         ("model: authentik_core.user", "model: authentik_core.person", "Authentik has no model"),
-        ("client_type: confidential", "client_type: secret", "'secret' is no choice; there are confidential, public"),
-        ("matching_mode: strict", "matching_mod: strict", "matching_mod: is no such field"),
-        ("matching_mode: strict", "redirect_uri: x", "redirect_uris[0].matching_mode: is demanded and missing"),
+        ("client_type: confidential", "client_type: secret",
+         "'secret' is not a choice; there are confidential, public"),
+        ("matching_mode: strict", "matching_mod: strict", "matching_mod: is not a known field"),
+        ("matching_mode: strict", "redirect_uri: x", "redirect_uris[0].matching_mode: is required but missing"),
         ("enabled: true", "enabled: 'yes'", "'yes' is not of type boolean"),
-        ("order: 0", "order: 2147483648", "2147483648 is not within -2147483648 and 2147483647"),
-        ("username: someone", f"username: {'x' * 151}", "has 151 characters; 150 are the most"),
+        ("order: 0", "order: 2147483648", "2147483648 is not between -2147483648 and 2147483647"),
+        ("username: someone", f"username: {'x' * 151}", "has 151 characters; the maximum is 150"),
         ("username: someone", "username: ''", "must not be empty"),
         ('["managed", "goauth', '["slug", "goauth', "!Find looks for authentik_crypto.certificatekeypair by 'slug'"),
         ("!Find [\"authentik_crypto.", "!Find [\"authentik_keys.", "nothing is known of that model"),
-        ("scope_name: email\n", "\n", "scope_name: is demanded and missing"),
-        ("version: 1", "version: 1\nentrys: []", "is no such field; there are context, entries, metadata, version"),
-        ("version: 1\n", "", "version: is demanded and missing"),
-        ("  name: Homelab\n", "  nmae: Homelab\n", "metadata.nmae: is no such field; there are labels, name"),
-        ("  id: gitea-provider", "  id: gitea-provider\n  attr: {}", "is no such field; there are attrs, conditions"),
-        ("  id: gitea-provider", "  id: gitea-provider\n  state: absnt", "'absnt' is no choice; there are absent"),
+        ("scope_name: email\n", "\n", "scope_name: is required but missing"),
+        ("version: 1", "version: 1\nentrys: []", "is not a known field; there are context, entries, metadata, version"),
+        ("version: 1\n", "", "version: is required but missing"),
+        ("  name: Homelab\n", "  nmae: Homelab\n", "metadata.nmae: is not a known field; there are labels, name"),
+        ("  id: gitea-provider", "  id: gitea-provider\n  attr: {}",
+         "is not a known field; there are attrs, conditions"),
+        ("  id: gitea-provider", "  id: gitea-provider\n  state: absnt", "'absnt' is not a choice; there are absent"),
         ("  id: gitea-provider", "  id: gitea-provider\n  conditions: ['x']", "'x' is not of type boolean"),
-        ("  id: gitea-provider", "  id: gitea-provider\n  permissions: [{permission: own}]", "'own' is no choice"),
+        ("  id: gitea-provider", "  id: gitea-provider\n  permissions: [{permission: own}]", "'own' is not a choice"),
         ("    username: someone\n", "    {}\n", "identifiers: is empty"),
-        ("!Find", "!Fnd", "is no blueprint"),
+        ("!Find", "!Fnd", "is not a blueprint"),
     ],
 )  # fmt: skip
 def test_what_authentik_does_not_know_is_found(old: str, new: str, finding: str) -> None:
@@ -130,7 +132,7 @@ def test_a_whole_schema_is_checked_by_the_command(
     del schema[called]["model_authentik_core.group"]["properties"]["name"]
     (tmp_path / "schema.json").write_text(json.dumps(schema))
     assert blueprints.main(["--schema", str(tmp_path / "schema.json")]) == 1
-    assert "(authentik_core.group).identifiers.name: is no such field" in capsys.readouterr().out
+    assert "(authentik_core.group).identifiers.name: is not a known field" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("called", ["definitions", "$defs"])
@@ -198,13 +200,13 @@ def test_no_user_has_a_password() -> None:
 
 def test_a_user_in_a_group_that_is_not_there_is_refused() -> None:
     user = User(email="a@example.org", username="a1", name="A", groups=("gitea-admin",))
-    with pytest.raises(ValueError, match=r"'gitea-admin' of .* is no group; choose from gitea-admins"):
+    with pytest.raises(ValueError, match=r"'gitea-admin' of .* is not a group; choose from gitea-admins"):
         directory(["gitea-admins"], [user])
 
 
 def test_two_users_of_one_name_are_refused() -> None:
     users = [User(email=f"{x}@example.org", username="same", name="A", groups=()) for x in "ab"]
-    with pytest.raises(ValueError, match="'same' stands twice"):
+    with pytest.raises(ValueError, match="'same' appears twice"):
         directory([], users)
 
 

@@ -91,7 +91,7 @@ def test_a_variable_of_another_namespace_is_refused() -> None:
 
 def test_two_blueprints_of_one_name_are_refused() -> None:
     file = BlueprintFile(name="a", secret="b", key="c")
-    assert "'a' stands twice" in authentik(blueprints=(file, file))
+    assert "'a' appears twice" in authentik(blueprints=(file, file))
 
 
 def value(namespace: str) -> VaultValue:
@@ -103,7 +103,7 @@ def value(namespace: str) -> VaultValue:
     [
         ({}, {}, "values: of no namespace"),
         ({"a": value("x"), "b": value("y")}, {"f": "{{ .a }}{{ .b }}"}, "values: of x, y"),
-        ({"a": value("x")}, {"f": "{{ .b }}"}, "files: 'b' is no value; there are a"),
+        ({"a": value("x")}, {"f": "{{ .b }}"}, "files: 'b' is not a value; there are a"),
         ({"a": value("x"), "b": value("x")}, {"f": "{{ .a }}"}, "values: 'b' stands in no file"),
     ],
 )

@@ -76,7 +76,7 @@ def test_the_private_key_shows_nowhere() -> None:
 @pytest.mark.parametrize(
     ("certificate", "message"),
     [
-        ("none", "certificate_pem: this is no certificate in PEM"),
+        ("none", "certificate_pem: this is not a certificate in PEM"),
         (elliptic_keypair().certificate_pem, "certificate_pem: the certificate holds no RSA key"),
     ],
     ids=["no-certificate", "elliptic"],

@@ -127,9 +127,9 @@ def test_a_name_may_have_dots_and_a_key_may_begin_with_one() -> None:
 @pytest.mark.parametrize(
     ("pem", "message"),
     [
-        ("", "this is no certificate in PEM"),
-        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "this is no certificate in PEM"),
-        (keypair().private_key_pem, "this is no certificate in PEM"),
+        ("", "this is not a certificate in PEM"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "this is not a certificate in PEM"),
+        (keypair().private_key_pem, "this is not a certificate in PEM"),
         (elliptic_keypair().certificate_pem, "holds no RSA key"),
         (keypair(bits=1024).certificate_pem, "has 1024 bits, and less than 2048 are not safe"),
         (keypair(days=-1).certificate_pem, "the certificate expired on 20"),
@@ -154,7 +154,7 @@ def test_the_two_halves_of_a_pair_fit() -> None:
     [
         (keypair(1).private_key_pem, "the sealing key is not the certificate's"),
         (elliptic_keypair().private_key_pem, "the sealing key is not the certificate's"),
-        ("no key", "the sealing key is no private key in PEM without a passphrase"),
+        ("no key", "the sealing key is not a private key in PEM without a passphrase"),
     ],
     ids=["another", "elliptic", "none"],
 )

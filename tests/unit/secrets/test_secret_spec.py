@@ -66,12 +66,12 @@ def test_a_derived_key_may_name_a_key_with_a_dash() -> None:
 @pytest.mark.parametrize(
     ("changes", "finding"),
     [
-        ({"name": "DB"}, "name: 'DB' is no DNS label"),
-        ({"namespace": "a" * 64}, "namespace: 'a+' is no DNS label"),
+        ({"name": "DB"}, "name: 'DB' is not a DNS label"),
+        ({"namespace": "a" * 64}, "namespace: 'a+' is not a DNS label"),
         ({"keys": {"user": Plain("app")}}, "keys: none of db is generated"),
         ({"keys": {"a.b": Password()}}, "keys: 'a.b' cannot be generated"),
         ({"keys": {"": Password()}}, "keys: '' cannot be generated"),
-        ({"keys": {"a": Password(), "b c": Plain("x")}}, "keys: 'b c' is no key of a Secret"),
+        ({"keys": {"a": Password(), "b c": Plain("x")}}, "keys: 'b c' is not a key of a Secret"),
         ({"derived": {"password": "{{ .password }}"}}, "derived: 'password' is already in keys"),
         ({"derived": {"url": "postgresql://db"}}, "derived: 'url' uses no generated key; make it a Plain key"),
         ({"derived": {"url": "{{ .pasword }}"}}, "uses 'pasword', which is not generated; there are password"),

@@ -218,7 +218,7 @@ def test_longhorns_class_is_not_the_default() -> None:
             {"cores": 4},
             "cores: Longhorn's engine takes 2 of a worker's 4, and may have no more than 40 %; give each worker 6",
         ),
-        ({"disk": "/var/lib/longhorn"}, "is no block device, and the V2 engine uses nothing else"),
+        ({"disk": "/var/lib/longhorn"}, "is not a block device, and the V2 engine uses nothing else"),
     ],
 )
 def test_a_longhorn_that_cannot_work_is_refused(wrong: dict[str, Any], message: str) -> None:

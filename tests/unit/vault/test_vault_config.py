@@ -64,20 +64,20 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "a role in capitals": (lambda: role(name="App"), "role 'App': Vault folds case"),
     "two roles of one name": (
         lambda: KubernetesAuth(path="kubernetes", roles=(role(), role())),
-        "auth 'kubernetes': role 'app' stands twice and the second would win; rename one",
+        "auth 'kubernetes': role 'app' appears twice and the second would win; rename one",
     ),
     "a role naming an unknown policy": (
         lambda: config(policies=(policy(name="other"),)),
         "role 'app' of auth 'kubernetes': policy 'app' does not exist, and Vault would not say so; choose from default",
     ),
-    "two policies of one name": (lambda: config(policies=(policy(), policy())), "policy 'app' stands twice"),
+    "two policies of one name": (lambda: config(policies=(policy(), policy())), "policy 'app' appears twice"),
     "two engines on one path": (
         lambda: config(engines=(KvEngine(path="kv", description=""), KvEngine(path="kv", description="b"))),
-        "engine 'kv' stands twice and the second would win",
+        "engine 'kv' appears twice and the second would win",
     ),
     "two auth methods on one path": (
         lambda: config(auth=(KubernetesAuth(path="k8s", roles=()), KubernetesAuth(path="k8s", roles=()))),
-        "auth method 'k8s' stands twice",
+        "auth method 'k8s' appears twice",
     ),
     "no audit device": (lambda: config(audit=()), "without a device nothing records who read a secret"),
     "a policy called default": (lambda: policy(name="default"), "is Vault's own and would be overwritten"),
@@ -88,7 +88,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "a path that forgets KV's endpoint": (
         lambda: config(policies=(policy("kv/shop/*"),)),
-        "is no path of KV version 2, whose paths begin with the endpoint; write kv/data/",
+        "is not a path of KV version 2, whose paths begin with the endpoint; write kv/data/",
     ),
     "a path for every consumer": (lambda: config(policies=(policy("kv/data/*"),)), "spans every consumer's secrets"),
     "a path of wildcards": (lambda: config(policies=(policy("kv/data/+/*"),)), "spans every consumer's secrets"),
@@ -104,7 +104,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "a path with a leading slash": (rule("/kv/data/a", "read"), "leave out quotes, backslashes and the leading slash"),
     "one path twice in a policy": (
         lambda: policy(rules=(Rule(path="kv/data/a", capabilities=("read",)),) * 2),
-        "path 'kv/data/a' stands twice, and Vault adds both up",
+        "path 'kv/data/a' appears twice, and Vault adds both up",
     ),
     "an engine without a history": (
         lambda: KvEngine(path="kv", description="", max_versions=1),
@@ -117,7 +117,10 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "a redirect without TLS": (lambda: oidc_role(redirect_uris=("http://a/cb",)), "could hand the login to another"),
     "a scope without openid": (lambda: oidc_role(scopes=("email",)), "scope openid makes it OpenID Connect; add it"),
     "a client secret in clear": (lambda: oidc(client_secret="hunter2"), "client_secret would be in plain text"),
-    "a default role that is none": (lambda: oidc(default_role="nobody"), "'nobody' is none of its roles; choose from"),
+    "a default role that is none": (
+        lambda: oidc(default_role="nobody"),
+        "'nobody' is not one of its roles; choose from",
+    ),
     "a second document on the first's path": (
         lambda: addition_with(auth=(oidc(path="kubernetes"),)),
         "auth method 'kubernetes' is in both documents; give the second a path of its own",
@@ -132,7 +135,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "a group of another method": (
         lambda: addition_with(groups=(ExternalGroup(name="g", mount="kubernetes", policies=("people",)),)),
-        "'kubernetes' is no auth method of this document; choose from oidc",
+        "'kubernetes' is not an auth method of this document; choose from oidc",
     ),
     "a namespace that External Secrets would mistake": (
         lambda: platform_configuration(["kv"], "vault"),

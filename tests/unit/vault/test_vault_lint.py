@@ -76,9 +76,9 @@ ACCEPTED_BUT_WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = 
     "a role without an audience": (lambda d: d["auth"][0]["roles"][0].pop("audience"), "audience: is missing"),
     "a deprecated lifetime": (set_to("auth.0.roles.0.ttl", 60), "hides what token_ttl says; write token_ttl"),
     "deprecated policies": (set_to("auth.0.roles.0.policies", ["x"]), "write token_policies"),
-    "an unknown policy": (set_to("auth.0.roles.0.token_policies", ["nope"]), "'nope' is no policy of this document"),
-    "two roles of one name": (set_to("auth.0.roles.1.name", "snapshot"), "'snapshot' stands twice"),
-    "two policies of one name": (set_to("policies.1.name", "external-secrets"), "'external-secrets' stands twice"),
+    "an unknown policy": (set_to("auth.0.roles.0.token_policies", ["nope"]), "'nope' is not a policy of this document"),
+    "two roles of one name": (set_to("auth.0.roles.1.name", "snapshot"), "'snapshot' appears twice"),
+    "two policies of one name": (set_to("policies.1.name", "external-secrets"), "'external-secrets' appears twice"),
     "an empty policy": (set_to("policies.0.rules", ""), "is empty, which is a policy for nothing"),
     "a misspelt capability": (
         set_to("policies.0.rules", 'path "kv/data/a" { capabilities = ["reed"] }'),
@@ -136,7 +136,7 @@ def test_what_the_configurer_takes_without_a_word_is_found(case: str) -> None:
 
 
 def test_a_default_role_that_is_none_is_found() -> None:
-    assert "'nobody' is no role here" in findings(
+    assert "'nobody' is not a role here" in findings(
         changed(addition().document(), set_to("auth.1.config.default_role", "nobody"))
     )
 
@@ -158,7 +158,7 @@ def test_text_is_read_as_the_configurer_reads_it() -> None:
 
 
 def test_a_key_that_stands_twice_in_text_is_found() -> None:
-    assert "key 'policies' stands twice" in findings("policies: []\npolicies: []\n")
+    assert "key 'policies' appears twice" in findings("policies: []\npolicies: []\n")
 
 
 def test_text_that_is_no_yaml_is_found() -> None:
