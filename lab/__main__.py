@@ -14,7 +14,7 @@ from lab.progress import say
 from lab.session import Session
 
 INTERRUPTED = 130
-"""Exit status after Ctrl-C, as of a shell."""
+"""Exit status after Ctrl-C, as in a shell."""
 
 
 def main() -> int:
@@ -31,7 +31,7 @@ def main() -> int:
         say(f"error: {error}")
         return 1
     except KeyboardInterrupt:
-        say("interrupted: the same command again goes on from here")
+        say("interrupted: run the same command again to continue from here")
         return INTERRUPTED
 
 

@@ -3,8 +3,8 @@
 Owns the measurement alone: for each size a lab of its own, on which preview, up, an up that changes nothing and destroy
 are timed as whole processes, and an empty program's preview in the same run, because a figure means something only
 beside another one. Preview and the up that changes nothing are each run once before, so that both are warm. The two
-previews are short beside what else a machine does: theirs is the median of runs that take turns. CPU time
-and memory are of the processes that one command started (the largest peak among them); the lab's own do not count.
+previews are short compared with what else a machine does: theirs is the median of alternating runs. CPU time and
+memory are of the processes that one command started (the largest peak among them); the lab's own do not count.
 
 `upWithoutCheckpoints` and `destroyWithoutCheckpoints` are the program's share. The engine's file backend writes the
 whole state anew before and after every operation, in time that grows with the square of the resources, whatever the
@@ -60,7 +60,7 @@ def _timed(arguments: list[str], environment: dict[str, str], cwd: Path = CHECKO
     """Seconds, seconds of CPU and peak MiB of one command.
 
     Raises:
-        RuntimeError: it failed; with the end of what it said.
+        RuntimeError: it failed; the message has the end of its output.
     """
     script = (
         "import json,resource,subprocess,sys,time\n"
@@ -103,7 +103,7 @@ def _measure(size: int) -> dict[str, Any]:
         grown({key.removeprefix("homelab:"): value for key, value in content["config"].items()}, size)
         session.config.write_text(yaml.safe_dump(content, sort_keys=False))
         environment = lab.cli.environment
-        # Where it is set each run compiles the program anew; a warm one has that behind it.
+        # Where it is set, each run compiles the program anew; a warm one no longer does.
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         figures: dict[str, Any] = dict(_previews(environment))
         figures["up"] = _timed(["pulumi", "up", *_OPTIONS], environment)
@@ -121,7 +121,7 @@ def _measure(size: int) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Print the figures of every size, and what one node more costs from each size to the next."""
+    """Print the figures of every size, and what one more node costs from each size to the next."""
     sizes = [int(size) for size in sys.argv[1:]] or list(SIZES)
     started = time.monotonic()
     figures = {}
@@ -144,7 +144,7 @@ def main() -> int:
 
 
 def _costs(figures: Mapping[int, Mapping[str, Any]], unit: str) -> dict[str, dict[str, float]]:
-    """What one node more costs at each step, from each size to the next."""
+    """What one more node costs at each step, from each size to the next."""
     return {
         f"{small}to{large}": {
             step: round((figures[large][step][unit] - figures[small][step][unit]) / (large - small), 3)

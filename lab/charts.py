@@ -84,7 +84,7 @@ def _condition_stage(crd: Mapping[str, Any]) -> dict[str, Any]:
         "lastTransitionTime": "@.metadata.creationTimestamp | Quote@",
     }
     if not _has_status_subresource(crd):
-        # Then the status is part of what counts generations, and to note the latest would make another.
+        # Then a change of the status counts as a generation, and noting the latest one would make another.
         del status["observedGeneration"]
         current = f'any(.status.conditions[]?; .type == "{condition}")'
     template = re.sub(r'"@(.+?)@"', r"{{ \1 }}", json.dumps({"conditions": [status], **crd.get("status", {})}))
@@ -131,7 +131,7 @@ def _files(name: str, version: str, entry: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _template(item: Mapping[str, Any]) -> str:
-    """An object as a Helm template: JSON, in which "@path@" stands for a value of the chart, a tree as well."""
+    """An object as a Helm template: JSON, in which "@path@" stands for a value of the chart, which may be a tree."""
     return re.sub(r'"@([\w.]+)@"', r"{{ \1 | toJson }}", json.dumps(item, indent=2)) + "\n"
 
 
@@ -217,7 +217,7 @@ def _crd(crd: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        # Kubernetes keeps groups of its own to definitions that it has approved, and asks for this.
+        # Kubernetes reserves its own groups for definitions that it has approved; others need this annotation.
         "metadata": {
             "name": f"{plural}.{group}",
             "annotations": {"api-approved.kubernetes.io": "unapproved, the lab's"},

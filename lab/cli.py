@@ -61,7 +61,7 @@ class Cli:
             try:
                 return process.wait()
             except KeyboardInterrupt:
-                say("\ninterrupted: Pulumi finishes what it has begun (once more Ctrl-C: it gives up at once)")
+                say("\ninterrupted: Pulumi finishes what it has begun (Ctrl-C again: it gives up at once)")
                 process.send_signal(signal.SIGINT)
 
     def init(self) -> None:
@@ -102,7 +102,7 @@ class Cli:
             for line in recover(Stack(self.session.stack, self.environment)):
                 say(f"    {line}")
         except CommandError as error:
-            say(f"    {error}\n    going on: `up` says what it cannot do")
+            say(f"    {error}\n    continuing: `up` will say what it cannot do")
 
     def refuse_if_busy(self) -> bool:
         """Tell whether a dead process left a lock.
@@ -113,7 +113,7 @@ class Cli:
         locks = list(self.session.state.glob(".pulumi/locks/**/*.json"))
         for lock in locks:
             if (pid := _live_owner(lock)) is not None:
-                raise LabError(f"Pulumi works on this lab at the moment (process {pid}): wait for it, or end it")
+                raise LabError(f"Pulumi is working on this lab (process {pid}): wait for it, or end it")
         return bool(locks)
 
     def stack_file(self) -> Path:

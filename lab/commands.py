@@ -29,7 +29,7 @@ def tools() -> int:
 
 
 def up(session: Session) -> int:
-    """Bring the lab up, or finish what is missing of it."""
+    """Bring the lab up, or complete it."""
     progress = Progress()
     with session.locked():
         lab = prepare(session, progress)
@@ -135,12 +135,12 @@ def _rehearsal(session: Session) -> int:
             return _failed(lab, step, f"make rehearse STACK={session.stack}")
     _refuse_remains(lab)
     print(report.summary(lab, progress.seconds))
-    print(f"\nthe rehearsal of {session.stack} went through: nothing is left of it")
+    print(f"\nthe rehearsal of {session.stack} succeeded: nothing is left of it")
     return 0
 
 
 def _destroy(session: Session) -> int:
-    """Destroy what the state holds. Parts that had died are started again for it; if that is of no avail, say so."""
+    """Destroy what the state holds. Parts that have died are started again for it; if that does not help, say so."""
     cli = Cli(session, programs.ensure(programs.PREVIEW)["pulumi"].path)
     if not cli.has_stack() or not session.config.exists():
         return 0
@@ -169,7 +169,7 @@ def _forgiven(broken: bool) -> Iterator[None]:
     except LabError as error:
         if not broken:
             raise
-        say(f"a part of this lab had died, and the destroy did not go through ({error}); its remains are removed")
+        say(f"a part of this lab had died, and the destroy failed ({error}); what is left of it is removed")
 
 
 def _refuse_remains(lab: Lab) -> None:
@@ -182,6 +182,6 @@ def _failed(lab: Lab, step: str, again: str) -> int:
     say(
         f"\n{step} failed. The lab's logs: {lab.session.logs}"
         + ("" if network.inside_namespace() else "; it still runs, look at it with `make lab-shell`")
-        + f". Go on with `{again}`"
+        + f". Continue with `{again}`"
     )
     return 1

@@ -29,7 +29,7 @@ TAILSCALE_KEY = "homelab:tailscaleAuthKey"
 EDGE_SSH_KEY = "homelab:edgeSshKey"
 EDGE_TSIG_KEY = "homelab:edgeTsigKey"
 SECRETS = (API_TOKEN, PASSWORD, TAILSCALE_KEY, EDGE_SSH_KEY, EDGE_TSIG_KEY)
-"""What the lab can make up."""
+"""What the lab can invent."""
 
 SEALING_KEY = "homelab:sealingKey"
 
@@ -38,7 +38,7 @@ _ENCRYPTION_KEYS = ("encryptionsalt", "encryptedkey", "secretsprovider")
 
 @dataclass(frozen=True)
 class Derived:
-    """A configuration without secrets, the paths at which it wants some, and what was replaced, in words."""
+    """A configuration without secrets, the paths at which it needs some, and what was replaced, in words."""
 
     config: dict[str, Any]
     secret_paths: frozenset[str]
@@ -49,7 +49,7 @@ def read(stack: str) -> dict[str, Any]:
     """The `config` mapping of the checkout's file for a stack.
 
     Raises:
-        LabError: if the file is missing or is no mapping.
+        LabError: if the file is missing or is not a mapping.
     """
     path = CHECKOUT / f"Pulumi.{stack}.yaml"
     try:
@@ -86,7 +86,7 @@ def derive(source: Mapping[str, Any], *, octet: int | None, replacements: Mappin
 
 
 def _replace(section: dict[str, Any], way: list[str], value: str) -> bool:
-    """Set the value at the end of a way, in copies of the maps on it. Whether it was another one."""
+    """Set the value at the end of a path, in copies of the maps on it. Says whether it changed."""
     key, *rest = way
     if not rest:
         changed = section.get(key) != value

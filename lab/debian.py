@@ -18,7 +18,7 @@ from lab.errors import LabError
 from lab.progress import ticking
 
 SEARCHED = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
-"""Servers lie in sbin directories, which an ordinary user's PATH lacks."""
+"""Servers are in sbin directories, which an ordinary user's PATH lacks."""
 
 _POLICY = Path("/usr/sbin/policy-rc.d")
 

@@ -2,4 +2,4 @@
 
 
 class LabError(Exception):
-    """A cause that the user can act on, shown without traceback: the value, the rule and the remedy."""
+    """A cause that the user can act on, shown without a traceback: the value, the rule and the remedy."""

@@ -28,7 +28,7 @@ UNUSED_SECONDS = 14 * 24 * 3600
 """Age at which a binary that another one has superseded is removed from the cache."""
 
 OLDEST_GO = (1, 21)
-"""The first Go that fetches by itself the newer toolchain which a go.mod asks for."""
+"""The first Go that by itself fetches the newer toolchain that a go.mod asks for."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class GoBinary:
         text = (self.sources() / "go.mod").read_text()
         found = re.search(rf"^(?:require )?\s*{re.escape(self.module)} v(\S+)", text, re.MULTILINE)
         if found is None:
-            raise LabError(f"{self.sources() / 'go.mod'} requires no {self.module}: name its version there")
+            raise LabError(f"{self.sources() / 'go.mod'} does not require {self.module}: name its version there")
         return found.group(1)
 
     def linker_flags(self) -> str:

@@ -95,7 +95,7 @@ class Hardware:
         )
 
     def left_over(self) -> list[str]:
-        """What Proxmox and the edge host have now and did not when the lab began, but for what stays on purpose."""
+        """What Proxmox and the edge host have now and did not have when the lab began, except what stays on purpose."""
         storage = self.settings.storage
         names = VolumeNames(self.settings.cluster.name)
         kept = names.owns if storage.on_destroy == "retain" else None
@@ -131,7 +131,7 @@ class Hardware:
             known = Path(system).read_text() if system else ""
             authority = self._state(PROXMOX) / "ca.pem"
             if not authority.exists():
-                raise LabError(f"the simulated Proxmox has made no {authority}, by which programs are to trust it")
+                raise LabError(f"the simulated Proxmox has not made {authority}, which programs need to trust it")
             bundle.write_text(known + authority.read_text())
         return {"SSL_CERT_FILE": str(bundle)}
 

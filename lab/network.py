@@ -1,4 +1,4 @@
-"""Addresses of a lab: loopback ones that do not meet another lab's, or a namespace that holds a stack's own.
+"""Addresses of a lab: loopback ones that do not collide with another lab's, or a namespace that holds a stack's own.
 
 The stack `lab` uses 127.20.x.y. A lab with another LAB_ID gets another second octet. A rehearsal runs in a network
 namespace with nothing but a loopback device: the stack's addresses are on it, and there is no way out.
@@ -27,7 +27,7 @@ DEFAULT_OCTET = 20
 """The second octet of the addresses in Pulumi.lab.yaml."""
 
 NAMED_HOST = IPv4Address("127.0.0.2")
-"""Where a host that the settings call by a name is in a rehearsal."""
+"""The address, in a rehearsal, of a host that the settings call by its name."""
 
 INSIDE = "HOMELAB_REHEARSAL"
 """Environment variable that tells the re-executed launcher that it is in its namespace."""

@@ -118,7 +118,7 @@ def stop_all(session: Session) -> int:
 def members(session: Session) -> list[Process]:
     """Every live process of this lab, except this one and those that it descends from.
 
-    That is what carries the marker, and the provider plugins that a Pulumi CLI left behind which was killed in the
+    That is what carries the marker, and the provider plugins left behind by a Pulumi CLI that was killed in the
     lab's shell. The shell itself, and what else a user runs in it, is not the lab's.
     """
     marker = f"{MARKER}={session.directory}".encode()

@@ -48,7 +48,7 @@ class Tool:
 
 
 def _pulumi_fits(path: Path) -> bool:
-    """Whether a CLI is of the major version 3 and not older than the one that is pinned."""
+    """Whether a CLI is of major version 3 and not older than the one that is pinned."""
     text = _output([str(path), "version"])
     found = re.match(r"v?3\.(\d+)\.", text)
     return found is not None and int(found.group(1)) >= 259
@@ -64,7 +64,7 @@ def _kubectl_fits(path: Path) -> bool:
 
 
 def _helm_fits(path: Path) -> bool:
-    """Whether a Helm is of the major version that the Kubernetes provider contains, and not older than its 3.18."""
+    """Whether Helm is of the major version that the Kubernetes provider contains, and not older than its 3.18."""
     found = re.match(r"v3\.(\d+)\.", _output([str(path), "version", "--template", "{{.Version}}"]))
     return found is not None and int(found.group(1)) >= 18
 

@@ -31,7 +31,7 @@ class Progress:
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Announce a stage and record its time, also when it fails."""
+        """Announce a stage and record its time, even when it fails."""
         if not self.quiet:
             say(f"==> {name}")
         start = time.monotonic()

@@ -45,7 +45,7 @@ def reality(programs: Mapping[str, Found]) -> Iterable[tuple[str, str]]:
         yield f"provider {provider}", programs[binary.name].origin
     yield "Proxmox VE", "simulated"
     yield "Talos nodes", "simulated, with Talos's own configuration checks and PKI"
-    yield "edge host", "SSH is real; the programs that it gets are taken for done"
+    yield "edge host", "SSH is real; the programs sent to it are recorded, not run"
     yield "Kubernetes", f"real ({', '.join(_KUBERNETES)})"
     yield "kubelets, pods", "played by kwok"
     yield "network, disks", "none: addresses of this machine's loopback device"

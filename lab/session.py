@@ -26,7 +26,7 @@ SOCKET_PATH_LIMIT = 100
 """Bytes that a Unix socket's path may have, with room for the longest name used here. Linux itself allows 108."""
 
 _NOT_FOR_A_LAB = ("PROXMOX_VE_", "PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE", "HOMELAB_LAB", "KUBE_", "SSL_CERT_")
-"""Beginnings of variables that name credentials, or another lab. Proxies go too: everything of a lab is local."""
+"""Prefixes of variables that name credentials, or another lab. Proxies go too: everything of a lab is local."""
 
 _FROM_A_LAB_SHELL = ("PULUMI_STACK", "PULUMI_OPTION_CONFIG_FILE", "PULUMI_BACKEND_URL", "KUBECONFIG", "TALOSCONFIG")
 
@@ -36,7 +36,7 @@ class Session:
 
     def __init__(self, name: str, stack: str) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", name):
-            raise LabError(f"LAB_ID={name!r}: use lower-case letters, digits and hyphens, 41 at most")
+            raise LabError(f"LAB_ID={name!r}: use lower-case letters, digits and hyphens, at most 41")
         if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", stack):
             raise LabError(f"STACK={stack!r}: a stack's name has letters, digits, '_', '.' and '-'")
         self.name = name
@@ -67,7 +67,7 @@ class Session:
 
     @property
     def sockets(self) -> Path:
-        """Where control sockets lie: in the lab's directory, or in a short one if its path is too long for a socket."""
+        """Where control sockets are: in the lab's directory, or in a short one if its path is too long for a socket."""
         here = self.directory / "run"
         if len(os.fsencode(here)) < SOCKET_PATH_LIMIT - len("/control.sock"):
             here.mkdir(exist_ok=True, mode=0o700)
@@ -119,7 +119,7 @@ class Session:
                 fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise LabError(
-                    f"another command works on the lab {self.name!r}: wait for it, or name another lab: LAB_ID=..."
+                    f"another command is working on the lab {self.name!r}: wait for it, or name another lab: LAB_ID=..."
                 ) from None
             yield
 

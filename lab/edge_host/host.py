@@ -60,7 +60,7 @@ class EdgeHost:
     private_key: str
 
     def start(self, tools: Mapping[str, Found]) -> bool:
-        """Start it unless it runs; whether it did not. Returns when it answers.
+        """Start it unless it runs, and wait until it answers. Tells whether it was started.
 
         Raises:
             LabError: if the address is taken, or it does not come up.

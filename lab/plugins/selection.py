@@ -1,6 +1,6 @@
 """Which provider plugins and which language host the Pulumi CLI gets in the lab.
 
-An official plugin of the user is used wherever there is one. The lab's stand-ins speak the same protocol, for the
+The user's official plugin is used wherever there is one. The lab's stand-ins speak the same protocol, for the
 resources that the program uses; they come first on PATH only where no official one was found.
 """
 
@@ -29,7 +29,7 @@ STAND_INS = {
 LANGUAGE_HOST = "pulumi-language-python"
 
 LANGUAGE_HOST_STAND_IN = Path(__file__).with_name("language_host")
-"""What Python runs in the place of a missing language host: a directory with a `__main__.py`."""
+"""What Python runs in place of a missing language host: a directory with a `__main__.py`."""
 
 OFFICIAL = "official"
 STAND_IN = "stand-in"

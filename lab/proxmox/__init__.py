@@ -1,6 +1,6 @@
-"""The lab's Proxmox VE: fakepve in a process of its own, extended where the real API behaves otherwise.
+"""The lab's Proxmox VE: fakepve in a process of its own, extended where the real API behaves differently.
 
-`python -m lab.proxmox --config FILE` serves it over TLS, and a control socket with it that the lab and its tests use.
+`python -m lab.proxmox --config FILE` serves it over TLS, with a control socket for the lab and its tests.
 
 It is a simulation of the API and of nothing below it: no QEMU, no disk, no download. What runs in a VM is played by the
 node simulator, which is told about every change of power.

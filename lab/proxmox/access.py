@@ -2,7 +2,7 @@
 # This file extends classes of fakepve, which is under that licence.
 """The API of roles, users, API tokens and access control lists.
 
-What the entries mean is in permissions.py. Groups and realms other than their names are not simulated.
+What the entries mean is in permissions.py. Of groups and realms, only the names are simulated.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ Handler = tuple[str, str, Any]
 
 class Access(Permissions):
     """Mixin: stored roles, users, tokens and access control."""
-
-    # ---- roles
 
     def _routes_lab_access(self) -> list[Handler]:
         role, user = "/access/roles/{roleid}", "/access/users/{userid}"
@@ -86,8 +84,6 @@ class Access(Permissions):
         del self.roles[v["roleid"]]
         self.acls = [acl for acl in self.acls if acl["roleid"] != v["roleid"]]
 
-    # ---- users
-
     def _account(self, userid: str) -> dict[str, Any]:
         if userid not in self.accounts:
             raise die(f"no such user ('{userid}')")
@@ -129,8 +125,6 @@ class Access(Permissions):
         for name in self._tokens_of(userid):
             self._forget_token(f"{userid}!{name}")
         self.acls = [acl for acl in self.acls if acl["ugid"] != userid]
-
-    # ---- tokens
 
     def _tokens_of(self, userid: str) -> dict[str, dict[str, Any]]:
         split = {tokenid: tokenid.partition("!") for tokenid in self.account_tokens}
@@ -175,8 +169,6 @@ class Access(Permissions):
 
     async def _token_delete(self, v: dict[str, Any], _user: str) -> None:
         self._forget_token(self._token(v))
-
-    # ---- access control list
 
     async def _acl_list(self, _v: dict[str, Any], user: str) -> list[dict[str, Any]]:
         audit = self.allowed(user, "/access", "Sys.Audit") or self.allowed(user, "/access", "Permissions.Modify")

@@ -56,7 +56,7 @@ class LabPve(Faults, Access, Qemu, Storage):
         self.changed()
 
     def announce(self, vm: LabVm) -> None:
-        """Tell the node simulator of a VM. One without a cloud-init address is no node, and none of its business."""
+        """Tell the node simulator of a VM. One without a cloud-init address is not a node, and none of its business."""
         machine = self.machine(vm)
         if machine["address"]:
             self.reports.put(vm.vmid, machine)
@@ -74,8 +74,6 @@ class LabPve(Faults, Access, Qemu, Storage):
 
         upid: str = await super().task(node, ttype, tid, user, watched, **kwargs)
         return upid
-
-    # ---- serving
 
     def bind(self) -> None:
         """Take the address without answering yet; `port` 0 becomes the port that the system chose.
@@ -150,8 +148,6 @@ class LabPve(Faults, Access, Qemu, Storage):
         if method not in _READS:
             raise PveError(501, f"lab: {method} {match.template} is not simulated")
         return await super().synthesise(match, method, info, user, values)
-
-    # ---- nodes
 
     def _capacity(self, node: str) -> dict[str, Any]:
         host = self.settings.nodes[node]

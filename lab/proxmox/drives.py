@@ -69,7 +69,7 @@ class Drives(FakePve):  # type: ignore[misc]
             raise die(f"volume {source} does not exist")
         wanted = NEW_DISK.match(volume)
         if wanted is None:
-            raise die(f"cannot import from '{source}' - the target '{volume}' is no storage and size")
+            raise die(f"cannot import from '{source}' - the target '{volume}' is not a storage and a size")
         props.pop("size", None)
         size = int(image["size"])
         volid, _ = self._qm_alloc(wanted.group(1) or default, vmid, props.pop("format", None), size)

@@ -39,7 +39,7 @@ class Fault(BaseModel):
     others.
 
     A request matches if `method` (empty: any) is its method and the regular expression `path` is found in its path
-    below /api2/json. `times` ends the fault after so many requests; `seconds` ends `full` and `lock` (0: they stay).
+    below /api2/json. `times` ends the fault after that many requests; `seconds` ends `full` and `lock` (0: they stay).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -62,7 +62,7 @@ class Fault(BaseModel):
         try:
             re.compile(self.path)
         except re.error as error:
-            raise ValueError(f"path {self.path!r} is no regular expression: {error}") from None
+            raise ValueError(f"path {self.path!r} is not a regular expression: {error}") from None
         return self
 
     def matches(self, method: str, path: str) -> bool:
@@ -70,7 +70,7 @@ class Fault(BaseModel):
 
 
 class Active:
-    """A fault in force: its number, how often it struck, and how many strikes are left (None: no limit)."""
+    """A fault in force: its number, how often it took effect, and how many times are left (None: no limit)."""
 
     def __init__(self, number: int, fault: Fault) -> None:
         self.number = number
@@ -119,7 +119,7 @@ class Faults(FakePve):  # type: ignore[misc]
         return active
 
     def remove_fault(self, number: int) -> None:
-        """End a fault and undo what it did; one that is gone already is no error."""
+        """End a fault and undo what it did; one that is gone already is not an error."""
         active = self.faults.pop(number, None)
         if active is None:
             return

@@ -44,8 +44,6 @@ class Permissions(FakePve):  # type: ignore[misc]
         self.account_tokens[tokenid] = {"privsep": 0, "expire": 0}
         self.apitokens[tokenid] = value
 
-    # ---- who is asking
-
     def _authenticate(self, request: web.Request) -> str | None:
         given = request.headers.get("Authorization", "")
         if given.startswith("PVEAPIToken="):
@@ -69,8 +67,6 @@ class Permissions(FakePve):  # type: ignore[misc]
 
     def check_password(self, user: str, password: str) -> bool:
         return bool(self.accounts.get(user, {}).get("enable")) and bool(super().check_password(user, password))
-
-    # ---- what they may
 
     def privileges(self, who: str, path: str) -> dict[str, int]:
         """The privileges of a user or token on a path; the value tells whether they propagate."""

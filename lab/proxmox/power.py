@@ -81,6 +81,6 @@ class PowerReports:
             except (OSError, aiohttp.ClientError, TimeoutError) as error:
                 why = type(error).__name__
             if attempt == 0:
-                log.warning("the node simulator does not take %s /machines/%d (%s); trying on", method, vmid, why)
+                log.warning("the node simulator does not take %s /machines/%d (%s); still trying", method, vmid, why)
             await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
             attempt += 1

@@ -83,8 +83,6 @@ class Qemu(Drives):
             vm.qmpstatus, vm.started_at, vm.status = "running", time.time(), "running"
         return vm  # type: ignore[no-any-return]
 
-    # ---- configuration
-
     def _config_priv(self, key: str) -> str:
         if key in _ROOT_ONLY:
             return "root"
@@ -139,8 +137,6 @@ class Qemu(Drives):
     async def _rebuild_cloud_init(self, values: dict[str, Any], _user: str) -> None:
         """Write the drive anew. It has no content here: a machine reads the configuration when it starts."""
         self._check_lock(self.guest(int(values["vmid"])))
-
-    # ---- power
 
     async def _do_reset(self, vm: Any, user: str, _p: dict[str, Any]) -> str:
         """Reset: fakepve notes only the time; the machine itself goes off and on again."""

@@ -25,7 +25,7 @@ from lab.proxmox.settings import Datastore
 
 GIB = 1024**3
 IMAGE_BYTES = 1306525696
-"""What every downloaded image measures: the size of a Talos disk image."""
+"""The size of every downloaded image: that of a Talos disk image."""
 
 UNLIMITED_BYTES = 16 * 1024 * GIB
 """The size shown for a storage whose size is not configured."""
@@ -51,7 +51,7 @@ def on_node(node: str | None) -> Iterator[None]:
 
 
 class LocalStorage(dict[str, Any]):
-    """A storage that is not shared: one configuration, and volumes and space apart for each node."""
+    """A storage that is not shared: one configuration, with volumes and space of its own on each node."""
 
     def __init__(self, options: Mapping[str, Any], parts: Mapping[str, dict[str, Any]]) -> None:
         super().__init__(options)
@@ -175,7 +175,7 @@ class Storage(FakePve):  # type: ignore[misc]
             raise ValueError(f"storage {storage!r} is node-local: name one of its nodes ({here}), not {node!r}")
         return parts[node]
 
-    # Downloads: checked against the schema as every other method, which fakepve's own route is not.
+    # Downloads: checked against the schema like every other method, unlike fakepve's own route.
 
     async def _download_url(self, request: web.Request) -> web.StreamResponse:
         template = "/nodes/{node}/storage/{storage}/download-url"

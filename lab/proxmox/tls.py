@@ -17,9 +17,10 @@ _RENEW_DAYS = 30
 
 
 def ensure_certificate(directory: Path, host: str) -> tuple[Path, Path, Path]:
-    """The files of the authority's certificate, the server's certificate, and its key; made if missing or ending soon.
+    """The files of the authority's certificate, the server's certificate, and its key.
 
-    The authority's own key is thrown away. The server's key is readable by its owner only.
+    They are made if missing or about to expire. The authority's own key is thrown away. The server's key is readable by
+    its owner only.
     """
     ca, cert, key = directory / "ca.pem", directory / "cert.pem", directory / "key.pem"
     if not (ca.exists() and key.exists() and cert.exists() and _fits(cert, host)):

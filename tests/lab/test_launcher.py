@@ -190,7 +190,7 @@ def test_a_control_socket_fits_its_limit_in_a_deep_checkout(lab: Session, monkey
 
 
 def test_two_commands_do_not_change_one_lab_at_once(lab: Session) -> None:
-    with lab.locked(), pytest.raises(LabError, match="another command works on the lab"), lab.locked():
+    with lab.locked(), pytest.raises(LabError, match="another command is working on the lab"), lab.locked():
         pass
 
 

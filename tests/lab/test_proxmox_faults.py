@@ -140,7 +140,7 @@ def test_the_fault_none_removes_all_others(site: Site) -> None:
     [
         ({"kind": "flood"}, "kind: Input should be"),
         ({"kind": "full"}, "a fault of kind 'full' needs 'storage'"),
-        ({"kind": "http", "path": "("}, "path '\\(' is no regular expression"),
+        ({"kind": "http", "path": "("}, "path '\\(' is not a regular expression"),
         ({"kind": "lock", "vmid": 9001}, "VM 9001 does not exist"),
     ],
 )
