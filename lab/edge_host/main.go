@@ -152,7 +152,7 @@ func (h *host) serve(connection net.Conn, server *ssh.ServerConfig) error {
 	return nil
 }
 
-// play takes a program and its function for done.
+// play records that a function of a program was called, without running it.
 func (h *host) play(line string, channel io.ReadWriter) error {
 	text, err := io.ReadAll(channel)
 	if err != nil {

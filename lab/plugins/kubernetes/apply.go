@@ -19,7 +19,7 @@ import (
 // createManager owns the fields of a fresh object; the first update hands them to the resource's own manager.
 const createManager = "pulumi-kubernetes"
 
-// fieldManager names the owner of a resource's fields: one a resource, so that two resources cannot silently share
+// fieldManager names the owner of a resource's fields: one per resource, so that two resources cannot silently share
 // an object.
 func fieldManager(obj *unstructured.Unstructured, state resource.PropertyMap) (string, error) {
 	if name := annotation(obj, managerAnnotation); name != "" {

@@ -25,7 +25,7 @@ import (
 )
 
 // loadChart finds a release's chart (a directory, an archive, a name in a repository, an OCI reference), loads it
-// with its dependencies, and returns it with the path that it lies at.
+// with its dependencies, and returns it with its path.
 func (p *provider) loadChart(r *release) (*helmchart.Chart, string, error) {
 	path, err := p.locateChart(r)
 	if err != nil {

@@ -24,7 +24,7 @@ import (
 // asked of the server.
 type cluster struct {
 	unreachable string
-	namespace   string // where namespaced objects go that name no namespace
+	namespace   string // where objects go that need a namespace and name none
 	kubeconfig  clientapi.Config
 	overrides   clientcmd.ConfigOverrides
 	rest        *rest.Config
@@ -33,7 +33,7 @@ type cluster struct {
 	mapper      *restmapper.DeferredDiscoveryRESTMapper
 }
 
-// connect builds the clients and asks the server once. A bad kubeconfig or a dead server is no error here: the
+// connect builds the clients and asks the server once. A bad kubeconfig or a dead server is not an error here: the
 // operations that need the cluster refuse with the reason.
 func connect(s settings) *cluster {
 	c := &cluster{namespace: s.Namespace, overrides: s.overrides()}

@@ -223,7 +223,7 @@ func pathString(path []any) string {
 	return b.String()
 }
 
-// pruneTo keeps of a live value what the shape names: the server fills in many fields that the program never set.
+// pruneTo keeps only those parts of a live value that the shape names: the server fills in many fields that the program never set.
 func pruneTo(live, shape any) any {
 	switch shape := shape.(type) {
 	case map[string]any:

@@ -107,7 +107,7 @@ func (s *session) namespace() string {
 	return name
 }
 
-// client returns a client that goes past the provider.
+// client returns a client that bypasses the provider.
 func (s *session) client(apiVersion, kind, namespace string) dynamic.ResourceInterface {
 	s.t.Helper()
 	client, err := s.provider.cluster.client(object(apiVersion, kind, namespace, "any"))

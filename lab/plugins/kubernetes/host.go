@@ -54,7 +54,7 @@ func (h *host) status(urn, message string) {
 	}
 }
 
-// send is best effort: a message that the engine refuses must not fail the operation that it tells of.
+// send is best effort: a message that the engine refuses must not fail the operation that it reports on.
 func (h *host) send(request *pulumirpc.LogRequest) {
 	h.mu.Lock()
 	engine := h.engine

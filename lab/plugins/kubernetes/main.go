@@ -75,7 +75,7 @@ func newServer(p *provider) *grpc.Server {
 	return server
 }
 
-// engineAddress returns the first argument that is no flag: the engine passes logging flags before its address.
+// engineAddress returns the first argument that is not a flag: the engine passes logging flags before its address.
 func engineAddress(args []string) string {
 	for i := 0; i < len(args); i++ {
 		switch {

@@ -100,7 +100,7 @@ func metadataField(obj *unstructured.Unstructured, name string) any {
 	return metadata[name]
 }
 
-// named says whether the program gives the name, be it only known later.
+// named says whether the program gives the name, even if it is only known later.
 func named(obj *unstructured.Unstructured) bool {
 	if _, unknown := obj.Object["metadata"].(resource.Computed); unknown {
 		return true

@@ -97,7 +97,7 @@ func (p *provider) diffObject(_ context.Context, req *pulumirpc.DiffRequest) (*p
 	return d.response(sameName), nil
 }
 
-// settleNamespace gives a namespaced object its default namespace and takes any from a cluster-scoped one, so that
+// settleNamespace gives a namespaced object its default namespace and removes any from a cluster-scoped one, so that
 // neither counts as a change.
 func settleNamespace(object map[string]any, namespaced bool) {
 	metadata, ok := object["metadata"].(map[string]any)

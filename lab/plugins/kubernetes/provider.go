@@ -195,7 +195,7 @@ func isRelease(name string) bool {
 	return string(urn.URN(name).Type()) == releaseToken
 }
 
-// kindOf reads the API kind from a resource's type, and refuses the types that are no objects of a cluster.
+// kindOf reads the API kind from a resource's type, and refuses the types that are not objects of a cluster.
 func kindOf(name string) (schema.GroupVersionKind, error) {
 	token := string(urn.URN(name).Type())
 	parts := strings.Split(token, ":")

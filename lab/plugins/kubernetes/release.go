@@ -161,7 +161,7 @@ func mergeValueFiles(props resource.PropertyMap) error {
 		}
 		values := map[string]any{}
 		if err := yaml.Unmarshal(content, &values); err != nil {
-			return fmt.Errorf("valueYamlFiles[%d] is no YAML map", i)
+			return fmt.Errorf("valueYamlFiles[%d] is not a YAML map", i)
 		}
 		overlay(merged, resource.NewPropertyMapFromMap(values))
 	}

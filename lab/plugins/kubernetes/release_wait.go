@@ -15,7 +15,7 @@ import (
 // progressPause is how often a running install or upgrade is looked at.
 const progressPause = 2 * time.Second
 
-// unavailable words the failure of a release that exists, with what of it is not ready.
+// unavailable describes the failure of a release that exists, with the parts of it that are not ready.
 func (p *provider) unavailable(ctx context.Context, r *release, installed *helmrelease.Release, cause string) error {
 	reasons := p.notReady(context.WithoutCancel(ctx), installed, r.WaitForJobs)
 	message := fmt.Sprintf("failed to become available within allocated timeout. Error: Helm Release %s: %s", r.id(), cause)

@@ -85,7 +85,7 @@ func (s *solver) CleanUp(challenge *v1alpha1.ChallengeRequest) error {
 	})
 }
 
-// change replaces the TXT records of the challenge's name by what edit makes of them and of the challenge's own.
+// change replaces the TXT records of the challenge's name with what edit makes of them and of the challenge's own.
 func (s *solver) change(challenge *v1alpha1.ChallengeRequest, edit func([]record, record) []record) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -131,7 +131,7 @@ func allowed(zones []string, wanted string) bool {
 	})
 }
 
-// call sends one request to PowerDNS; an answer that is no success is an error, which names no key.
+// call sends one request to PowerDNS; an answer other than success is an error, which shows no key.
 func call(ctx context.Context, method, address, key string, body, answer any) error {
 	content, err := json.Marshal(body)
 	if err != nil {

@@ -189,7 +189,7 @@ func (c *ControlPlane) controllerManagerArgs(m Member, host, server string) ([]s
 		"service-cluster-ip-range":         strings.Join(cluster.Network().ServiceCIDRs(), ","),
 		"tls-min-version":                  "VersionTLS13",
 		"use-service-account-credentials":  "true",
-		// A machine that is switched off shows within half a minute instead of a whole one.
+		// A machine that is switched off shows up within half a minute instead of a whole one.
 		"node-monitor-grace-period": "25s",
 	}
 	return render(flags, cluster.ControllerManager().ExtraArgs()), f.err

@@ -152,7 +152,7 @@ func (c *ControlPlane) ensure(name, path string, args []string) error {
 }
 
 // stable leaves out what may change without a restart: one of the etcd servers that it started with is enough for the
-// apiserver, which lives through the exchange of a control plane like that.
+// apiserver, which thus survives the replacement of a control plane.
 func stable(args []string) []string {
 	return slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return strings.HasPrefix(arg, "--etcd-servers=") })
 }

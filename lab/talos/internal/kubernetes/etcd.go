@@ -197,7 +197,7 @@ func (c *ControlPlane) Join(ctx context.Context, m Member) error {
 		return client.post(ctx, via, "/v3/cluster/member/promote", map[string]any{"ID": id}, nil)
 	})
 	if err != nil {
-		// Without its vote the member is of no use; taken back, it can be tried again.
+		// Without its vote the member is useless; once it is removed, joining can be tried again.
 		_ = client.post(context.WithoutCancel(ctx), via, "/v3/cluster/member/remove", map[string]any{"ID": id}, nil)
 		c.drop(m)
 		return fmt.Errorf("promote etcd member %s: %w", m.Name, err)
@@ -226,7 +226,7 @@ func (c *ControlPlane) removeNamed(ctx context.Context, client *etcdClient, via,
 }
 
 // Leave takes a machine's member away with its data: gracefully through the other members, or as a disk that is gone.
-// With the last member the cluster is gone too. A machine that is no member leaves nothing behind.
+// With the last member the cluster is gone too. A machine that is not a member leaves nothing behind.
 func (c *ControlPlane) Leave(ctx context.Context, m Member, graceful bool) error {
 	c.membership.Lock()
 	defer c.membership.Unlock()
@@ -330,7 +330,7 @@ func (c *ControlPlane) IsMember(address string) bool {
 
 var errStopped = fmt.Errorf("the process ended")
 
-// poll repeats try every 200 ms until it succeeds, the process is gone, ctx ends or the time is over.
+// poll repeats try every 200 ms until it succeeds, the process is gone, ctx ends or time runs out.
 func poll(ctx context.Context, limit time.Duration, try func() error) error {
 	deadline := time.Now().Add(limit)
 	for {

@@ -102,7 +102,7 @@ func (c *ControlPlane) Register(ctx context.Context, node Node) error {
 		spec["providerID"] = node.ProviderID
 	}
 
-	// Before kwok sees the node again: one that it finds in another's hands it looks at again only much later.
+	// Before kwok sees the node again: if it finds the lease in another's hands, it looks again only much later.
 	if err := c.releaseLease(ctx, node.Name); err != nil {
 		return err
 	}

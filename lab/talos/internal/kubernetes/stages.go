@@ -25,7 +25,7 @@ type stageKind struct {
 	Kind     string `yaml:"kind"`
 }
 
-// stagesArgs is for a kwok of its own, which plays neither nodes nor pods: kwok ends at its start over a kind that the
+// stagesArgs is for a kwok of its own, which plays neither nodes nor pods: kwok exits at startup over a kind that the
 // API does not serve, and those of charts come and go. So it is started again, with the stages of the kinds that are
 // there, and the nodes do not notice.
 func (c *ControlPlane) stagesArgs(ctx context.Context) ([]string, error) {

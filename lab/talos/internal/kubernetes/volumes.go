@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	playedBy = "homelab.lab/played-by" // labels what the lab made in the place of a driver's sidecar
+	playedBy = "homelab.lab/played-by" // labels what the lab made in place of a driver's sidecar
 
 	provisionerOf = "volume.kubernetes.io/storage-provisioner"
 	selectedNode  = "volume.kubernetes.io/selected-node"

@@ -18,7 +18,7 @@ type clusterService struct {
 
 const defaultHealthWait = 20 * time.Minute
 
-// HealthCheck is the server side of `talosctl health`: each check is repeated until it holds or the time is over.
+// HealthCheck is the server side of `talosctl health`: each check is repeated until it holds or time runs out.
 func (s *clusterService) HealthCheck(in *clusterapi.HealthCheckRequest, stream grpc.ServerStreamingServer[clusterapi.HealthCheckProgress]) error {
 	wait := defaultHealthWait
 	if in.GetWaitTimeout() != nil {

@@ -25,7 +25,7 @@ import (
 	"homelab/lab/talos/internal/kubernetes"
 )
 
-// Stage is where a machine is in its life.
+// Stage is where a machine is in its life cycle.
 type Stage string
 
 // The stages, as the control API names them.
@@ -148,7 +148,7 @@ func (m *Machine) on() bool {
 	return m.cancel != nil
 }
 
-// member describes the machine to the control plane; false when it is no configured control plane.
+// member describes the machine to the control plane; false when it is not a configured control plane.
 func (m *Machine) member() (kubernetes.Member, bool) {
 	v := m.view()
 	if !v.controlPlane() {

@@ -133,7 +133,7 @@ func (m *Machine) handshake(*tls.ClientHelloInfo) (*tls.Config, error) {
 	}, nil
 }
 
-// signer is the CA of the Talos API. A worker has no key of it: a running control plane with the same token signs for it.
+// signer is the CA of the Talos API. A worker does not have its key: a running control plane with the same token signs for it.
 // The caller holds the site's mu.
 func (m *Machine) signer() *pki.CA {
 	security := m.config.Machine().Security()

@@ -140,7 +140,7 @@ func (s *Site) Announce(vmid int, spec Spec, on bool) error {
 	return m.save()
 }
 
-// Destroy removes a machine with its disk. A machine that does not exist is no error.
+// Destroy removes a machine with its disk. A machine that does not exist is not an error.
 func (s *Site) Destroy(ctx context.Context, vmid int) error {
 	s.power.Lock()
 	defer s.power.Unlock()

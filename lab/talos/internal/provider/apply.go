@@ -145,7 +145,7 @@ func (p *Provider) planApply(ctx context.Context, inputs, prior resource.Propert
 	return planned, nil, nil
 }
 
-// resolveMode asks the node by a dry run whether a change needs a reboot, if the mode wants to know.
+// resolveMode asks the node with a dry run whether a change needs a reboot, if the mode wants to know.
 func (p *Provider) resolveMode(ctx context.Context, planned, prior resource.PropertyMap, configuration string) resource.PropertyValue {
 	mode := planned["applyMode"]
 	if str(planned, "applyMode") != stagedIfNeeded {

@@ -56,7 +56,7 @@ func (p *Provider) kubeconfig() kind {
 		check: func(inputs resource.PropertyMap) error {
 			if given := str(inputs, "certificateRenewalDuration"); given != "" {
 				if _, err := time.ParseDuration(given); err != nil {
-					return fmt.Errorf("certificateRenewalDuration: %q is no duration like 720h", given)
+					return fmt.Errorf("certificateRenewalDuration: %q is not a duration like 720h", given)
 				}
 			}
 			return checkTimeouts(inputs)

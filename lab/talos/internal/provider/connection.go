@@ -114,7 +114,7 @@ func timeout(state resource.PropertyMap, which string) (time.Duration, error) {
 
 	limit, err := time.ParseDuration(given)
 	if err != nil {
-		return 0, fmt.Errorf("timeouts.%s: %q is no duration like 30s or 2h45m", which, given)
+		return 0, fmt.Errorf("timeouts.%s: %q is not a duration like 30s or 2h45m", which, given)
 	}
 	return limit, nil
 }

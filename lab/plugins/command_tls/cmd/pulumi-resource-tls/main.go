@@ -1,5 +1,5 @@
-// Command pulumi-resource-tls is the lab's stand-in for Pulumi's plugin of that name, whose upstream is no Go module that
-// can be had: PrivateKey and SelfSignedCert. What it does not know it refuses by name.
+// Command pulumi-resource-tls is the lab's stand-in for Pulumi's plugin of that name, whose upstream is not available
+// as a Go module: PrivateKey and SelfSignedCert. What it does not know it refuses by name.
 package main
 
 import (

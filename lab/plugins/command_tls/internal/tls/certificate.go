@@ -117,7 +117,7 @@ func (*SelfSignedCert) Diff(_ context.Context, req infer.DiffRequest[CertInputs,
 	return infer.DiffResponse{HasChanges: len(changes) > 0, DetailedDiff: changes}, err
 }
 
-// renewable tells whether a certificate has ended, or ends within so many hours.
+// renewable tells whether a certificate has ended, or ends within that many hours.
 func renewable(end string, early *int) (bool, error) {
 	at, err := time.Parse(time.RFC3339, end)
 	return err == nil && !at.Add(-hours(*early)).After(now()), err

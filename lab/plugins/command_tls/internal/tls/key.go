@@ -45,7 +45,7 @@ type KeyInputs struct {
 	ECDSACurve *string `pulumi:"ecdsaCurve,optional"`
 }
 
-// Annotate sets the defaults, which count for every algorithm.
+// Annotate sets the defaults, which apply to every algorithm.
 func (in *KeyInputs) Annotate(a infer.Annotator) {
 	a.SetDefault(&in.RSABits, 2048)
 	a.SetDefault(&in.ECDSACurve, "P224")
@@ -168,7 +168,7 @@ func (s *KeyState) encode(key crypto.Signer) (string, error) {
 func parse(text string) (crypto.Signer, string, error) {
 	block, _ := pem.Decode([]byte(text))
 	if block == nil {
-		return nil, "", errors.New("privateKeyPem is no PEM")
+		return nil, "", errors.New("privateKeyPem is not PEM")
 	}
 	var key any
 	var err error

@@ -37,7 +37,7 @@ var extendedKeyUsages = map[string]x509.ExtKeyUsage{
 	"ocsp_signing":     x509.ExtKeyUsageOCSPSigning,
 }
 
-// uses are all the names that allowedUses may hold here; the official plugin has a few rare ones more.
+// uses are all the names that allowedUses may hold here; the official plugin has a few more rare ones.
 func uses() []string {
 	return slices.Concat(slices.Sorted(maps.Keys(keyUsages)), slices.Sorted(maps.Keys(extendedKeyUsages)))
 }
@@ -90,7 +90,7 @@ func (in CertInputs) template(key crypto.PublicKey) (*x509.Certificate, error) {
 	for _, address := range list(in.IPAddresses) {
 		ip := net.ParseIP(address)
 		if ip == nil {
-			return nil, fmt.Errorf("ipAddresses: %q is no IP address", address)
+			return nil, fmt.Errorf("ipAddresses: %q is not an IP address", address)
 		}
 		certificate.IPAddresses = append(certificate.IPAddresses, ip)
 	}

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// Connection says where a command runs and how to get there. It has no proxy. Without a host key, any host is believed.
+// Connection says where a command runs and how to get there. It has no proxy. Without a host key, any host is trusted.
 type Connection struct {
 	User               *string  `pulumi:"user,optional"`
 	Password           *string  `pulumi:"password,optional" provider:"secret"`
@@ -37,7 +37,7 @@ func (c *Connection) Annotate(a infer.Annotator) {
 	a.SetDefault(&c.PerDialTimeout, 15)
 }
 
-// dial connects and authenticates, and tries again as often as the connection allows (-1: for ever).
+// dial connects and authenticates, and tries again as often as the connection allows (-1: forever).
 func (c Connection) dial(ctx context.Context) (*ssh.Client, error) {
 	config, err := c.clientConfig()
 	if err != nil {

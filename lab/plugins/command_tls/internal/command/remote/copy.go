@@ -31,7 +31,7 @@ type CopyInputs struct {
 // CopyState is what the engine keeps.
 type CopyState struct{ CopyInputs }
 
-// Check refuses what is no file and no text.
+// Check refuses anything but a file or a text.
 func (CopyToRemote) Check(ctx context.Context, req infer.CheckRequest) (infer.CheckResponse[CopyInputs], error) {
 	inputs, failures, err := infer.DefaultCheck[CopyInputs](ctx, req.NewInputs)
 	source, given := req.NewInputs.GetOk("source")

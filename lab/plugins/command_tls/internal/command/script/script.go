@@ -36,7 +36,7 @@ type Outputs struct {
 type Execution struct {
 	Command        string
 	Environment    map[string]string
-	Previous       map[string]string // of the environment too, and stronger
+	Previous       map[string]string // of the environment too, and takes precedence
 	Stdin          io.Reader         // nil if there is none
 	Stdout, Stderr io.Writer
 }
