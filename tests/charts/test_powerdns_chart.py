@@ -71,21 +71,21 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a floating tag": ({"image/tag": "latest"}, "/image/tag"),
     "a digest of another kind": ({"image/digest": "sha1:abc"}, "/image/digest"),
     "a transfer to a name": ({"transfer/allow": ["vps.example.org"]}, "/transfer/allow/0"),
-    "a transfer to a network that is none": ({"transfer/allow": ["10.0.0.0/33"]}, "/transfer/allow/0"),
-    "a transfer to an address that is none": ({"transfer/allow": ["10.0.0.256"]}, "/transfer/allow/0"),
+    "a transfer to what is not a network": ({"transfer/allow": ["10.0.0.0/33"]}, "/transfer/allow/0"),
+    "a transfer to what is not an address": ({"transfer/allow": ["10.0.0.256"]}, "/transfer/allow/0"),
     "a notification of a name": ({"transfer/notify": ["vps.example.org"]}, "/transfer/notify/0"),
     "a notification of a network": ({"transfer/notify": ["100.64.0.0/10"]}, "/transfer/notify/0"),
     "the same transfer twice": ({"transfer/allow": ["10.0.0.1", "10.0.0.1"]}, "/transfer/allow"),
     "a port that needs a privilege": ({"port": 53}, "/port"),
     "an API for nobody": ({"api/allowFrom": []}, "/api/allowFrom"),
-    "a namespace that is none": ({"api/namespaces": ["External DNS"]}, "/api/namespaces/0"),
+    "an invalid namespace": ({"api/namespaces": ["External DNS"]}, "/api/namespaces/0"),
     "a setting of two lines": ({"settings/log-dns-queries": "yes\napi-key=x"}, "/settings/log-dns-queries"),
     "a setting in capitals": ({"settings/Log": True}, "invalid propertyName 'Log'"),
     "a setting that the chart owns": ({"settings/api-key": "x"}, "settings.api-key: belongs to the chart"),
     "an SOA without its times": ({"soa": "ns1.example.org hostmaster.example.org"}, "/soa"),
     "an SOA with a mailbox as in mail": ({"soa": "a@b.c d 0 1 2 3 4"}, "/soa"),
-    "a service type that is none": ({"service/type": "Loadbalancer"}, "/service/type"),
-    "a traffic policy that is none": ({"service/externalTrafficPolicy": "local"}, "/service/externalTrafficPolicy"),
+    "an unknown service type": ({"service/type": "Loadbalancer"}, "/service/type"),
+    "an unknown traffic policy": ({"service/externalTrafficPolicy": "local"}, "/service/externalTrafficPolicy"),
     "a volume without a unit": ({"database/volume/size": "2"}, "/database/volume/size"),
     "a database's name with a quote": ({"database/name": "power'dns"}, "/database/name"),
     "no secret": ({"existingSecret/name": ""}, "existingSecret.name: names the Secret"),
@@ -184,7 +184,9 @@ def test_a_pod_is_of_the_level_restricted(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "container"), containers() if (CHARTS / "powerdns").is_dir() else [])
-def test_a_container_has_no_privilege_and_writes_nothing_of_its_image(name: str, container: dict[str, Any]) -> None:
+def test_a_container_has_no_privilege_and_writes_nothing_to_its_root_file_system(
+    name: str, container: dict[str, Any]
+) -> None:
     assert container["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,

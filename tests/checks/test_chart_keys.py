@@ -156,7 +156,7 @@ def test_an_archive_is_read_like_a_directory(tmp_path: Path) -> None:
     assert load(archive) == load(chart)
 
 
-def test_what_is_no_chart_is_refused(tmp_path: Path) -> None:
+def test_what_is_not_a_chart_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no Chart\.yaml in it"):
         load(tmp_path)
 

@@ -117,7 +117,7 @@ def test_component_types_are_listed_once_and_without_the_stack() -> None:
     assert component_types(graph) == {"sample:compute:Machines", "sample:talos:Cluster", "sample:apps:App"}
 
 
-def test_a_secret_that_stays_secret_is_no_leak() -> None:
+def test_a_secret_that_stays_secret_is_not_a_leak() -> None:
     assert leaked_values(record(SAMPLE, project="sample", secrets=PLANTED), PLANTED) == []
 
 

@@ -72,7 +72,7 @@ def found(spec: Any, **which: str) -> list[str]:
         {"name": "ab", "open": {"a": {"b": 1}}},
     ],
 )
-def test_what_fits_is_no_finding(spec: dict[str, Any]) -> None:
+def test_what_fits_is_not_a_finding(spec: dict[str, Any]) -> None:
     assert found(spec) == []
 
 
@@ -82,7 +82,7 @@ def test_a_secret_that_does_not_fit_is_found_and_not_shown() -> None:
     assert finding.message == ".spec.name is a secret that does not fit: compare it with the CRD"
 
 
-def test_a_secret_that_fits_is_no_finding() -> None:
+def test_a_secret_that_fits_is_not_a_finding() -> None:
     graph = record(lambda: thing({"name": pulumi.Output.secret("ab")}))
     assert schema_findings(graph, KNOWN) == []
 

@@ -43,7 +43,7 @@ def test_a_file_that_speaks_to_vault_is_found(tmp_path: Path, line: str, sign: s
 
 
 @pytest.mark.parametrize("line", HARMLESS)
-def test_what_only_sounds_like_vault_is_no_finding(tmp_path: Path, line: str) -> None:
+def test_what_only_sounds_like_vault_is_not_a_finding(tmp_path: Path, line: str) -> None:
     (tmp_path / "release.yaml").write_text(line)
     assert file_findings(tmp_path) == []
 
@@ -74,7 +74,7 @@ def test_a_release_that_speaks_to_vault_is_found() -> None:
     ]
 
 
-def test_a_release_that_reads_a_secret_is_no_finding() -> None:
+def test_a_release_that_reads_a_secret_is_not_a_finding() -> None:
     assert program("homelab:test:App", {"existingSecret": "oidc-app"}) == []
 
 

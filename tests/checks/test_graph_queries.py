@@ -28,7 +28,7 @@ def test_an_explicit_dependency_is_found_as_such(bare: Graph) -> None:
     assert not bare.depends("first-release", "first-namespace", via="explicit")
 
 
-def test_a_transitive_dependency_is_no_direct_one(bare: Graph) -> None:
+def test_a_transitive_dependency_is_not_a_direct_one(bare: Graph) -> None:
     assert bare.depends("first-release", "node-1", transitive=True)
     assert not bare.depends("first-release", "node-1")
 

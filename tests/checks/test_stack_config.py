@@ -91,7 +91,7 @@ def test_an_empty_stack_file_is_an_empty_configuration(tmp_path: Path) -> None:
     assert load(tmp_path, "") == {}
 
 
-def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_mapping_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"Pulumi.lab.yaml: holds a list: a mapping"):
         load(tmp_path, "- a\n")
 

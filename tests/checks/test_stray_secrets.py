@@ -40,7 +40,7 @@ def found(token: str, api_version: str, kind: str) -> list[str]:
         ("homelab:dns:PowerDns", "cert-manager.io/v1", "Certificate"),
     ],
 )
-def test_what_its_component_makes_is_no_finding(token: str, api_version: str, kind: str) -> None:
+def test_what_its_component_makes_is_not_a_finding(token: str, api_version: str, kind: str) -> None:
     assert found(token, api_version, kind) == []
 
 
@@ -89,7 +89,7 @@ def test_a_handwritten_object_is_found_wherever_it_stands(tmp_path: Path, name: 
         ("a.md", "apiVersion: external-secrets.io/v1\n"),
     ],
 )
-def test_other_text_is_no_finding(tmp_path: Path, name: str, text: str) -> None:
+def test_other_text_is_not_a_finding(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     assert handwritten_findings(tmp_path) == []
 

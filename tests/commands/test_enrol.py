@@ -51,7 +51,7 @@ def test_the_link_begins_with_authentiks_address() -> None:
     assert link(PRINTED, "", "example.org") == f"https://auth.example.org{PATH}"
 
 
-def test_a_user_that_authentik_does_not_know_is_told_though_its_command_succeeds() -> None:
+def test_a_user_that_authentik_does_not_know_is_reported_though_its_command_succeeds() -> None:
     with pytest.raises(CommandError, match=r"made no link: User 'ann' not found\."):
         link("", "{}\nUser 'ann' not found.\n", "example.org")
 

@@ -136,13 +136,13 @@ def test_a_failure_names_the_commands_words_and_its_errors(site: Path) -> None:
     assert str(refusal.value) == "pulumi config set: no stack; at all"
 
 
-def test_a_failure_without_a_word_is_told_by_its_status(site: Path) -> None:
+def test_a_failure_without_a_word_is_reported_by_its_status(site: Path) -> None:
     with pytest.raises(CommandError, match=r"^kubectl get pods: failed with exit status 7$"):
         kubectl(Path("/dev/null"), program(site, "kubectl", "exit 7"), "get", "pods", "-A")
 
 
 @pytest.mark.parametrize(("progress", "said"), [(True, "x: planted error"), (False, "x: failed with exit status 1")])
-def test_standard_output_is_in_an_error_only_if_it_is_no_data(site: Path, progress: bool, said: str) -> None:
+def test_standard_output_is_in_an_error_only_if_it_is_not_data(site: Path, progress: bool, said: str) -> None:
     with pytest.raises(CommandError) as refusal:
         execute(["x"], program(site, "x", "echo planted error; exit 1"), progress=progress)
     assert str(refusal.value) == said
@@ -162,7 +162,7 @@ def test_the_stacks_kubeconfig_is_in_a_file_of_its_own_for_a_while(site: Path) -
     assert not file.exists()
 
 
-def test_no_kubeconfig_is_told_with_what_helps(site: Path) -> None:
+def test_a_missing_kubeconfig_is_reported_with_what_helps(site: Path) -> None:
     environment = program(site, "pulumi", "echo 'error: no state' >&2; exit 1")
     with (
         pytest.raises(CommandError, match=r"^no kubeconfig for stack site: pulumi stack output .*no state; set KUBE"),

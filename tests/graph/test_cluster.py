@@ -179,7 +179,7 @@ def test_the_csi_account_has_rights_on_its_datastore_and_this_clusters_vms_alone
     assert paths == {"/storage/local-zfs", *(f"/vms/{graph[vm(name)].inputs['vmId']:.0f}" for name in NODES)}
 
 
-def test_a_worker_more_changes_only_that_workers_resources(graph: Graph) -> None:
+def test_another_worker_changes_only_its_own_resources(graph: Graph) -> None:
     def add(settings: dict[str, Any]) -> None:
         worker = settings["nodes"]["worker-1"]
         settings["nodes"]["worker-2"] = worker | {

@@ -163,7 +163,7 @@ def test_one_setting_decides_which_issuers_are_used(staging: bool, issuer: str) 
 
 
 @pytest.mark.parametrize(("staging", "issuer"), [(False, "letsencrypt-prod-dns"), (True, "cluster-ca")])
-def test_the_certificate_that_vault_checks_is_never_one_for_tries(staging: bool, issuer: str) -> None:
+def test_the_certificate_that_vault_checks_is_never_from_staging(staging: bool, issuer: str) -> None:
     of = recorded("prod", change=changed("certificates", {"staging": staging}))
     assert inputs(f"{CERTIFICATE} authentik-certificate", of)["spec"]["issuerRef"]["name"] == issuer
 

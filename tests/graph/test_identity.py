@@ -185,7 +185,7 @@ def test_authentik_is_told_the_address_at_which_people_find_it(graph: Graph) -> 
     assert told["AUTHENTIK_WEB__BASE_URL"] == f"https://{sso.authority(domain(graph))}"
 
 
-def test_the_database_is_no_copy_of_bitnami(graph: Graph) -> None:
+def test_the_database_is_not_a_copy_of_bitnami(graph: Graph) -> None:
     assert graph[AUTHENTIK].inputs["values"]["postgresql"] == {"enabled": False}
     assert graph[CLUSTER].inputs["spec"]["imageName"].startswith("ghcr.io/cloudnative-pg/postgresql:")
 

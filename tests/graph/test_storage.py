@@ -51,7 +51,7 @@ def test_volumes_end_while_proxmox_can_still_be_asked(graph: Graph) -> None:
     assert graph.depends(LAST, "pulumi:providers:proxmoxve proxmox", transitive=True)
 
 
-def test_a_worker_more_does_not_change_the_end_of_volumes(graph: Graph) -> None:
+def test_another_worker_does_not_change_the_end_of_volumes(graph: Graph) -> None:
     def add(settings: dict[str, Any]) -> None:
         worker = settings["nodes"]["worker-1"]
         another = {"address": "127.20.2.3", "vmId": 2999, "mac": "BC:24:11:00:29:99", "host": "pve3"}

@@ -60,7 +60,7 @@ def test_what_only_looks_like_a_lab_address_stays(text: str) -> None:
     assert network.shifted(text, 99) == text
 
 
-def test_a_host_that_is_a_name_is_no_address() -> None:
+def test_a_host_that_is_a_name_is_not_an_address() -> None:
     assert (network.as_address("10.0.0.2"), network.as_address("pve.home.test")) == (IPv4Address("10.0.0.2"), None)
 
 
@@ -89,7 +89,7 @@ def test_the_tailscale_extension_gets_a_key() -> None:
     assert configuration.TAILSCALE_KEY in configuration.derive(source, octet=None, replacements={}).secret_paths
 
 
-def test_a_replaced_setting_is_told() -> None:
+def test_a_replaced_setting_is_reported() -> None:
     derived = configuration.derive({}, octet=None, replacements={"homelab:charts.mirror": "/charts"})
     assert derived.config["homelab:charts"] == {"mirror": "/charts"}
     assert derived.replaced["homelab:charts.mirror"] == "/charts"
@@ -132,7 +132,7 @@ def test_a_lab_chart_takes_replicas_from_the_values(tmp_path: Path) -> None:
 
 
 def objects_of(archive: Path, chart: str) -> list[dict[str, Any]]:
-    """The objects of a lab chart, with null in the place of values."""
+    """The objects of a lab chart, with null in place of values."""
     with tarfile.open(archive) as files:
         content = files.extractfile(f"{chart}/templates/objects.yaml")
         assert content is not None
@@ -162,7 +162,7 @@ def test_each_kind_with_a_condition_has_a_stage_that_makes_it_true(tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["../up", "", "Lab", "a" * 60])
-def test_a_lab_name_that_is_no_plain_word_is_refused(name: str) -> None:
+def test_a_lab_name_that_is_not_a_plain_word_is_refused(name: str) -> None:
     with pytest.raises(LabError, match="LAB_ID"):
         Session(name, "lab")
 

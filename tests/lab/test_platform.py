@@ -1,4 +1,4 @@
-"""The whole program on a lab: a first `up` and changes. The tests are steps of one life, in order."""
+"""The whole program on a lab: a first `up` and changes. The tests are steps, in order."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_refresh_finds_nothing_changed(lab: LiveLab) -> None:
     assert refreshed.returncode == 0, refreshed.stdout
 
 
-def test_a_worker_more_changes_only_that_worker(lab: LiveLab) -> None:
+def test_another_worker_changes_only_itself(lab: LiveLab) -> None:
     add = one_more_worker(9)
 
     before = lab.state()

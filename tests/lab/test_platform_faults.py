@@ -59,7 +59,7 @@ def test_a_slow_proxmox_makes_an_up_slow_and_nothing_else(lab: LiveLab) -> None:
     assert lab.up().returncode == 0
 
 
-def test_a_login_that_is_refused_in_the_middle_of_an_up_is_told_once_and_made_up_for(lab: LiveLab) -> None:
+def test_a_login_that_is_refused_in_the_middle_of_an_up_is_reported_once_and_made_up_for(lab: LiveLab) -> None:
     def refuse_logins() -> None:
         lab.wait_for_request("POST", "/qemu", since)
         lab.proxmox("POST", "/faults", {"kind": "login"})

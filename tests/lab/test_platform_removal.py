@@ -1,4 +1,4 @@
-"""Nodes leave the cluster before their VMs go, for good or to be made anew. The tests are steps of one life."""
+"""Nodes leave the cluster before their VMs go, for good or to be made anew. The tests are steps, in order."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def silent(lab: LiveLab, *vm_ids: int) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def grown(lab: LiveLab) -> LiveLab:
-    """The lab with two more control planes and a worker more, which its settings have no more."""
+    """The lab with two more control planes and one more worker, which its settings no longer have."""
 
     def grow(settings: dict[str, Any]) -> None:
         five_control_planes(settings)
@@ -91,7 +91,7 @@ def grown(lab: LiveLab) -> LiveLab:
 
 @pytest.fixture(scope="module")
 def shrunk(grown: LiveLab) -> str:
-    """What the `up` said that took them away again, of which one did not answer any more."""
+    """What the `up` said that took them away again, of which one no longer answered."""
     grown.nodes("POST", "/faults", {"machine": 1014, "fault": "silent"})
     result = grown.up()
     assert result.returncode == 0, result.stdout
@@ -122,14 +122,14 @@ def test_the_next_up_changes_nothing(lab: LiveLab) -> None:
 
 
 def uids(lab: LiveLab) -> dict[str, str]:
-    """What tells one life of a Node from another."""
+    """What tells a Node from its successor of the same name."""
     found = json.loads(lab.run("kubectl", "get", "nodes", "-o", "json").stdout)["items"]
     return {node["metadata"]["name"]: node["metadata"]["uid"] for node in found}
 
 
 @pytest.fixture(scope="module")
 def rebuilt(lab: LiveLab) -> set[str]:
-    """The nodes that have another life, after one VM was made anew."""
+    """The nodes that were replaced when one VM was made anew."""
     before = uids(lab)
     result = lab.up("--replace", "**VmLegacy::controlplane-1")
     assert result.returncode == 0, result.stdout

@@ -1,4 +1,4 @@
-"""Storage on a lab: the driver and its account, and volumes through two lives of the cluster. The tests are steps."""
+"""Storage on a lab: the driver and its account, and volumes that outlive the cluster. The tests are steps."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_a_purge_that_fails_half_way_is_finished_by_the_next_destroy(lab: LiveLa
     assert f"deleted pve2/local-zfs:{THIRD} (10.0 GiB)" in finished.stdout
 
 
-def test_a_purge_leaves_what_an_earlier_life_left_and_what_is_anothers(lab: LiveLab) -> None:
+def test_a_purge_leaves_what_an_earlier_cluster_left_and_what_belongs_to_others(lab: LiveLab) -> None:
     assert volumes(lab) == {FIRST, FOREIGN}
     assert lab.state() == {}
     lab.proxmox("DELETE", "/volumes", {"storage": "local-zfs", "name": FOREIGN, "node": "pve2"})

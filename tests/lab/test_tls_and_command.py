@@ -1,4 +1,4 @@
-"""Keys, certificates and commands through the real engine: one program's life. The tests are its steps, in order."""
+"""Keys, certificates and commands through the real engine: one program. The tests are its steps, in order."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_command_that_fails_says_what_it_printed(program: Program) -> None:
     program.set(status="0")
 
 
-def test_a_failed_command_keeps_its_last_output_for_the_next_try(program: Program) -> None:
+def test_a_failed_command_keeps_its_last_output_for_the_next_attempt(program: Program) -> None:
     program.set(message="four")
     program.up()
     assert lines(program)[-1] == "update four after made three"

@@ -1,6 +1,6 @@
-"""The real programs behind public certificates: cert-manager's controllers, and Pebble in the place of Let's Encrypt.
+"""The real programs behind public certificates: cert-manager's controllers, and Pebble in place of Let's Encrypt.
 
-cert-manager's webhook for PowerDNS is in no Go module. A `cert-manager-webhook-pdns` on PATH is used; otherwise the
+cert-manager's webhook for PowerDNS is not a Go module. A `cert-manager-webhook-pdns` on PATH is used; otherwise the
 lab's own solver, which differs in nothing but what it does at PowerDNS.
 """
 

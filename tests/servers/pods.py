@@ -1,4 +1,4 @@
-"""A program as a process of this machine that believes to be in a pod: it finds a service account where a pod has one.
+"""A program as a process of this machine that believes it is in a pod: it finds a service account where a pod has one.
 
 Client libraries of Kubernetes read the API's address from the environment, and token, authority and namespace from
 files at a fixed path. Here these lie in a mount namespace of the process's own, so that the real program runs as it is,

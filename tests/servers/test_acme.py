@@ -97,7 +97,7 @@ def test_the_wildcard_is_issued_by_proving_the_domain_in_powerdns(issuing: Kuber
     assert "Pebble" in certificate.issuer.rfc4514_string()
 
 
-def test_of_the_challenges_records_nothing_is_left_and_others_stay(issuing: KubernetesApi, names: Names) -> None:
+def test_nothing_is_left_of_the_challenges_records_and_others_stay(issuing: KubernetesApi, names: Names) -> None:
     assert issuing
     alone = ['"of-somebody-else"']
     eventually(lambda: names.look_up(CHALLENGE, "TXT") == alone or None, "clean zone", seconds=60)

@@ -1,4 +1,4 @@
-"""The edge's components in one life: the real engine, OpenSSH's server, nginx and PowerDNS. The tests are its steps."""
+"""The edge's components with the real engine, OpenSSH's server, nginx and PowerDNS. The tests are steps, in order."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ def test_a_stream_block_of_the_hosts_own_is_explained(host: Edge) -> None:
     assert "has a `stream` block of its own" in edge.refusal(host.text())
 
 
-def test_a_port_of_another_program_is_told_and_the_old_configuration_stays(host: Edge) -> None:
+def test_a_port_of_another_program_is_reported_and_the_old_configuration_stays(host: Edge) -> None:
     before = host.nginx.files()
     with socket.create_server(("0.0.0.0", host.routing.https_port)):  # noqa: S104 - where nginx would listen
         said = edge.refusal(host.text())

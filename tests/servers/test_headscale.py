@@ -114,7 +114,7 @@ def test_an_old_entry_of_a_rebuilt_node_is_removed_too(server: Headscale) -> Non
     assert server.approved() == {}
 
 
-def test_a_server_that_does_not_answer_is_told(server: Headscale, tmp_path: Path) -> None:
+def test_a_server_that_does_not_answer_is_reported(server: Headscale, tmp_path: Path) -> None:
     text = routes(server).replace(str(tmp_path / "config.yaml"), str(tmp_path / "none.yaml"))
     assert "nodes list --output json` failed" in edge.refusal(text, "approve")
 

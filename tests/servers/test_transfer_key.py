@@ -199,7 +199,7 @@ def test_a_new_key_takes_the_place_of_the_old_one(
     assert primary.api("GET", f"/zones/{zone}.")["master_tsig_key_ids"] == [f"{new.name}."]
 
 
-def test_a_key_that_is_there_twice_is_there_once_then(primary: Primary, job: Make) -> None:
+def test_a_key_that_is_there_twice_is_then_there_once(primary: Primary, job: Make) -> None:
     """PowerDNS takes a key's new algorithm for another key, so that two would be valid."""
     job().succeed()
     primary.api("PUT", "/tsigkeys/edge.", {"algorithm": "hmac-sha512", "key": SECOND})
@@ -208,7 +208,7 @@ def test_a_key_that_is_there_twice_is_there_once_then(primary: Primary, job: Mak
     assert primary.database.rows("SELECT algorithm, secret FROM tsigkeys") == [f"hmac-sha256\t{FIRST}"]
 
 
-def test_a_key_that_was_set_by_hand_opens_the_zone_no_more(primary: Primary, zone: str, job: Make) -> None:
+def test_a_key_that_was_set_by_hand_no_longer_opens_the_zone(primary: Primary, zone: str, job: Make) -> None:
     job().succeed()
     primary.api("POST", "/tsigkeys", {"name": "by-hand", "algorithm": "hmac-sha256", "key": SECOND})
     primary.api("PUT", f"/zones/{zone}.", {"master_tsig_key_ids": ["edge.", "by-hand."]})

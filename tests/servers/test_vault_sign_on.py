@@ -1,8 +1,8 @@
 """Phase 3 for real: the real configurer gives a real Vault the document that the program renders, and people sign on to
 it through a real provider.
 
-In the place of what the document says stand only addresses, the paths of certificates, and the client that the provider
-registered. What a document of two methods does to the roles of each is shown in `test_vault.py`.
+Only addresses, the paths of certificates, and the client that the provider registered replace what the document says.
+What a document of two methods does to the roles of each is shown in `test_vault.py`.
 """
 
 from __future__ import annotations

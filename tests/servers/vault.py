@@ -1,7 +1,7 @@
 """A real Vault, as one pod of our own resource would run it, unsealed and configured by the real bank-vaults.
 
-All three run with the rights that our program gives to Vault's pods, and no others. Only what a test cannot have is
-put in the place of what the resource says: addresses, paths, and the API server's address.
+All three run with the rights that our program gives to Vault's pods, and no others. Only what a test cannot have
+replaces what the resource says: addresses, paths, and the API server's address.
 """
 
 from __future__ import annotations

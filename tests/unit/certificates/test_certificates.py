@@ -137,7 +137,7 @@ def test_a_certificate_can_be_for_addresses_and_label_its_secret() -> None:
 
 
 @pytest.mark.parametrize("name", ["Vault.svc", "vault_0.svc", "vault.svc.", "*", "a.*.svc"])
-def test_what_is_no_dns_name_is_refused(name: str) -> None:
+def test_what_is_not_a_dns_name_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="is not a DNS name"):
         vault_spec(dns_names=[name])
 

@@ -186,7 +186,7 @@ def test_a_release_that_helm_knows_is_not_read_as_its_failure_would_be_forgotten
     assert to_read(state(operation(known, "updating"), resources=[known]), findings) == []
 
 
-def test_a_release_that_helm_knows_no_longer_is_read_and_so_leaves_the_state() -> None:
+def test_a_release_that_helm_no_longer_knows_is_read_and_so_leaves_the_state() -> None:
     known = release(id="vault-system/vault", outputs={"status": {}})
     findings = Findings(hindering=[(PROVIDER, record("uninstalling"))])
     assert to_read(state(resources=[known]), findings) == [known["urn"]]

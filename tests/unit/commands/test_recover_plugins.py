@@ -32,7 +32,7 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def orphan(programs: Path, checkout: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A plugin whose parent is no Pulumi, but these tests."""
+    """A plugin whose parent is not Pulumi, but these tests."""
     with subprocess.Popen([programs / "pulumi-resource-idle", "60"], cwd=checkout) as process:
         yield process
         process.kill()

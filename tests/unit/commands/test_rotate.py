@@ -67,7 +67,7 @@ def test_no_comment_and_no_other_line_is_touched(text: str) -> None:
     ]
 
 
-def test_the_line_ends_of_the_file_are_kept() -> None:
+def test_the_line_endings_of_the_file_are_kept() -> None:
     edited, _ = raised(FORMS["windows line ends"], "api-key")
     assert edited.count("\n") == edited.count("\r\n")
 
@@ -110,7 +110,7 @@ def site(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_rotation_is_written_and_told(site: Path) -> None:
+def test_a_rotation_is_written_and_reported(site: Path) -> None:
     told = rotate.rotate(Stack("site", {}, site), "api-key", SECRETS)
     assert yaml.safe_load((site / "Pulumi.site.yaml").read_text())["config"]["homelab:rotation"] == {"api-key": 2}
     assert told[0] == "Pulumi.site.yaml: homelab:rotation.api-key is 2, was 1."

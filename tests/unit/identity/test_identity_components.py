@@ -54,7 +54,7 @@ def test_a_database_whose_password_would_not_rotate_is_refused() -> None:
         replace(DATABASE, keys={"username": Plain("a"), "pass": Password()}),
     ],
 )
-def test_a_secret_that_is_no_users_is_refused(spec: Any) -> None:
+def test_a_secret_that_holds_no_user_is_refused(spec: Any) -> None:
     assert "holds no user" in postgres(spec)
 
 

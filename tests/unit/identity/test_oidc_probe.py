@@ -60,7 +60,7 @@ def probe(address: str, seconds: int) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_provider_that_answers_rightly_ends_the_wait() -> None:
+def test_a_provider_that_answers_correctly_ends_the_wait() -> None:
     with provider((description(), KEYS)) as (url, asked):
         done = probe(url, 0)
     assert (done.returncode, done.stdout) == (0, f"all answer: {ISSUER}\n")

@@ -111,5 +111,5 @@ def test_no_two_services_have_a_name_a_host_or_a_namespace_in_common() -> None:
         assert len(set(values)) == len(sso.SERVICES)
 
 
-def test_every_group_of_the_plan_is_there() -> None:
+def test_the_groups_of_services_are_known() -> None:
     assert {"gitea-users", "gitea-admins", "rspcache-admins"} <= set(sso.groups())

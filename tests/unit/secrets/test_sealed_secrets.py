@@ -81,7 +81,7 @@ def test_the_private_key_shows_nowhere() -> None:
     ],
     ids=["no-certificate", "elliptic"],
 )
-def test_what_is_no_certificate_for_sealing_is_refused(certificate: str, message: str) -> None:
+def test_what_is_not_a_certificate_for_sealing_is_refused(certificate: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         sealing_key.given(certificate, "none")
 
@@ -115,7 +115,7 @@ def test_the_controller_has_the_names_that_kubeseal_asks_for() -> None:
     assert (release["namespace"], release["values"]["fullnameOverride"]) == ("kube-system", "sealed-secrets-controller")
 
 
-def test_a_certificate_that_is_not_made_yet_is_no_secret() -> None:
+def test_a_certificate_that_is_not_made_yet_is_not_a_secret() -> None:
     outputs = recorded(given=False)["homelab:secrets:SealedSecrets sealed-secrets"].outputs
     assert outputs["certificate"] == UNKNOWN
 

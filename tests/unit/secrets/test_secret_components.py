@@ -32,7 +32,7 @@ def test_a_store_for_every_namespace_is_refused() -> None:
     assert "namespaces: none" in refused(VaultStoreArgs, operator=None, login=Known(mount="kv"), namespaces=[])
 
 
-def test_a_namespace_that_is_called_as_the_mount_is_refused() -> None:
+def test_a_namespace_with_the_name_of_the_mount_is_refused() -> None:
     login = Known(mount="kv")
     assert "'kv' is also the mount" in refused(VaultStoreArgs, operator=None, login=login, namespaces=["kv"])
 

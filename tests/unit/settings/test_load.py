@@ -220,7 +220,7 @@ def test_a_section_that_is_text_is_refused(load_with: Load) -> None:
     ]
 
 
-def test_findings_about_settings_and_credentials_are_told_together(load_with: Load) -> None:
+def test_findings_about_settings_and_credentials_are_reported_together(load_with: Load) -> None:
     findings = refusal(load_with, base(site={"vlan": 4095}))
     assert [line.split(": ")[0] for line in findings] == ["homelab:proxmoxApiToken", "homelab:site.vlan"]
 

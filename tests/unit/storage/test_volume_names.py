@@ -48,7 +48,7 @@ def test_anything_else_is_not(volume: str) -> None:
     assert not LAB.owns(volume)
 
 
-def test_a_name_with_a_dot_in_it_is_no_pattern() -> None:
+def test_a_name_with_a_dot_in_it_is_not_a_pattern() -> None:
     assert not VolumeNames("l.b").owns(f"local-zfs:vm-9999-pvc-lab-{UUID}")
 
 

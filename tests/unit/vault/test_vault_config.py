@@ -117,7 +117,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "a redirect without TLS": (lambda: oidc_role(redirect_uris=("http://a/cb",)), "could hand the login to another"),
     "a scope without openid": (lambda: oidc_role(scopes=("email",)), "scope openid makes it OpenID Connect; add it"),
     "a client secret in clear": (lambda: oidc(client_secret="hunter2"), "client_secret would be in plain text"),
-    "a default role that is none": (
+    "an unknown default role": (
         lambda: oidc(default_role="nobody"),
         "'nobody' is not one of its roles; choose from",
     ),

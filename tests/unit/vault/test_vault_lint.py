@@ -135,7 +135,7 @@ def test_what_the_configurer_takes_without_a_word_is_found(case: str) -> None:
         require_clean(changed(configuration().document(), change))
 
 
-def test_a_default_role_that_is_none_is_found() -> None:
+def test_an_unknown_default_role_is_found() -> None:
     assert "'nobody' is not a role here" in findings(
         changed(addition().document(), set_to("auth.1.config.default_role", "nobody"))
     )
@@ -157,9 +157,9 @@ def test_text_is_read_as_the_configurer_reads_it() -> None:
     assert "token_polices: no such key" in findings(text.replace("token_policies", "token_polices", 1))
 
 
-def test_a_key_that_stands_twice_in_text_is_found() -> None:
+def test_a_key_that_appears_twice_in_text_is_found() -> None:
     assert "key 'policies' appears twice" in findings("policies: []\npolicies: []\n")
 
 
-def test_text_that_is_no_yaml_is_found() -> None:
+def test_text_that_is_not_yaml_is_found() -> None:
     assert "is not YAML" in findings("policies: [")
