@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from components.identity.directory import TEMPLATE, reserved
 from components.kit.spelling import did_you_mean
 from stacks.application_secrets import SECRETS, DeclaredSecret, unknown
 from stacks.settings import address_rules, machine_rules
@@ -17,6 +18,9 @@ from stacks.settings.errors import path
 from stacks.settings.machine_rules import Findings
 from stacks.settings.model import SNAPSHOT_USER, Settings
 from stacks.sso import groups
+
+_NEVER_DELEGATED = ("home.arpa", "local", "localhost", "internal", "invalid", "test", "example", "onion", "alt", "lan")
+"""Names of https://www.iana.org/assignments/special-use-domain-names, ICANN's `internal`, and the usual `lan`."""
 
 
 def check(settings: Settings) -> list[str]:
@@ -29,6 +33,8 @@ def check(settings: Settings) -> list[str]:
         _identity,
         _snapshots,
         _dns,
+        _delegation,
+        _names,
         rotation,
     )
     return [f"{path(place)}: {text}" for rule in rules for place, text in rule(settings)]
@@ -96,6 +102,13 @@ def _identity(settings: Settings) -> Findings:
                 yield ("identity", "users", name, "groups", index), f"{group!r} is not a known group; {remedy}"
     first: dict[str, str] = {}
     for name, user in users.items():
+        if owner := reserved(name):
+            yield ("identity", "users", name), f"{name} is kept by {owner}; choose another user name"
+        if user.name and TEMPLATE in user.name:
+            yield (
+                ("identity", "users", name, "name"),
+                f"{user.name!r} contains {TEMPLATE}, which would start a template; leave it out",
+            )
         if (other := first.setdefault(user.email.lower(), name)) != name:
             yield (
                 ("identity", "users", name, "email"),
@@ -127,6 +140,24 @@ def _dns(settings: Settings) -> Findings:
             f"{dns.public_address} belongs to the cluster ({owner}), so it cannot be reached from outside; give the "
             "address of the host that forwards connections, or omit the key",
         )
+
+
+def _delegation(settings: Settings) -> Findings:
+    """Let's Encrypt asks public name servers, which know nothing of names that are never delegated."""
+    domain = settings.cluster.domain
+    ending = next((one for one in _NEVER_DELEGATED if f".{domain}".endswith(f".{one}")), None)
+    if ending and not settings.certificates.staging:
+        yield (
+            ("certificates", "staging"),
+            f"false asks Let's Encrypt for certificates of {domain}, but nobody can be given a domain below {ending} "
+            "on the internet; choose a domain that you own, or set this to true",
+        )
+
+
+def _names(settings: Settings) -> Findings:
+    for name in settings.nodes:
+        if name == "localhost":
+            yield ("nodes", name), f"{name} means the machine itself on every machine; choose another name"
 
 
 def rotation(settings: Settings, secrets: Mapping[str, DeclaredSecret] = SECRETS) -> Findings:
