@@ -25,12 +25,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lab import commands
 from lab.preparation import prepare
 from lab.progress import Progress
 from lab.session import CHECKOUT, Session
+from stacks.settings import stack_file
 
 SIZES = (5, 25, 100)
 STEPS = ("preview", "up", "noChangeUp", "destroy", "upWithoutCheckpoints", "destroyWithoutCheckpoints")
@@ -99,9 +98,9 @@ def _measure(size: int) -> dict[str, Any]:
     try:
         with session.locked():
             lab = prepare(session, Progress(quiet=True))
-        content = yaml.safe_load(session.config.read_text())
+        content = stack_file.parse(session.config.read_text())
         grown({key.removeprefix("homelab:"): value for key, value in content["config"].items()}, size)
-        session.config.write_text(yaml.safe_dump(content, sort_keys=False))
+        session.config.write_text(stack_file.dump(content))
         environment = lab.cli.environment
         # Where it is set, each run compiles the program anew; a warm one no longer does.
         environment.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -14,14 +14,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from components.secrets.sealing import make_keypair
 from lab.cli import Cli
 from lab.edge_host.host import new_key
 from lab.errors import LabError
 from lab.network import shifted
 from lab.session import CHECKOUT, Session, write_private
+from stacks.settings import stack_file
 
 API_TOKEN = "homelab:proxmoxApiToken"  # noqa: S105 (the name of a key)
 PASSWORD = "homelab:proxmoxPassword"  # noqa: S105 (the name of a key)
@@ -49,19 +48,19 @@ def read(stack: str) -> dict[str, Any]:
     """The `config` mapping of the checkout's file for a stack.
 
     Raises:
-        LabError: if the file is missing or is not a mapping.
+        LabError: if the file is missing, is refused, or has no mapping `config`.
     """
     path = CHECKOUT / f"Pulumi.{stack}.yaml"
     try:
-        document = yaml.safe_load(path.read_text())
+        document = stack_file.parse(path.read_text())
     except FileNotFoundError:
         known = sorted(found.name.split(".")[1] for found in CHECKOUT.glob("Pulumi.*.yaml"))
         raise LabError(
             f"there is no stack {stack!r}: {path} is missing. Stacks: {', '.join(known) or 'none'}"
         ) from None
-    except yaml.YAMLError as error:
-        raise LabError(f"{path} is not YAML: {error}") from None
-    if not isinstance(document, dict) or not isinstance(document.get("config"), dict):
+    except stack_file.StackFileError as error:
+        raise LabError(f"{path}: {error}") from None
+    if not isinstance(document.get("config"), dict):
         raise LabError(f"{path} has no `config:` mapping")
     return dict(document["config"])
 
@@ -103,7 +102,7 @@ def install(session: Session, cli: Cli, derived: Derived) -> dict[str, str]:
     """
     known = _stored(session)
     values = {path: known.get(path) or _generate(path) for path in sorted(derived.secret_paths)}
-    before = yaml.safe_load(session.config.read_text()) if session.config.exists() else {}
+    before = stack_file.parse(session.config.read_text()) if session.config.exists() else {}
     document = {key: before[key] for key in _ENCRYPTION_KEYS if key in before} | {"config": dict(derived.config)}
     kept = set()
     for path in values:
@@ -111,7 +110,7 @@ def install(session: Session, cli: Cli, derived: Derived) -> dict[str, str]:
         if path in known and isinstance(secure, dict) and "secure" in secure:
             document["config"][path] = secure
             kept.add(path)
-    write_private(session.config, yaml.safe_dump(document, sort_keys=False))
+    write_private(session.config, stack_file.dump(document))
     write_private(session.directory / "secrets.json", json.dumps(values))
     cli.init()
     for path in sorted(values.keys() - kept):

@@ -5,13 +5,11 @@ Owns the translation into what a program sees: one string per namespaced key. `s
 
 from __future__ import annotations
 
-import datetime
 import json
-import re
 from pathlib import Path
 from typing import Any
 
-import yaml
+from stacks.settings import stack_file
 
 
 class StackConfig(dict[str, str]):
@@ -32,7 +30,7 @@ def load_stack_config(path: Path, stack: str) -> StackConfig:
 
     Raises:
         FileNotFoundError: one of the two files is missing.
-        ValueError: a file is not a mapping, `Pulumi.yaml` names no project, or a value is an unquoted date.
+        ValueError: a file is refused by `stack_file`, or `Pulumi.yaml` names no project.
     """
     project_file = _read(path / "Pulumi.yaml")
     stack_file = _read(path / f"Pulumi.{stack}.yaml")
@@ -50,34 +48,15 @@ def load_stack_config(path: Path, stack: str) -> StackConfig:
         clear = _without_ciphertext(key, value)
         if clear != value:
             secret_keys.add(key)
-        values[key] = _as_string(key, clear)
+        values[key] = _as_string(clear)
     return StackConfig(values, frozenset(secret_keys), project)
 
 
-class _Loader(yaml.SafeLoader):
-    """The engine reads YAML 1.2, where `yes` and `12:34:56` are strings, unlike in YAML 1.1."""
-
-
-_NUMBERS = "-+.0123456789"
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] in ("null", "merge", "timestamp")]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-for _type, _pattern, _first in (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]*|[1-9][0-9_]*)", _NUMBERS),
-    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", _NUMBERS),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_type}", re.compile(f"^(?:{_pattern})$"), _first)  # type: ignore[no-untyped-call]
-
-
 def _read(file: Path) -> dict[str, Any]:
-    content = yaml.load(file.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a subclass of the safe loader
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ValueError(f"{file}: holds a {type(content).__name__}: a mapping with 'config' is expected")
-    return content
+    try:
+        return stack_file.parse(file.read_text(encoding="utf-8"))
+    except stack_file.StackFileError as error:
+        raise ValueError(f"{file}: {error}") from None
 
 
 def _full(project: str, key: str) -> str:
@@ -101,18 +80,7 @@ def _without_ciphertext(key: str, value: Any) -> Any:
     return value
 
 
-def _as_string(key: str, value: Any) -> str:
-    value = _as_json(key, value)
+def _as_string(value: Any) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True, separators=(",", ":"))
-
-
-def _as_json(key: str, value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(name): _as_json(f"{key}.{name}", item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_as_json(f"{key}[{index}]", item) for index, item in enumerate(value)]
-    if isinstance(value, datetime.date):
-        raise ValueError(f"{key}: {value} is an unquoted date, which the engine would rewrite: put it in quotes")
-    return int(value) if isinstance(value, float) and value.is_integer() else value

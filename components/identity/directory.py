@@ -17,6 +17,34 @@ from components.identity.sso import AUTHORIZATION, GROUPS_CLAIM, INVALIDATION, S
 USERNAME: Final = re.compile(r"[a-z][a-z0-9]*([._-][a-z0-9]+)*")
 """The user names that every service takes."""
 
+TEMPLATE: Final = "{{"
+"""Starts a template in what external-secrets writes, so no text about a person may hold it."""
+
+RESERVED: Final = {
+    "akadmin": "Authentik, whose first administrator it is",
+    **dict.fromkeys(
+        (
+            *("admin", "api", "assets", "attachments", "avatar", "avatars", "captcha", "commits", "debug", "devtest"),
+            *("error", "explore", "favicon.ico", "ghost", "gitea-actions", "issues", "login", "manifest.json"),
+            *("metrics", "milestones", "new", "notifications", "org", "pulls", "raw", "repo", "repo-avatars"),
+            *("robots.txt", "search", "serviceworker.js", "ssh_info", "swagger.v1.json", "user", "v2"),
+        ),
+        "Gitea, as a word of its URLs",
+    ),
+}
+"""User names that a service keeps for itself, and which: Authentik's blueprint of its first administrator, and
+`reservedUsernames` in https://github.com/go-gitea/gitea/blob/main/models/user/user.go."""
+
+_RESERVED_ENDINGS: Final = (".keys", ".gpg", ".rss", ".atom", ".png")
+"""With which a page about a user ends in Gitea: `reservedUserPatterns`, at the same place."""
+
+
+def reserved(username: str) -> str | None:
+    """The service that keeps a user name for itself, if there is one, and why."""
+    pages = "Gitea, as the end of a page's URL" if username.endswith(_RESERVED_ENDINGS) else None
+    return RESERVED.get(username, pages)
+
+
 # Authentik's own mappings and flows are not used: its blueprints may be applied later than ours at the first start. Its
 # profile also has only the groups that a user is in directly; `all_groups` includes the parents of those groups.
 _EXPRESSIONS: Final = {
@@ -60,8 +88,10 @@ class User:
     active: bool = True
 
     def __post_init__(self) -> None:
-        if "{{" in f"{self.email}{self.name}":
-            raise ValueError(f"name: that of {self.email} holds '{{{{', which would start a template; leave it out")
+        if TEMPLATE in f"{self.email}{self.name}":
+            raise ValueError(
+                f"name: that of {self.email} holds {TEMPLATE!r}, which would start a template; leave it out"
+            )
         if not USERNAME.fullmatch(self.username):
             raise ValueError(
                 f"username: {self.username!r} of {self.email} is not taken by every service; use lower-case letters "

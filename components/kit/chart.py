@@ -148,14 +148,14 @@ def in_directory(mirror: Path, pin: ChartPin) -> Path:
         found = str(yaml.safe_load((unpacked / "Chart.yaml").read_text())["version"])
         if found.removeprefix("v") != pin.version.removeprefix("v"):
             raise ChartError(
-                f"homelab:charts.mirror: {unpacked} holds {pin.name} {found}, but its values are written for "
+                f"{unpacked} holds {pin.name} {found}, but its values are written for "
                 f"{pin.version}; put {archive.name} into the mirror"
             )
         return unpacked
     oci = pin.repository.startswith("oci://")
     chart = f"{pin.repository}/{pin.name}" if oci else f"{pin.name} --repo {pin.repository}"
     raise ChartError(
-        f"homelab:charts.mirror: neither {archive.name} nor {pin.name}/Chart.yaml is in {mirror}; "
+        f"neither {archive.name} nor {pin.name}/Chart.yaml is in {mirror}; "
         f"fetch it with: helm pull {chart} --version {pin.version} -d {mirror}"
     )
 

@@ -15,6 +15,9 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 PodSecurity = Literal["restricted", "baseline", "privileged"]
 """A level of the Pod Security Standards: https://kubernetes.io/docs/concepts/security/pod-security-standards/"""
 
+SERVICE_DOMAIN = "cluster.local"
+"""Where the names of services end: Talos's default of `cluster.network.dnsDomain`, which is not changed."""
+
 _LABEL = "pod-security.kubernetes.io"
 
 

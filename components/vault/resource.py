@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from components.kit.namespace import SERVICE_DOMAIN
 from components.kit.versions import BANK_VAULTS, VAULT
 
 API_PORT = 8200
@@ -70,7 +71,7 @@ class VaultResource:
     @property
     def dns_names(self) -> list[str]:
         """Every name by which a server is called: by clients, by the configurer, and by the servers themselves."""
-        domains = ("", f".{self.namespace}", f".{self.namespace}.svc", f".{self.namespace}.svc.cluster.local")
+        domains = ("", f".{self.namespace}", f".{self.namespace}.svc", f".{self.namespace}.svc.{SERVICE_DOMAIN}")
         return [f"{service}{domain}" for service in (self.name, *self.pods) for domain in domains]
 
     @property

@@ -36,7 +36,7 @@ def raised(text: str, name: str) -> tuple[str, int]:
     edited = _edit(text, name, generation)
     expected = copy.deepcopy(before)
     expected["config"][_SETTING] = {**(expected["config"].get(_SETTING) or {}), name: generation}
-    if yaml.safe_load(edited) != expected:
+    if document(edited) != expected:
         raise CommandError(f"the file cannot be edited safely; {_by_hand(name, generation)}")
     return edited, generation
 
@@ -62,8 +62,8 @@ def outcome(row: DeclaredSecret, generation: int) -> Iterator[str]:
     }[row.uptake]
 
 
-def _generation(content: Any, name: str) -> int:
-    config = content.get("config") if isinstance(content, dict) else None
+def _generation(content: Mapping[str, Any], name: str) -> int:
+    config = content.get("config")
     if not isinstance(config, dict):
         raise CommandError("the file has no map `config`; it is not a stack file of this program")
     rotation = config.get(_SETTING) or {}

@@ -24,7 +24,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import yaml
+from stacks.settings import stack_file
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -82,7 +82,7 @@ class Stack:
         return read(self.file)
 
     def config(self) -> dict[str, Any]:
-        """The settings in the stack's file by key. Raises CommandError as `text`, or if it is not YAML."""
+        """The settings in the stack's file by key. Raises CommandError as `text` and `document`."""
         return config(self.text())
 
     def pulumi(self, *arguments: str, given: str = "", progress: bool = False) -> str:
@@ -136,21 +136,17 @@ def read(file: Path) -> str:
         raise CommandError(f"{file}: cannot be read: {reason}") from None
 
 
-def document(text: str) -> Any:
-    """What is in the text of a stack's file. Raises CommandError if it is not YAML."""
+def document(text: str) -> dict[str, Any]:
+    """What is in the text of a stack's file. Raises CommandError if the engine would refuse or misread it."""
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        # Its own message quotes the text, in which a secret may be that was not yet encrypted.
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}" if mark else ""
-        raise CommandError(f"the stack's file is not YAML{place}; fix that first") from None
+        return stack_file.parse(text)
+    except stack_file.StackFileError as error:
+        raise CommandError(f"the stack's file: {error}; fix that first") from None
 
 
 def config(text: str) -> dict[str, Any]:
     """The settings in the text of a stack's file, by key; none if it has none. Raises CommandError as `document`."""
-    content = document(text)
-    found = content.get("config") if isinstance(content, dict) else None
+    found = document(text).get("config")
     return found if isinstance(found, dict) else {}
 
 

@@ -34,10 +34,14 @@ Location = tuple[str | int, ...]
 _SECRET_NAME = re.compile(r"pass(word|wd|phrase)?$|secret|token|credential|(auth|api|private)_?key$", re.IGNORECASE)
 _SECRET_VALUE = re.compile(
     r"\btskey-[a-z]+-"  # a Tailscale key
-    r"|\S+@\S+!\S+=[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}"  # a Proxmox API token
+    r"|[^\s@]@[^\s@!]+![^\s!=]+=[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}"  # a Proxmox API token
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
     r"|://[^/\s@]+:[^/\s@]+@"  # a password inside a URL
 )
+_SIZE = re.compile(r"([0-9]+) ?([KMGTkmgt])(i?B)?")
+_UNITS = {"memory": "MiB", "disk": "GiB"}
+"""Of the sizes in a stack file, by their key."""
+
 _EXPECTED = {
     "int_type": "a whole number; write it in digits, without quotes",
     "bool_type": "true or false; write one of them, without quotes",
@@ -87,14 +91,43 @@ def _sentence(detail: Any, location: Location) -> str:
         case "literal_error":
             return f"{value!r} is not {context['expected']}; use one of them"
         case "greater_than_equal":
-            return f"{value} is less than the minimum {context['ge']}; give {context['ge']} or more"
+            return f"{value} is less than the minimum {context['ge']}{_in(location)}; give {context['ge']} or more"
         case "less_than_equal":
             return f"{value} is more than the maximum {context['le']}; give {context['le']} or less"
         case "too_short":
             return "is empty, but needs at least one entry; add one"
+        case _ if kind in _EXPECTED and value is None:
+            return "has no value; give one, or remove the key"
+        case "string_type" if isinstance(value, Mapping | list):
+            return f"{_shown(value)} is not text; write a single value after the colon"
+        case "int_type" if isinstance(value, str) and (number := _in_unit_of(location, value)):
+            return f"{value!r} is not a whole number{_of(location)}; write {number}"
         case _ if kind in _EXPECTED:
             return f"{_shown(value)} is not {_EXPECTED[kind]}"
     return f"{_shown(value)} is refused: {detail['msg']}"
+
+
+def _of(location: Location) -> str:
+    """The unit of a value, as the end of "a number"."""
+    unit = _UNITS.get(str(location[-1]))
+    return f" of {unit}" if unit else ""
+
+
+def _in(location: Location) -> str:
+    """The unit of a value, beside a number."""
+    unit = _UNITS.get(str(location[-1]))
+    return f" ({unit})" if unit else ""
+
+
+def _in_unit_of(location: Location, text: str) -> int | None:
+    """The number that a text with a unit, such as 32G, is in the unit of a value; None if it is not a whole one."""
+    unit, written = _UNITS.get(str(location[-1])), _SIZE.fullmatch(text)
+    if not unit or not written:
+        return None
+    letters = "KMGT"
+    power = letters.index(written[2].upper()) - letters.index(unit[0])
+    number, rest = divmod(int(written[1]) * 1024 ** max(power, 0), 1024 ** max(-power, 0))
+    return None if rest else number
 
 
 def _shown(value: object) -> str:
@@ -110,7 +143,27 @@ def _near(location: Location) -> str:
     if not parent:
         known += SECRET_KEYS
     allowed = f"the keys allowed here are {', '.join(known)}; remove it or use one of them"
-    return did_you_mean(str(key), known) or allowed
+    return did_you_mean(str(key), known) or _moved(str(key)) or allowed
+
+
+def _moved(key: str) -> str | None:
+    """Where a key that is unknown here does belong."""
+    places = [path(place) if place else f"config, as {PREFIX}{key}" for place in _places(key)]
+    return f"it belongs under {' or '.join(places)}" if places else None
+
+
+def _places(key: str, model: type[BaseModel] = Settings, here: Location = ()) -> Iterator[Location]:
+    """The maps in which a key is known; `<name>` stands for the name of an entry."""
+    for field in model.model_fields.values():
+        if field.alias == key:
+            yield here
+        inner = field.annotation
+        place: Location = (*here, str(field.alias))
+        if get_origin(inner) is dict:
+            inner, place = get_args(inner)[1], (*place, "<name>")
+        for kind in get_args(inner) or (inner,):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from _places(key, kind, place)
 
 
 def _meaning(location: Location) -> str:

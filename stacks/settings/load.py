@@ -7,14 +7,15 @@ the secrets in `credentials`. Nothing here contacts a machine: a preview needs n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pulumi
 from pulumi.runtime import is_config_secret
 from pulumi.runtime.config import CONFIG, get_config_env
 from pydantic import ValidationError
 
-from stacks.settings import credentials, errors, rules
+from components.kit.spelling import did_you_mean
+from stacks.settings import chart_mirror, credentials, errors, rules
 from stacks.settings.credentials import PREFIX, PROJECT, SECRET_KEYS, SET_A_SECRET, Credentials
 from stacks.settings.errors import SettingsError
 from stacks.settings.model import Settings
@@ -54,6 +55,7 @@ def load() -> tuple[Settings, Credentials]:
         settings = parse(raw)
     except SettingsError as error:
         raise SettingsError([*findings, *error.findings]) from None
+    findings += chart_mirror.check(settings)
     if findings:
         raise SettingsError(findings)
     return settings, credentials.read()
@@ -78,6 +80,15 @@ def _read_plain() -> tuple[dict[str, object], list[str]]:
             value = config.get_object(key)
         except pulumi.ConfigTypeError:
             value = config.get(key)
-        if value is not None:
+        # The engine hands on a section whose lines are all comments as empty text.
+        if value is not None and not (value == "" and key in _SECTIONS):
             raw[key] = value
-    return raw, findings
+    return raw, [*findings, *_misspelt_namespaces()]
+
+
+def _misspelt_namespaces() -> Iterator[str]:
+    """A finding for each key whose namespace is nearly this project's; it would silently have no effect."""
+    for name in sorted({*get_config_env(), *CONFIG.get()}):
+        namespace, _, key = name.partition(":")
+        if namespace != PROJECT and did_you_mean(namespace, [PROJECT]):
+            yield f"{name}: no such namespace; did you mean {PREFIX}{key}?"

@@ -61,7 +61,7 @@ class Cluster(Model):
 
     name: t.ClusterName
     """Name of the Talos and Kubernetes cluster; also part of the names of what it creates in Proxmox."""
-    domain: t.Domain
+    domain: t.ClusterDomain
     """Domain under which every service gets its host name."""
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, NetmaskValueError
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from pydantic_core.core_schema import CoreSchema, no_info_after_validator_functi
 
 from components.identity.directory import USERNAME
 from components.kit.address_range import AddressRange
+from components.kit.namespace import SERVICE_DOMAIN
 from components.storage.csi_volume_names import LONGEST_CLUSTER_NAME
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -29,7 +31,7 @@ _CLUSTER_NAME = re.compile(rf"[a-z0-9]([a-z0-9-]{{0,{LONGEST_CLUSTER_NAME - 2}}}
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _MAC = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){5}")
 _STORAGE_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]")
-_INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,14}")
+_INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}")
 _VERSION = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 _TAG = re.compile(r"tag:[A-Za-z][A-Za-z0-9-]*")
 _USER = re.compile(r"[^\s:/@!]+@[A-Za-z][A-Za-z0-9._-]+")
@@ -37,7 +39,11 @@ _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`|~-]+@[a-z0-9]([a-z0-9-]*[a-z0-9]
 _SYSTEM_DISK = re.compile(r"/dev/sd[a-z]")
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _SERVER_NAME = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
-_HOST_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]{60,}={0,2}")
+_KEY_TYPE = re.compile(r"ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)")
+_HOST_KEY = re.compile(rf"({_KEY_TYPE.pattern}) [A-Za-z0-9+/]{{60,}}={{0,2}}")
+_LONGEST_CLUSTER_DOMAIN = 253 - 1 - 63
+"""Leaves room for one label below it: https://www.rfc-editor.org/rfc/rfc1035#section-2.3.4."""
+
 _THIS_NETWORK = IPv4Network("0.0.0.0/8")
 
 
@@ -103,10 +109,27 @@ def _mac(text: str) -> str:
 
 def _domain(text: str) -> str:
     labels = text.split(".")
+    if labels[-1].isdecimal():
+        raise ValueError(f"{text!r} ends in a number, as only addresses do; write a name, such as lab.example.org")
     if len(labels) < 2 or len(text) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        remedy = "write lower-case labels joined by dots, without a trailing dot, such as lab.example.org"
+        with suppress(UnicodeError):
+            if not text.isascii():
+                remedy = f"write it as DNS stores it, {text.encode('idna').decode()}"
+        raise ValueError(f"{text!r} is not a DNS domain; {remedy}")
+    return text
+
+
+def _cluster_domain(text: str) -> str:
+    if len(_domain(text)) > _LONGEST_CLUSTER_DOMAIN:
         raise ValueError(
-            f"{text!r} is not a DNS domain; write lower-case labels joined by dots, without a trailing dot, "
-            "such as lab.example.org"
+            f"{text!r} has {len(text)} characters, which leaves no room for names below it (253 are the limit in "
+            f"DNS); choose a domain of at most {_LONGEST_CLUSTER_DOMAIN}"
+        )
+    if f".{text}".endswith(f".{SERVICE_DOMAIN}"):
+        raise ValueError(
+            f"{text} belongs to Kubernetes's own DNS, so pods would never ask the platform's name servers for it; "
+            "choose a domain that you own, or one below home.arpa"
         )
     return text
 
@@ -190,9 +213,24 @@ def _var_path(text: str) -> str:
     return text
 
 
+def _host_key(text: str) -> str:
+    keys = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if len(keys) > 1:
+        raise ValueError("holds several keys; keep one, such as the line with ssh-ed25519")
+    # As `ssh-keyscan` and known_hosts have it, the key follows the host; in a .pub file, a comment follows the key.
+    fields = keys[0] if keys else []
+    start = 0 if fields and _KEY_TYPE.fullmatch(fields[0]) else 1
+    key = " ".join(fields[start : start + 2])
+    if not _HOST_KEY.fullmatch(key):
+        raise ValueError(f"{text!r} is not an SSH host key; write a line that `ssh-keyscan -t ed25519 <host>` prints")
+    return key
+
+
 def _ssh_host(text: str) -> str:
+    with suppress(AddressValueError):
+        return str(IPv6Address(text))
     if not all(_HOST_NAME.fullmatch(label) for label in text.split(".")):
-        raise ValueError(f"{text!r} is neither a host name nor an IPv4 address; write it without scheme and port")
+        raise ValueError(f"{text!r} is neither a host name nor an address; write it without scheme, port and brackets")
     return text
 
 
@@ -281,7 +319,7 @@ StorageId = Annotated[
     str, _Named(_STORAGE_ID, "a Proxmox storage ID", "use letters, digits, '-', '_' and '.', starting with a letter")
 ]
 Bridge = Annotated[
-    str, _Named(_INTERFACE, "a bridge name", "use at most 15 letters, digits, '_' and '.', starting with a letter")
+    str, _Named(_INTERFACE, "a bridge name", "use at most 15 letters, digits, '-', '_' and '.', starting with a letter")
 ]
 Version = Annotated[str, _Named(_VERSION, "a release", "write it in full with a leading v, such as v1.13.9")]
 TailscaleTag = Annotated[str, _Named(_TAG, "a Tailscale tag", "write tag: followed by letters, digits and hyphens")]
@@ -296,6 +334,9 @@ Person = Annotated[
 ]
 Email = Annotated[str, _Named(_EMAIL, "an e-mail address", "write name@domain, with the domain in lower case")]
 Domain = Annotated[str, AfterValidator(_domain), _schema("a DNS domain of lower-case labels, without a trailing dot")]
+ClusterDomain = Annotated[
+    str, AfterValidator(_cluster_domain), _schema("a DNS domain of lower-case labels, without a trailing dot")
+]
 Mac = Annotated[str, AfterValidator(_mac), _schema("a unicast MAC address; Proxmox's own range starts with BC:24:11")]
 ProxmoxEndpoint = Annotated[str, AfterValidator(_proxmox_endpoint), _schema("https://host:port/ of the Proxmox VE API")]
 ServiceUrl = Annotated[str, AfterValidator(_service_url), _schema("http(s)://host[:port]")]
@@ -310,9 +351,9 @@ ServerName = Annotated[
     str,
     _Named(_SERVER_NAME, "a server name", "write lower-case labels joined by dots, after *. to cover all names below"),
 ]
-SshHost = Annotated[str, AfterValidator(_ssh_host), _schema("a host name or IPv4 address")]
+SshHost = Annotated[str, AfterValidator(_ssh_host), _schema("a host name, or an IPv4 or IPv6 address")]
 HostKey = Annotated[
-    str, _Named(_HOST_KEY, "an SSH host key", "write type and key, as `ssh-keyscan -t ed25519 <host>` prints them")
+    str, AfterValidator(_host_key), _schema("an SSH host key: a line that `ssh-keyscan -t ed25519 <host>` prints")
 ]
 Certificate = Annotated[str, AfterValidator(_certificate), _schema("an X.509 certificate with an RSA key, in PEM")]
 Distinct = AfterValidator(_distinct)

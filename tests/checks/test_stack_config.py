@@ -24,10 +24,7 @@ def load(directory: Path, stack_file: str, project_file: str = "name: homelab\n"
         ("true", "true"),
         ("yes", "yes"),
         ("5", "5"),
-        ("007", "7"),
-        ("0o17", "15"),
         ("0x1F", "31"),
-        ("1_000", "1000"),
         ("1e3", "1000"),
         ("1.10", "1.1"),
         ("2.0", "2"),
@@ -83,7 +80,7 @@ def test_ciphertext_is_not_passed_on(tmp_path: Path) -> None:
 
 
 def test_an_unquoted_date_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"homelab:valid.until: 2027-01-01 is an unquoted date.*put it in quotes"):
+    with pytest.raises(ValueError, match=r"Pulumi.lab.yaml: line 2: 2027-01-01 is an unquoted date.*put it in quotes"):
         load(tmp_path, "config:\n  valid: {until: 2027-01-01}\n")
 
 
@@ -92,7 +89,7 @@ def test_an_empty_stack_file_is_an_empty_configuration(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_a_mapping_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"Pulumi.lab.yaml: holds a list: a mapping"):
+    with pytest.raises(ValueError, match=r"Pulumi.lab.yaml: a mapping with the key `config`"):
         load(tmp_path, "- a\n")
 
 

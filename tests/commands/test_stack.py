@@ -111,7 +111,7 @@ def test_a_rotation_edits_the_other_file_only(site: Path, capsys: pytest.Capture
 def test_a_file_that_is_not_yaml_is_not_quoted() -> None:
     with pytest.raises(CommandError) as refusal:
         config("config:\n  a: 'planted\n")
-    assert str(refusal.value) == "the stack's file is not YAML, line 3; fix that first"
+    assert str(refusal.value) == "the stack's file: line 3: this is not YAML; fix that first"
 
 
 # Programs
