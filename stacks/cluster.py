@@ -152,6 +152,7 @@ def _machines(
         machines[name] = TalosVm(
             name,
             TalosVmArgs(
+                pool=site.pool.id,
                 host=node.host,
                 vm_id=node.vm_id,
                 mac=node.mac,
@@ -169,7 +170,7 @@ def _machines(
                 start_order=position + 1,
                 tags=sorted({"talos", node.role, site.tag}),
                 delete_protection=settings.site.delete_protection,
-                data_disk=longhorn_node.DISK if settings.features.longhorn_v2 and node.role == "worker" else None,
+                data_disk=settings.data_disk(node),
                 after=[*previous, *([edge_host.entries[name]] if name in edge_host.entries else [])],
                 hooks=hooks,
             ),

@@ -45,6 +45,7 @@ COMPONENT_TYPES = {
     "homelab:proxmox:ProxmoxAccount",
     "homelab:proxmox:TalosImage",
     "homelab:proxmox:TalosVm",
+    "homelab:proxmox:VmPool",
     "homelab:secrets:ApplicationSecret",
     "homelab:secrets:AssembledSecret",
     "homelab:secrets:ExternalSecrets",

@@ -17,6 +17,7 @@ from components.network.cilium import CiliumArgs
 from components.proxmox.account import ProxmoxAccount, ProxmoxAccountArgs
 from components.proxmox.talos_image import TalosImage, TalosImageArgs
 from components.proxmox.talos_vm import TalosVm, TalosVmArgs
+from components.proxmox.vm_pool import VmPoolArgs
 from components.talos.secrets import TalosSecrets
 
 
@@ -32,6 +33,7 @@ def alone(make: Any) -> Graph:
 
 def vm_args(**changes: Any) -> TalosVmArgs:
     known: dict[str, Any] = {
+        "pool": "homelab-prod",
         "host": "pve1",
         "vm_id": 2001,
         "mac": "BC:24:11:00:20:01",
@@ -101,6 +103,16 @@ def account(**changes: Any) -> ProxmoxAccountArgs:
 def test_an_account_over_the_whole_site_is_refused() -> None:
     with pytest.raises(ValueError, match="path / gives rights over the whole site"):
         account(paths=["/"])
+
+
+def test_an_account_on_a_single_vm_is_refused_as_its_rights_would_go_with_the_vm() -> None:
+    with pytest.raises(ValueError, match="removes what is granted on /vms/2001 together with the VM; name the pool"):
+        account(paths=["/vms/2001"])
+
+
+def test_a_pool_that_proxmox_would_refuse_is_refused() -> None:
+    with pytest.raises(ValueError, match="pool '7-prod': Proxmox requires a letter at its beginning"):
+        VmPoolArgs(pool="7-prod", comment="test")
 
 
 def test_an_account_that_can_do_nothing_is_refused() -> None:
