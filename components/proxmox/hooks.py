@@ -25,7 +25,7 @@ from typing import Any
 import pulumi
 
 from components.proxmox.api import ProxmoxApi, ProxmoxError, ProxmoxLogin
-from components.proxmox.vm_update import PlannedVm, elsewhere, guests, join_pool, prepare
+from components.proxmox.vm_update import PlannedVm, elsewhere, join_pool, prepare
 from components.talos.api import PORT, answers
 
 _LOGIN_REFUSED = ("HTTP 401", "failed to authenticate")
@@ -70,7 +70,7 @@ class ProxmoxChecks:
 
         async def vm_id_is_free(args: pulumi.ResourceHookArgs) -> None:
             api = await self.login.connect()
-            found = await asyncio.to_thread(guests, api)
+            found = await asyncio.to_thread(api.guests)
             vm_id = int(_plain(args.new_inputs, "vmId"))
             self._check_vm(args.name, self.vms[args.name], found)
             if vm_id not in found:
@@ -135,7 +135,7 @@ class ProxmoxChecks:
                         f"datastore {datastore} on host {host} does not take content type {content!r}; "
                         f"allow it: pvesm set {datastore} --content {','.join([*offered[datastore], content])}"
                     )
-        found = guests(api)
+        found = api.guests()
         for name, planned in self.vms.items():
             self._check_vm(name, planned, found)
 

@@ -1,7 +1,7 @@
 """A VM for one Talos node.
 
-Owns the VM with its disks and cloud-init drive. Does not own the image (`TalosImage`), nor anything inside the VM:
-its configuration arrives over the Talos API (`TalosCluster`).
+Owns the VM with its disks and cloud-init drive, and the command that deletes it where it is (`vm_command.py`). Does not
+own the image (`TalosImage`), nor anything inside the VM: its configuration arrives over the Talos API (`TalosCluster`).
 Must exist before: the pool, and the image on the VM's host. Once this component is done the VM runs; the node may
 still be booting.
 """
@@ -14,8 +14,12 @@ from ipaddress import IPv4Address, IPv4Interface
 from typing import Any
 
 import pulumi
+import pulumi_command as command
 import pulumi_proxmoxve as proxmox
 
+from components.kit.entry_point import EntryPoint
+from components.proxmox.api import ProxmoxLogin
+from components.proxmox.vm_command import PLAN, VmPlan
 from components.talos.power import SHUTDOWN_SECONDS
 
 SYSTEM_DISK = "scsi0"
@@ -55,6 +59,8 @@ class TalosVmArgs:
     start_order: position in which Proxmox starts its VMs after a power cut.
     tags: sorted, lower case, as Proxmox stores them.
     after: what is created and changed before this VM, so that two never restart at once.
+    outlived_by: what is deleted only after this VM is.
+    login, stack_tag: for the command that deletes it: how to reach Proxmox, and the tag that marks the stack's VMs.
     """
 
     pool: pulumi.Input[str]
@@ -77,6 +83,9 @@ class TalosVmArgs:
     delete_protection: bool
     data_disk: int | None = None
     after: Sequence[pulumi.Resource]
+    outlived_by: Sequence[pulumi.Resource]
+    login: ProxmoxLogin
+    stack_tag: str
     hooks: pulumi.ResourceHookBinding
 
     def __post_init__(self) -> None:
@@ -93,11 +102,44 @@ class TalosVm(pulumi.ComponentResource):
     vm: proxmox.VmLegacy
     """The VM; what lives inside it is `deleted_with` it."""
 
+    end: command.local.Command
+    """What deletes the VM, in a destroy or when its node leaves; what may not happen then is `deleted_with` it."""
+
+    plan: VmPlan
+    """What a command is told of this VM."""
+
+    image: pulumi.Input[str]
+    """Id of the image that a new VM is made from."""
+
     life: pulumi.Output[str]
     """Unknown while this VM is replaced: what takes an input from it and cannot outlive the VM is deleted first."""
 
     def __init__(self, name: str, args: TalosVmArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:proxmox:TalosVm", name, None, opts)
+        self.plan = VmPlan(
+            endpoint=args.login.endpoint,
+            insecure=args.login.insecure,
+            username=args.login.username,
+            tag=args.stack_tag,
+            name=name,
+            vm_id=args.vm_id,
+            host=args.host,
+            datastore=args.datastore,
+        )
+        self.image = args.image
+        self.end = command.local.Command(
+            f"vm-end-{name}",
+            # The provider requires one; with a no-op, a change of the plan or the login is only recorded.
+            create="true",
+            delete=EntryPoint.VM.command("remove"),
+            environment={PLAN: self.plan.dumps(), **args.login.variables()},
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                protect=args.delete_protection,
+                depends_on=list(args.outlived_by),
+                custom_timeouts=pulumi.CustomTimeouts(delete="15m"),
+            ),
+        )
         sizes = disks(args.disk, args.data_disk)
         self.vm = proxmox.VmLegacy(
             name,
@@ -140,7 +182,9 @@ class TalosVm(pulumi.ComponentResource):
                 parent=self,
                 protect=args.delete_protection,
                 delete_before_replace=True,
-                depends_on=args.after,
+                depends_on=[*args.after, self.end],
+                # In a destroy the provider would look for the VM on the recorded host alone.
+                deleted_with=self.end,
                 hooks=args.hooks,
                 # A cluster member cannot move to another address: it leaves the cluster and rejoins with the new one.
                 replace_on_changes=["initialization.ipConfigs[0].ipv4.address"],

@@ -47,11 +47,6 @@ class PlannedVm:
     options: str = ""
 
 
-def guests(api: ProxmoxApi) -> dict[int, Mapping[str, Any]]:
-    """Every guest of the site by id; containers share the id space."""
-    return {int(entry["vmid"]): entry for entry in api.get("/cluster/resources?type=vm")}
-
-
 def elsewhere(name: str, planned: PlannedVm, host: str) -> str:
     """Says that a VM is on `host`, not where the settings place it, and the ways out."""
     return (
@@ -69,7 +64,7 @@ def prepare(api: ProxmoxApi, planned: PlannedVm, args: pulumi.ResourceHookArgs) 
         ProxmoxError: nothing was changed; the message says why, and what to do.
     """
     old, new = args.old_outputs or {}, args.new_inputs or {}
-    guest = guests(api).get(planned.vm_id)
+    guest = api.guests().get(planned.vm_id)
     _check_place(args.name, planned, old, guest)
     base = f"/nodes/{planned.host}/qemu/{planned.vm_id}"
     actual = api.get(f"{base}/config")

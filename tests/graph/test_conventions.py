@@ -46,6 +46,7 @@ COMPONENT_TYPES = {
     "homelab:proxmox:TalosImage",
     "homelab:proxmox:TalosVm",
     "homelab:proxmox:VmPool",
+    "homelab:proxmox:VmRebuilds",
     "homelab:secrets:ApplicationSecret",
     "homelab:secrets:AssembledSecret",
     "homelab:secrets:ExternalSecrets",

@@ -25,6 +25,7 @@ sys.path.insert(0, {str(ROOT)!r})
 from ipaddress import IPv4Address, IPv4Interface
 
 import pulumi
+import pulumi_command as command
 import pulumi_proxmoxve as proxmox
 
 from components.proxmox.api import ProxmoxLogin
@@ -50,7 +51,7 @@ checks = ProxmoxChecks(login=login, tag="homelab-trial", vms={{"{NAME}": planned
 provider = proxmox.Provider(
     "proxmox", endpoint=login.endpoint, insecure=True, username=login.username, password=login.password
 )
-opts = pulumi.ResourceOptions(providers=[provider])
+opts = pulumi.ResourceOptions(providers=[provider, command.Provider("command")])
 pool = VmPool(
     "vm-pool",
     VmPoolArgs(
@@ -67,6 +68,7 @@ TalosVm(
         cores=vm["cores"], memory=vm["memory"], disk=vm["disk"], datastore=vm["datastore"], bridge="vmbr0",
         vlan=vm["vlan"], image="local:import/talos.qcow2", start_order=vm["start_order"], tags=vm["tags"],
         delete_protection=False, data_disk=vm["data_disk"], after=[],
+        outlived_by=[pool.pool], login=login, stack_tag="homelab-trial",
         hooks=pulumi.ResourceHookBinding(
             before_create=[checks.before_create()], before_update=[checks.before_update()]
         ),
@@ -91,7 +93,7 @@ def program(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Iterator[Pr
     """The program after its first `up`."""
     root = tmp_path_factory.mktemp("vm")
     secrets = {"password": PASSWORD}
-    with pulumi_program.program(root, PROGRAM, providers=["proxmoxve"], secrets=secrets) as program:
+    with pulumi_program.program(root, PROGRAM, providers=["proxmoxve", "command"], secrets=secrets) as program:
         program.set(endpoint=f"https://{HOST}:{site.server.pve.port}/")
         program.up()
         yield program

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Any
 
 import pulumi
+import pulumi_command as command
 import pulumi_proxmoxve as proxmox
 import pulumiverse_talos as talos
 import pytest
@@ -15,6 +17,7 @@ from checks.graph import UNKNOWN, Graph, Secret, record
 from components.kit.chart import ChartSource
 from components.network.cilium import CiliumArgs
 from components.proxmox.account import ProxmoxAccount, ProxmoxAccountArgs
+from components.proxmox.api import ProxmoxLogin
 from components.proxmox.talos_image import TalosImage, TalosImageArgs
 from components.proxmox.talos_vm import TalosVm, TalosVmArgs
 from components.proxmox.vm_pool import VmPoolArgs
@@ -25,7 +28,11 @@ def alone(make: Any) -> Graph:
     """The graph of one component with providers of its own."""
 
     def program() -> None:
-        providers = [proxmox.Provider("pve", endpoint="https://127.0.0.9:8006"), talos.Provider("talos")]
+        providers = [
+            proxmox.Provider("pve", endpoint="https://127.0.0.9:8006"),
+            talos.Provider("talos"),
+            command.Provider("command"),
+        ]
         make(pulumi.ResourceOptions(providers=providers))
 
     return record(program)
@@ -52,13 +59,23 @@ def vm_args(**changes: Any) -> TalosVmArgs:
         "tags": ["homelab-prod", "talos"],
         "delete_protection": False,
         "after": [],
+        "outlived_by": [],
+        "login": ProxmoxLogin(
+            endpoint="https://127.0.0.9:8006", insecure=False, username=None, password=None, api_token=None
+        ),
+        "stack_tag": "homelab-prod",
         "hooks": pulumi.ResourceHookBinding(),
     }
     return TalosVmArgs(**known | changes)
 
 
 def made_vm(**changes: Any) -> Any:
-    graph = alone(lambda opts: TalosVm("worker-0", vm_args(**changes), opts))
+    def make(opts: pulumi.ResourceOptions) -> None:
+        args = vm_args(**changes)
+        login = replace(args.login, api_token=pulumi.Output.secret("planted-token"))
+        TalosVm("worker-0", replace(args, login=login), opts)
+
+    graph = alone(make)
     return graph["proxmoxve:index/vmLegacy:VmLegacy worker-0"]
 
 
