@@ -13,7 +13,7 @@ from lab.errors import LabError
 
 
 def take(control: Path, ignored: Callable[[str], bool] | None = None) -> set[str]:
-    """Every VM, volume, image, user, token, role and access entry, one readable line each.
+    """Every VM, pool, volume, image, user, token, role and access entry, one readable line each.
 
     Volumes whose name is `ignored` are left out.
 
@@ -24,7 +24,7 @@ def take(control: Path, ignored: Callable[[str], bool] | None = None) -> set[str
     if ignored is not None:
         state["volumes"] = [volume for volume in state["volumes"] if not ignored(volume["name"])]
     found = {f"VM {vm['vmid']} ({vm['name']}) on {vm['node']}" for vm in state["vms"]}
-    for kind in ("users", "tokens", "roles"):
+    for kind in ("users", "tokens", "roles", "pools"):
         found |= {f"{kind.removesuffix('s')} {name}" for name in state[kind]}
     for kind in ("acls", "volumes", "images"):
         found |= {f"{kind.removesuffix('s')} {json.dumps(entry, sort_keys=True)}" for entry in state[kind]}

@@ -16,6 +16,7 @@ from components.kit.entry_point import EntryPoint
 MODULES = {
     EntryPoint.CSI_VOLUMES: "components.storage.csi_volumes_command",
     EntryPoint.NODE_REMOVAL: "components.talos.node_removal_command",
+    EntryPoint.VM: "components.proxmox.vm_command",
 }
 """Each has a `main(arguments, environment)` that returns an exit status."""
 

@@ -9,6 +9,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.proxmox.talos_vm import TalosVm, TalosVmArgs
+from components.proxmox.vm_rebuilds import VmRebuilds, VmRebuildsArgs
 from components.storage import longhorn_node
 from components.talos.cluster import TailscaleArgs, TalosCluster, TalosClusterArgs, TalosNodeArgs
 from components.talos.hooks import TalosChecks
@@ -80,7 +81,7 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edg
         ),
         opts=providers,
     )
-    NodeRemovals(
+    removals = NodeRemovals(
         "node-removal",
         NodeRemovalsArgs(
             nodes={name: node.address for name, node in nodes.items()},
@@ -91,6 +92,11 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edg
             after=cluster.ready,
             cluster=talos_secrets.generated,
         ),
+        opts=pulumi.ResourceOptions(providers=[site.commands]),
+    )
+    VmRebuilds(
+        "vm-rebuild",
+        VmRebuildsArgs(vms=machines, login=site.checks.login, after=removals.commands),
         opts=pulumi.ResourceOptions(providers=[site.commands]),
     )
     foundation = machines[talos_checks.first_control_plane].vm
@@ -137,7 +143,7 @@ def _kubernetes(cluster: TalosCluster) -> kubernetes.Provider:
 def _machines(
     settings: Settings, site: SiteLayer, talos_checks: TalosChecks, edge_host: EdgeHostLayer
 ) -> dict[str, TalosVm]:
-    """The VMs, chained: changing all restarts them one at a time, and volumes are handled after the last is deleted."""
+    """The VMs, chained: changing all restarts them one at a time."""
     update = talos_checks.around_vm_update()
     hooks = pulumi.ResourceHookBinding(
         before_create=[site.checks.before_create()],
@@ -146,12 +152,13 @@ def _machines(
         on_error=[site.explained],
     )
     machines: dict[str, TalosVm] = {}
-    previous: list[pulumi.Resource] = [site.volumes.last]
+    previous: list[pulumi.Resource] = []
     for position, (name, node) in enumerate(_in_order(settings).items()):
         host = settings.site.hosts[node.host]
         machines[name] = TalosVm(
             name,
             TalosVmArgs(
+                pool=site.pool.id,
                 host=node.host,
                 vm_id=node.vm_id,
                 mac=node.mac,
@@ -169,11 +176,19 @@ def _machines(
                 start_order=position + 1,
                 tags=sorted({"talos", node.role, site.tag}),
                 delete_protection=settings.site.delete_protection,
-                data_disk=longhorn_node.DISK if settings.features.longhorn_v2 and node.role == "worker" else None,
-                after=[*previous, *([edge_host.entries[name]] if name in edge_host.entries else [])],
+                data_disk=settings.data_disk(node),
+                after=previous,
+                # Proxmox keeps a pool that has members, and volumes are handled when nothing uses them any more.
+                outlived_by=[
+                    site.volumes.last,
+                    site.pool.pool,
+                    *([edge_host.entries[name]] if name in edge_host.entries else []),
+                ],
+                login=site.checks.login,
+                stack_tag=site.tag,
                 hooks=hooks,
             ),
-            opts=pulumi.ResourceOptions(providers=[site.provider]),
+            opts=pulumi.ResourceOptions(providers=[site.provider, site.commands]),
         )
         previous = [machines[name].vm]
     return machines

@@ -1,4 +1,4 @@
-"""The site layer: the Proxmox provider, the Talos image on each host, and what happens to volumes in a destroy."""
+"""The site layer: the Proxmox provider, the VMs' pool, the Talos image on each host, and volumes in a destroy."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import pulumi_proxmoxve as proxmox
 import pulumiverse_talos as talos
 
 from components.proxmox.api import ProxmoxLogin
-from components.proxmox.hooks import PlannedVm, ProxmoxChecks
+from components.proxmox.hooks import ProxmoxChecks
 from components.proxmox.talos_image import TalosImage, TalosImageArgs
+from components.proxmox.talos_vm import DISK_OPTIONS, disks
+from components.proxmox.vm_pool import VmPool, VmPoolArgs
+from components.proxmox.vm_update import PlannedVm
 from components.storage import longhorn_node
 from components.storage.csi_volumes import CsiVolumes, CsiVolumesArgs
 from components.storage.csi_volumes_command import Plan
@@ -39,6 +42,8 @@ class SiteLayer:
     checks: ProxmoxChecks
     explained: pulumi.ErrorHook
     """Explains errors; for every resource in Proxmox."""
+    pool: VmPool
+    """What every VM of the stack is made in."""
     image: TalosImage
     volumes: CsiVolumes
     """Deleted after the last VM."""
@@ -70,6 +75,16 @@ def deploy(settings: Settings, credentials: Credentials) -> SiteLayer:
     explained = checks.on_error()
     hooks = pulumi.ResourceHookBinding(on_error=[explained])
     both = pulumi.ResourceOptions(providers=[provider, talos_provider])
+    pool = VmPool(
+        "vm-pool",
+        VmPoolArgs(
+            # Two stacks at one site never share the tag either.
+            pool=checks.tag,
+            comment=checks.pool_comment,
+            hooks=pulumi.ResourceHookBinding(before_create=[checks.before_pool()], on_error=[explained]),
+        ),
+        opts=pulumi.ResourceOptions(providers=[provider]),
+    )
     image = TalosImage(
         "talos",
         TalosImageArgs(
@@ -84,7 +99,7 @@ def deploy(settings: Settings, credentials: Credentials) -> SiteLayer:
     )
     commands = command.Provider("command", opts=pulumi.ResourceOptions(depends_on=[provider]))
     volumes = _volumes(settings, login, checks.tag, commands)
-    return SiteLayer(provider, talos_provider, commands, checks, explained, image, volumes)
+    return SiteLayer(provider, talos_provider, commands, checks, explained, pool, image, volumes)
 
 
 def _checks(settings: Settings, login: ProxmoxLogin) -> ProxmoxChecks:
@@ -92,7 +107,17 @@ def _checks(settings: Settings, login: ProxmoxLogin) -> ProxmoxChecks:
     return ProxmoxChecks(
         login=login,
         tag=f"{pulumi.get_project()}-{pulumi.get_stack()}".lower(),
-        vms={name: PlannedVm(node.vm_id, node.host, str(node.address)) for name, node in settings.nodes.items()},
+        vms={
+            name: PlannedVm(
+                vm_id=node.vm_id,
+                host=node.host,
+                address=str(node.address),
+                datastore=hosts[node.host].disk_datastore,
+                disks=disks(node.disk, settings.data_disk(node)),
+                options=DISK_OPTIONS,
+            )
+            for name, node in settings.nodes.items()
+        },
         datastores={
             host: {hosts[host].image_datastore: "import", hosts[host].disk_datastore: "images"}
             for host in settings.hosts_in_use

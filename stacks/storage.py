@@ -27,6 +27,8 @@ CSI_PRIVILEGES = ("Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.Au
 
 Each is needed (read in v0.19.1 and in Proxmox's API schema): AllocateSpace makes a volume, Audit finds datastores and
 their space, Allocate lists, attaches and deletes volumes that belong to a VM other than the one they are attached to.
+The driver finds VMs in /cluster/resources and reads and writes their configuration (pkg/csi/utils.go, pkg/proxmoxpool);
+all three ask for VM privileges on /vms/<id>, which a VM has from its pool (PVE::RPCEnvironment, compile_acl_path).
 """
 
 
@@ -106,10 +108,8 @@ def _account(settings: Settings, site: SiteLayer) -> ProxmoxAccount:
             account=f"{settings.cluster.name}-csi",
             comment=f"Proxmox CSI of cluster {settings.cluster.name}, managed by Pulumi",
             privileges=CSI_PRIVILEGES,
-            paths=[
-                f"/storage/{settings.storage.datastore}",
-                *(f"/vms/{node.vm_id}" for node in settings.nodes.values()),
-            ],
+            paths=[f"/storage/{settings.storage.datastore}", site.pool.path],
+            after=[site.pool.pool],
             hooks=pulumi.ResourceHookBinding(on_error=[site.explained]),
         ),
         opts=pulumi.ResourceOptions(providers=[site.provider]),

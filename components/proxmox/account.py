@@ -2,7 +2,7 @@
 
 Owns these four kinds of object, all made through the Proxmox API; no SSH. Does not own what the token is used for.
 The token has no rights of its own: it acts as its user, who has no password and exists only for this token.
-Must exist before: nothing; Proxmox accepts rights on paths whose datastores and VM ids do not exist yet.
+Must exist before: what `after` names; Proxmox accepts rights on paths whose datastores and pools do not exist yet.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ class ProxmoxAccountArgs:
     account: name of both role and user, such as prod-csi; the user is in the realm `pve`.
     comment: what the account is for, shown in Proxmox's list of users.
     privileges: Proxmox privileges, such as VM.Audit.
-    paths: where they apply, such as /storage/local-zfs; never "/".
+    paths: where they apply, such as /storage/local-zfs; never "/". One below /vms would not outlive its VM.
+    after: what Proxmox removes the entries of together with itself, such as a pool.
     hooks: what runs around each operation in Proxmox.
     """
 
@@ -31,6 +32,7 @@ class ProxmoxAccountArgs:
     comment: str
     privileges: Sequence[str]
     paths: Sequence[str]
+    after: Sequence[pulumi.Resource] = ()
     hooks: pulumi.ResourceHookBinding | None = None
 
     def __post_init__(self) -> None:
@@ -40,6 +42,11 @@ class ProxmoxAccountArgs:
             )
         if "/" in self.paths:
             raise ValueError(f"account {self.account}: path / gives rights over the whole site; name what it needs")
+        if fleeting := [path for path in self.paths if path.startswith("/vms/")]:
+            raise ValueError(
+                f"account {self.account}: Proxmox removes what is granted on {', '.join(fleeting)} together with the "
+                "VM; name the pool that the VM is made in"
+            )
 
 
 class ProxmoxAccount(pulumi.ComponentResource):
@@ -81,7 +88,7 @@ class ProxmoxAccount(pulumi.ComponentResource):
                 role_id=role.role_id,
                 user_id=user.user_id,
                 propagate=True,
-                opts=child,
+                opts=pulumi.ResourceOptions(parent=self, hooks=args.hooks, depends_on=list(args.after)),
             )
         self.token_id = token.id
         # The provider gives "user@realm!token=uuid".

@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,9 @@ _TASK_TIMEOUT = SHUTDOWN_SECONDS + 120
 """Seconds. The longest task is the shutdown of a node; at its end Proxmox still has to stop the VM."""
 
 _POLL = 0.5
+
+PASSWORD, API_TOKEN = "HOMELAB_PROXMOX_PASSWORD", "HOMELAB_PROXMOX_API_TOKEN"
+"""The variables in which a command that Pulumi runs gets one of the two credentials."""
 
 
 class ProxmoxError(Exception):
@@ -53,6 +57,17 @@ class ProxmoxLogin:
     password: pulumi.Output[str] | None
     api_token: pulumi.Output[str] | None
 
+    def variables(self) -> dict[str, pulumi.Input[str]]:
+        """The credential, for the environment of a command.
+
+        Raises ValueError unless there is exactly one.
+        """
+        given = {PASSWORD: self.password, API_TOKEN: self.api_token}
+        found: dict[str, pulumi.Input[str]] = {key: value for key, value in given.items() if value is not None}
+        if len(found) != 1:
+            raise ValueError("login: give a password or an API token; without one Proxmox cannot be asked")
+        return found
+
     async def connect(self) -> ProxmoxApi:
         """A client that is logged in.
 
@@ -75,6 +90,18 @@ class ProxmoxApi:
         self.endpoint = endpoint.rstrip("/")
         self._context = _tls(insecure)
         self._headers: dict[str, str] = {}
+
+    @classmethod
+    def of_command(
+        cls, endpoint: str, insecure: bool, username: str | None, variables: Mapping[str, str]
+    ) -> ProxmoxApi:
+        """A client for a command, logged in with what `ProxmoxLogin.variables` gave it."""
+        api = cls(endpoint, insecure)
+        if token := variables.get(API_TOKEN):
+            api.use_token(token)
+        else:
+            api.log_in(username or "", variables[PASSWORD])
+        return api
 
     def use_token(self, token: str) -> None:
         """Authenticates further requests with an API token `user@realm!name=uuid`, and proves that it is accepted."""
@@ -103,6 +130,10 @@ class ProxmoxApi:
             f"set the right one: pulumi config set --secret homelab:{key}",
             error.status,
         )
+
+    def guests(self) -> dict[int, Mapping[str, Any]]:
+        """Every guest of the site that the login may see, by id; containers share the id space."""
+        return {int(entry["vmid"]): entry for entry in self.get("/cluster/resources?type=vm")}
 
     def get(self, path: str) -> Any:
         """The `data` of GET `path`, which starts with a slash."""

@@ -1,16 +1,13 @@
 """What is checked in Proxmox around an operation, because the provider does not.
 
-Owns four checks and an explanation, all in `up` and none in a preview:
+Owns these checks and an explanation, all in `up` and none in a preview:
 
 - before anything is created: Proxmox accepts the login, the hosts and datastores exist, and no planned VM id is taken
   by a VM that is not this stack's. The provider would adopt such a VM and `destroy` would delete it.
 - before one VM is created: its id is free, or is held by an orphan of an interrupted `up` of this stack; and nothing
   answers yet at the address that its node is to have.
-- before a disk of a VM is changed: no volume is attached to the VM. The provider would detach every disk that it does
-  not know (measured), and with it the volumes of running pods.
-- before one VM is updated: what an earlier, failed update left undone is completed. After such a failure the provider's
-  state claims values that the VM does not have, and a plain rerun would keep them (measured: a failed resize, a locked
-  VM).
+- before one VM is updated: see `vm_update.py`.
+- before the pool is created: none of its name is there, except one that an interrupted `up` of this stack left.
 - after an operation failed because of the login: what to do is said, once.
 
 A VM is this stack's when it carries the stack's tag, which is part of the call that creates it.
@@ -28,25 +25,14 @@ from typing import Any
 import pulumi
 
 from components.proxmox.api import ProxmoxApi, ProxmoxError, ProxmoxLogin
+from components.proxmox.vm_update import PlannedVm, elsewhere, join_pool, prepare
 from components.talos.api import PORT, answers
-from components.talos.power import SHUTDOWN_SECONDS
 
 _LOGIN_REFUSED = ("HTTP 401", "failed to authenticate")
 """How the provider words it; Proxmox answers 401 to a session or token that is unknown or no longer valid."""
 
 _ADDRESS_TIMEOUT = 2.0
 """Seconds; a new cluster waits this long for each node."""
-
-_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-
-
-@dataclass(frozen=True)
-class PlannedVm:
-    """What the settings say about one VM: its id, the Proxmox host it is to run on, and its node's address."""
-
-    vm_id: int
-    host: str
-    address: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +51,11 @@ class ProxmoxChecks:
     _told: list[str] = field(default_factory=list)
     """The resource whose failure was explained; the others of the same update fail for the same reason."""
 
+    @property
+    def pool_comment(self) -> str:
+        """What marks the pool of this stack's VMs."""
+        return f"VMs of {self.tag}, managed by Pulumi"
+
     def before_anything(self) -> pulumi.ResourceHook:
         """For the Proxmox provider itself: every resource in Proxmox depends on it, so a refusal is reported once."""
 
@@ -79,11 +70,14 @@ class ProxmoxChecks:
 
         async def vm_id_is_free(args: pulumi.ResourceHookArgs) -> None:
             api = await self.login.connect()
-            found = await asyncio.to_thread(_vms, api)
+            found = await asyncio.to_thread(api.guests)
             vm_id = int(_plain(args.new_inputs, "vmId"))
-            self._check_vm(args.name, vm_id, _plain(args.new_inputs, "nodeName"), found)
+            self._check_vm(args.name, self.vms[args.name], found)
             if vm_id not in found:
                 await self._check_address(args.name)
+            elif not found[vm_id].get("pool"):
+                # The provider takes over what is there, and asks for the pool only when it makes a VM.
+                await asyncio.to_thread(join_pool, api, vm_id, _plain(args.new_inputs, "poolId"))
 
         return pulumi.ResourceHook("vm-id-is-free", vm_id_is_free)
 
@@ -92,10 +86,18 @@ class ProxmoxChecks:
 
         async def vm_is_as_recorded(args: pulumi.ResourceHookArgs) -> None:
             api = await self.login.connect()
-            await asyncio.to_thread(_refuse_to_detach_volumes, api, args)
-            await asyncio.to_thread(_finish_earlier_update, api, args)
+            await asyncio.to_thread(prepare, api, self.vms[args.name], args)
 
         return pulumi.ResourceHook("vm-is-as-recorded", vm_is_as_recorded)
+
+    def before_pool(self) -> pulumi.ResourceHook:
+        """For the pool of this stack's VMs."""
+
+        async def pool_is_free(args: pulumi.ResourceHookArgs) -> None:
+            api = await self.login.connect()
+            await asyncio.to_thread(self._free_pool, api, _plain(args.new_inputs, "poolId"))
+
+        return pulumi.ResourceHook("pool-is-free", pool_is_free)
 
     def on_error(self) -> pulumi.ErrorHook:
         """For everything in Proxmox: says once what to do when the login is refused in the middle of an `up`."""
@@ -133,13 +135,28 @@ class ProxmoxChecks:
                         f"datastore {datastore} on host {host} does not take content type {content!r}; "
                         f"allow it: pvesm set {datastore} --content {','.join([*offered[datastore], content])}"
                     )
-        found = _vms(api)
-        for name, vm in self.vms.items():
-            self._check_vm(name, vm.vm_id, vm.host, found)
+        found = api.guests()
+        for name, planned in self.vms.items():
+            self._check_vm(name, planned, found)
 
-    def _check_vm(self, name: str, vm_id: int, host: str, found: Mapping[int, Mapping[str, Any]]) -> None:
-        """Raises ProxmoxError unless `vm_id` is free or held by a VM of this stack on `host`."""
-        vm = found.get(vm_id)
+    def _free_pool(self, api: ProxmoxApi, pool: str) -> None:
+        """Removes the pool if an interrupted `up` of this stack left it; raises ProxmoxError if it is another's."""
+        comments = {entry["poolid"]: entry.get("comment", "") for entry in api.get("/pools")}
+        if pool not in comments:
+            return
+        members = [member["id"] for member in api.get(f"/pools?poolid={pool}")[0]["members"]]
+        if comments[pool] != self.pool_comment or members:
+            raise ProxmoxError(
+                f"pool {pool} ({comments[pool]!r}, with {', '.join(members) or 'no members'}) exists, and this stack "
+                "did not record it. It was not touched. Take its members out and delete it: "
+                f"pvesh delete /pools --poolid {pool}"
+            )
+        pulumi.log.info(f"pool {pool} is of an earlier run of this stack, and empty; making it anew")
+        api.delete(f"/pools?poolid={pool}")
+
+    def _check_vm(self, name: str, planned: PlannedVm, found: Mapping[int, Mapping[str, Any]]) -> None:
+        """Raises ProxmoxError unless the VM's id is free, or held by a VM of this stack on the planned host."""
+        vm_id, vm = planned.vm_id, found.get(planned.vm_id)
         if vm is None:
             return
         described = f"VM {vm_id} ({vm.get('name', 'unnamed')!r} on host {vm['node']}, {vm.get('status', 'unknown')})"
@@ -148,12 +165,8 @@ class ProxmoxChecks:
                 f"{described} is not this stack's: it lacks the tag {self.tag}. It was not touched. "
                 f"Give {name} another vmId in homelab:nodes, or remove that VM yourself"
             )
-        if vm["node"] != host:
-            raise ProxmoxError(
-                f"{described} is this stack's, but the settings place {name} on host {host}. It was not touched. "
-                f"Migrate it: qm migrate {vm_id} {host} (on {vm['node']}), "
-                f"or set host: {vm['node']} in homelab:nodes.{name}"
-            )
+        if vm["node"] != planned.host:
+            raise ProxmoxError(elsewhere(name, planned, vm["node"]))
         if vm.get("name") != name:
             raise ProxmoxError(
                 f"{described} is this stack's, under another name than {name}. It was not touched. A node with another "
@@ -173,88 +186,7 @@ class ProxmoxChecks:
             )
 
 
-def _vms(api: ProxmoxApi) -> dict[int, Mapping[str, Any]]:
-    """Every guest of the site by id; containers share the id space."""
-    return {int(entry["vmid"]): entry for entry in api.get("/cluster/resources?type=vm")}
-
-
 def _plain(inputs: Mapping[str, Any] | None, key: str) -> Any:
     if inputs is None or key not in inputs:
         raise ProxmoxError(f"the engine gave no {key} for this VM, so it cannot be checked; nothing was changed")
     return inputs[key]
-
-
-def _refuse_to_detach_volumes(api: ProxmoxApi, args: pulumi.ResourceHookArgs) -> None:
-    """Raises ProxmoxError when disks change on a VM that has further disks attached, as by a CSI driver."""
-    old, new = args.old_inputs or {}, args.new_inputs or {}
-    if _lasting(old) == _lasting(new):
-        return
-    vm_id, host = int(_plain(new, "vmId")), _plain(new, "nodeName")
-    config = api.get(f"/nodes/{host}/qemu/{vm_id}/config")
-    known = {disk["interface"] for disk in [*(old.get("disks") or []), *(new.get("disks") or [])]}
-    volumes = [
-        f"{key}: {str(drive).partition(',')[0]}"
-        for key, drive in sorted(config.items())
-        if re.fullmatch(r"(?:scsi|virtio|sata)\d+", key) and key not in known and "media=cdrom" not in str(drive)
-    ]
-    if volumes:
-        raise ProxmoxError(
-            f"VM {vm_id} ({args.name}) has volumes attached, which changing its disks would detach from running pods "
-            f"({', '.join(volumes)}); nothing was changed. Move its pods away first: kubectl drain {args.name} "
-            "--ignore-daemonsets --delete-emptydir-data; then run `pulumi up` again, and kubectl uncordon "
-            f"{args.name}"
-        )
-
-
-def _lasting(properties: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A VM's disks without the properties that are ignored once they exist."""
-    return [
-        {key: value for key, value in disk.items() if key not in ("importFrom", "speed")}
-        for disk in properties.get("disks") or []
-    ]
-
-
-def _finish_earlier_update(api: ProxmoxApi, args: pulumi.ResourceHookArgs) -> None:
-    """Gives the VM what the state says it has and the new inputs still want: cores, memory, size of the first disk."""
-    old, new = args.old_outputs or {}, args.new_inputs or {}
-    vm_id, host = int(_plain(new, "vmId")), _plain(new, "nodeName")
-    base = f"/nodes/{host}/qemu/{vm_id}"
-    actual = api.get(f"{base}/config")
-    changes: dict[str, Any] = {}
-    for key, wanted, recorded in (
-        ("cores", new.get("cpu", {}).get("cores"), old.get("cpu", {}).get("cores")),
-        ("memory", new.get("memory", {}).get("dedicated"), old.get("memory", {}).get("dedicated")),
-    ):
-        if wanted is not None and wanted == recorded and int(actual.get(key, 0)) != int(wanted):
-            changes[key] = int(wanted)
-    disk_new, disk_old = _first_disk(new), _first_disk(old)
-    resize = (
-        disk_new is not None
-        and disk_old is not None
-        and disk_new["size"] == disk_old["size"]
-        and 0 < _disk_bytes(actual.get(disk_new["interface"], "")) < int(disk_new["size"]) * 2**30
-    )
-    if not changes and not resize:
-        return
-    pulumi.log.info(
-        f"VM {vm_id}: an earlier update failed halfway; finishing it ({', '.join([*changes, *['disk'] * resize])})"
-    )
-    if changes:
-        api.put(f"{base}/config", changes)
-    if resize and disk_new is not None:
-        api.put(f"{base}/resize", {"disk": disk_new["interface"], "size": f"{int(disk_new['size'])}G"})
-    if changes and api.get(f"{base}/status/current").get("status") == "running":
-        # Cores and memory take effect when the VM starts.
-        api.post(f"{base}/status/shutdown", {"forceStop": 1, "timeout": SHUTDOWN_SECONDS})
-        api.post(f"{base}/status/start")
-
-
-def _first_disk(properties: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    disks = properties.get("disks") or []
-    return disks[0] if disks else None
-
-
-def _disk_bytes(drive: str) -> int:
-    """The size of a drive such as `local-zfs:vm-1001-disk-1,iothread=1,size=20G`; 0 when it states none."""
-    match = re.search(r"(?:^|,)size=(\d+(?:\.\d+)?)([KMGT]?)(?:,|$)", drive)
-    return int(float(match[1]) * _UNITS[match[2]]) if match else 0

@@ -1,8 +1,9 @@
 """A VM for one Talos node.
 
-Owns the VM with its disks and cloud-init drive. Does not own the image (`TalosImage`), nor anything inside the VM:
-its configuration arrives over the Talos API (`TalosCluster`).
-Must exist before: the image on the VM's host. Once this component is done the VM runs; the node may still be booting.
+Owns the VM with its disks and cloud-init drive, and the command that deletes it where it is (`vm_command.py`). Does not
+own the image (`TalosImage`), nor anything inside the VM: its configuration arrives over the Talos API (`TalosCluster`).
+Must exist before: the pool, and the image on the VM's host. Once this component is done the VM runs; the node may
+still be booting.
 """
 
 from __future__ import annotations
@@ -10,10 +11,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
+from typing import Any
 
 import pulumi
+import pulumi_command as command
 import pulumi_proxmoxve as proxmox
 
+from components.kit.entry_point import EntryPoint
+from components.proxmox.api import ProxmoxLogin
+from components.proxmox.vm_command import PLAN, VmPlan
 from components.talos.power import SHUTDOWN_SECONDS
 
 SYSTEM_DISK = "scsi0"
@@ -23,18 +29,18 @@ DATA_DISK = "scsi30"
 DATA_DISK_PATH = f"/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_drive-{DATA_DISK}"
 """The data disk as the node sees it, whatever else is attached: QEMU names a disk without a serial after its drive."""
 
-# For a disk that is added to a running VM, changes to `speed` cannot be ignored as they are for the first disk (below):
-# the engine would ignore the whole disk. Only with limits set does the provider see no change; no disk reaches these.
-_NO_LIMIT = proxmox.VmLegacyDiskSpeedArgs(
-    read=100_000,
-    read_burstable=100_000,
-    write=100_000,
-    write_burstable=100_000,
-    iops_read=1_000_000,
-    iops_read_burstable=1_000_000,
-    iops_write=1_000_000,
-    iops_write_burstable=1_000_000,
-)
+# Proxmox neither backs up nor replicates a disk, as a node holds no data worth keeping.
+_DISK: dict[str, Any] = {
+    "iothread": True,
+    "ssd": True,
+    "discard": "on",
+    "cache": "none",
+    "backup": False,
+    "replicate": False,
+}
+
+DISK_OPTIONS = ",".join(f"{name}={int(value) if isinstance(value, bool) else value}" for name, value in _DISK.items())
+"""Of each disk, as in Proxmox's `qm set`."""
 
 # Seconds. A create copies the image.
 _CREATE, _START, _STOP = 900, 120, 60
@@ -44,6 +50,7 @@ _CREATE, _START, _STOP = 900, 120, 60
 class TalosVmArgs:
     """Arguments of `TalosVm`; its name is the VM's and the node's.
 
+    pool: the Proxmox pool that it is made in, or moved to if it exists.
     host: the Proxmox host that runs it; vm_id and mac are fixed, so that a rebuilt VM is the same machine.
     interface: address with its prefix length, given to Talos through cloud-init.
     cores: virtual cores; memory: MiB, all of it reserved; disk: GiB of the system disk.
@@ -52,8 +59,11 @@ class TalosVmArgs:
     start_order: position in which Proxmox starts its VMs after a power cut.
     tags: sorted, lower case, as Proxmox stores them.
     after: what is created and changed before this VM, so that two never restart at once.
+    outlived_by: what is deleted only after this VM is.
+    login, stack_tag: for the command that deletes it: how to reach Proxmox, and the tag that marks the stack's VMs.
     """
 
+    pool: pulumi.Input[str]
     host: str
     vm_id: int
     mac: str
@@ -73,6 +83,9 @@ class TalosVmArgs:
     delete_protection: bool
     data_disk: int | None = None
     after: Sequence[pulumi.Resource]
+    outlived_by: Sequence[pulumi.Resource]
+    login: ProxmoxLogin
+    stack_tag: str
     hooks: pulumi.ResourceHookBinding
 
     def __post_init__(self) -> None:
@@ -89,17 +102,54 @@ class TalosVm(pulumi.ComponentResource):
     vm: proxmox.VmLegacy
     """The VM; what lives inside it is `deleted_with` it."""
 
+    end: command.local.Command
+    """What deletes the VM, in a destroy or when its node leaves; what may not happen then is `deleted_with` it."""
+
+    plan: VmPlan
+    """What a command is told of this VM."""
+
+    image: pulumi.Input[str]
+    """Id of the image that a new VM is made from."""
+
     life: pulumi.Output[str]
     """Unknown while this VM is replaced: what takes an input from it and cannot outlive the VM is deleted first."""
 
     def __init__(self, name: str, args: TalosVmArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:proxmox:TalosVm", name, None, opts)
+        self.plan = VmPlan(
+            endpoint=args.login.endpoint,
+            insecure=args.login.insecure,
+            username=args.login.username,
+            tag=args.stack_tag,
+            name=name,
+            vm_id=args.vm_id,
+            host=args.host,
+            datastore=args.datastore,
+        )
+        self.image = args.image
+        self.end = command.local.Command(
+            f"vm-end-{name}",
+            # The provider requires one; with a no-op, a change of the plan or the login is only recorded.
+            create="true",
+            delete=EntryPoint.VM.command("remove"),
+            environment={PLAN: self.plan.dumps(), **args.login.variables()},
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                protect=args.delete_protection,
+                depends_on=list(args.outlived_by),
+                custom_timeouts=pulumi.CustomTimeouts(delete="15m"),
+            ),
+        )
+        sizes = disks(args.disk, args.data_disk)
         self.vm = proxmox.VmLegacy(
             name,
             node_name=args.host,
             name=name,
             vm_id=args.vm_id,
-            description="A Talos node, managed by Pulumi",
+            pool_id=args.pool,
+            # It names what the engine is told to ignore: changing that changes the VM, before which a hook acts.
+            description=f"A Talos node, managed by Pulumi; disks on {args.datastore}: "
+            + ", ".join(f"{slot} {size} GiB" for slot, size in sizes.items()),
             tags=list(args.tags),
             machine="q35",
             bios="ovmf",
@@ -110,7 +160,7 @@ class TalosVm(pulumi.ComponentResource):
             memory={"dedicated": args.memory, "floating": 0},
             # Keys must not be enrolled: Talos's plain image is not signed for Secure Boot.
             efi_disk={"datastore_id": args.datastore, "type": "4m", "pre_enrolled_keys": False, "file_format": "raw"},
-            disks=_disks(args),
+            disks=[_disk(args, slot, size) for slot, size in sizes.items()],
             network_devices=[_network_device(args)],
             initialization=_cloud_init(args),
             # Waiting for the agent's address would take up to 15 minutes where the extension is missing; the Talos API
@@ -119,6 +169,8 @@ class TalosVm(pulumi.ComponentResource):
             boot_orders=[SYSTEM_DISK],
             on_boot=True,
             startup={"order": args.start_order, "up_delay": 15, "down_delay": SHUTDOWN_SECONDS},
+            # A different host is no reason to make the VM anew. Nor is it moved: the hook before an update refuses.
+            migrate=True,
             started=True,
             stop_on_destroy=True,
             protection=args.delete_protection,
@@ -130,27 +182,37 @@ class TalosVm(pulumi.ComponentResource):
                 parent=self,
                 protect=args.delete_protection,
                 delete_before_replace=True,
-                depends_on=args.after,
+                depends_on=[*args.after, self.end],
+                # In a destroy the provider would look for the VM on the recorded host alone.
+                deleted_with=self.end,
                 hooks=args.hooks,
                 # A cluster member cannot move to another address: it leaves the cluster and rejoins with the new one.
                 replace_on_changes=["initialization.ipConfigs[0].ipv4.address"],
-                ignore_changes=[
-                    # The provider fills in a default for the nested block and then sees a change at every preview.
-                    "disks[0].speed",
-                    # A new image is for new disks; a running node gets it by an upgrade.
-                    "disks[0].importFrom",
-                ],
+                # The provider detaches every disk that it does not know, and with it the volumes of running pods,
+                # whenever anything about a disk differs, be it a default of its next release. So no change of an
+                # existing VM reaches its disks; `vm_update.py` enlarges and adds them. A new VM gets them as they are
+                # here.
+                ignore_changes=["disks"],
             ),
         )
         self.life = self.vm.id
         self.register_outputs({"vm_id": self.vm.vm_id})
 
 
-def _disks(args: TalosVmArgs) -> list[proxmox.VmLegacyDiskArgs]:
-    system = _disk(SYSTEM_DISK, args.datastore, args.disk, image=args.image)
-    if args.data_disk is None:
-        return [system]
-    return [system, _disk(DATA_DISK, args.datastore, args.data_disk, speed=_NO_LIMIT)]
+def disks(system: int, data: int | None) -> dict[str, int]:
+    """GiB of a VM's disks by their slots."""
+    return {SYSTEM_DISK: system} | ({} if data is None else {DATA_DISK: data})
+
+
+def _disk(args: TalosVmArgs, slot: str, size: int) -> proxmox.VmLegacyDiskArgs:
+    return proxmox.VmLegacyDiskArgs(
+        interface=slot,
+        datastore_id=args.datastore,
+        import_from=args.image if slot == SYSTEM_DISK else None,
+        size=size,
+        file_format="raw",
+        **_DISK,
+    )
 
 
 def _network_device(args: TalosVmArgs) -> proxmox.VmLegacyNetworkDeviceArgs:
@@ -171,29 +233,4 @@ def _cloud_init(args: TalosVmArgs) -> proxmox.VmLegacyInitializationArgs:
             servers=[str(resolver) for resolver in args.resolvers], domain=args.domain
         ),
         ip_configs=[proxmox.VmLegacyInitializationIpConfigArgs(ipv4=address)],
-    )
-
-
-def _disk(
-    interface: str,
-    datastore: str,
-    size: int,
-    *,
-    image: pulumi.Input[str] | None = None,
-    speed: proxmox.VmLegacyDiskSpeedArgs | None = None,
-) -> proxmox.VmLegacyDiskArgs:
-    """A disk of `size` GiB; Proxmox neither backs it up nor replicates it, as a node holds no data worth keeping."""
-    return proxmox.VmLegacyDiskArgs(
-        interface=interface,
-        datastore_id=datastore,
-        import_from=image,
-        size=size,
-        file_format="raw",
-        iothread=True,
-        ssd=True,
-        discard="on",
-        cache="none",
-        backup=False,
-        replicate=False,
-        speed=speed,
     )

@@ -17,7 +17,7 @@ import pulumi_command as command
 
 from components.kit.entry_point import EntryPoint
 from components.proxmox.api import ProxmoxLogin
-from components.storage.csi_volumes_command import API_TOKEN, PASSWORD, PLAN, RECORDED, Plan
+from components.storage.csi_volumes_command import PLAN, RECORDED, Plan
 
 _KEEP = f"printf '%s\\n' \"${RECORDED}\""
 
@@ -34,10 +34,6 @@ class CsiVolumesArgs:
     plan: Plan
     login: ProxmoxLogin
 
-    def __post_init__(self) -> None:
-        if (self.login.password is None) == (self.login.api_token is None):
-            raise ValueError("login: give a password or an API token; without one the volumes cannot be listed")
-
 
 class CsiVolumes(pulumi.ComponentResource):
     """The handling of a cluster's volumes at its destroy."""
@@ -50,18 +46,13 @@ class CsiVolumes(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: CsiVolumesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:storage:CsiVolumes", name, None, opts)
-        environment: dict[str, pulumi.Input[str]] = {PLAN: args.plan.dumps()}
-        if args.login.api_token is not None:
-            environment[API_TOKEN] = pulumi.Output.secret(args.login.api_token)
-        elif args.login.password is not None:
-            environment[PASSWORD] = pulumi.Output.secret(args.login.password)
         self.last = command.local.Command(
             name,
             create=EntryPoint.CSI_VOLUMES.command("record"),
             # The record of what existed before this cluster is kept when the credentials or the setting change.
             update=_KEEP,
             delete=EntryPoint.CSI_VOLUMES.command(args.on_destroy),
-            environment=environment,
+            environment={PLAN: args.plan.dumps(), **args.login.variables()},
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # A replacement then begins with the deletion, which is refused while there are VMs.

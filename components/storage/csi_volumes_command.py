@@ -25,8 +25,8 @@ from typing import Any
 from components.proxmox.api import ProxmoxApi, ProxmoxError
 from components.storage.csi_volume_names import CSI_VM_ID, VolumeNames
 
-PLAN, PASSWORD, API_TOKEN = "HOMELAB_CSI_VOLUMES", "HOMELAB_PROXMOX_PASSWORD", "HOMELAB_PROXMOX_API_TOKEN"
-"""The variables that the commands read: a `Plan` as JSON, and one of the two credentials."""
+PLAN = "HOMELAB_CSI_VOLUMES"
+"""The variable that holds a `Plan` as JSON; the credential comes as `ProxmoxApi.of_command` expects it."""
 
 RECORDED = "PULUMI_COMMAND_STDOUT"
 """The variable in which Pulumi passes what `record` printed to the later commands."""
@@ -205,7 +205,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     plan = Plan.loads(environment[PLAN])
     spared = environment.get(RECORDED, "").split()
     try:
-        api = _logged_in(plan, environment)
+        api = ProxmoxApi.of_command(plan.endpoint, plan.insecure, plan.username, environment)
         volumes = Volumes(api, plan)
         if command == "record":
             # Standard output is what Pulumi keeps.
@@ -222,12 +222,3 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         # Volumes that were to be kept are kept, whether they can be seen now or not.
         return 0 if command == "retain" else 1
     return 0
-
-
-def _logged_in(plan: Plan, environment: Mapping[str, str]) -> ProxmoxApi:
-    api = ProxmoxApi(plan.endpoint, plan.insecure)
-    if token := environment.get(API_TOKEN):
-        api.use_token(token)
-    else:
-        api.log_in(plan.username or "", environment[PASSWORD])
-    return api

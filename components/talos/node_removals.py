@@ -47,12 +47,16 @@ class NodeRemovalsArgs:
 class NodeRemovals(pulumi.ComponentResource):
     """The commands, each deleted before what made its node a member."""
 
+    commands: dict[str, command.local.Command]
+    """By host name."""
+
     def __init__(self, name: str, args: NodeRemovalsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:talos:NodeRemovals", name, None, opts)
         controlplanes = {node: str(address) for node, address in args.nodes.items() if node in args.controlplanes}
         client = args.client
         parts = [client.ca_certificate, client.client_certificate, client.client_key]
         credentials: pulumi.Output[str] = pulumi.Output.secret(pulumi.Output.json_dumps(parts))
+        self.commands: dict[str, command.local.Command] = {}
         earlier: list[pulumi.Resource] = []
         for node, address in args.nodes.items():
             plan = Plan(node=node, address=str(address), controlplanes=controlplanes)
@@ -74,6 +78,7 @@ class NodeRemovals(pulumi.ComponentResource):
                     custom_timeouts=pulumi.CustomTimeouts(delete="20m"),
                 ),
             )
+            self.commands[node] = made
             if holds_etcd:
                 earlier.append(made)
         self.register_outputs({})

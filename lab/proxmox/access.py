@@ -170,6 +170,11 @@ class Access(Permissions):
     async def _token_delete(self, v: dict[str, Any], _user: str) -> None:
         self._forget_token(self._token(v))
 
+    async def _pool_delete(self, v: dict[str, Any], user: str) -> None:
+        """Delete an empty pool, and with it what was given on it (PVE::API2::Pool, delete_pool)."""
+        await super()._pool_delete(v, user)
+        self.remove_access(f"/pool/{v['poolid']}")
+
     async def _acl_list(self, _v: dict[str, Any], user: str) -> list[dict[str, Any]]:
         audit = self.allowed(user, "/access", "Sys.Audit") or self.allowed(user, "/access", "Permissions.Modify")
         return [dict(acl) for acl in self.acls if audit or self.allowed(user, acl["path"], "Permissions.Modify")]

@@ -44,7 +44,7 @@ class LabPve(Faults, Access, Qemu, Storage):
         self.storages = {name: make_storage(store, list(self.nodes)) for name, store in settings.datastores.items()}
         self.reports = reports
         self.changed = changed
-        self.vms = VmList(self._report, lambda vm: self.reports.delete(vm.vmid))
+        self.vms = VmList(self._report, self._gone)
         self.seen: deque[dict[str, Any]] = deque(maxlen=REMEMBERED_REQUESTS)
         self.counters: Counter[str] = Counter()
         self._sequence = itertools.count(1)
@@ -54,6 +54,14 @@ class LabPve(Faults, Access, Qemu, Storage):
     def _report(self, vm: LabVm) -> None:
         self.announce(vm)
         self.changed()
+
+    def _gone(self, vm: LabVm) -> None:
+        """A VM was destroyed, whatever became of its disks: PVE::API2::Qemu, destroy_vm.
+
+        https://github.com/proxmox/qemu-server/blob/master/src/PVE/API2/Qemu.pm
+        """
+        self.remove_access(f"/vms/{vm.vmid}")
+        self.reports.delete(vm.vmid)
 
     def announce(self, vm: LabVm) -> None:
         """Tell the node simulator of a VM. One without a cloud-init address is not a node, and none of its business."""

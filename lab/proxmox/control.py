@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lab.proxmox.cluster import LabPve
 from lab.proxmox.faults import Fault
+from lab.proxmox.state import pools
 from lab.proxmox.storage import GIB, on_node, parts_of
 
 
@@ -29,6 +30,15 @@ class ForeignVm(BaseModel):
     disk_gib: int = Field(default=8, alias="diskGiB", gt=0)
     status: str = Field(default="stopped", pattern="^(running|stopped)$")
     storage: str = ""
+
+
+class Move(BaseModel):
+    """A VM, and the node that it is to be on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    vmid: int
+    node: str
 
 
 class VolumeName(BaseModel):
@@ -63,6 +73,7 @@ class Control:
                 web.get("/state", self._state),
                 web.get("/requests", self._requests),
                 web.post("/vms", self._plant_vm),
+                web.post("/moves", self._move_vm),
                 web.post("/volumes", self._plant_volume),
                 web.delete("/volumes", self._drop_volume),
                 web.get("/faults", self._faults),
@@ -108,6 +119,7 @@ class Control:
             "users": sorted(pve.accounts),
             "tokens": sorted(pve.account_tokens),
             "acls": pve.acls,
+            "pools": pools(pve),
             "volumes": [volume for volume in volumes if volume not in images],
             "images": images,
             "requests": dict(pve.counters),
@@ -137,6 +149,12 @@ class Control:
             pve.plant_vm(asked.vmid, asked.node, asked.name, asked.tags, size, asked.status, storage)
         pve.changed()
         return web.json_response({"vmid": asked.vmid}, status=201)
+
+    async def _move_vm(self, request: web.Request) -> web.Response:
+        asked = Move.model_validate_json(await request.read())
+        self._pve.move_vm(asked.vmid, asked.node)
+        self._pve.changed()
+        return web.json_response({})
 
     async def _plant_volume(self, request: web.Request) -> web.Response:
         asked = ForeignVolume.model_validate_json(await request.read())

@@ -3,7 +3,8 @@
 """Who is asking, and what they may do.
 
 Permissions are evaluated as in PVE::AccessControl: the entry nearest to the path replaces those above it, a role that
-does not propagate counts only on its own path, and a privilege-separated token has what both it and its user have.
+does not propagate counts only on its own path, a member of a pool has what is given on the pool, and a
+privilege-separated token has what both it and its user have. What is given on an object goes with it.
 """
 
 from __future__ import annotations
@@ -82,14 +83,32 @@ class Permissions(FakePve):  # type: ignore[misc]
         return dict.fromkeys(PRIVILEGES, 1) if userid == "root@pam" else self._granted(who, path)
 
     def _granted(self, who: str, path: str) -> dict[str, int]:
-        found = self._granted_at(who, path)
-        if machine := re.fullmatch(r"/vms/(\d+)", path):
-            for pool, members in self.pools.items():
-                if int(machine.group(1)) in members:
-                    found |= self._granted_at(who, f"/pool/{pool}")
-        return found
+        """What the entries for `who` give on a path: a member of a pool has the pool's roles too.
 
-    def _granted_at(self, who: str, path: str) -> dict[str, int]:
+        These do not propagate, an entry on the path itself wins, and NoAccess on either wins over all
+        (PVE::RPCEnvironment, compile_acl_path).
+        """
+        roles = self._roles_on(who, path)
+        through_pools: set[str] = set()
+        for pool in self._pools_with(path):
+            through_pools |= self._roles_on(who, f"/pool/{pool}").keys()
+        if "NoAccess" in {*roles, *through_pools}:
+            return {}
+        held: dict[str, int] = {}
+        for role, flag in {**dict.fromkeys(through_pools, 0), **roles}.items():
+            for name in self._role(role):
+                held[name] = held.get(name) or flag
+        return held
+
+    def _pools_with(self, path: str) -> list[str]:
+        """The pools that what a path names is a member of; nothing below that path is."""
+        if machine := re.fullmatch(r"/vms/(\d+)", path):
+            return [pool for pool, members in self.pools.items() if int(machine[1]) in members]
+        if storage := re.fullmatch(r"/storage/([^/]+)", path):
+            return [pool for pool, about in self.pool_info.items() if storage[1] in about["storage"]]
+        return []
+
+    def _roles_on(self, who: str, path: str) -> dict[str, int]:
         steps = ["/"]
         for part in [part for part in path.split("/") if part]:
             steps.append(f"{steps[-1].rstrip('/')}/{part}")
@@ -98,9 +117,15 @@ class Permissions(FakePve):  # type: ignore[misc]
             entries = [acl for acl in self.acls if acl["ugid"] == who and acl["path"] == step]
             here = {acl["roleid"]: acl["propagate"] for acl in entries if acl["propagate"] or step == steps[-1]}
             roles = here or roles
-        if "NoAccess" in roles:
-            return {}
-        return {name: flag for role, flag in roles.items() for name in self._role(role)}
+        return roles
+
+    def remove_access(self, path: str) -> None:
+        """Remove the entries on a path and below it, as the object that it names is gone.
+
+        PVE::AccessControl's remove_vm_access and delete_pool_acl:
+        https://github.com/proxmox/pve-access-control/blob/master/src/PVE/AccessControl.pm
+        """
+        self.acls = [acl for acl in self.acls if acl["path"] != path and not acl["path"].startswith(f"{path}/")]
 
     def allowed(self, user: str | None, path: str, priv: str) -> bool:
         """Whether a user or token holds a privilege on a path."""

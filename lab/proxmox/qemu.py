@@ -16,12 +16,12 @@ from typing import Any
 from aiohttp import web
 from fakepve.lxc import format_size
 from fakepve.model import FakeVm, PveError, TaskError
-from fakepve.qemu import DRIVE_KEY, join_drive, split_drive, with_mac
+from fakepve.qemu import DRIVE_KEY, join_drive, split_drive, volume_ref, with_mac
 from fakepve.schema import load, validate
 from fakepve.server import ok, params
 
 from lab.proxmox.drives import Drives
-from lab.proxmox.storage import on_node
+from lab.proxmox.storage import on_node, parts_of
 
 _CLOUD_INIT = re.compile(r"^(ipconfig\d+|nameserver|searchdomain|ciuser|cipassword|citype|ciupgrade|cicustom|sshkeys)$")
 _ROOT_ONLY = frozenset({"affinity", "amd-sev", "args", "hookscript"})
@@ -82,6 +82,22 @@ class Qemu(Drives):
         if status == "running":
             vm.qmpstatus, vm.started_at, vm.status = "running", time.time(), "running"
         return vm  # type: ignore[no-any-return]
+
+    def move_vm(self, vmid: int, node: str) -> None:
+        """Have a VM on another node, with its local disks, as after a migration (PVE::QemuMigrate) or HA's recovery.
+
+        Raises:
+            ValueError: if the VM or the node does not exist.
+        """
+        vm = self.vm(vmid)
+        if vm is None or node not in self.nodes:
+            raise ValueError(f"VM {vmid} cannot move to node {node!r}: one of them does not exist")
+        for key, drive in vm.config.items():
+            sid, name = volume_ref(split_drive(str(drive))[0]) if DRIVE_KEY.match(key) else (None, "")
+            parts = parts_of(self.storages[sid]) if sid in self.storages else {}
+            if vm.node in parts and name in parts[vm.node]["volumes"]:
+                parts[node]["volumes"][name] = parts[vm.node]["volumes"].pop(name)
+        vm.node = node
 
     def _config_priv(self, key: str) -> str:
         if key in _ROOT_ONLY:

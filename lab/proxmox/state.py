@@ -2,8 +2,8 @@
 # This file reads and writes objects of fakepve, which is under that licence.
 """Keeps the simulated cluster in a file, so that a stop or a crash of the process does not lose it.
 
-Kept: VMs without their snapshots, volumes, roles, users, tokens, access control. Not kept: sessions, tasks, faults, the
-list of requests, and VMs whose creation had not ended.
+Kept: VMs without their snapshots, pools, volumes, roles, users, tokens, access control. Not kept: sessions, tasks,
+faults, the list of requests, and VMs whose creation had not ended.
 """
 
 from __future__ import annotations
@@ -83,7 +83,19 @@ def dump(pve: LabPve) -> dict[str, Any]:
     vms = [{name: getattr(vm, name) for name in _VM_FIELDS} for vm in pve.vms if vm.lock not in ("create", "clone")]
     access = {name: getattr(pve, name) for name in _ACCESS_FIELDS}
     roles = {name: sorted(privs) for name, privs in pve.roles.items()}
-    return {"version": VERSION, "vms": vms, "storages": storages, "roles": roles, "access": access}
+    return {"version": VERSION, "vms": vms, "pools": pools(pve), "storages": storages, "roles": roles, "access": access}
+
+
+def pools(pve: LabPve) -> dict[str, dict[str, Any]]:
+    """Each pool's comment and members by name, as JSON values."""
+    return {
+        name: {
+            "comment": pve.pool_info[name]["comment"],
+            "vms": sorted(members),
+            "storage": sorted(pve.pool_info[name]["storage"]),
+        }
+        for name, members in sorted(pve.pools.items())
+    }
 
 
 def restore(pve: LabPve, kept: dict[str, Any]) -> None:
@@ -99,6 +111,10 @@ def restore(pve: LabPve, kept: dict[str, Any]) -> None:
         vm = FakeVm(fields["vmid"], fields["name"], node=fields["node"])
         vm.__dict__.update(fields)
         pve.vms.append(vm)
+    for name, about in kept.get("pools", {}).items():
+        pve.pools[name] = set(about["vms"])
+        pve.pool_info[name] = {"comment": about["comment"], "storage": set(about["storage"])}
+    pve._sync_pools()
     pve.roles = {name: set(privs) for name, privs in kept["roles"].items()}
     for name in _ACCESS_FIELDS:
         value = kept["access"][name]

@@ -157,5 +157,4 @@ RULES: Final = (_roles, _hosts, _capacity, _unique, _versions, _longhorn)
 
 def _disk(settings: Settings, node: Node) -> int:
     """Total GiB of a node's disks."""
-    raw = settings.features.longhorn_v2 and node.role == "worker"
-    return node.disk + (longhorn_node.DISK if raw else 0)
+    return node.disk + (settings.data_disk(node) or 0)

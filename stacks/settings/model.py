@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from components.storage import longhorn_node
 from stacks.settings import types as t
 from stacks.settings.base import Model
 from stacks.settings.machines import Cluster, Network, Node, Site, Tailscale, Talos, Versions
@@ -243,6 +244,10 @@ class Settings(Model):
     def kubelet_mounts(self) -> list[str]:
         """Every directory that a kubelet must mount: the listed ones and those of local volumes, sorted."""
         return sorted({*self.talos.kubelet_mounts, *self.storage.local_paths})
+
+    def data_disk(self, node: Node) -> int | None:
+        """GiB of the raw disk that a node has besides its system disk, if any."""
+        return longhorn_node.DISK if self.features.longhorn_v2 and node.role == "worker" else None
 
     def _with_role(self, role: str) -> dict[str, Node]:
         names = sorted((name for name, node in self.nodes.items() if node.role == role), key=_natural)

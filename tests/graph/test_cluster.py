@@ -9,10 +9,12 @@ import pytest
 
 from checks.graph import Graph, Node, Secret, reveal
 from checks.program import recorded
+from components.proxmox.api import PASSWORD
 from components.talos.node_removal_command import CREDENTIALS
 from components.talos.power import SHUTDOWN_SECONDS
 
 VM = "proxmoxve:index/vmLegacy:VmLegacy"
+POOL = "proxmoxve:index/poolLegacy:PoolLegacy vm-pool"
 NODES = ("controlplane-0", "controlplane-1", "controlplane-2", "worker-0", "worker-1")
 
 
@@ -127,8 +129,23 @@ def test_a_disk_is_imported_from_the_image_on_its_own_host(graph: Graph, name: s
 
 
 @pytest.mark.parametrize("name", NODES)
-def test_a_new_image_does_not_touch_a_running_vm(graph: Graph, name: str) -> None:
-    assert "disks[0].importFrom" in graph[vm(name)].option("ignoreChanges")
+def test_nothing_about_disks_reaches_an_existing_vm_through_the_provider(graph: Graph, name: str) -> None:
+    # A new image neither; tests/lab/test_vm_update.py shows what the provider would do.
+    assert list(graph[vm(name)].option("ignoreChanges")) == ["disks"]
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_what_is_ignored_of_a_disk_is_in_the_description_so_that_a_change_runs_the_hook(
+    graph: Graph, name: str
+) -> None:
+    [disk] = graph[vm(name)].inputs["disks"]
+    expected = f"disks on {disk['datastoreId']}: {disk['interface']} {disk['size']:.0f} GiB"
+    assert expected in graph[vm(name)].inputs["description"]
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_another_host_never_makes_a_vm_anew(graph: Graph, name: str) -> None:
+    assert graph[vm(name)].inputs["migrate"] is True
 
 
 @pytest.mark.parametrize("name", NODES)
@@ -174,9 +191,63 @@ def test_only_control_planes_hold_the_vip(graph: Graph) -> None:
     assert holders == ["controlplane-0", "controlplane-1", "controlplane-2"]
 
 
-def test_the_csi_account_has_rights_on_its_datastore_and_this_clusters_vms_alone(graph: Graph) -> None:
+def end(name: str) -> str:
+    return f"command:local:Command vm-end-{name}"
+
+
+def rebuild(name: str) -> str:
+    return f"command:local:Command vm-rebuild-{name}"
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_a_vm_is_deleted_where_it_is_and_not_by_the_provider(graph: Graph, name: str) -> None:
+    assert graph[vm(name)].option("deletedWith") == graph[end(name)].urn
+    assert graph[end(name)].inputs["delete"] == ".venv/bin/python -m program vm remove"
+
+
+@pytest.mark.parametrize("name", NODES)
+@pytest.mark.parametrize("later", ["command:local:Command csi-volumes", POOL, "headscale-{}"])
+def test_what_outlives_a_vm_is_deleted_after_it(graph: Graph, name: str, later: str) -> None:
+    assert graph.depends(end(name), later.format(name))
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_a_vm_that_is_to_be_made_anew_is_checked_before_its_node_leaves(graph: Graph, name: str) -> None:
+    assert graph.depends(rebuild(name), vm(name), via="triggers")
+    assert graph.depends(rebuild(name), removal(name))
+    assert graph[rebuild(name)].option("deleteBeforeReplace")
+    assert graph.depends(rebuild(name), f"talos-{graph[vm(name)].inputs['nodeName']}", via="environment")
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_a_vm_that_goes_for_good_needs_nothing_of_a_new_one(graph: Graph, name: str) -> None:
+    assert graph[rebuild(name)].option("deletedWith") == graph[end(name)].urn
+
+
+@pytest.mark.parametrize("name", NODES)
+@pytest.mark.parametrize("command", [end, rebuild])
+def test_the_commands_about_a_vm_have_the_login_as_a_secret(graph: Graph, name: str, command: Any) -> None:
+    assert isinstance(graph[command(name)].inputs["environment"][PASSWORD], Secret)
+
+
+def test_the_csi_account_has_rights_on_its_datastore_and_on_the_pool_of_this_clusters_vms_alone(graph: Graph) -> None:
     paths = {n.inputs["path"] for n in graph.of_type("proxmoxve:index/acl:Acl")}
-    assert paths == {"/storage/local-zfs", *(f"/vms/{graph[vm(name)].inputs['vmId']:.0f}" for name in NODES)}
+    assert paths == {"/storage/local-zfs", f"/pool/{graph[POOL].inputs['poolId']}"}
+
+
+def test_what_is_granted_on_the_pool_goes_before_it(graph: Graph) -> None:
+    assert [n.name for n in graph.of_type("proxmoxve:index/acl:Acl") if not graph.depends(n.urn, POOL)] == []
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_a_vm_is_made_in_the_pool_of_its_stack(graph: Graph, name: str) -> None:
+    # Also the order of their deletion: Proxmox keeps a pool that has members.
+    assert graph.depends(vm(name), POOL, via="poolId")
+
+
+def test_two_stacks_at_one_site_have_pools_of_their_own() -> None:
+    pools = [recorded(stack)[POOL].inputs["poolId"] for stack in ("lab", "prod")]
+    assert pools == ["homelab-lab", "homelab-prod"]
 
 
 def test_another_worker_changes_only_its_own_resources(graph: Graph) -> None:
@@ -191,7 +262,10 @@ def test_another_worker_changes_only_its_own_resources(graph: Graph) -> None:
 
     larger = recorded(change=add)
     new = {urn.rpartition("::")[2] for urn in larger.nodes.keys() - graph.nodes.keys()}
-    assert new == {"worker-2", "lab-worker-2", "csi-acl-vms-2999", "headscale-worker-2", "node-removal-worker-2"}
+    assert new == {"worker-2", "lab-worker-2", "headscale-worker-2", "node-removal-worker-2"} | {
+        "vm-end-worker-2",
+        "vm-rebuild-worker-2",
+    }
     changed = [n.name for n in graph.nodes.values() if larger.nodes[n.urn].inputs != n.inputs]
     assert changed == []
 

@@ -45,6 +45,8 @@ COMPONENT_TYPES = {
     "homelab:proxmox:ProxmoxAccount",
     "homelab:proxmox:TalosImage",
     "homelab:proxmox:TalosVm",
+    "homelab:proxmox:VmPool",
+    "homelab:proxmox:VmRebuilds",
     "homelab:secrets:ApplicationSecret",
     "homelab:secrets:AssembledSecret",
     "homelab:secrets:ExternalSecrets",

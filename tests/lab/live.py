@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,20 @@ class LiveLab:
         settings = yaml.safe_load(self.session.config.read_text())["config"]["homelab:site"]
         api = ProxmoxApi(settings["endpoint"], insecure=True)
         api.log_in(settings["username"], self.run("pulumi", "config", "get", "homelab:proxmoxPassword").stdout.strip())
+        return api
+
+    def driver_token(self) -> tuple[str, str]:
+        """The Proxmox endpoint and the API token that the storage driver reads from its Secret."""
+        asked = ("-n", "csi-proxmox", "get", "secret", "proxmox-csi-config", "-o", "json")
+        secret = json.loads(self.run("kubectl", *asked).stdout)
+        [cluster] = json.loads(b64decode(secret["data"]["config.yaml"]))["clusters"]
+        return cluster["url"].removesuffix("/api2/json"), f"{cluster['token_id']}={cluster['token_secret']}"
+
+    def driver_api(self) -> ProxmoxApi:
+        """A client of the simulated Proxmox's API with the storage driver's rights."""
+        endpoint, token = self.driver_token()
+        api = ProxmoxApi(endpoint, insecure=True)
+        api.use_token(token)
         return api
 
     def remove_foreign_vm(self, vm_id: int, host: str) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from components.storage.csi_volumes_command import API_TOKEN, PASSWORD, PLAN, RECORDED, Plan, main
+from components.proxmox.api import API_TOKEN, PASSWORD
+from components.storage.csi_volumes_command import PLAN, RECORDED, Plan, main
 from tests.lab.live import ROOT
 from tests.lab.proxmox_site import GIB, HOST, ROOT_TOKEN, Site
 from tests.lab.proxmox_site import PASSWORD as RIGHT

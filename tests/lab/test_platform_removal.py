@@ -148,6 +148,13 @@ def test_a_control_plane_whose_vm_is_made_anew_is_a_member_again(lab: LiveLab) -
 
 
 @pytest.mark.usefixtures("rebuilt")
+def test_the_storage_driver_may_attach_volumes_to_a_vm_that_was_made_anew(lab: LiveLab) -> None:
+    vm_id = VMS["controlplane-1"]
+    held = lab.driver_api().get(f"/access/permissions?path=/vms/{vm_id}")
+    assert set(held[f"/vms/{vm_id}"]) >= {"VM.Audit", "VM.Config.Disk"}
+
+
+@pytest.mark.usefixtures("rebuilt")
 def test_a_vm_that_was_made_anew_stays_as_it_is(lab: LiveLab) -> None:
     again = lab.up("--expect-no-changes")
     assert again.returncode == 0, again.stdout

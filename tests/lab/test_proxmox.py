@@ -139,3 +139,17 @@ def test_a_foreign_vm_is_listed_with_its_tags(site: Site) -> None:
 def test_a_change_that_is_not_simulated_is_refused(site: Site) -> None:
     with pytest.raises(Refused, match=r"501 lab: POST /cluster/replication is not simulated"):
         site.api("POST", "/cluster/replication", {"id": "100-0", "target": "pve2", "type": "local"})
+
+
+def test_a_moved_vm_and_its_local_disks_are_on_the_other_host_alone(site: Site) -> None:
+    site.create_node(9001)
+    site.power(9001, "start")
+    site.control("POST", "/moves", {"vmid": 9001, "node": "pve2"})
+    with pytest.raises(Refused, match=r"500 Configuration file 'nodes/pve1/qemu-server/9001\.conf' does not exist"):
+        site.config(9001)
+    assert site.api("GET", "/nodes/pve2/qemu/9001/status/current")["status"] == "running"
+    disks = {"vm-9001-cloudinit", "vm-9001-disk-0"}
+    assert (disks & {*site.volumes("pve1", "local-zfs")}, disks & {*site.volumes("pve2", "local-zfs")}) == (
+        set(),
+        disks,
+    )

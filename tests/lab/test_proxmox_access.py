@@ -133,3 +133,80 @@ def test_an_entry_for_a_token_that_does_not_exist_is_refused(site: Site) -> None
 def test_an_entry_for_a_path_that_does_not_exist_is_refused(site: Site) -> None:
     with pytest.raises(Refused, match="invalid ACL path '/machines'"):
         site.api("PUT", "/access/acl", {"path": "/machines", "roles": "PVEAuditor", "users": "root@pam"})
+
+
+def granted(site: Site, path: str, privileges: str = "VM.Audit") -> str:
+    """A token of a user whose role is granted on a path."""
+    return site.restricted(privileges.split(), on_user=True, on_token=True, path=path)
+
+
+def vms_seen(site: Site, token: str) -> list[int]:
+    return [entry["vmid"] for entry in site.api("GET", "/cluster/resources?type=vm", token=token)]
+
+
+def test_what_was_given_on_a_vm_goes_with_it(site: Site) -> None:
+    site.create(9001)
+    granted(site, "/vms/9001")
+    assert site.task("DELETE", "/nodes/pve1/qemu/9001") == "OK"
+    assert site.api("GET", "/access/acl") == []
+
+
+def test_a_vm_made_anew_gets_back_nothing_that_was_given_on_it(site: Site) -> None:
+    site.create(9001)
+    token = granted(site, "/vms/9001")
+    site.task("DELETE", "/nodes/pve1/qemu/9001")
+    site.create(9001)
+    assert vms_seen(site, token) == []
+
+
+def test_what_is_given_on_a_pool_counts_for_its_members_and_no_other_vm(site: Site) -> None:
+    site.api("POST", "/pools", {"poolid": "homelab"})
+    site.create(9001, pool="homelab")
+    site.create(9002)
+    assert vms_seen(site, granted(site, "/pool/homelab")) == [9001]
+
+
+def test_what_is_given_on_a_pool_counts_for_a_vm_that_is_made_anew_in_it(site: Site) -> None:
+    site.api("POST", "/pools", {"poolid": "homelab"})
+    site.create(9001, pool="homelab")
+    token = granted(site, "/pool/homelab")
+    site.task("DELETE", "/nodes/pve1/qemu/9001")
+    assert site.control("GET", "/state")["pools"]["homelab"]["vms"] == []
+    site.create(9001, pool="homelab")
+    assert vms_seen(site, token) == [9001]
+
+
+def test_what_is_given_on_a_pool_counts_for_its_storages(site: Site) -> None:
+    site.api("POST", "/pools", {"poolid": "homelab"})
+    site.api("PUT", "/pools?poolid=homelab", {"storage": "ceph"})
+    token = granted(site, "/pool/homelab", "Datastore.Audit")
+    assert [entry["storage"] for entry in site.api("GET", "/nodes/pve1/storage", token=token)] == ["ceph"]
+
+
+def test_no_access_to_a_vm_holds_against_its_pool(site: Site) -> None:
+    site.api("POST", "/pools", {"poolid": "homelab"})
+    site.create(9001, pool="homelab")
+    token = granted(site, "/pool/homelab")
+    site.api("PUT", "/access/acl", {"path": "/vms/9001", "roles": "NoAccess", "users": "test@pve"})
+    assert vms_seen(site, token) == []
+
+
+def test_a_privilege_through_a_pool_does_not_propagate(site: Site) -> None:
+    site.api("POST", "/pools", {"poolid": "homelab"})
+    site.create(9001, pool="homelab")
+    token = granted(site, "/pool/homelab")
+    assert site.api("GET", "/access/permissions?path=/vms/9001", token=token) == {"/vms/9001": {"VM.Audit": 0}}
+
+
+def test_a_pool_with_a_vm_in_it_is_not_deleted(site: Site) -> None:
+    site.api("POST", "/pools", {"poolid": "homelab"})
+    site.create(9001, pool="homelab")
+    with pytest.raises(Refused, match=r"pool 'homelab' is not empty \(contains VM 9001\)"):
+        site.api("DELETE", "/pools?poolid=homelab")
+
+
+def test_what_was_given_on_a_pool_goes_with_it(site: Site) -> None:
+    site.api("POST", "/pools", {"poolid": "homelab"})
+    granted(site, "/pool/homelab")
+    site.api("DELETE", "/pools?poolid=homelab")
+    assert site.api("GET", "/access/acl") == []

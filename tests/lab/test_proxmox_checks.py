@@ -10,13 +10,13 @@ import pytest
 
 from components.proxmox import api as proxmox_api
 from components.proxmox.api import ProxmoxApi, ProxmoxError, ProxmoxLogin
-from components.proxmox.hooks import PlannedVm, ProxmoxChecks, _finish_earlier_update, _refuse_to_detach_volumes
+from components.proxmox.hooks import ProxmoxChecks
+from components.proxmox.vm_update import PlannedVm, prepare
 from components.talos.api import PORT as TALOS_PORT
-from tests.lab.proxmox_site import GIB, HOST, PASSWORD, Site
+from tests.lab.proxmox_site import HOST, PASSWORD, Site
 
 TAG = "homelab-test"
 ADDRESS = "127.34.2.1"
-VOLUME = "vm-9999-pvc-lab-11111111-2222-4333-8444-555555555555"
 
 
 def client(site: Site, password: str = PASSWORD) -> ProxmoxApi:
@@ -25,11 +25,15 @@ def client(site: Site, password: str = PASSWORD) -> ProxmoxApi:
     return api
 
 
+def planned(vm_id: int, disk: int = 20) -> PlannedVm:
+    return PlannedVm(vm_id, "pve1", ADDRESS, "local-zfs", {"scsi0": disk})
+
+
 def checks(datastores: dict[str, dict[str, str]] | None = None) -> ProxmoxChecks:
     """The checks for one planned VM."""
     login = ProxmoxLogin(endpoint="unused", insecure=True, username=None, password=None, api_token=None)
     stores = datastores or {"pve1": {"local": "import", "local-zfs": "images"}}
-    return ProxmoxChecks(login=login, tag=TAG, vms={"worker-0": PlannedVm(2001, "pve1", ADDRESS)}, datastores=stores)
+    return ProxmoxChecks(login=login, tag=TAG, vms={"worker-0": planned(2001)}, datastores=stores)
 
 
 def checked(site: Site, *, datastores: dict[str, dict[str, str]] | None = None) -> None:
@@ -135,73 +139,141 @@ def test_an_address_where_nothing_answers_is_given_to_a_new_node() -> None:
 
 def test_an_orphan_on_another_host_comes_with_the_command_that_moves_it(site: Site) -> None:
     site.create(2001, "pve2", tags=TAG)
-    with pytest.raises(ProxmoxError, match=r"qm migrate 2001 pve1 \(on pve2\), or set host: pve2"):
+    with pytest.raises(ProxmoxError, match=r"qm migrate 2001 pve1 --online --with-local-disks \(on pve2\).*host: pve2"):
         checked(site)
 
 
-def properties(cores: int = 2, memory: int = 2048, size: int = 20) -> dict[str, Any]:
-    disks = [{"interface": "scsi0", "size": size}]
-    return {"vmId": 9001, "nodeName": "pve1", "cpu": {"cores": cores}, "memory": {"dedicated": memory}, "disks": disks}
+def test_a_pool_that_an_interrupted_up_left_is_made_anew(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "info", said.append)
+    site.api("POST", "/pools", {"poolid": TAG, "comment": checks().pool_comment})
+    checks()._free_pool(client(site), TAG)
+    assert site.api("GET", "/pools") == []
+    assert said == [f"pool {TAG} is of an earlier run of this stack, and empty; making it anew"]
 
 
-def finished(site: Site, recorded: dict[str, Any], wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pulumi.log, "info", lambda _: None)
-    args = pulumi.ResourceHookArgs("urn", "9001", "worker-0", "t", new_inputs=wanted, old_outputs=recorded)
-    _finish_earlier_update(client(site), args)
+def test_a_pool_of_somebody_else_is_refused_and_stays(site: Site) -> None:
+    site.api("POST", "/pools", {"poolid": TAG, "comment": "students"})
+    with pytest.raises(ProxmoxError, match=rf"pool {TAG} \('students', with no members\) exists.*not touched"):
+        checks()._free_pool(client(site), TAG)
+    assert [pool["poolid"] for pool in site.api("GET", "/pools")] == [TAG]
 
 
-def test_cores_that_the_state_claims_and_the_vm_lacks_are_set(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pool_with_members_is_refused_and_keeps_them(site: Site) -> None:
+    site.api("POST", "/pools", {"poolid": TAG, "comment": checks().pool_comment})
+    site.create(9001, pool=TAG)
+    with pytest.raises(ProxmoxError, match=r"with qemu/9001\) exists.*pvesh delete /pools --poolid"):
+        checks()._free_pool(client(site), TAG)
+    assert [member["vmid"] for member in site.api("GET", f"/pools?poolid={TAG}")[0]["members"]] == [9001]
+
+
+def properties(cores: int = 2, memory: int = 2048, pool: str = TAG, node: str = "pve1") -> dict[str, Any]:
+    return {
+        "vmId": 9001,
+        "nodeName": node,
+        "poolId": pool,
+        "cpu": {"cores": cores},
+        "memory": {"dedicated": memory},
+        "disks": [{"interface": "scsi0"}],
+    }
+
+
+@pytest.fixture
+def vm(site: Site) -> Site:
+    """A site with VM 9001 in its pool, with a disk that was not enlarged yet."""
     site.create_node(9001)
-    finished(site, properties(cores=4), properties(cores=4), monkeypatch)
-    assert int(site.config(9001)["cores"]) == 4
+    site.api("POST", "/pools", {"poolid": TAG})
+    site.api("PUT", f"/pools?poolid={TAG}", {"vms": "9001"})
+    return site
 
 
-def test_cores_that_this_update_changes_are_left_to_the_provider(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def prepared(
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+    recorded: dict[str, Any] | None = None,
+    wanted: dict[str, Any] | None = None,
+    disk: int = 20,
+) -> list[str]:
+    """What the hook before an update says, after it did its work."""
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "info", said.append)
+    old, new = recorded or properties(), wanted or properties()
+    args = pulumi.ResourceHookArgs("urn", "9001", "worker-0", "t", new_inputs=new, old_outputs=old)
+    prepare(client(site), planned(9001, disk), args)
+    return said
+
+
+def test_cores_that_the_state_claims_and_the_vm_lacks_are_set(vm: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared(vm, monkeypatch, properties(cores=4), properties(cores=4))
+    assert int(vm.config(9001)["cores"]) == 4
+
+
+def test_cores_that_this_update_changes_are_left_to_the_provider(vm: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared(vm, monkeypatch, properties(cores=2), properties(cores=4))
+    assert int(vm.config(9001)["cores"]) == 2
+
+
+def test_a_disk_smaller_than_the_settings_want_is_resized(vm: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert prepared(vm, monkeypatch) == ["VM 9001: disk scsi0 grows to 20 GiB"]
+    assert "size=20G" in vm.config(9001)["scsi0"]
+
+
+def test_a_running_vm_restarts_for_cores_that_were_missing(vm: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    vm.power(9001, "start")
+    prepared(vm, monkeypatch, properties(cores=4), properties(cores=4))
+    assert int(vm.config(9001, query="?current=1")["cores"]) == 4
+    assert vm.api("GET", "/nodes/pve1/qemu/9001/status/current")["status"] == "running"
+
+
+def test_a_disk_that_the_settings_no_longer_have_stays_and_is_named(vm: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    vm.api("PUT", "/nodes/pve1/qemu/9001/config", {"scsi30": "local-zfs:10"})
+    recorded = properties() | {"disks": [{"interface": "scsi0"}, {"interface": "scsi30"}]}
+    said = prepared(vm, monkeypatch, recorded)
+    assert said[0].endswith("once nothing in the node uses it: qm set 9001 --delete scsi30 (on pve1)")
+    assert "scsi30" in vm.config(9001)
+
+
+def test_a_vm_that_was_moved_is_named_with_both_hosts_and_the_ways_out(
+    vm: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vm.control("POST", "/moves", {"vmid": 9001, "node": "pve2"})
+    with pytest.raises(
+        ProxmoxError, match=r"is on host pve2, and the settings place it on pve1.*not touched"
+    ) as refused:
+        prepared(vm, monkeypatch)
+    assert "qm migrate 9001 pve1 --online --with-local-disks (on pve2)" in str(refused.value)
+    assert "set host: pve2 in homelab:nodes.worker-0, and run `pulumi up --refresh`" in str(refused.value)
+
+
+def test_a_move_that_the_settings_follow_is_recorded_before_anything_is_changed(
+    vm: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ProxmoxError, match=r"as the settings say, and recorded on pve2.*`pulumi up --refresh` records"):
+        prepared(vm, monkeypatch, properties(node="pve2"))
+
+
+def test_a_vm_that_is_gone_is_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ProxmoxError, match=r"VM 9001 .worker-0. is recorded, and Proxmox has none of that id"):
+        prepared(site, monkeypatch)
+
+
+def test_a_vm_in_a_pool_of_somebody_else_comes_with_the_command_that_takes_it_out(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site.create_node(9001)
-    finished(site, properties(cores=2), properties(cores=4), monkeypatch)
-    assert int(site.config(9001)["cores"]) == 2
+    site.api("POST", "/pools", {"poolid": "students"})
+    site.api("PUT", "/pools?poolid=students", {"vms": "9001"})
+    with pytest.raises(ProxmoxError, match="pvesh set /pools --poolid students --vms 9001 --delete 1"):
+        prepared(site, monkeypatch, properties(pool=""))
 
 
-def test_a_disk_that_an_earlier_run_did_not_resize_is_resized(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    site.create_node(9001)
-    finished(site, properties(), properties(), monkeypatch)
-    assert "size=20G" in site.config(9001)["scsi0"]
+def test_a_vm_that_somebody_put_into_its_pool_is_recorded_first(vm: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ProxmoxError, match=rf"is in pool {TAG} already, which is not recorded"):
+        prepared(vm, monkeypatch, properties(pool=""))
 
 
-def test_a_running_vm_restarts_for_cores_that_were_missing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    site.create_node(9001)
-    site.power(9001, "start")
-    finished(site, properties(cores=4), properties(cores=4), monkeypatch)
-    assert int(site.config(9001, query="?current=1")["cores"]) == 4
-    assert site.api("GET", "/nodes/pve1/qemu/9001/status/current")["status"] == "running"
-
-
-def attached(site: Site) -> None:
-    """Attach a volume of the CSI driver to VM 9001, as the driver does."""
-    site.control(
-        "POST", "/volumes", {"storage": "local-zfs", "node": "pve1", "vmid": 9999, "size": GIB, "name": VOLUME}
-    )
-    site.api("PUT", "/nodes/pve1/qemu/9001/config", {"scsi1": f"local-zfs:{VOLUME},backup=0,wwn=0x5056432d49443031"})
-
-
-def changed(site: Site, before: dict[str, Any], after: dict[str, Any]) -> None:
-    args = pulumi.ResourceHookArgs("urn", "9001", "worker-0", "t", new_inputs=after, old_inputs=before)
-    _refuse_to_detach_volumes(client(site), args)
-
-
-def test_a_disk_is_not_changed_while_volumes_are_attached(site: Site) -> None:
-    site.create_node(9001)
-    attached(site)
-    with pytest.raises(ProxmoxError, match=rf"\(scsi1: local-zfs:{VOLUME}\).*kubectl drain worker-0"):
-        changed(site, properties(size=20), properties(size=30))
-
-
-def test_cores_are_changed_while_volumes_are_attached(site: Site) -> None:
-    site.create_node(9001)
-    attached(site)
-    changed(site, properties(cores=2), properties(cores=4))
-
-
-def test_a_disk_is_changed_while_none_but_the_vms_own_is_attached(site: Site) -> None:
-    site.create_node(9001)
-    changed(site, properties(size=20), properties(size=30))
+def test_a_vm_without_a_system_disk_is_not_given_an_empty_one(vm: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    vm.api("PUT", "/nodes/pve1/qemu/9001/config", {"delete": "scsi0"})
+    with pytest.raises(ProxmoxError, match="has no system disk scsi0"):
+        prepared(vm, monkeypatch)
+    assert "scsi0" not in vm.config(9001)

@@ -94,6 +94,7 @@ func TestExactlyTheResourcesOfTheTablesAreExposed(t *testing.T) {
 	want := []string{
 		"proxmoxve:download/file:File",
 		"proxmoxve:index/acl:Acl",
+		"proxmoxve:index/poolLegacy:PoolLegacy",
 		"proxmoxve:index/roleLegacy:RoleLegacy",
 		"proxmoxve:index/userLegacy:UserLegacy",
 		"proxmoxve:index/vmLegacy:VmLegacy",

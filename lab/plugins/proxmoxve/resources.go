@@ -19,6 +19,7 @@ type token struct{ module, class string }
 // that asks for it is refused, with the type's name.
 var (
 	sdkResources = map[string]token{
+		"proxmox_virtual_environment_pool": {"index", "PoolLegacy"},
 		"proxmox_virtual_environment_role": {"index", "RoleLegacy"},
 		"proxmox_virtual_environment_user": {"index", "UserLegacy"},
 		"proxmox_virtual_environment_vm":   {"index", "VmLegacy"},

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Any
 
 import pulumi
+import pulumi_command as command
 import pulumi_proxmoxve as proxmox
 import pulumiverse_talos as talos
 import pytest
@@ -13,15 +15,21 @@ import yaml
 
 from checks.graph import UNKNOWN, Graph, Secret, record
 from components.proxmox.account import ProxmoxAccount, ProxmoxAccountArgs
+from components.proxmox.api import ProxmoxLogin
 from components.proxmox.talos_image import TalosImage, TalosImageArgs
 from components.proxmox.talos_vm import TalosVm, TalosVmArgs
+from components.proxmox.vm_pool import VmPoolArgs
 
 
 def alone(make: Any) -> Graph:
     """The graph of one component with providers of its own."""
 
     def program() -> None:
-        providers = [proxmox.Provider("pve", endpoint="https://127.0.0.9:8006"), talos.Provider("talos")]
+        providers = [
+            proxmox.Provider("pve", endpoint="https://127.0.0.9:8006"),
+            talos.Provider("talos"),
+            command.Provider("command"),
+        ]
         make(pulumi.ResourceOptions(providers=providers))
 
     return record(program)
@@ -29,6 +37,7 @@ def alone(make: Any) -> Graph:
 
 def vm_args(**changes: Any) -> TalosVmArgs:
     known: dict[str, Any] = {
+        "pool": "homelab-prod",
         "host": "pve1",
         "vm_id": 2001,
         "mac": "BC:24:11:00:20:01",
@@ -47,13 +56,23 @@ def vm_args(**changes: Any) -> TalosVmArgs:
         "tags": ["homelab-prod", "talos"],
         "delete_protection": False,
         "after": [],
+        "outlived_by": [],
+        "login": ProxmoxLogin(
+            endpoint="https://127.0.0.9:8006", insecure=False, username=None, password=None, api_token=None
+        ),
+        "stack_tag": "homelab-prod",
         "hooks": pulumi.ResourceHookBinding(),
     }
     return TalosVmArgs(**known | changes)
 
 
 def made_vm(**changes: Any) -> Any:
-    graph = alone(lambda opts: TalosVm("worker-0", vm_args(**changes), opts))
+    def make(opts: pulumi.ResourceOptions) -> None:
+        args = vm_args(**changes)
+        login = replace(args.login, api_token=pulumi.Output.secret("planted-token"))
+        TalosVm("worker-0", replace(args, login=login), opts)
+
+    graph = alone(make)
     return graph["proxmoxve:index/vmLegacy:VmLegacy worker-0"]
 
 
@@ -98,6 +117,16 @@ def account(**changes: Any) -> ProxmoxAccountArgs:
 def test_an_account_over_the_whole_site_is_refused() -> None:
     with pytest.raises(ValueError, match="path / gives rights over the whole site"):
         account(paths=["/"])
+
+
+def test_an_account_on_a_single_vm_is_refused_as_its_rights_would_go_with_the_vm() -> None:
+    with pytest.raises(ValueError, match="removes what is granted on /vms/2001 together with the VM; name the pool"):
+        account(paths=["/vms/2001"])
+
+
+def test_a_pool_that_proxmox_would_refuse_is_refused() -> None:
+    with pytest.raises(ValueError, match="pool '7-prod': Proxmox requires a letter at its beginning"):
+        VmPoolArgs(pool="7-prod", comment="test")
 
 
 def test_an_account_that_can_do_nothing_is_refused() -> None:

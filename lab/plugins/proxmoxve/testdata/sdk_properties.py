@@ -22,6 +22,7 @@ from pulumi._types import input_type_types, is_input_type
 
 RESOURCES: tuple[Any, ...] = (
     sdk.VmLegacy,
+    sdk.PoolLegacy,
     sdk.RoleLegacy,
     sdk.UserLegacy,
     sdk.Acl,
