@@ -55,6 +55,7 @@ def deploy(settings: Settings, credentials: Credentials) -> SiteLayer:
     login = ProxmoxLogin(
         endpoint=site.endpoint,
         insecure=site.insecure,
+        ca=site.ca,
         username=site.username,
         password=credentials.proxmox_password,
         api_token=credentials.proxmox_api_token,
@@ -94,10 +95,20 @@ def _checks(settings: Settings, login: ProxmoxLogin) -> ProxmoxChecks:
         tag=f"{pulumi.get_project()}-{pulumi.get_stack()}".lower(),
         vms={name: PlannedVm(node.vm_id, node.host, str(node.address)) for name, node in settings.nodes.items()},
         datastores={
-            host: {hosts[host].image_datastore: "import", hosts[host].disk_datastore: "images"}
+            host: _datastores(
+                (hosts[host].image_datastore, "import"),
+                (hosts[host].disk_datastore, "images"),
+                # A volume is made on the host of the node that wants it.
+                (settings.storage.datastore, "images"),
+            )
             for host in settings.hosts_in_use
         },
     )
+
+
+def _datastores(*wanted: tuple[str, str]) -> dict[str, str]:
+    """The content types that each datastore must take, as `ProxmoxChecks` wants them; one may serve several ends."""
+    return {name: ",".join(dict.fromkeys(kind for other, kind in wanted if other == name)) for name, _ in wanted}
 
 
 def _provider(login: ProxmoxLogin, checks: ProxmoxChecks) -> proxmox.Provider:
@@ -125,6 +136,7 @@ def _volumes(settings: Settings, login: ProxmoxLogin, tag: str, commands: comman
             plan=Plan(
                 endpoint=login.endpoint,
                 insecure=login.insecure,
+                ca=login.ca,
                 username=login.username,
                 cluster=settings.cluster.name,
                 tag=tag,

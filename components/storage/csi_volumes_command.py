@@ -36,7 +36,7 @@ RECORDED = "PULUMI_COMMAND_STDOUT"
 class Plan:
     """What a command needs to know, apart from secrets.
 
-    endpoint, insecure, username: the login, as in `ProxmoxLogin`.
+    endpoint, insecure, ca, username: the login, as in `ProxmoxLogin`.
     cluster: name of the cluster. tag: the tag of its stack's VMs.
     hosts, datastore: where its volumes are made; these must answer before all volumes can be known to be gone.
     """
@@ -48,6 +48,7 @@ class Plan:
     tag: str
     hosts: Sequence[str]
     datastore: str
+    ca: str | None = None
 
     def dumps(self) -> str:
         """The value of the variable `PLAN`."""
@@ -225,7 +226,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 def _logged_in(plan: Plan, environment: Mapping[str, str]) -> ProxmoxApi:
-    api = ProxmoxApi(plan.endpoint, plan.insecure)
+    api = ProxmoxApi(plan.endpoint, plan.insecure, plan.ca)
     if token := environment.get(API_TOKEN):
         api.use_token(token)
     else:

@@ -142,14 +142,14 @@ def test_a_vm_is_checked_before_it_is_made_and_around_its_change(graph: Graph, n
         "before_create": ["vm-id-is-free"],
         "before_update": ["quorum-survives-vm-restart", "vm-is-as-recorded"],
         "after_update": ["node-is-back-after-vm-restart"],
-        "on_error": ["lost-login-is-told"],
+        "on_error": ["lost-access-is-told"],
     }
 
 
 def test_a_login_that_is_lost_on_the_way_is_explained_for_everything_in_proxmox(graph: Graph) -> None:
     in_proxmox = [node for node in graph.nodes.values() if node.type.startswith("proxmoxve:")]
     assert in_proxmox
-    assert [node for node in in_proxmox if node.hooks.get("on_error") != ["lost-login-is-told"]] == []
+    assert [node for node in in_proxmox if node.hooks.get("on_error") != ["lost-access-is-told"]] == []
 
 
 def test_the_site_is_checked_before_anything_is_made(graph: Graph) -> None:
