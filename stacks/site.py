@@ -89,25 +89,25 @@ def deploy(settings: Settings, credentials: Credentials) -> SiteLayer:
 
 
 def _checks(settings: Settings, login: ProxmoxLogin) -> ProxmoxChecks:
-    hosts = settings.site.hosts
     return ProxmoxChecks(
         login=login,
         tag=f"{pulumi.get_project()}-{pulumi.get_stack()}".lower(),
         vms={name: PlannedVm(node.vm_id, node.host, str(node.address)) for name, node in settings.nodes.items()},
-        datastores={
-            host: _datastores(
-                (hosts[host].image_datastore, "import"),
-                (hosts[host].disk_datastore, "images"),
-                # A volume is made on the host of the node that wants it.
-                (settings.storage.datastore, "images"),
-            )
-            for host in settings.hosts_in_use
-        },
+        datastores={host: required_datastores(settings, host) for host in settings.hosts_in_use},
     )
 
 
-def _datastores(*wanted: tuple[str, str]) -> dict[str, str]:
-    """The content types that each datastore must take, as `ProxmoxChecks` wants them; one may serve several ends."""
+def required_datastores(settings: Settings, host: str) -> dict[str, str]:
+    """The datastores that `host` must have, each with the content types it must take, joined by commas.
+
+    That of the volumes is among them: a volume is made on the host of the node that wants it.
+    """
+    stores = settings.site.hosts[host]
+    wanted = (
+        (stores.image_datastore, "import"),
+        (stores.disk_datastore, "images"),
+        (settings.storage.datastore, "images"),
+    )
     return {name: ",".join(dict.fromkeys(kind for other, kind in wanted if other == name)) for name, _ in wanted}
 
 

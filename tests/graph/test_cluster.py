@@ -176,7 +176,7 @@ def test_only_control_planes_hold_the_vip(graph: Graph) -> None:
 
 def test_the_csi_account_has_rights_on_its_datastore_and_this_clusters_vms_alone(graph: Graph) -> None:
     paths = {n.inputs["path"] for n in graph.of_type("proxmoxve:index/acl:Acl")}
-    assert paths == {"/storage/local-zfs", *(f"/vms/{graph[vm(name)].inputs['vmId']:.0f}" for name in NODES)}
+    assert paths == {"/storage/volumes", *(f"/vms/{graph[vm(name)].inputs['vmId']:.0f}" for name in NODES)}
 
 
 def test_a_worker_more_changes_only_that_workers_resources(graph: Graph) -> None:
