@@ -133,6 +133,8 @@ class Hardware:
             "bootSeconds": 0.3,
             "installSeconds": 0.3,
             "rebootSeconds": 0.5,
+            # Longer than the simulated Proxmox waits for an answer through another of its hosts.
+            "imageSeconds": 2.0,
         } | {key: str(tools[tool].path) for key, tool in CONTROL_PLANE_TOOLS.items()}
 
     def _proxmox_config(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from components.proxmox.talos_image import TalosImage, TalosImageArgs
 from components.storage import longhorn_node
 from components.storage.csi_volumes import CsiVolumes, CsiVolumesArgs
 from components.storage.csi_volumes_command import Plan
+from components.talos.image_factory import ImageBuilds
 from stacks.settings.credentials import Credentials
 from stacks.settings.model import Settings
 
@@ -69,7 +70,7 @@ def deploy(settings: Settings, credentials: Credentials) -> SiteLayer:
         opts=pulumi.ResourceOptions(depends_on=[provider]),
     )
     explained = checks.on_error()
-    hooks = pulumi.ResourceHookBinding(on_error=[explained])
+    hooks = pulumi.ResourceHookBinding(before_create=[ImageBuilds().before_create()], on_error=[explained])
     both = pulumi.ResourceOptions(providers=[provider, talos_provider])
     image = TalosImage(
         "talos",
