@@ -81,7 +81,7 @@ def shell(session: Session, command: str | None) -> int:
         stale = not session.kubeconfig.exists() or session.kubeconfig.stat().st_mtime < state.stat().st_mtime
         if stale and lab.cli.resources():
             save_credentials(lab.cli, session)
-    environment = session.environment() | lab.hardware.environment()
+    environment = session.environment()
     if command:
         return subprocess.call(["sh", "-c", command], env=environment, cwd=CHECKOUT)
     say(f"lab {session.name}: pulumi, kubectl and talosctl speak to it; `exit` leaves it running")

@@ -9,10 +9,13 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from components.secrets.sealing import make_keypair
 from lab.cli import Cli
@@ -31,6 +34,9 @@ SECRETS = (API_TOKEN, PASSWORD, TAILSCALE_KEY, EDGE_SSH_KEY, EDGE_TSIG_KEY)
 """What the lab can invent."""
 
 SEALING_KEY = "homelab:sealingKey"
+
+PROXMOX = "proxmox"
+"""The process that plays the site."""
 
 _ENCRYPTION_KEYS = ("encryptionsalt", "encryptedkey", "secretsprovider")
 
@@ -77,7 +83,7 @@ def derive(source: Mapping[str, Any], *, octet: int | None, replacements: Mappin
         config = shifted(config, octet)
     for path, value in replacements.items():
         if _replace(config, path.split("."), value):
-            replaced[path] = value
+            replaced[path] = value if len(value.splitlines()) == 1 else "the lab's own"
     for path in _required(config) - wanted:
         wanted.add(path)
         replaced[path] = "generated"
@@ -129,6 +135,22 @@ def sealing_certificate(session: Session) -> str:
         )
         write_private(path, keypair.certificate_pem)
     return path.read_text()
+
+
+def site_authority(session: Session, endpoint: str) -> str:
+    """The authority of the simulated Proxmox at `endpoint`; every program of the lab that asks its machine trusts it.
+
+    Raises:
+        LabError: if it cannot be made.
+    """
+    state = session.state_of(PROXMOX)
+    command = [sys.executable, "-m", "lab.proxmox.tls", str(state), str(urlsplit(endpoint).hostname)]
+    made = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    if made.returncode:
+        raise LabError(f"the simulated Proxmox has no certificate: {made.stderr.strip()}")
+    authority = (state / "ca.pem").read_text()
+    write_private(session.trusted / "site.pem", authority)
+    return authority
 
 
 def _stored(session: Session) -> dict[str, str]:

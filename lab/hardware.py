@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import ssl
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from urllib.parse import urlsplit
 
 from components.storage.csi_volume_names import VolumeNames
 from lab import charts, inventory, processes
-from lab.configuration import API_TOKEN, EDGE_SSH_KEY, PASSWORD
+from lab.configuration import API_TOKEN, EDGE_SSH_KEY, PASSWORD, PROXMOX
 from lab.edge_host.host import NAME as EDGE_HOST
 from lab.edge_host.host import EdgeHost
 from lab.errors import LabError
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from stacks.settings.model import Settings
 
 NODES = "talos-nodes"
-PROXMOX = "proxmox"
 
 CONTROL_PLANE_TOOLS = {
     "etcd": "etcd",
@@ -121,25 +119,6 @@ class Hardware:
         """The control socket of one of the two processes."""
         return self.session.sockets / f"{name}.sock"
 
-    def environment(self) -> dict[str, str]:
-        """What programs need to trust the simulated Proxmox, when the settings ask them to verify it."""
-        if self.settings.site.insecure:
-            return {}
-        bundle = self.session.directory / "ca-bundle.pem"
-        if not bundle.exists():
-            system = ssl.get_default_verify_paths().cafile
-            known = Path(system).read_text() if system else ""
-            authority = self._state(PROXMOX) / "ca.pem"
-            if not authority.exists():
-                raise LabError(f"the simulated Proxmox has not made {authority}, which programs need to trust it")
-            bundle.write_text(known + authority.read_text())
-        return {"SSL_CERT_FILE": str(bundle)}
-
-    def _state(self, name: str) -> Path:
-        path = self.session.directory / "state-of" / name
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return path
-
     def _factory_address(self) -> tuple[str, int]:
         parts = urlsplit(self.factory)
         return str(parts.hostname), parts.port or 80
@@ -147,13 +126,15 @@ class Hardware:
     def _nodes_config(self, tools: Mapping[str, Found]) -> dict[str, Any]:
         host, port = self._factory_address()
         return {
-            "state": str(self._state(NODES)),
+            "state": str(self.session.state_of(NODES)),
             "control": str(self.control(NODES)),
             "factory": f"{host}:{port}",
             "kwokConfig": str(self.session.directory / "kwok.yaml"),
             "bootSeconds": 0.3,
             "installSeconds": 0.3,
             "rebootSeconds": 0.5,
+            # Longer than the simulated Proxmox waits for an answer through another of its hosts.
+            "imageSeconds": 2.0,
         } | {key: str(tools[tool].path) for key, tool in CONTROL_PLANE_TOOLS.items()}
 
     def _proxmox_config(self) -> dict[str, Any]:
@@ -170,7 +151,7 @@ class Hardware:
             # With an API token nobody logs in by password; the simulator wants one all the same.
             "password": self.values.get(PASSWORD) or secrets.token_urlsafe(24),
             "tokens": tokens,
-            "stateDir": str(self._state(PROXMOX)),
+            "stateDir": str(self.session.state_of(PROXMOX)),
             "control": str(self.control(PROXMOX)),
             "nodesControl": str(self.control(NODES)),
             "timeScale": 0.02,

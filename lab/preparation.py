@@ -73,7 +73,6 @@ def prepare(session: Session, progress: Progress) -> Lab:
             hold_addresses(session, settings)
     with progress.stage("processes"):
         hardware.start(found)
-        cli.environment.update(hardware.environment())
     return Lab(session, found, settings, hardware, cli, derived.replaced)
 
 
@@ -88,6 +87,12 @@ def lab_replacements(session: Session, octet: int | None, source: Mapping[str, A
         charts.write(session.charts, charts.pinned())
         mirror = str(session.charts)
     replacements = {"homelab:talos.factory": factory, "homelab:charts.mirror": mirror}
+    site = source.get("homelab:site")
+    if site and not site.get("insecure"):
+        endpoint = str(site.get("endpoint"))
+        replacements["homelab:site.ca"] = configuration.site_authority(
+            session, endpoint if octet is None else network.shifted(endpoint, octet)
+        )
     if "homelab:edge" in source:
         replacements["homelab:edge.ssh.hostKey"] = host_key(session)
     if (source.get("homelab:sealing") or {}).get("certificate"):

@@ -48,6 +48,7 @@ class Session:
         self.logs = self.directory / "logs"
         self.pids = self.directory / "pids"
         self.charts = self.directory / "charts"
+        self.trusted = self.directory / "trusted"
         self.passphrase = self.directory / "passphrase"
         self.config = self.directory / f"Pulumi.{stack}.yaml"
         self.kubeconfig = self.directory / "kubeconfig"
@@ -60,10 +61,17 @@ class Session:
     def create(self) -> None:
         """Make the directories and the passphrase; what is there stays."""
         os.umask(0o077)
-        for path in (ROOT, self.directory, self.pulumi_home, self.state, self.bin, self.logs, self.pids, self.charts):
+        parts = (self.pulumi_home, self.state, self.bin, self.logs, self.pids, self.charts, self.trusted)
+        for path in (ROOT, self.directory, *parts):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self.passphrase.exists():
             write_private(self.passphrase, secrets.token_urlsafe(32))
+
+    def state_of(self, process: str) -> Path:
+        """The directory that a process of the lab keeps its state in."""
+        path = self.directory / "state-of" / process
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return path
 
     @property
     def sockets(self) -> Path:
@@ -141,6 +149,8 @@ class Session:
             "HELM_CONFIG_HOME": str(self.directory / "helm" / "config"),
             "HELM_DATA_HOME": str(self.directory / "helm" / "data"),
             "KUBECACHEDIR": str(self.directory / "kubectl"),
+            # As on a machine at a site: Pulumi's Proxmox plugin accepts the site's authority only so.
+            "SSL_CERT_DIR": f"/etc/ssl/certs:/etc/pki/tls/certs:{self.trusted}",
             "HOMELAB_LAB": self.name,
             "HOMELAB_LAB_DIRECTORY": str(self.directory),
         }

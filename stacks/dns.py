@@ -32,7 +32,7 @@ class DnsLayer:
     powerdns: PowerDns
     zone: DnsZone
     transfer_key: TransferKey | None
-    """The key the secondary signs with; None if transfers are authorised by address only."""
+    """The key the secondary signs with; None without an edge, and in a preview that does without the key."""
     trusted: IssuerReference
     """Issuer of certificates that clients must be able to verify: the cluster's own CA while Let's Encrypt issues
     staging certificates, which no client trusts."""

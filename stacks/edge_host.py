@@ -49,11 +49,6 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer) -> 
     edge = settings.edge
     if edge is None or credentials.edge_ssh_key is None:
         return EdgeHostLayer()
-    if edge.ssh.host_key is None:
-        pulumi.log.warn(
-            "homelab:edge.ssh.hostKey is not set: any server at the edge's address is trusted. Set it to the "
-            f"output of `ssh-keyscan -t ed25519 {edge.ssh.host or edge.address}` once you have verified that key"
-        )
     ssh = SshHost(
         host=edge.ssh.host or str(edge.address),
         port=edge.ssh.port,

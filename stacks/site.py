@@ -18,6 +18,7 @@ from components.proxmox.vm_update import PlannedVm
 from components.storage import longhorn_node
 from components.storage.csi_volumes import CsiVolumes, CsiVolumesArgs
 from components.storage.csi_volumes_command import Plan
+from components.talos.image_factory import ImageBuilds
 from stacks.settings.credentials import Credentials
 from stacks.settings.model import Settings
 
@@ -60,6 +61,7 @@ def deploy(settings: Settings, credentials: Credentials) -> SiteLayer:
     login = ProxmoxLogin(
         endpoint=site.endpoint,
         insecure=site.insecure,
+        ca=site.ca,
         username=site.username,
         password=credentials.proxmox_password,
         api_token=credentials.proxmox_api_token,
@@ -73,7 +75,7 @@ def deploy(settings: Settings, credentials: Credentials) -> SiteLayer:
         opts=pulumi.ResourceOptions(depends_on=[provider]),
     )
     explained = checks.on_error()
-    hooks = pulumi.ResourceHookBinding(on_error=[explained])
+    hooks = pulumi.ResourceHookBinding(before_create=[ImageBuilds().before_create()], on_error=[explained])
     both = pulumi.ResourceOptions(providers=[provider, talos_provider])
     pool = VmPool(
         "vm-pool",
@@ -103,7 +105,6 @@ def deploy(settings: Settings, credentials: Credentials) -> SiteLayer:
 
 
 def _checks(settings: Settings, login: ProxmoxLogin) -> ProxmoxChecks:
-    hosts = settings.site.hosts
     return ProxmoxChecks(
         login=login,
         tag=f"{pulumi.get_project()}-{pulumi.get_stack()}".lower(),
@@ -112,17 +113,28 @@ def _checks(settings: Settings, login: ProxmoxLogin) -> ProxmoxChecks:
                 vm_id=node.vm_id,
                 host=node.host,
                 address=str(node.address),
-                datastore=hosts[node.host].disk_datastore,
+                datastore=settings.site.hosts[node.host].disk_datastore,
                 disks=disks(node.disk, settings.data_disk(node)),
                 options=DISK_OPTIONS,
             )
             for name, node in settings.nodes.items()
         },
-        datastores={
-            host: {hosts[host].image_datastore: "import", hosts[host].disk_datastore: "images"}
-            for host in settings.hosts_in_use
-        },
+        datastores={host: required_datastores(settings, host) for host in settings.hosts_in_use},
     )
+
+
+def required_datastores(settings: Settings, host: str) -> dict[str, str]:
+    """The datastores that `host` must have, each with the content types it must take, joined by commas.
+
+    That of the volumes is among them: a volume is made on the host of the node that wants it.
+    """
+    stores = settings.site.hosts[host]
+    wanted = (
+        (stores.image_datastore, "import"),
+        (stores.disk_datastore, "images"),
+        (settings.storage.datastore, "images"),
+    )
+    return {name: ",".join(dict.fromkeys(kind for other, kind in wanted if other == name)) for name, _ in wanted}
 
 
 def _provider(login: ProxmoxLogin, checks: ProxmoxChecks) -> proxmox.Provider:
@@ -150,6 +162,7 @@ def _volumes(settings: Settings, login: ProxmoxLogin, tag: str, commands: comman
             plan=Plan(
                 endpoint=login.endpoint,
                 insecure=login.insecure,
+                ca=login.ca,
                 username=login.username,
                 cluster=settings.cluster.name,
                 tag=tag,

@@ -69,6 +69,7 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, net
             charts=charts,
             endpoint=settings.site.endpoint,
             insecure=settings.site.insecure,
+            ca=settings.site.ca,
             credentials=login,
             region=settings.site.name,
             volumes=VolumeNames(settings.cluster.name),

@@ -44,8 +44,8 @@ except sys.modules["on_host.common"].HostError as error:
 class SshHost:
     """A host and the account there.
 
-    host: name or address. host_key: its public key, as in known_hosts without the host; without it, the host's key is
-    not verified. private_key: of the account, in PEM or OpenSSH's format.
+    host: name or address. host_key: its public key, as in known_hosts without the host; None, in which case no host is
+    verified, is for previews. private_key: of the account, in PEM or OpenSSH's format.
     """
 
     host: str

@@ -8,7 +8,6 @@ Answers have the form that the API documents: https://pve.proxmox.com/pve-docs/a
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
 import ssl
 import time
@@ -19,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from components.proxmox.trust import explain, tls_context
 from components.talos.power import SHUTDOWN_SECONDS
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class ProxmoxError(Exception):
 class ProxmoxLogin:
     """Where Proxmox is and how to log in: with an API token, or with a user name and password.
 
-    The two secrets are Outputs and stay secret; they are awaited only inside a hook.
+    ca: the authorities, in PEM, that may have signed Proxmox's certificate; None for those that this machine trusts.
+    insecure: accept any certificate. The two secrets are Outputs and stay secret; they are awaited only inside a hook.
     """
 
     endpoint: str
@@ -56,6 +57,7 @@ class ProxmoxLogin:
     username: str | None
     password: pulumi.Output[str] | None
     api_token: pulumi.Output[str] | None
+    ca: str | None = None
 
     def variables(self) -> dict[str, pulumi.Input[str]]:
         """The credential, for the environment of a command.
@@ -75,7 +77,7 @@ class ProxmoxLogin:
         """
         token = await self.api_token.future() if self.api_token is not None else None
         password = await self.password.future() if self.password is not None else None
-        api = ProxmoxApi(self.endpoint, self.insecure)
+        api = ProxmoxApi(self.endpoint, self.insecure, self.ca)
         if token is not None:
             await asyncio.to_thread(api.use_token, token)
         else:
@@ -86,17 +88,18 @@ class ProxmoxLogin:
 class ProxmoxApi:
     """Requests to one Proxmox API endpoint. Methods block: call them through `asyncio.to_thread`."""
 
-    def __init__(self, endpoint: str, insecure: bool) -> None:
+    def __init__(self, endpoint: str, insecure: bool, ca: str | None = None) -> None:
         self.endpoint = endpoint.rstrip("/")
-        self._context = _tls(insecure)
+        self._ca = ca
+        self._context = tls_context(insecure, ca)
         self._headers: dict[str, str] = {}
 
     @classmethod
     def of_command(
-        cls, endpoint: str, insecure: bool, username: str | None, variables: Mapping[str, str]
+        cls, endpoint: str, insecure: bool, ca: str | None, username: str | None, variables: Mapping[str, str]
     ) -> ProxmoxApi:
         """A client for a command, logged in with what `ProxmoxLogin.variables` gave it."""
-        api = cls(endpoint, insecure)
+        api = cls(endpoint, insecure, ca)
         if token := variables.get(API_TOKEN):
             api.use_token(token)
         else:
@@ -165,11 +168,13 @@ class ProxmoxApi:
             ) from None
         except (OSError, TimeoutError) as error:
             reason = getattr(error, "reason", error)
+            if isinstance(reason, ssl.SSLCertVerificationError):
+                raise ProxmoxError(explain(self.endpoint, reason, self._ca)) from None
             if isinstance(reason, TimeoutError):
                 reason = f"nothing came within {REQUEST_TIMEOUT} s"
             raise ProxmoxError(
                 f"Proxmox at {self.endpoint} does not answer {method} {path} ({reason}); "
-                "check homelab:site.endpoint, that the host is up, and its certificate"
+                "check homelab:site.endpoint, and that the host is up"
             ) from None
 
     def _task(self, data: Any) -> Any:
@@ -186,13 +191,3 @@ class ProxmoxApi:
         if state.get("exitstatus") != "OK":
             raise ProxmoxError(f"Proxmox task {data} failed: {state.get('exitstatus')}")
         return data
-
-
-@functools.cache
-def _tls(insecure: bool) -> ssl.SSLContext:
-    """One context for all connections: loading every CA certificate of the system takes tens of milliseconds."""
-    if not insecure:
-        return ssl.create_default_context()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context

@@ -2,13 +2,14 @@
 
 Owns these checks and an explanation, all in `up` and none in a preview:
 
-- before anything is created: Proxmox accepts the login, the hosts and datastores exist, and no planned VM id is taken
-  by a VM that is not this stack's. The provider would adopt such a VM and `destroy` would delete it.
+- before anything is created: Proxmox accepts the login, the provider accepts Proxmox's certificate, the hosts and
+  datastores exist, and no planned VM id is taken by a VM that is not this stack's. The provider would adopt such a VM
+  and `destroy` would delete it.
 - before one VM is created: its id is free, or is held by an orphan of an interrupted `up` of this stack; and nothing
   answers yet at the address that its node is to have.
 - before one VM is updated: see `vm_update.py`.
 - before the pool is created: none of its name is there, except one that an interrupted `up` of this stack left.
-- after an operation failed because of the login: what to do is said, once.
+- after an operation failed because of the login or the certificate: what to do is said, once.
 
 A VM is this stack's when it carries the stack's tag, which is part of the call that creates it.
 Does not own how a node leaves and rejoins its cluster: see `components/talos/hooks.py`.
@@ -17,14 +18,16 @@ Does not own how a node leaves and rejoins its cluster: see `components/talos/ho
 from __future__ import annotations
 
 import asyncio
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
 
 from components.proxmox.api import ProxmoxApi, ProxmoxError, ProxmoxLogin
+from components.proxmox.trust import DISTRUSTED, accepted_by_plugin, plugin_remedy
 from components.proxmox.vm_update import PlannedVm, elsewhere, join_pool, prepare
 from components.talos.api import PORT, answers
 
@@ -41,7 +44,7 @@ class ProxmoxChecks:
 
     tag: the tag that marks this stack's VMs.
     vms: every planned VM by name.
-    datastores: per host the datastores that must exist, each with the content type it must take.
+    datastores: per host the datastores that must exist, each with the content types it must take, joined by commas.
     """
 
     login: ProxmoxLogin
@@ -61,6 +64,7 @@ class ProxmoxChecks:
 
         async def site_is_ready(_: pulumi.ResourceHookArgs) -> None:
             api = await self.login.connect()
+            await asyncio.to_thread(self._check_plugin)
             await asyncio.to_thread(self._check_site, api)
 
         return pulumi.ResourceHook("proxmox-is-ready", site_is_ready)
@@ -100,20 +104,32 @@ class ProxmoxChecks:
         return pulumi.ResourceHook("pool-is-free", pool_is_free)
 
     def on_error(self) -> pulumi.ErrorHook:
-        """For everything in Proxmox: says once what to do when the login is refused in the middle of an `up`."""
+        """For everything in Proxmox: says once what to do about a login or a certificate that is refused in an `up`."""
 
-        async def lost_login_is_told(args: pulumi.ErrorHookArgs) -> bool:
-            if not self._told and any(sign in error for error in args.errors for sign in _LOGIN_REFUSED):
+        async def lost_access_is_told(args: pulumi.ErrorHookArgs) -> bool:
+            if not self._told and (explanation := await self._explain(args.errors or [])):
                 self._told.append(args.name)
-                try:
-                    await self.login.connect()
-                    reason = f"Proxmox at {self.login.endpoint} ended the session in the middle of this update"
-                except ProxmoxError as error:
-                    reason = str(error)
-                pulumi.log.error(f"{reason}. What was made until then is recorded: `pulumi up` goes on from there")
+                pulumi.log.error(f"{explanation}. What was made until then is recorded: `pulumi up` goes on from there")
             return False
 
-        return pulumi.ErrorHook("lost-login-is-told", lost_login_is_told)
+        return pulumi.ErrorHook("lost-access-is-told", lost_access_is_told)
+
+    async def _explain(self, errors: Sequence[str]) -> str | None:
+        """What to do about a certificate or a login that was refused; None if the errors are about something else."""
+        if any(DISTRUSTED in error for error in errors):
+            return plugin_remedy(self.login.endpoint)
+        if not any(sign in error for error in errors for sign in _LOGIN_REFUSED):
+            return None
+        try:
+            await self.login.connect()
+        except ProxmoxError as error:
+            return str(error)
+        return f"Proxmox at {self.login.endpoint} ended the session in the middle of this update"
+
+    def _check_plugin(self) -> None:
+        """Raises ProxmoxError when the provider, which is not given the site's authority, would refuse it."""
+        if not self.login.insecure and not accepted_by_plugin(self.login.endpoint, os.environ):
+            raise ProxmoxError(plugin_remedy(self.login.endpoint))
 
     def _check_site(self, api: ProxmoxApi) -> None:
         hosts = {entry["node"]: entry for entry in api.get("/nodes")}
@@ -124,16 +140,17 @@ class ProxmoxChecks:
                     f"it has {', '.join(sorted(hosts)) or 'none'}: correct homelab:site.hosts, or start the host"
                 )
             offered = {s["storage"]: s.get("content", "").split(",") for s in api.get(f"/nodes/{host}/storage")}
-            for datastore, content in datastores.items():
+            for datastore, wanted in datastores.items():
                 if datastore not in offered:
                     raise ProxmoxError(
                         f"host {host} has no datastore {datastore}; it has {', '.join(sorted(offered))}: "
                         f"correct homelab:site.hosts.{host}, or create it"
                     )
-                if content not in offered[datastore]:
+                missing = [content for content in wanted.split(",") if content not in offered[datastore]]
+                if missing:
                     raise ProxmoxError(
-                        f"datastore {datastore} on host {host} does not take content type {content!r}; "
-                        f"allow it: pvesm set {datastore} --content {','.join([*offered[datastore], content])}"
+                        f"datastore {datastore} on host {host} does not take content type {' and '.join(missing)}; "
+                        f"allow it: pvesm set {datastore} --content {','.join([*offered[datastore], *missing])}"
                     )
         found = api.guests()
         for name, planned in self.vms.items():

@@ -2,6 +2,8 @@
 
 Owns the schematic and the downloaded files. Does not own the disks made from them: a VM copies the image when it is
 created and never reads it again, so a new image reaches running nodes by an upgrade, not through these files.
+The factory publishes no checksums (those of its API are of the Enterprise edition alone, and other builds answer 402:
+https://github.com/siderolabs/image-factory/blob/v1.5.0/docs/api.md), so Proxmox gets none to compare with.
 Must exist before: a Proxmox datastore with content type `import` on each host.
 """
 
@@ -32,7 +34,8 @@ class TalosImageArgs:
     extensions: official system extensions, such as siderolabs/qemu-guest-agent.
     kernel_args: additional kernel command-line arguments.
     datastores: per Proxmox host the datastore that takes the image.
-    hooks: what runs around each operation in Proxmox.
+    hooks: what runs around each operation on a file; before it is made, the factory must have its image
+    (`components/talos/image_factory.py`).
     """
 
     factory: str

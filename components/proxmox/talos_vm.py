@@ -119,6 +119,7 @@ class TalosVm(pulumi.ComponentResource):
         self.plan = VmPlan(
             endpoint=args.login.endpoint,
             insecure=args.login.insecure,
+            ca=args.login.ca,
             username=args.login.username,
             tag=args.stack_tag,
             name=name,

@@ -38,13 +38,14 @@ _POLL = 0.5
 class VmPlan:
     """What a command needs to know of a VM, apart from secrets.
 
-    endpoint, insecure, username: the login, as in `ProxmoxLogin`.
+    endpoint, insecure, ca, username: the login, as in `ProxmoxLogin`.
     tag: that of the stack's VMs. name, vm_id, host: the VM, and where the settings place it.
     datastore: where its disks are.
     """
 
     endpoint: str
     insecure: bool
+    ca: str | None
     username: str | None
     tag: str
     name: str
@@ -158,7 +159,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     [command] = arguments
     plan = VmPlan.loads(environment[PLAN])
     try:
-        vm = Vm(ProxmoxApi.of_command(plan.endpoint, plan.insecure, plan.username, environment), plan)
+        vm = Vm(ProxmoxApi.of_command(plan.endpoint, plan.insecure, plan.ca, plan.username, environment), plan)
         if command == "remove":
             vm.remove()
         elif command == "rebuild":

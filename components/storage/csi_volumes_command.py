@@ -36,7 +36,7 @@ RECORDED = "PULUMI_COMMAND_STDOUT"
 class Plan:
     """What a command needs to know, apart from secrets.
 
-    endpoint, insecure, username: the login, as in `ProxmoxLogin`.
+    endpoint, insecure, ca, username: the login, as in `ProxmoxLogin`.
     cluster: name of the cluster. tag: the tag of its stack's VMs.
     hosts, datastore: where its volumes are made; these must answer before all volumes can be known to be gone.
     """
@@ -48,6 +48,7 @@ class Plan:
     tag: str
     hosts: Sequence[str]
     datastore: str
+    ca: str | None = None
 
     def dumps(self) -> str:
         """The value of the variable `PLAN`."""
@@ -205,7 +206,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     plan = Plan.loads(environment[PLAN])
     spared = environment.get(RECORDED, "").split()
     try:
-        api = ProxmoxApi.of_command(plan.endpoint, plan.insecure, plan.username, environment)
+        api = ProxmoxApi.of_command(plan.endpoint, plan.insecure, plan.ca, plan.username, environment)
         volumes = Volumes(api, plan)
         if command == "record":
             # Standard output is what Pulumi keeps.

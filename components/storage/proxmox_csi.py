@@ -1,9 +1,9 @@
 """Proxmox CSI: volumes on the site's own datastores, created and attached through the Proxmox API.
 
-Owns the namespace, the driver's configuration Secret and the Helm release. Does not own the account that the driver
-logs in with (`ProxmoxAccount`), the storage classes (`StorageClass`), nor what becomes of volumes when the cluster is
-destroyed (`CsiVolumes`). Must exist before: the pod network, and nodes whose labels name the driver's region and, as
-their zone, the Proxmox host that they run on (`talos_config.topology`).
+Owns the namespace, the driver's configuration Secret, the authority by which it knows Proxmox, and the Helm release.
+Does not own the account that the driver logs in with (`ProxmoxAccount`), the storage classes (`StorageClass`), nor what
+becomes of volumes when the cluster is destroyed (`CsiVolumes`). Must exist before: the pod network, and nodes whose
+labels name the driver's region and, as their zone, the Proxmox host that they run on (`talos_config.topology`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes.core.v1 import Secret
+from pulumi_kubernetes.core.v1 import ConfigMap, Secret
 from pulumi_kubernetes.helm.v3 import Release
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
@@ -28,6 +28,14 @@ NAMESPACE = "csi-proxmox"
 PROVISIONER = "csi.proxmox.sinextra.dev"
 """Name of the driver; the chart cannot change it."""
 
+AUTHORITIES = "/etc/pki/tls/certs"
+"""Where the driver finds the authority of Proxmox.
+
+It has no setting for one, and its chart none for variables. As a Go program it takes the authorities from every file
+of this directory (https://go.dev/src/crypto/x509/root_linux.go), which its image does not have; the public ones are in
+the image's /etc/ssl/certs.
+"""
+
 CONFIG_KEY = "config.yaml"
 CREDENTIALS = (frozenset({"token_id", "token_secret"}), frozenset({"username", "password"}))
 """What the driver logs in with: https://github.com/sergelogvinov/proxmox-csi-plugin/blob/v0.19.1/docs/config.md"""
@@ -38,6 +46,7 @@ class ProxmoxCsiArgs:
     """Arguments of `ProxmoxCsi`.
 
     endpoint: URL of the Proxmox API, as https://10.0.0.2:8006/. insecure: accept any certificate from it.
+    ca: authorities in PEM that may have signed that certificate, in addition to the public ones.
     credentials: one of the two sets of keys in `CREDENTIALS`, whose values are secret.
     region: the value of the nodes' region label.
     volumes: what the cluster's volumes are called.
@@ -52,6 +61,7 @@ class ProxmoxCsiArgs:
     region: str
     volumes: VolumeNames
     replicas: int
+    ca: str | None = None
     snapshots: bool = False
 
     def __post_init__(self) -> None:
@@ -83,13 +93,22 @@ class ProxmoxCsi(pulumi.ComponentResource):
             string_data={CONFIG_KEY: config},
             opts=pulumi.ResourceOptions(parent=self, custom_timeouts=pulumi.CustomTimeouts(delete="2m")),
         )
+        configured = _values(args, secret.metadata.name, config)
+        if args.ca is not None:
+            authority = ConfigMap(
+                f"{name}-authority",
+                metadata=ObjectMetaArgs(name="proxmox-authority", namespace=namespace.metadata.name),
+                data={"ca.pem": args.ca},
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            configured |= _trusting(authority)
         self.ready = args.charts.install(
             PROXMOX_CSI,
             name,
             parent=self,
             name="proxmox-csi-plugin",
             namespace=namespace.metadata.name,
-            values=_values(args, secret.metadata.name, config),
+            values=configured,
         )
         self.bootstrap_secret = pulumi.Output.secret(
             {"namespace": NAMESPACE, "name": secret.metadata.name, "type": "Opaque", "data": {CONFIG_KEY: config}}
@@ -114,15 +133,27 @@ def _driver_config(args: ProxmoxCsiArgs) -> pulumi.Output[str]:
     return pulumi.Output.secret(pulumi.Output.all(**args.credentials).apply(render))
 
 
+def _trusting(authority: ConfigMap) -> dict[str, Any]:
+    """The chart's values that put the certificate where the controller looks for authorities."""
+    volume = "authority"
+    return {
+        "extraVolumes": [{"name": volume, "configMap": {"name": authority.metadata.name}}],
+        "extraVolumeMounts": [{"name": volume, "mountPath": AUTHORITIES, "readOnly": True}],
+    }
+
+
 def _values(args: ProxmoxCsiArgs, secret: pulumi.Input[str], config: pulumi.Output[str]) -> dict[str, Any]:
     configured = values("proxmox-csi-plugin")
     configured["replicaCount"] = args.replicas
     configured["existingConfigSecret"] = secret
     configured["existingConfigSecretKey"] = CONFIG_KEY
     controller = configured["controller"]
-    # The driver reads its configuration once, and the chart's own checksum covers only Secrets that the chart makes.
+    # The driver reads its configuration and the authorities once, and the chart's own checksum covers only Secrets that
+    # the chart makes.
     controller["podAnnotations"] = {
-        "homelab/config-sha256": config.apply(lambda text: hashlib.sha256(text.encode()).hexdigest())
+        "homelab/config-sha256": config.apply(
+            lambda text: hashlib.sha256(f"{text}{args.ca or ''}".encode()).hexdigest()
+        )
     }
     # A list in a chart's values is replaced as a whole, so the default argument is repeated.
     controller["provisioner"]["args"] += [f"--volume-name-prefix={args.volumes.volume_prefix}"]

@@ -3,11 +3,13 @@
 """Storages of the simulated Proxmox VE: node-local ones, images of type `import`, downloads.
 
 fakepve knows one content per storage. Here a storage that is not shared has one content on each node, as a real
-`local` has. Nothing is fetched and nothing is stored: a volume is a name and a size.
+`local` has. Nothing is stored: a volume is a name and a size. Of a URL only the answer to a HEAD request is fetched,
+because it may be long in coming.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 import urllib.parse
@@ -15,9 +17,9 @@ from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from aiohttp import web
+from aiohttp import ClientError, ClientSession, web
 from fakepve import FakePve
-from fakepve.model import TaskError
+from fakepve.model import PveError, TaskError
 from fakepve.routing import die, param_error, split_list
 from fakepve.storage import _is_file
 
@@ -31,6 +33,16 @@ UNLIMITED_BYTES = 16 * 1024 * GIB
 """The size shown for a storage whose size is not configured."""
 
 DOWNLOAD_SECONDS = 5
+
+PROXY_SECONDS = 30
+"""How long the node that serves the API waits for another one (PVE::APIServer::AnyEvent, proxy_request)."""
+
+AGENT_SECONDS = 180
+"""How long a node waits for the answer to its own request (LWP::UserAgent's default)."""
+
+_LEAST_SCALE = 0.05
+"""These two are not shortened further than this, because what they are measured against takes real time."""
+
 _DIGEST_LENGTHS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
 _PER_NODE = ("volumes", "files", "avail")
 _DEFAULTS = {"zfspool": {"pool": "rpool/data"}, "dir": {"path": "/var/lib/vz"}, "lvm": {"vgname": "pve"}}
@@ -221,6 +233,20 @@ class Storage(FakePve):  # type: ignore[misc]
         return [("GET", "/nodes/{node}/query-url-metadata", self._url_metadata)]
 
     async def _url_metadata(self, v: dict[str, Any], _user: str) -> dict[str, Any]:
+        """After `query_url_metadata` of PVE::API2::Nodes, which the node itself carries out."""
+        proxied = v["node"] != next(iter(self.nodes))
+        seconds = (PROXY_SECONDS if proxied else AGENT_SECONDS) * max(self.time_scale, _LEAST_SCALE)
+        try:
+            async with asyncio.timeout(seconds), ClientSession() as session, session.head(v["url"]) as response:
+                answer = f"{response.status} {response.reason}"
+        except TimeoutError:
+            if proxied:
+                raise PveError(596, "Connection timed out") from None
+            answer = "500 read timeout"
+        except ClientError as error:
+            answer = f"500 Can't connect to {urllib.parse.urlsplit(v['url']).netloc} ({error.__class__.__name__})"
+        if not answer.startswith("200 "):
+            raise die(f"invalid server response: '{answer}'")
         name = urllib.parse.urlsplit(v["url"]).path.rsplit("/", 1)[-1]
         return {"filename": name, "mimetype": "application/octet-stream", "size": IMAGE_BYTES}
 

@@ -42,7 +42,7 @@ def parse(raw: Mapping[str, object]) -> Settings:
 
 
 def load() -> tuple[Settings, Credentials]:
-    """Read and check the selected stack's configuration.
+    """Read and check the selected stack's configuration; a preview only warns of what `rules.needed_by_up` finds.
 
     Raises:
         SettingsError: the settings or the set of credentials was refused.
@@ -56,6 +56,12 @@ def load() -> tuple[Settings, Credentials]:
     except SettingsError as error:
         raise SettingsError([*findings, *error.findings]) from None
     findings += chart_mirror.check(settings)
+    missing = rules.needed_by_up(settings)
+    if pulumi.runtime.is_dry_run():
+        for finding in missing:
+            pulumi.log.warn(f"{finding}. A preview does without, `pulumi up` does not")
+    else:
+        findings += missing
     if findings:
         raise SettingsError(findings)
     return settings, credentials.read()

@@ -62,6 +62,14 @@ def _roles(settings: Settings) -> Findings:
             )
 
 
+def _authority(settings: Settings) -> Findings:
+    if settings.site.ca is not None and settings.site.insecure:
+        yield (
+            ("site", "insecure"),
+            "true, so site.ca has no effect; set this to false, or remove site.ca",
+        )
+
+
 def _hosts(settings: Settings) -> Findings:
     known = list(settings.site.hosts)
     for name, node in settings.nodes.items():
@@ -151,7 +159,7 @@ def _longhorn(settings: Settings) -> Findings:
             )
 
 
-RULES: Final = (_roles, _hosts, _capacity, _unique, _versions, _longhorn)
+RULES: Final = (_roles, _authority, _hosts, _capacity, _unique, _versions, _longhorn)
 """In the order in which their findings are reported."""
 
 

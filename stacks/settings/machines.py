@@ -44,8 +44,13 @@ class Site(Model):
     """URL of the API, such as https://10.0.0.2:8006/."""
     username: t.UserName | None = None
     """User that `proxmoxPassword` belongs to, such as root@pam; omit it with an API token, which includes the user."""
+    ca: t.Authority | None = None
+    """Certificate, in PEM, of the authority that signed the API's certificate: for the one that Proxmox made itself,
+    the content of /etc/pve/pve-root-ca.pem. Read by the program's own checks and by the storage driver in the cluster;
+    Pulumi's Proxmox plugin cannot be given it, and needs it among the authorities of the machine on which it runs."""
     insecure: bool = False
-    """Accept any certificate from the API, without verification."""
+    """Accept any certificate from the API: in the program's own checks, in Pulumi's Proxmox plugin, and in the storage
+    driver in the cluster. Whoever can answer in the API's place then gets the login and the driver's token."""
     bridge: t.Bridge = "vmbr0"
     """Bridge that every VM's network interface is attached to."""
     vlan: int | None = Field(default=None, ge=1, le=4094)

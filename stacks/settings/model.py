@@ -34,7 +34,8 @@ class Storage(Model):
     """The cluster's volumes."""
 
     datastore: t.StorageId = "local-zfs"
-    """Proxmox storage in which the CSI driver creates volumes."""
+    """Proxmox storage in which the CSI driver creates volumes, on each host that runs a node. The driver's token may
+    delete any guest's disk there, so it should hold nothing but volumes (docs/operations.md)."""
     on_destroy: Literal["retain", "purge"] = "retain"
     """What a destroy does with this cluster's volumes: keep and list them, or delete them."""
     snapshots: bool = False
@@ -92,7 +93,7 @@ class Ssh(Model):
     user: t.Account = "root"
     """User account; unless it is root, it needs `sudo` without a password."""
     host_key: t.HostKey | None = None
-    """The host's public key; if omitted, any server that answers at the address is trusted."""
+    """The host's public key. A preview does without it; `pulumi up` trusts no server whose key it does not know."""
 
 
 class Backend(Model):
@@ -123,7 +124,7 @@ class Secondary(Model):
     notified_by: Annotated[list[t.Network], t.Distinct] = Field(default=[IPv4Network("100.64.0.0/10")], min_length=1)
     """Networks from which NOTIFY messages are accepted; address translation hides the primary's own address."""
     tsig: Tsig | None = None
-    """The key for transfers; if omitted, transfers are authorised by address only."""
+    """The key for transfers. A preview does without it; `pulumi up` does not authorise transfers by address alone."""
 
 
 class Edge(Model):

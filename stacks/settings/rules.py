@@ -40,6 +40,33 @@ def check(settings: Settings) -> list[str]:
     return [f"{path(place)}: {text}" for rule in rules for place, text in rule(settings)]
 
 
+def needed_by_up(settings: Settings) -> list[str]:
+    """Findings about what a preview can do without, and an `up` cannot; empty if there are none."""
+    return [f"{path(place)}: {text}" for place, text in _edge_secured(settings)]
+
+
+def _edge_secured(settings: Settings) -> Findings:
+    """Edge and cluster must know each other by keys: by an address alone, anybody in between would be taken for one."""
+    edge = settings.edge
+    if edge is None:
+        return
+    if edge.ssh.host_key is None:
+        host = edge.ssh.host or str(edge.address)
+        yield (
+            ("edge", "ssh", "hostKey"),
+            f"missing, so any server that answers at {host} would get what the edge is told; set it to what "
+            f"`ssh-keyscan -t ed25519 {host}` prints after the address, once `ssh-keygen -lf "
+            "/etc/ssh/ssh_host_ed25519_key.pub` on the host's own console has shown the same fingerprint",
+        )
+    if edge.secondary.tsig is None:
+        yield (
+            ("edge", "secondary", "tsig"),
+            "missing, so whoever has an address that may transfer the zone gets all of it, unsigned; set it to "
+            "{ name: edge }, and its key with `openssl rand -base64 32 | pulumi config set --secret "
+            "homelab:edgeTsigKey`",
+        )
+
+
 def _tailscale(settings: Settings) -> Findings:
     if settings.talos.extensions.tailscale:
         return

@@ -6,6 +6,7 @@ Every parser raises ValueError with a text that states the value, the rule and t
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,6 +25,7 @@ from pydantic_core.core_schema import CoreSchema, no_info_after_validator_functi
 from components.identity.directory import USERNAME
 from components.kit.address_range import AddressRange
 from components.kit.namespace import SERVICE_DOMAIN
+from components.proxmox.trust import ROOT_CA
 from components.storage.csi_volume_names import LONGEST_CLUSTER_NAME
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -245,6 +247,28 @@ def _certificate(text: str) -> str:
     return text
 
 
+def _authority(text: str) -> str:
+    remedy = f"give the content of {ROOT_CA}, or the certificate of another authority that signed the API's"
+    try:
+        certificates = x509.load_pem_x509_certificates(text.encode())
+    except ValueError:
+        raise ValueError(f"is not a certificate in PEM; {remedy}") from None
+    for certificate in certificates:
+        name = certificate.subject.rfc4514_string()
+        if not _is_authority(certificate):
+            raise ValueError(f"{name!r} is the certificate of a server, not of an authority; {remedy}")
+        if certificate.not_valid_after_utc <= datetime.datetime.now(datetime.UTC):
+            raise ValueError(f"{name!r} expired on {certificate.not_valid_after_utc:%Y-%m-%d}; {remedy}")
+    return text
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        return bool(certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+
+
 def _distinct(values: list[Any]) -> list[Any]:
     seen: list[Any] = []
     for value in values:
@@ -356,5 +380,8 @@ HostKey = Annotated[
     str, AfterValidator(_host_key), _schema("an SSH host key: a line that `ssh-keyscan -t ed25519 <host>` prints")
 ]
 Certificate = Annotated[str, AfterValidator(_certificate), _schema("an X.509 certificate with an RSA key, in PEM")]
+Authority = Annotated[
+    str, AfterValidator(_authority), _schema("X.509 certificates of authorities that have not expired, in PEM")
+]
 Distinct = AfterValidator(_distinct)
 """For a list whose items must differ."""

@@ -159,14 +159,20 @@ def test_a_vm_is_checked_before_it_is_made_and_around_its_change(graph: Graph, n
         "before_create": ["vm-id-is-free"],
         "before_update": ["quorum-survives-vm-restart", "vm-is-as-recorded"],
         "after_update": ["node-is-back-after-vm-restart"],
-        "on_error": ["lost-login-is-told"],
+        "on_error": ["lost-access-is-told"],
     }
+
+
+def test_an_image_is_built_before_a_host_downloads_it(graph: Graph) -> None:
+    files = graph.of_type("proxmoxve:download/file:File")
+    assert len(files) == 3
+    assert [file.hooks["before_create"] for file in files] == [["image-is-built"]] * 3
 
 
 def test_a_login_that_is_lost_on_the_way_is_explained_for_everything_in_proxmox(graph: Graph) -> None:
     in_proxmox = [node for node in graph.nodes.values() if node.type.startswith("proxmoxve:")]
     assert in_proxmox
-    assert [node for node in in_proxmox if node.hooks.get("on_error") != ["lost-login-is-told"]] == []
+    assert [node for node in in_proxmox if node.hooks.get("on_error") != ["lost-access-is-told"]] == []
 
 
 def test_the_site_is_checked_before_anything_is_made(graph: Graph) -> None:
@@ -232,7 +238,7 @@ def test_the_commands_about_a_vm_have_the_login_as_a_secret(graph: Graph, name: 
 
 def test_the_csi_account_has_rights_on_its_datastore_and_on_the_pool_of_this_clusters_vms_alone(graph: Graph) -> None:
     paths = {n.inputs["path"] for n in graph.of_type("proxmoxve:index/acl:Acl")}
-    assert paths == {"/storage/local-zfs", f"/pool/{graph[POOL].inputs['poolId']}"}
+    assert paths == {"/storage/volumes", f"/pool/{graph[POOL].inputs['poolId']}"}
 
 
 def test_what_is_granted_on_the_pool_goes_before_it(graph: Graph) -> None:

@@ -135,5 +135,5 @@ def test_a_stack_without_an_edge_has_none_of_it() -> None:
     assert graph.stack.outputs["delegation"] == []
 
 
-def test_a_host_key_that_is_not_set_is_warned_of() -> None:
-    assert any("edge.ssh.hostKey is not set" in entry for entry in recorded("prod").log)
+def test_a_preview_of_production_warns_of_the_host_key_that_an_up_needs() -> None:
+    assert any("homelab:edge.ssh.hostKey: missing" in entry for entry in recorded("prod").log)

@@ -21,7 +21,8 @@ import yaml
 
 from components.proxmox.api import ProxmoxApi
 from lab import processes
-from lab.hardware import NODES, PROXMOX
+from lab.configuration import PROXMOX
+from lab.hardware import NODES
 from lab.session import Session
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -93,6 +93,11 @@ def test_a_datastore_without_the_content_type_comes_with_the_command_that_allows
         checked(site, datastores={"pve1": {"local-zfs": "import"}})
 
 
+def test_a_datastore_must_take_every_content_type_that_is_wanted_of_it(site: Site) -> None:
+    with pytest.raises(ProxmoxError, match=r"local-zfs on host pve1 does not take content type import; allow"):
+        checked(site, datastores={"pve1": {"local-zfs": "import,images"}})
+
+
 def test_a_vm_without_the_stacks_tag_is_refused(site: Site) -> None:
     site.create(2001, tags="precious")
     with pytest.raises(

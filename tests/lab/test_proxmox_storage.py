@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from tests.lab.image_server import image_server
 from tests.lab.proxmox_site import GIB, IMAGE_BYTES, Refused, Site
 
 
@@ -33,9 +36,37 @@ def test_an_image_has_the_size_of_a_real_one(site: Site) -> None:
     assert image["size"] == IMAGE_BYTES
 
 
+def url_metadata(site: Site, node: str, url: str) -> Any:
+    return site.api("GET", f"/nodes/{node}/query-url-metadata?url={url}")
+
+
 def test_the_size_of_a_url_is_that_of_the_image_it_becomes(site: Site) -> None:
-    metadata = site.api("GET", "/nodes/pve1/query-url-metadata?url=http://127.34.0.2/a/talos.qcow2")
+    with image_server() as server:
+        metadata = url_metadata(site, "pve1", server.url)
     assert (metadata["filename"], metadata["size"]) == ("talos.qcow2", IMAGE_BYTES)
+
+
+def test_a_url_that_its_server_does_not_have_is_refused(site: Site) -> None:
+    with (
+        image_server(statuses=(404,)) as server,
+        pytest.raises(Refused, match="invalid server response: '404 Not Found'"),
+    ):
+        url_metadata(site, "pve2", server.url)
+
+
+def test_a_url_where_no_server_answers_is_refused(site: Site) -> None:
+    with pytest.raises(Refused, match=r"invalid server response: '500 Can't connect to 127\.34\.0\.2:9"):
+        url_metadata(site, "pve1", "http://127.34.0.2:9/talos.qcow2")
+
+
+def test_the_node_that_serves_the_api_waits_for_a_slow_url(site: Site) -> None:
+    with image_server(seconds=3) as server:
+        assert url_metadata(site, "pve1", server.url)["filename"] == "talos.qcow2"
+
+
+def test_another_node_is_not_waited_for_when_a_url_is_slow(site: Site) -> None:
+    with image_server(seconds=3) as server, pytest.raises(Refused, match="596 Connection timed out"):
+        url_metadata(site, "pve2", server.url)
 
 
 def test_a_download_does_not_replace_a_file(site: Site) -> None:

@@ -37,7 +37,7 @@ def kubectl(lab: LiveLab, *arguments: str) -> Any:
 
 def plant(lab: LiveLab, name: str, host: str) -> None:
     """Make a volume as the driver does, which the lab has not."""
-    volume = {"storage": "local-zfs", "name": name, "size": 10 * GIB, "vmid": 9999, "node": host}
+    volume = {"storage": "volumes", "name": name, "size": 10 * GIB, "vmid": 9999, "node": host}
     lab.proxmox("POST", "/volumes", volume)
 
 
@@ -65,7 +65,7 @@ def test_the_drivers_controller_runs_on_control_planes(lab: LiveLab) -> None:
 def test_claims_get_the_class_on_the_sites_datastore(lab: LiveLab) -> None:
     classes = kubectl(lab, "get", "storageclass")["items"]
     assert [(c["metadata"]["name"], c["parameters"]["storage"], c["reclaimPolicy"]) for c in classes] == [
-        ("proxmox", "local-zfs", "Retain")
+        ("proxmox", "volumes", "Retain")
     ]
 
 
@@ -85,7 +85,7 @@ def test_the_drivers_token_reaches_its_datastore_and_no_other_vm(lab: LiveLab) -
     seen = {entry["vmid"] for entry in api.get("/cluster/resources?type=vm")}
     lab.remove_foreign_vm(300, "pve1")
     assert seen == set(lab.vms())
-    assert api.get("/nodes/pve1/storage/local-zfs/status")["active"] == 1
+    assert api.get("/nodes/pve1/storage/volumes/status")["active"] == 1
 
 
 def test_a_revoked_token_is_replaced_along_with_its_user(lab: LiveLab) -> None:
@@ -137,7 +137,7 @@ def test_retained_volumes_outlive_the_cluster_and_are_listed(lab: LiveLab) -> No
     assert lab.vms() == {}
     assert volumes(lab) == {FIRST, FOREIGN}
     assert "cluster lab leaves 1 volumes in Proxmox" in destroyed.stdout
-    assert f"pve1/local-zfs:{FIRST} (10.0 GiB)" in destroyed.stdout
+    assert f"pve1/volumes:{FIRST} (10.0 GiB)" in destroyed.stdout
     assert FOREIGN not in destroyed.stdout
 
 
@@ -147,20 +147,20 @@ def test_a_purge_that_fails_half_way_is_finished_by_the_next_destroy(lab: LiveLa
     assert brought_up.returncode == 0, brought_up.stdout
     plant(lab, SECOND, "pve1")
     plant(lab, THIRD, "pve2")
-    lab.proxmox_api().put("/nodes/pve1/qemu/2001/config", {"scsi1": f"local-zfs:{SECOND},backup=0"})
+    lab.proxmox_api().put("/nodes/pve1/qemu/2001/config", {"scsi1": f"volumes:{SECOND},backup=0"})
     fault = {"kind": "http", "method": "DELETE", "path": THIRD, "times": 1, "message": "dataset is busy"}
     lab.proxmox("POST", "/faults", fault)
     stopped = lab.destroy()
     assert stopped.returncode != 0
     assert "these are left:" in stopped.stdout
-    assert f"pve2/local-zfs:{THIRD} (10.0 GiB): Proxmox at" in stopped.stdout
+    assert f"pve2/volumes:{THIRD} (10.0 GiB): Proxmox at" in stopped.stdout
     assert (lab.vms(), volumes(lab)) == ({}, {FIRST, THIRD, FOREIGN})
     finished = lab.destroy()
     assert finished.returncode == 0, finished.stdout
-    assert f"deleted pve2/local-zfs:{THIRD} (10.0 GiB)" in finished.stdout
+    assert f"deleted pve2/volumes:{THIRD} (10.0 GiB)" in finished.stdout
 
 
 def test_a_purge_leaves_what_an_earlier_cluster_left_and_what_belongs_to_others(lab: LiveLab) -> None:
     assert volumes(lab) == {FIRST, FOREIGN}
     assert lab.state() == {}
-    lab.proxmox("DELETE", "/volumes", {"storage": "local-zfs", "name": FOREIGN, "node": "pve2"})
+    lab.proxmox("DELETE", "/volumes", {"storage": "volumes", "name": FOREIGN, "node": "pve2"})

@@ -150,29 +150,61 @@ def test_a_sealing_certificate_without_its_key_is_refused(load_with: Load) -> No
     ]
 
 
-EDGE: dict[str, Any] = {"address": "192.0.2.10", "secondary": {"name": "ns1.example.org", "address": "100.64.0.3"}}
+HOST_KEY = f"ssh-ed25519 {'A' * 68}"
+UNSIGNED: dict[str, Any] = {
+    "address": "192.0.2.10",
+    "ssh": {"hostKey": HOST_KEY},
+    "secondary": {"name": "ns1.example.org", "address": "100.64.0.3"},
+}
+EDGE = UNSIGNED | {"secondary": {**UNSIGNED["secondary"], "tsig": {"name": "edge"}}}
+EDGE_KEYS = ("homelab:edgeSshKey", "homelab:edgeTsigKey")
 
 
 def test_an_edge_without_its_ssh_key_is_refused(load_with: Load) -> None:
-    assert refusal(load_with, base(edge=EDGE), (TOKEN,)) == [
+    assert refusal(load_with, base(edge=EDGE), (TOKEN, "homelab:edgeTsigKey")) == [
         "homelab:edgeSshKey: missing, but edge is set; set it with `pulumi config set --secret homelab:edgeSshKey`"
     ]
 
 
 def test_signed_transfers_without_their_key_are_refused(load_with: Load) -> None:
-    edge = EDGE | {"secondary": {**EDGE["secondary"], "tsig": {"name": "edge"}}}
-    assert refusal(load_with, base(edge=edge), (TOKEN, "homelab:edgeSshKey")) == [
+    assert refusal(load_with, base(edge=EDGE), (TOKEN, "homelab:edgeSshKey")) == [
         "homelab:edgeTsigKey: missing, but edge.secondary.tsig is set; set it with "
         "`pulumi config set --secret homelab:edgeTsigKey`"
     ]
 
 
 def test_keys_of_the_edge_arrive_as_secret_outputs(load_with: Load) -> None:
-    edge = EDGE | {"secondary": {**EDGE["secondary"], "tsig": {"name": "edge"}}}
-    _, secrets = load_with(base(edge=edge), (TOKEN, "homelab:edgeSshKey", "homelab:edgeTsigKey"))
+    _, secrets = load_with(base(edge=EDGE), (TOKEN, *EDGE_KEYS))
     for key in (secrets.edge_ssh_key, secrets.edge_tsig_key):
         assert key is not None
         assert _resolved(key) == (PLANTED, True)
+
+
+def test_an_up_refuses_an_edge_whose_host_key_is_unknown(load_with: Load) -> None:
+    edge = {key: value for key, value in EDGE.items() if key != "ssh"}
+    assert refusal(load_with, base(edge=edge), (TOKEN, *EDGE_KEYS)) == [
+        "homelab:edge.ssh.hostKey: missing, so any server that answers at 192.0.2.10 would get what the edge is told; "
+        "set it to what `ssh-keyscan -t ed25519 192.0.2.10` prints after the address, once `ssh-keygen -lf "
+        "/etc/ssh/ssh_host_ed25519_key.pub` on the host's own console has shown the same fingerprint"
+    ]
+
+
+def test_an_up_refuses_transfers_that_nobody_signs(load_with: Load) -> None:
+    assert refusal(load_with, base(edge=UNSIGNED), (TOKEN, "homelab:edgeSshKey")) == [
+        "homelab:edge.secondary.tsig: missing, so whoever has an address that may transfer the zone gets all of it, "
+        "unsigned; set it to { name: edge }, and its key with `openssl rand -base64 32 | pulumi config set --secret "
+        "homelab:edgeTsigKey`"
+    ]
+
+
+def test_a_preview_warns_of_the_keys_of_the_edge_that_are_missing(
+    load_with: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: True)
+    monkeypatch.setattr(pulumi.log, "warn", warned.append)
+    load_with(base(edge=UNSIGNED | {"ssh": {}}), (TOKEN, "homelab:edgeSshKey"))
+    assert [line.split(": ")[0] for line in warned] == ["homelab:edge.ssh.hostKey", "homelab:edge.secondary.tsig"]
 
 
 def test_a_secret_stored_in_plain_text_is_refused_and_not_shown(load_with: Load) -> None:

@@ -98,6 +98,30 @@ def test_another_token_restarts_the_controller() -> None:
     assert checksum(csi()) != checksum(csi(credentials=TOKEN | {"token_secret": "another"}))
 
 
+def test_another_authority_restarts_the_controller() -> None:
+    def checksum(graph: Graph) -> Any:
+        return reveal(release(graph).inputs["values"]["controller"]["podAnnotations"])
+
+    assert checksum(csi(ca="one")) != checksum(csi(ca="another"))
+
+
+def test_the_authority_of_the_site_is_where_the_driver_looks_for_authorities() -> None:
+    graph = csi(ca="a certificate")
+    [authority] = graph.of_type("kubernetes:core/v1:ConfigMap")
+    values = release(graph).inputs["values"]
+    assert authority.inputs["data"] == {"ca.pem": "a certificate"}
+    assert values["extraVolumes"] == [
+        {"name": "authority", "configMap": {"name": authority.inputs["metadata"]["name"]}}
+    ]
+    assert values["extraVolumeMounts"] == [{"name": "authority", "mountPath": "/etc/pki/tls/certs", "readOnly": True}]
+
+
+def test_without_an_authority_of_the_site_the_driver_has_only_the_public_ones() -> None:
+    graph = csi()
+    assert graph.of_type("kubernetes:core/v1:ConfigMap") == []
+    assert "extraVolumes" not in release(graph).inputs["values"]
+
+
 def test_every_volume_is_called_after_its_cluster() -> None:
     args = release(csi()).inputs["values"]["controller"]["provisioner"]["args"]
     assert args == ["--default-fstype=ext4", "--volume-name-prefix=pvc-lab"]

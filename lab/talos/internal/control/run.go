@@ -29,6 +29,7 @@ type Config struct {
 	BootSeconds    float64 `json:"bootSeconds"`
 	InstallSeconds float64 `json:"installSeconds"`
 	RebootSeconds  float64 `json:"rebootSeconds"`
+	ImageSeconds   float64 `json:"imageSeconds"`
 }
 
 // LoadConfig reads the file and refuses what it does not know and programs that are not there.
@@ -95,12 +96,12 @@ func Run(ctx context.Context, config Config, ready func()) error {
 		return err
 	}
 
-	factory, err := imagefactory.Open(filepath.Join(config.State, "factory"))
+	seconds := func(value float64) time.Duration { return time.Duration(value * float64(time.Second)) }
+
+	factory, err := imagefactory.Open(filepath.Join(config.State, "factory"), seconds(config.ImageSeconds))
 	if err != nil {
 		return err
 	}
-
-	seconds := func(value float64) time.Duration { return time.Duration(value * float64(time.Second)) }
 
 	site, err := machine.Open(machine.Options{
 		Dir: filepath.Join(config.State, "machines"), Talosctl: config.Talosctl,

@@ -1,10 +1,12 @@
 package imagefactory
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 const guestAgent = `
@@ -56,7 +58,7 @@ func TestAnAddressIsNotTakenForAVersion(t *testing.T) {
 }
 
 func TestTheFactoryAnswersLikeTheRealOne(t *testing.T) {
-	factory, err := Open(t.TempDir())
+	factory, err := Open(t.TempDir(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +94,7 @@ func TestTheFactoryAnswersLikeTheRealOne(t *testing.T) {
 func TestSchematicsSurviveARestart(t *testing.T) {
 	dir := t.TempDir()
 
-	first, err := Open(dir)
+	first, err := Open(dir, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,12 +104,44 @@ func TestSchematicsSurviveARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	second, err := Open(dir)
+	second, err := Open(dir, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	if _, found := second.Lookup(id); !found {
 		t.Error("the schematic is gone")
+	}
+}
+
+func TestAnImageIsBuiltWhenItIsFirstAskedForAndNeverAgain(t *testing.T) {
+	const buildTime = 500 * time.Millisecond
+
+	factory, err := Open(t.TempDir(), buildTime)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	ask := func(ctx context.Context) time.Duration {
+		began := time.Now()
+		request := httptest.NewRequestWithContext(ctx, http.MethodHead, "/image/"+DefaultID+"/v1.13.9/nocloud-amd64.qcow2", nil)
+		factory.Handler().ServeHTTP(httptest.NewRecorder(), request)
+
+		return time.Since(began)
+	}
+
+	impatient, giveUp := context.WithTimeout(t.Context(), buildTime/5)
+	defer giveUp()
+	ask(impatient)
+
+	began := time.Now()
+	ask(t.Context())
+
+	if waited := time.Since(began); waited >= buildTime {
+		t.Errorf("the build began anew after somebody had given up: it took %s", waited)
+	}
+
+	if waited := ask(t.Context()); waited >= buildTime/2 {
+		t.Errorf("a built image took %s", waited)
 	}
 }

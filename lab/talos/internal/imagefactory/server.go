@@ -1,6 +1,7 @@
 package imagefactory
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -13,26 +14,35 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 )
 
 // maxSchematic bounds a request body, in bytes.
 const maxSchematic = 1 << 20
 
 // Factory keeps the schematics that were asked for. They survive a restart.
+//
+// An image is built when it is first asked for, even by HEAD, and the answer waits for it; the build goes on if whoever
+// asked gives up, and is done once (buildAndCache in
+// https://github.com/siderolabs/image-factory/blob/v1.5.0/internal/asset/asset.go).
 type Factory struct {
-	dir string
+	dir       string
+	buildTime time.Duration
 
 	mu         sync.Mutex
 	schematics map[string]Schematic
+	built      map[string]time.Time // by path of the image: when its build ends
 }
 
-// Open loads the schematics kept in dir.
-func Open(dir string) (*Factory, error) {
+// Open loads the schematics kept in dir. Each image takes buildTime to build.
+func Open(dir string, buildTime time.Duration) (*Factory, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("image factory: %w", err)
 	}
 
-	f := &Factory{dir: dir, schematics: map[string]Schematic{DefaultID: {}}}
+	f := &Factory{
+		dir: dir, buildTime: buildTime, schematics: map[string]Schematic{DefaultID: {}}, built: map[string]time.Time{},
+	}
 
 	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
 	if err != nil {
@@ -169,11 +179,33 @@ func (f *Factory) getImage(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusNotFound)
 	case err != nil:
 		http.Error(w, err.Error(), http.StatusBadRequest)
+	case !f.build(r.Context(), r.URL.Path):
+		return // Whoever asked has gone.
 	default:
 		body := fmt.Sprintf("lab image: talos %s, schematic %s, %s\n", version, id, file)
 		w.Header().Set("Content-Type", "application/octet-stream")
 		w.Header().Set("Content-Length", fmt.Sprint(len(body)))
 		_, _ = io.WriteString(w, body)
+	}
+}
+
+// build waits until the image at path is built, from the first call on. It is false if ctx ends before that.
+func (f *Factory) build(ctx context.Context, path string) bool {
+	f.mu.Lock()
+
+	end, begun := f.built[path]
+	if !begun {
+		end = time.Now().Add(f.buildTime)
+		f.built[path] = end
+	}
+
+	f.mu.Unlock()
+
+	select {
+	case <-time.After(time.Until(end)):
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
