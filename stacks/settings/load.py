@@ -15,7 +15,7 @@ from pulumi.runtime.config import CONFIG, get_config_env
 from pydantic import ValidationError
 
 from components.kit.spelling import did_you_mean
-from stacks.settings import chart_mirror, credentials, errors, rules
+from stacks.settings import chart_mirror, credential_forms, credentials, errors, rules
 from stacks.settings.credentials import PREFIX, PROJECT, SECRET_KEYS, SET_A_SECRET, Credentials
 from stacks.settings.errors import SettingsError
 from stacks.settings.model import Settings
@@ -55,7 +55,7 @@ def load() -> tuple[Settings, Credentials]:
         settings = parse(raw)
     except SettingsError as error:
         raise SettingsError([*findings, *error.findings]) from None
-    findings += chart_mirror.check(settings)
+    findings += [*chart_mirror.check(settings), *_misformed_credentials(settings)]
     if findings:
         raise SettingsError(findings)
     return settings, credentials.read()
@@ -84,6 +84,18 @@ def _read_plain() -> tuple[dict[str, object], list[str]]:
         if value is not None and not (value == "" and key in _SECTIONS):
             raw[key] = value
     return raw, [*findings, *_misspelt_namespaces()]
+
+
+def _misformed_credentials(settings: Settings) -> list[str]:
+    """A finding for each credential of the wrong form; a preview only warns, as its credentials may be placeholders."""
+    config = pulumi.Config(PROJECT)
+    values = {key: value for key in SECRET_KEYS if (value := config.get(key)) is not None}
+    found = list(credential_forms.findings(values, settings))
+    if not pulumi.runtime.is_dry_run():
+        return found
+    for finding in found:
+        pulumi.log.warn(finding)
+    return []
 
 
 def _misspelt_namespaces() -> Iterator[str]:

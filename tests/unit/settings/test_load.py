@@ -7,14 +7,17 @@ import contextvars
 import copy
 import json
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
 
+from components.kit.versions import CILIUM
+from stacks.settings.chart_mirror import charts
 from stacks.settings.credentials import Credentials
 from stacks.settings.errors import SettingsError
-from stacks.settings.load import load
+from stacks.settings.load import load, parse
 from stacks.settings.model import Settings
 from tests.unit.settings import fixtures
 
@@ -25,8 +28,16 @@ Load = Callable[..., tuple[Settings, Credentials]]
 
 
 @pytest.fixture
-def load_with() -> Iterator[Load]:
-    """`load` on a configuration: settings as objects, secret keys, and keys stored in plain text."""
+def dry_run(monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether `load` believes itself in a preview, where the form of a credential does not matter."""
+    monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: True)
+    return True
+
+
+@pytest.fixture
+def load_with(dry_run: bool) -> Iterator[Load]:
+    """`load` in a preview of a configuration: settings as objects, secret keys, and keys stored in plain text."""
+    assert dry_run
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
 
@@ -230,3 +241,58 @@ def _resolved(output: pulumi.Output[str]) -> tuple[str | None, bool]:
         return await output.future(), await output.is_secret()
 
     return asyncio.get_event_loop().run_until_complete(both())
+
+
+def test_a_credential_of_the_wrong_form_is_refused_outside_a_preview(
+    load_with: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: False)
+    assert refusal(load_with, base(), (TOKEN,)) == [
+        "homelab:proxmoxApiToken: is not an API token of Proxmox, which has the form user@realm!name=uuid; set it with "
+        "`pulumi config set --secret homelab:proxmoxApiToken`"
+    ]
+
+
+def test_a_preview_warns_of_a_credential_of_the_wrong_form(load_with: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warnings.append)
+    load_with(base(), (TOKEN,))
+    assert [warning.partition(";")[0] for warning in warnings] == [
+        "homelab:proxmoxApiToken: is not an API token of Proxmox, which has the form user@realm!name=uuid"
+    ]
+
+
+def test_a_section_of_comments_is_one_that_is_not_there(load_with: Load) -> None:
+    settings, _ = load_with(base(), (TOKEN,), {"homelab:dns": "", "homelab:edge": ""})
+    assert settings.edge is None
+
+
+def test_a_misspelt_namespace_is_refused(load_with: Load) -> None:
+    plain = {"homelba:storage": '{"datastore": "ceph"}', "kubernetes:context": "other"}
+    assert refusal(load_with, base(), (TOKEN,), plain) == [
+        "homelba:storage: no such namespace; did you mean homelab:storage?"
+    ]
+
+
+def test_a_chart_mirror_that_is_not_there_is_refused(load_with: Load, tmp_path: Path) -> None:
+    absent = tmp_path / "charts"
+    assert refusal(load_with, base(charts={"mirror": str(absent)}), (TOKEN,)) == [
+        f"homelab:charts.mirror: there is no directory {absent}; correct the path, create it and fill it with "
+        "`helm pull`, or omit the key to use each chart's own repository"
+    ]
+
+
+def test_a_chart_mirror_without_a_chart_is_refused_once_for_each(load_with: Load, tmp_path: Path) -> None:
+    findings = refusal(load_with, base(charts={"mirror": str(tmp_path)}), (TOKEN,))
+    assert len(findings) == len(charts(parse(base())))
+    assert findings[0].startswith(f"homelab:charts.mirror: neither {CILIUM.name}-{CILIUM.version}.tgz nor ")
+
+
+def test_a_chart_of_another_version_in_the_mirror_is_refused(load_with: Load, tmp_path: Path) -> None:
+    for pin in charts(parse(base())):
+        (tmp_path / f"{pin.name}-{pin.version}.tgz").touch()
+    (tmp_path / f"{CILIUM.name}-{CILIUM.version}.tgz").unlink()
+    (tmp_path / CILIUM.name).mkdir()
+    (tmp_path / CILIUM.name / "Chart.yaml").write_text("version: 1.2.3\n")
+    [finding] = refusal(load_with, base(charts={"mirror": str(tmp_path)}), (TOKEN,))
+    assert f"holds cilium 1.2.3, but its values are written for {CILIUM.version}" in finding
