@@ -15,7 +15,7 @@ from pulumi.runtime.config import CONFIG, get_config_env
 from pydantic import ValidationError
 
 from components.kit.spelling import did_you_mean
-from stacks.settings import chart_mirror, credentials, errors, rules
+from stacks.settings import chart_mirror, credential_forms, credentials, errors, rules
 from stacks.settings.credentials import PREFIX, PROJECT, SECRET_KEYS, SET_A_SECRET, Credentials
 from stacks.settings.errors import SettingsError
 from stacks.settings.model import Settings
@@ -56,12 +56,12 @@ def load() -> tuple[Settings, Credentials]:
     except SettingsError as error:
         raise SettingsError([*findings, *error.findings]) from None
     findings += chart_mirror.check(settings)
-    missing = rules.needed_by_up(settings)
+    needed = [*rules.needed_by_up(settings), *_misformed_credentials(settings)]
     if pulumi.runtime.is_dry_run():
-        for finding in missing:
+        for finding in needed:
             pulumi.log.warn(f"{finding}. A preview does without, `pulumi up` does not")
     else:
-        findings += missing
+        findings += needed
     if findings:
         raise SettingsError(findings)
     return settings, credentials.read()
@@ -90,6 +90,13 @@ def _read_plain() -> tuple[dict[str, object], list[str]]:
         if value is not None and not (value == "" and key in _SECTIONS):
             raw[key] = value
     return raw, [*findings, *_misspelt_namespaces()]
+
+
+def _misformed_credentials(settings: Settings) -> Iterator[str]:
+    """A finding for each credential of the wrong form; those of a preview may be placeholders."""
+    config = pulumi.Config(PROJECT)
+    values = {key: value for key in SECRET_KEYS if (value := config.get(key)) is not None}
+    return credential_forms.findings(values, settings)
 
 
 def _misspelt_namespaces() -> Iterator[str]:

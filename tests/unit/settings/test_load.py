@@ -7,32 +7,45 @@ import contextvars
 import copy
 import json
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
 
+from components.kit.versions import CILIUM
+from lab.edge_host.host import new_key
+from stacks.settings.chart_mirror import charts
 from stacks.settings.credentials import Credentials
 from stacks.settings.errors import SettingsError
-from stacks.settings.load import load
+from stacks.settings.load import load, parse
 from stacks.settings.model import Settings
+from tests.keypairs import keypair
 from tests.unit.settings import fixtures
 
 TOKEN, PASSWORD, AUTH_KEY = "homelab:proxmoxApiToken", "homelab:proxmoxPassword", "homelab:tailscaleAuthKey"
 PLANTED = "planted-value"
+VALUES = {
+    TOKEN: f"root@pam!{PLANTED}=00000000-0000-0000-0000-000000000000",
+    AUTH_KEY: f"tskey-auth-{PLANTED}",
+    "homelab:edgeSshKey": new_key(),
+    "homelab:edgeTsigKey": "cGxhbnRlZA==",
+    "homelab:sealingKey": keypair().private_key_pem,
+}
+"""The credentials whose form is checked; all others are PLANTED."""
 
 Load = Callable[..., tuple[Settings, Credentials]]
 
 
 @pytest.fixture
 def load_with() -> Iterator[Load]:
-    """`load` on a configuration: settings as objects, secret keys, and keys stored in plain text."""
+    """`load` in an `up` of a configuration: settings as objects, secret keys, and keys stored in plain text."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
 
     def run(settings: Mapping[str, Any], secret: tuple[str, ...] = (), plain: Mapping[str, str] | None = None) -> Any:
         config = {f"homelab:{key}": json.dumps(value) for key, value in settings.items()}
-        config |= {key: PLANTED for key in secret if key not in config} | dict(plain or {})
+        config |= {key: VALUES.get(key, PLANTED) for key in secret if key not in config} | dict(plain or {})
 
         def isolated() -> tuple[Settings, Credentials]:
             pulumi.runtime.set_all_config(config, list(secret))
@@ -72,7 +85,7 @@ def test_a_section_of_its_own_key_is_read(load_with: Load) -> None:
 def test_a_token_arrives_as_a_secret_output(load_with: Load) -> None:
     _, secrets = load_with(base(), (TOKEN,))
     assert secrets.proxmox_api_token is not None
-    assert _resolved(secrets.proxmox_api_token) == (PLANTED, True)
+    assert _resolved(secrets.proxmox_api_token) == (VALUES[TOKEN], True)
 
 
 def test_a_password_arrives_as_a_secret_output(load_with: Load) -> None:
@@ -84,7 +97,7 @@ def test_a_password_arrives_as_a_secret_output(load_with: Load) -> None:
 def test_an_auth_key_arrives_as_a_secret_output(load_with: Load) -> None:
     _, secrets = load_with(base(talos={"extensions": {"tailscale": True}}), (TOKEN, AUTH_KEY))
     assert secrets.tailscale_auth_key is not None
-    assert _resolved(secrets.tailscale_auth_key) == (PLANTED, True)
+    assert _resolved(secrets.tailscale_auth_key) == (VALUES[AUTH_KEY], True)
 
 
 def test_secrets_that_are_not_set_are_absent(load_with: Load) -> None:
@@ -175,9 +188,9 @@ def test_signed_transfers_without_their_key_are_refused(load_with: Load) -> None
 
 def test_keys_of_the_edge_arrive_as_secret_outputs(load_with: Load) -> None:
     _, secrets = load_with(base(edge=EDGE), (TOKEN, *EDGE_KEYS))
-    for key in (secrets.edge_ssh_key, secrets.edge_tsig_key):
+    for name, key in zip(EDGE_KEYS, (secrets.edge_ssh_key, secrets.edge_tsig_key), strict=True):
         assert key is not None
-        assert _resolved(key) == (PLANTED, True)
+        assert _resolved(key) == (VALUES[name], True)
 
 
 def test_an_up_refuses_an_edge_whose_host_key_is_unknown(load_with: Load) -> None:
@@ -208,7 +221,7 @@ def test_a_preview_warns_of_the_keys_of_the_edge_that_are_missing(
 
 
 def test_a_secret_stored_in_plain_text_is_refused_and_not_shown(load_with: Load) -> None:
-    assert refusal(load_with, base(), plain={TOKEN: PLANTED}) == [
+    assert refusal(load_with, base(), plain={TOKEN: VALUES[TOKEN]}) == [
         "homelab:proxmoxApiToken: is stored in plain text; set it with "
         "`pulumi config set --secret homelab:proxmoxApiToken`, and replace it wherever it is in use"
     ]
@@ -262,3 +275,56 @@ def _resolved(output: pulumi.Output[str]) -> tuple[str | None, bool]:
         return await output.future(), await output.is_secret()
 
     return asyncio.get_event_loop().run_until_complete(both())
+
+
+def test_a_credential_of_the_wrong_form_is_refused(load_with: Load) -> None:
+    assert refusal(load_with, base(), (TOKEN,), {TOKEN: PLANTED}) == [
+        "homelab:proxmoxApiToken: is not an API token of Proxmox, which has the form user@realm!name=uuid; set it with "
+        "`pulumi config set --secret homelab:proxmoxApiToken`"
+    ]
+
+
+def test_a_preview_only_warns_of_a_credential_of_the_wrong_form(
+    load_with: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: True)
+    monkeypatch.setattr(pulumi.log, "warn", warned.append)
+    load_with(base(), (TOKEN,), {TOKEN: PLANTED})
+    assert [line.split(": ")[0] for line in warned] == [TOKEN]
+
+
+def test_a_section_of_comments_is_one_that_is_not_there(load_with: Load) -> None:
+    settings, _ = load_with(base(), (TOKEN,), {"homelab:dns": "", "homelab:edge": ""})
+    assert settings.edge is None
+
+
+def test_a_misspelt_namespace_is_refused(load_with: Load) -> None:
+    plain = {"homelba:storage": '{"datastore": "ceph"}', "kubernetes:context": "other"}
+    assert refusal(load_with, base(), (TOKEN,), plain) == [
+        "homelba:storage: no such namespace; did you mean homelab:storage?"
+    ]
+
+
+def test_a_chart_mirror_that_is_not_there_is_refused(load_with: Load, tmp_path: Path) -> None:
+    absent = tmp_path / "charts"
+    assert refusal(load_with, base(charts={"mirror": str(absent)}), (TOKEN,)) == [
+        f"homelab:charts.mirror: there is no directory {absent}; correct the path, create it and fill it with "
+        "`helm pull`, or omit the key to use each chart's own repository"
+    ]
+
+
+def test_a_chart_mirror_without_a_chart_is_refused_once_for_each(load_with: Load, tmp_path: Path) -> None:
+    findings = refusal(load_with, base(charts={"mirror": str(tmp_path)}), (TOKEN,))
+    assert len(findings) == len(charts(parse(base())))
+    assert findings[0].startswith(f"homelab:charts.mirror: neither {CILIUM.name}-{CILIUM.version}.tgz nor ")
+
+
+def test_a_chart_of_another_version_in_the_mirror_is_refused(load_with: Load, tmp_path: Path) -> None:
+    for pin in charts(parse(base())):
+        (tmp_path / f"{pin.name}-{pin.version}.tgz").touch()
+    (tmp_path / f"{CILIUM.name}-{CILIUM.version}.tgz").unlink()
+    (tmp_path / CILIUM.name).mkdir()
+    (tmp_path / CILIUM.name / "Chart.yaml").write_text("version: 1.2.3\n")
+    [finding] = refusal(load_with, base(charts={"mirror": str(tmp_path)}), (TOKEN,))
+    assert f"holds cilium 1.2.3, but its values are written for {CILIUM.version}" in finding
