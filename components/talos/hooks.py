@@ -280,9 +280,9 @@ class TalosChecks:
         await self._healthy(name)
         if (runs := await installer.difference(node)) is not None:
             raise TalosError(
-                f"{name} was upgraded to {installer.image} and runs {runs}: the new system did not boot, and Talos went "
-                "back to the old one. No other node was touched; look at the VM's console in Proxmox during the next "
-                "`pulumi up`, which tries again, or set homelab:versions.talos and homelab:talos back"
+                f"{name} was upgraded to {installer.image} and runs {runs}: the new system did not boot, and Talos "
+                "went back to the old one. No other node was touched; look at the VM's console in Proxmox during the "
+                "next `pulumi up`, which tries again, or set homelab:versions.talos and homelab:talos back"
             )
 
     async def _rebooted(self, name: str, boot_id: str, timeout: float) -> None:
