@@ -87,6 +87,7 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edg
             controlplanes=frozenset(settings.control_planes),
             client=talos_secrets.client,
             members={name: [cluster.members[name], machines[name].vm] for name in nodes},
+            drain_seconds=settings.talos.timeouts.drain,
             lives=lives,
             after=cluster.ready,
             cluster=talos_secrets.generated,
