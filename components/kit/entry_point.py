@@ -13,6 +13,7 @@ class EntryPoint(StrEnum):
 
     CSI_VOLUMES = "csi-volumes"
     NODE_REMOVAL = "node-removal"
+    VOLUME_ZONES = "volume-zones"
 
     def command(self, *arguments: str) -> str:
         """A command line for a resource that Pulumi runs in the project's directory.

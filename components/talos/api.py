@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import ssl
 import tempfile
 from collections.abc import Awaitable, Mapping
@@ -25,6 +26,9 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from components.talos import messages
+
+CREDENTIALS = "HOMELAB_TALOS_CREDENTIALS"
+"""The variable in which commands that Pulumi runs receive credentials, as `ClientCredentials.dumps` writes them."""
 
 PORT = 50000
 """Port of apid on every node (talos/pkg/machinery/constants)."""
@@ -60,6 +64,11 @@ class TalosCredentials:
     def decoded(cls, *parts: str) -> TalosCredentials:
         """From the three parts in base64, as configurations hold them."""
         return cls(*[base64.b64decode(part) for part in parts])
+
+    @classmethod
+    def loads(cls, text: str) -> TalosCredentials:
+        """From the value of the variable `CREDENTIALS`: JSON, a list of the three parts in base64."""
+        return cls.decoded(*json.loads(text))
 
 
 @dataclass(frozen=True)

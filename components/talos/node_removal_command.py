@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from http import HTTPStatus
 
 from components.talos.api import (
+    CREDENTIALS,
     EtcdMember,
     TalosCredentials,
     TalosError,
@@ -33,8 +34,8 @@ from components.talos.drain import Drain
 from components.talos.kubernetes_api import KubernetesApi
 from components.talos.power import DRAIN_SECONDS, SHUTDOWN_SECONDS
 
-PLAN, CREDENTIALS = "HOMELAB_NODE_REMOVAL", "HOMELAB_TALOS_CREDENTIALS"
-"""The variables that the command reads, both JSON: a `Plan`, and a list of CA, certificate and key, each in base64."""
+PLAN = "HOMELAB_NODE_REMOVAL"
+"""The variable with a `Plan`, as JSON."""
 
 _QUESTION_SECONDS = 3.0
 
@@ -176,7 +177,7 @@ class NodeRemoval:
 def main(_arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Remove the node; return 1, with the reason on standard error, if that fails."""
     plan = Plan.loads(environment[PLAN])
-    credentials = TalosCredentials.decoded(*json.loads(environment[CREDENTIALS]))
+    credentials = TalosCredentials.loads(environment[CREDENTIALS])
     try:
         asyncio.run(NodeRemoval(plan, credentials).run())
     except TalosError as error:

@@ -18,8 +18,8 @@ import pulumi
 import pulumi_command as command
 
 from components.kit.entry_point import EntryPoint
-from components.talos.api import LEAVE_RPC_TIMEOUT
-from components.talos.node_removal_command import CREDENTIALS, PLAN, Plan
+from components.talos.api import CREDENTIALS, LEAVE_RPC_TIMEOUT
+from components.talos.node_removal_command import PLAN, Plan
 from components.talos.power import SHUTDOWN_SECONDS
 from components.talos.secrets import ClientCredentials
 
@@ -57,9 +57,7 @@ class NodeRemovals(pulumi.ComponentResource):
     def __init__(self, name: str, args: NodeRemovalsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:talos:NodeRemovals", name, None, opts)
         controlplanes = {node: str(address) for node, address in args.nodes.items() if node in args.controlplanes}
-        client = args.client
-        parts = [client.ca_certificate, client.client_certificate, client.client_key]
-        credentials: pulumi.Output[str] = pulumi.Output.secret(pulumi.Output.json_dumps(parts))
+        credentials = args.client.dumps()
         earlier: list[pulumi.Resource] = []
         seconds = args.drain_seconds + LEAVE_RPC_TIMEOUT + SHUTDOWN_SECONDS + _REST
         for node, address in args.nodes.items():

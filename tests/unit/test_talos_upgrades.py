@@ -17,6 +17,8 @@ from components.talos.installer import Installer
 from components.talos.secrets import ClientCredentials
 
 OLD, NEW = "a" * 64, "b" * 64
+NOTHING = cast("pulumi.Output[str]", "")
+NO_CREDENTIALS = ClientCredentials(NOTHING, NOTHING, NOTHING)
 WANTED = Installer.parse(f"factory.talos.dev/nocloud-installer/{NEW}:v1.13.9")
 
 
@@ -75,12 +77,11 @@ class Client:
 
 def upgraded(node: Node, monkeypatch: pytest.MonkeyPatch, node_timeout: float = 60) -> None:
     """The node after the check before its configuration."""
-    nothing = cast("pulumi.Output[str]", "")
     checks = TalosChecks(
         members={"worker-0": Member(controlplane=False, address=IPv4Address("192.0.2.1"))},
         api_vip=IPv4Address("192.0.2.9"),
-        client=ClientCredentials(nothing, nothing, nothing),
-        kubernetes_ca=nothing,
+        client=NO_CREDENTIALS,
+        kubernetes_ca=NOTHING,
         node_timeout=node_timeout,
         api_timeout=60,
     )
