@@ -27,10 +27,10 @@ _MERGE = "application/merge-patch+json"
 
 @dataclass(frozen=True)
 class _Obstacle:
-    """Why a pod is still there; with the disruption budget that keeps it, if one does."""
+    """Why a pod is still there; and what to do about the disruption budget that keeps it, if one does."""
 
     reason: str
-    budget: str | None = None
+    remedy: str | None = None
 
 
 class Drain:
@@ -47,12 +47,10 @@ class Drain:
         Raises TalosError at the deadline, naming each pod that is left and what to do. Can be repeated at any time.
         """
         took_pods = self._cordon()
-        try:
-            self._evict_all()
-        except TalosError:
+        if left := self._evict_all():
             if took_pods:
                 self._set_unschedulable(None)
-            raise
+            raise TalosError(self._refusal(left, "takes pods again" if took_pods else "is cordoned as before"))
 
     def _cordon(self) -> bool:
         """Keeps new pods away. Whether the node took some before; not if it has no Node object."""
@@ -69,7 +67,8 @@ class Drain:
         if answer.status != HTTPStatus.OK:
             raise TalosError(f"Node {self._node} was not cordoned or uncordoned: {answer.status} {answer.message}")
 
-    def _evict_all(self) -> None:
+    def _evict_all(self) -> Mapping[str, _Obstacle]:
+        """Evicts until no pod is left or the time is over; what is left."""
         started = reported = time.monotonic()
         obstacles: Mapping[str, _Obstacle] = {}
         while True:
@@ -78,11 +77,9 @@ class Drain:
             except TalosError as error:
                 # One API server may restart in the meantime. What was seen last stays true for the message.
                 obstacles = {**obstacles, "the API": _Obstacle(str(error))}
-            if not obstacles:
-                return
             now = time.monotonic()
-            if now - started > self._seconds:
-                raise TalosError(self._refusal(obstacles))
+            if not obstacles or now - started > self._seconds:
+                return obstacles
             if now - reported > _PROGRESS:
                 reported = now
                 print(f"{self._node} waits for {_listed(obstacles)} ({now - started:.0f} s)", flush=True)
@@ -127,11 +124,11 @@ class Drain:
                 return _way_out(budget)
         return None
 
-    def _refusal(self, obstacles: Mapping[str, _Obstacle]) -> str:
-        remedies = sorted({each.budget for each in obstacles.values() if each.budget})
+    def _refusal(self, obstacles: Mapping[str, _Obstacle], condition: str) -> str:
+        remedies = sorted({each.remedy for each in obstacles.values() if each.remedy})
         return "\n".join(
             [
-                f"{self._node} stays in the cluster and takes pods again: after {self._seconds:.0f} s it still has "
+                f"{self._node} stays in the cluster and {condition}: after {self._seconds:.0f} s it still has "
                 f"{_listed(obstacles)}",
                 *remedies,
                 "then run `pulumi up` again; a pod that stops slowly may only need more time "

@@ -93,7 +93,7 @@ async def check(plan: Plan, credentials: TalosCredentials) -> None:
     hosts = ", ".join(sorted({zone for _, zone in lost}))
     raise TalosError(
         f"no node that takes pods would be left on {hosts}, and these volumes live only there: "
-        f"{'; '.join(name for name, _ in lost)}. Nothing was changed. Keep such a node there; or move each volume "
+        f"{'; '.join(name for name, _ in lost)}. No node was changed. Keep such a node there; or move each volume "
         "(pvecsictl migrate -n NAMESPACE CLAIM HOST, see "
         "https://github.com/sergelogvinov/proxmox-csi-plugin/blob/main/docs/pvecsictl.md); or delete claims whose data "
         "is elsewhere too, such as that of a database's replica, with their pods; and run `pulumi up` again"

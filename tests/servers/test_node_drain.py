@@ -158,7 +158,7 @@ def test_a_node_that_took_no_pods_before_takes_none_after_a_drain_that_failed(no
     pod(node, "db")
     budget(node, "db", healthy=1, needed=1, expected=1)
     Drain(ByToken(node), NODE, 20)._cordon()
-    with pytest.raises(TalosError):
+    with pytest.raises(TalosError, match="worker-0 stays in the cluster and is cordoned as before"):
         drained(node, seconds=1)
     assert not takes_pods(node)
 
