@@ -47,10 +47,13 @@ class Drain:
         Raises TalosError at the deadline, naming each pod that is left and what to do. Can be repeated at any time.
         """
         took_pods = self._cordon()
-        if left := self._evict_all():
+        try:
+            if left := self._evict_all():
+                raise TalosError(self._refusal(left, "takes pods again" if took_pods else "is cordoned as before"))
+        except TalosError:
             if took_pods:
                 self._set_unschedulable(None)
-            raise TalosError(self._refusal(left, "takes pods again" if took_pods else "is cordoned as before"))
+            raise
 
     def _cordon(self) -> bool:
         """Keeps new pods away. Whether the node took some before; not if it has no Node object."""
@@ -68,12 +71,17 @@ class Drain:
             raise TalosError(f"Node {self._node} was not cordoned or uncordoned: {answer.status} {answer.message}")
 
     def _evict_all(self) -> Mapping[str, _Obstacle]:
-        """Evicts until no pod is left or the time is over; what is left."""
+        """Evicts until no pod that was there is left, or the time is over; what is left.
+
+        Later ones are put there by a controller that minds no cordon, and would come again and again.
+        """
         started = reported = time.monotonic()
         obstacles: Mapping[str, _Obstacle] = {}
+        leaving = {pod["metadata"]["uid"] for pod in self._pods()}
         while True:
             try:
-                obstacles = {_name(pod): self._evict(pod) for pod in self._pods()}
+                pods = [pod for pod in self._pods() if pod["metadata"]["uid"] in leaving]
+                obstacles = {_name(pod): self._evict(pod) for pod in pods}
             except TalosError as error:
                 # One API server may restart in the meantime. What was seen last stays true for the message.
                 obstacles = {**obstacles, "the API": _Obstacle(str(error))}

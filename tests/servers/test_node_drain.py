@@ -90,15 +90,18 @@ def takes_pods(api: ServerApi) -> bool:
 
 
 @contextmanager
-def kubelet(api: ServerApi) -> Iterator[None]:
-    """Stops pods that are being deleted, as a node's kubelet does."""
+def kubelet(api: ServerApi, *, again: bool = False) -> Iterator[None]:
+    """Stops pods that are being deleted, as a node's kubelet does; `again`: and a controller puts them there again."""
     done = threading.Event()
 
     def stop() -> None:
         while not done.wait(0.1):
             for item in api.request("GET", PODS)["items"]:
                 if "deletionTimestamp" in item["metadata"]:
-                    api.request("DELETE", f"{PODS}/{item['metadata']['name']}?gracePeriodSeconds=0")
+                    name = item["metadata"]["name"]
+                    api.request("DELETE", f"{PODS}/{name}?gracePeriodSeconds=0")
+                    if again:
+                        pod(api, name)
 
     thread = threading.Thread(target=stop)
     thread.start()
@@ -196,6 +199,13 @@ def test_a_refusal_says_what_to_do_about_the_budget(
     with pytest.raises(TalosError) as refused:
         drained(node, seconds=1)
     assert way_out in str(refused.value).splitlines()
+
+
+def test_a_pod_that_its_controller_puts_there_again_holds_nothing_up(node: ServerApi) -> None:
+    pod(node, "instance-manager")
+    with kubelet(node, again=True):
+        Drain(ByToken(node), NODE, 20).run()
+    assert names(node) == ["instance-manager"]
 
 
 def test_a_pod_that_does_not_stop_in_time_is_named(node: ServerApi) -> None:
