@@ -1,4 +1,4 @@
-"""`python -m program NAME [ARGUMENT ...]`: what Pulumi runs when it deletes a resource of this program.
+"""`python -m program NAME [ARGUMENT ...]`: what Pulumi runs when it deletes or updates a resource.
 
 Such a command line stands in the state of every platform that exists, and a destroy runs it as it was written. So it
 names an entry point, never a module: modules may move, these names may not. They are in
@@ -17,6 +17,7 @@ MODULES = {
     EntryPoint.CSI_VOLUMES: "components.storage.csi_volumes_command",
     EntryPoint.NODE_REMOVAL: "components.talos.node_removal_command",
     EntryPoint.VM: "components.proxmox.vm_command",
+    EntryPoint.VOLUME_ZONES: "components.talos.volume_zones_command",
 }
 """Each has a `main(arguments, environment)` that returns an exit status."""
 

@@ -15,6 +15,7 @@ from components.talos.cluster import TailscaleArgs, TalosCluster, TalosClusterAr
 from components.talos.hooks import TalosChecks
 from components.talos.node_removals import NodeRemovals, NodeRemovalsArgs
 from components.talos.secrets import TalosSecrets
+from components.talos.volume_zones import VolumeZones, VolumeZonesArgs
 from stacks.edge_host import EdgeHostLayer
 from stacks.settings.credentials import Credentials
 from stacks.settings.machines import Node
@@ -53,7 +54,16 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edg
         node_timeout=settings.talos.timeouts.node,
         api_timeout=settings.talos.timeouts.api,
     )
-    machines = _machines(settings, site, talos_checks, edge_host)
+    zones = VolumeZones(
+        "volume-zones",
+        VolumeZonesArgs(
+            zones=frozenset(node.host for node in (settings.workers or settings.control_planes).values()),
+            controlplanes=[node.address for node in settings.control_planes.values()],
+            client=talos_secrets.client,
+        ),
+        opts=pulumi.ResourceOptions(providers=[site.commands]),
+    )
+    machines = _machines(settings, site, talos_checks, edge_host, zones.asked)
     lives = {name: machine.life for name, machine in machines.items()}
     cluster = TalosCluster(
         settings.cluster.name,
@@ -88,6 +98,7 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edg
             controlplanes=frozenset(settings.control_planes),
             client=talos_secrets.client,
             members={name: [cluster.members[name], machines[name].vm] for name in nodes},
+            drain_seconds=settings.talos.timeouts.drain,
             lives=lives,
             after=cluster.ready,
             cluster=talos_secrets.generated,
@@ -141,9 +152,9 @@ def _kubernetes(cluster: TalosCluster) -> kubernetes.Provider:
 
 
 def _machines(
-    settings: Settings, site: SiteLayer, talos_checks: TalosChecks, edge_host: EdgeHostLayer
+    settings: Settings, site: SiteLayer, talos_checks: TalosChecks, edge_host: EdgeHostLayer, first: pulumi.Resource
 ) -> dict[str, TalosVm]:
-    """The VMs, chained: changing all restarts them one at a time."""
+    """The VMs, chained: changing all restarts them one at a time, and the first changes only after `first`."""
     update = talos_checks.around_vm_update()
     hooks = pulumi.ResourceHookBinding(
         before_create=[site.checks.before_create()],
@@ -152,7 +163,7 @@ def _machines(
         on_error=[site.explained],
     )
     machines: dict[str, TalosVm] = {}
-    previous: list[pulumi.Resource] = []
+    previous: list[pulumi.Resource] = [first]
     for position, (name, node) in enumerate(_in_order(settings).items()):
         host = settings.site.hosts[node.host]
         machines[name] = TalosVm(

@@ -74,6 +74,7 @@ class Postgres(pulumi.ComponentResource):
         self.host = f"{name}-rw.{namespace}.svc"
         self.database, self.user = args.database, _user(args.spec)
         self.password = args.owner.reference("password")
+        servers = replicas(args.schedulable)
         self.ready = CustomResource(
             name,
             api_version="postgresql.cnpg.io/v1",
@@ -82,7 +83,10 @@ class Postgres(pulumi.ComponentResource):
                 name=name, namespace=namespace, annotations={"pulumi.com/waitFor": "condition=Ready"}
             ),
             spec={
-                "instances": replicas(args.schedulable),
+                "instances": servers,
+                # The operator's budget of a single server never lets it go, and a drain of its node never ends
+                # (`reconcilePodDisruptionBudget` in its internal/controller/cluster_create.go).
+                "enablePDB": servers > 1,
                 "imageName": POSTGRESQL.reference,
                 "bootstrap": {
                     "initdb": {"database": args.database, "owner": self.user, "secret": {"name": args.spec.name}}

@@ -14,6 +14,7 @@ class EntryPoint(StrEnum):
     CSI_VOLUMES = "csi-volumes"
     NODE_REMOVAL = "node-removal"
     VM = "vm"
+    VOLUME_ZONES = "volume-zones"
 
     def command(self, *arguments: str) -> str:
         """A command line for a resource that Pulumi runs in the project's directory.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import ssl
 import tempfile
 from collections.abc import Awaitable, Mapping
@@ -26,6 +27,9 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from components.talos import messages
 
+CREDENTIALS = "HOMELAB_TALOS_CREDENTIALS"
+"""The variable in which commands that Pulumi runs receive credentials, as `ClientCredentials.dumps` writes them."""
+
 PORT = 50000
 """Port of apid on every node (talos/pkg/machinery/constants)."""
 
@@ -37,6 +41,8 @@ UPGRADE_RPC_TIMEOUT = 900
 
 LEAVE_RPC_TIMEOUT = 400
 """Seconds for EtcdLeaveCluster: Talos tries for 5 minutes (talos/internal/pkg/etcd), then stops etcd."""
+
+_MACHINE, _RESOURCES = "machine.MachineService", "cosi.resource.State"
 
 _ResponseT = TypeVar("_ResponseT", bound=messages.Message)
 _AnswerT = TypeVar("_AnswerT")
@@ -58,6 +64,11 @@ class TalosCredentials:
     def decoded(cls, *parts: str) -> TalosCredentials:
         """From the three parts in base64, as configurations hold them."""
         return cls(*[base64.b64decode(part) for part in parts])
+
+    @classmethod
+    def loads(cls, text: str) -> TalosCredentials:
+        """From the value of the variable `CREDENTIALS`: JSON, a list of the three parts in base64."""
+        return cls.decoded(*json.loads(text))
 
 
 @dataclass(frozen=True)
@@ -112,12 +123,17 @@ class TalosNode:
     async def _call(
         self, method: str, request: messages.Message, response: type[_ResponseT], timeout: float = RPC_TIMEOUT
     ) -> _ResponseT:
-        call = UnaryUnaryMethod(self._channel, f"/machine.MachineService/{method}", type(request), response)
+        call = UnaryUnaryMethod(self._channel, f"/{_MACHINE}/{method}", type(request), response)
         return await self._answer(method, call(request, timeout=timeout))
 
+    async def _parts(
+        self, service: str, method: str, request: messages.Message, part: type[_ResponseT]
+    ) -> list[_ResponseT]:
+        call = UnaryStreamMethod(self._channel, f"/{service}/{method}", type(request), part)
+        return await self._answer(method, call(request, timeout=RPC_TIMEOUT))
+
     async def _stream(self, method: str, request: messages.Message) -> bytes:
-        call = UnaryStreamMethod(self._channel, f"/machine.MachineService/{method}", type(request), messages.Data)
-        return b"".join(part.content for part in await self._answer(method, call(request, timeout=RPC_TIMEOUT)))
+        return b"".join(part.content for part in await self._parts(_MACHINE, method, request, messages.Data))
 
     async def _answer(self, method: str, answer: Awaitable[_AnswerT]) -> _AnswerT:
         try:
@@ -133,12 +149,29 @@ class TalosNode:
         answer = await self._call("Version", messages.Empty(), messages.VersionResponse)
         return answer.messages[0].version.tag
 
+    async def schematic(self) -> str | None:
+        """Id of the schematic whose image runs; None if the Image Factory did not make it.
+
+        The factory adds to every image an extension whose version it is (`EnhanceFromSchematic`):
+        https://github.com/siderolabs/image-factory/blob/main/internal/profile/profile.go
+        """
+        request = messages.ResourceListRequest("runtime", "ExtensionStatuses.runtime.talos.dev")
+        parts = await self._parts(_RESOURCES, "List", request, messages.ResourceListResponse)
+        extensions = [messages.Codec().decode(part.resource.spec.content, messages.Extension) for part in parts]
+        found = [each.metadata.version for each in extensions if each.metadata.name == "schematic"]
+        return found[0] if found else None
+
     async def services(self) -> Mapping[str, bool]:
-        """Every service of the node, and whether it runs and its health check (if any) passes."""
+        """Every service of the node, and whether it runs and its health check has passed.
+
+        After each start Talos says that the health is unknown, until the first check: 5 s for etcd, 2 s for kubelet.
+        That is not healthy: etcd may not vote yet. Services of extensions have no check, and are never healthy.
+        Source: `HealthSettings` in
+        https://github.com/siderolabs/talos/tree/v1.13.9/internal/app/machined/pkg/system/services
+        """
         answer = await self._call("ServiceList", messages.Empty(), messages.ServiceListResponse)
         return {
-            service.id: service.state == "Running" and (service.health.healthy or service.health.unknown)
-            for service in answer.messages[0].services
+            service.id: service.state == "Running" and service.health.healthy for service in answer.messages[0].services
         }
 
     async def etcd_members(self) -> list[EtcdMember]:
@@ -189,7 +222,10 @@ class TalosNode:
         return True
 
     async def upgrade(self, image: str) -> None:
-        """Installs `image` beside the running system and reboots into it."""
+        """Begins to drain the node, install `image` beside the running system and reboot into it.
+
+        Returns once the image is pulled. If the new system fails to boot, the node comes back with the old one.
+        """
         await self._call("Upgrade", messages.UpgradeRequest(image=image), messages.Empty, UPGRADE_RPC_TIMEOUT)
 
 

@@ -18,8 +18,13 @@ import pulumi
 import pulumi_command as command
 
 from components.kit.entry_point import EntryPoint
-from components.talos.node_removal_command import CREDENTIALS, PLAN, Plan
+from components.talos.api import CREDENTIALS, LEAVE_RPC_TIMEOUT
+from components.talos.node_removal_command import PLAN, Plan
+from components.talos.power import SHUTDOWN_SECONDS
 from components.talos.secrets import ClientCredentials
+
+_REST = 300
+"""Seconds for the steps of a removal that have no time of their own: questions to the other nodes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +35,7 @@ class NodeRemovalsArgs:
     controlplanes: names of those that hold etcd.
     client: of the cluster's Talos API.
     members: what each node is made of, its VM too: a VM goes only after what depends on it itself.
+    drain_seconds: how long a node's pods may take to leave it.
     lives: by host name: what is unknown while the node's VM is replaced (`TalosVm.life`).
     after: what is there once the cluster answers.
     cluster: what is deleted only with the whole cluster.
@@ -39,6 +45,7 @@ class NodeRemovalsArgs:
     controlplanes: frozenset[str]
     client: ClientCredentials
     members: Mapping[str, Sequence[pulumi.Resource]]
+    drain_seconds: float
     lives: Mapping[str, pulumi.Output[str]]
     after: pulumi.Resource
     cluster: pulumi.Resource
@@ -53,13 +60,12 @@ class NodeRemovals(pulumi.ComponentResource):
     def __init__(self, name: str, args: NodeRemovalsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:talos:NodeRemovals", name, None, opts)
         controlplanes = {node: str(address) for node, address in args.nodes.items() if node in args.controlplanes}
-        client = args.client
-        parts = [client.ca_certificate, client.client_certificate, client.client_key]
-        credentials: pulumi.Output[str] = pulumi.Output.secret(pulumi.Output.json_dumps(parts))
+        credentials = args.client.dumps()
         self.commands: dict[str, command.local.Command] = {}
         earlier: list[pulumi.Resource] = []
+        seconds = args.drain_seconds + LEAVE_RPC_TIMEOUT + SHUTDOWN_SECONDS + _REST
         for node, address in args.nodes.items():
-            plan = Plan(node=node, address=str(address), controlplanes=controlplanes)
+            plan = Plan(node=node, address=str(address), controlplanes=controlplanes, drain_seconds=args.drain_seconds)
             holds_etcd = node in args.controlplanes
             made = command.local.Command(
                 f"{name}-{node}",
@@ -75,7 +81,7 @@ class NodeRemovals(pulumi.ComponentResource):
                     # The engine deletes this before the VM that it replaces. Without this option, an `up` that resumes
                     # after a failure in between would delete it again, after the new machine has joined (measured).
                     delete_before_replace=True,
-                    custom_timeouts=pulumi.CustomTimeouts(delete="20m"),
+                    custom_timeouts=pulumi.CustomTimeouts(delete=f"{seconds:.0f}s"),
                 ),
             )
             self.commands[node] = made

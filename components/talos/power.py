@@ -1,4 +1,4 @@
-"""How long a Talos node takes to go down in peace. Every budget for it, on every side, is this one."""
+"""How long a Talos node takes to go down in peace. Every budget for it, on every side, is one of these."""
 
 from __future__ import annotations
 
@@ -9,3 +9,6 @@ Whoever cuts it short ends pods with volumes mounted, like a power failure. Sour
 https://github.com/siderolabs/talos/blob/v1.13.0/pkg/kubernetes/kubernetes.go and the shutdown sequence in
 https://github.com/siderolabs/talos/blob/v1.13.0/internal/app/machined/pkg/runtime/v1alpha1/v1alpha1_sequencer.go
 """
+
+DRAIN_SECONDS = 600
+"""Seconds for the pods of a node that is to leave the cluster: twice what Talos itself gives them before a shutdown."""

@@ -22,6 +22,13 @@ class ClientCredentials:
     client_certificate: pulumi.Output[str]
     client_key: pulumi.Output[str]
 
+    def dumps(self) -> pulumi.Output[str]:
+        """All three for a command, as `TalosCredentials.loads` reads them; a secret."""
+        text: pulumi.Output[str] = pulumi.Output.json_dumps(
+            [self.ca_certificate, self.client_certificate, self.client_key]
+        )
+        return pulumi.Output.secret(text)
+
 
 class TalosSecrets(pulumi.ComponentResource):
     """Generated once for each cluster and kept in state as secrets."""

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from components.talos.power import DRAIN_SECONDS
 from stacks.settings import types as t
 from stacks.settings.base import Model
 
@@ -148,7 +149,9 @@ class Timeouts(Model):
     """How long an `up` waits for machines, in seconds."""
 
     node: int = Field(default=1200, ge=10)
-    """Timeout for a node's boot, installation or upgrade; an upgrade drains the node first, for up to 6 minutes."""
+    """Timeout for a node's boot, installation or upgrade; the time in which an upgrade drains the node is added."""
+    drain: int = Field(default=DRAIN_SECONDS, ge=10)
+    """Timeout for the pods of a node that leaves the cluster: disruption budgets may hold them back."""
     api: int = Field(default=600, ge=10)
     """Timeout for etcd and the Kubernetes API after the bootstrap."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 from checks.graph import Graph, Node, Secret, reveal
 from checks.program import recorded
 from components.proxmox.api import PASSWORD
-from components.talos.node_removal_command import CREDENTIALS
+from components.talos.api import CREDENTIALS
 from components.talos.power import SHUTDOWN_SECONDS
+from components.talos.volume_zones_command import PLAN as VOLUME_ZONES_PLAN
 
 VM = "proxmoxve:index/vmLegacy:VmLegacy"
 POOL = "proxmoxve:index/poolLegacy:PoolLegacy vm-pool"
+ZONES = "command:local:Command volume-zones"
 NODES = ("controlplane-0", "controlplane-1", "controlplane-2", "worker-0", "worker-1")
 
 
@@ -273,7 +276,24 @@ def test_another_worker_changes_only_its_own_resources(graph: Graph) -> None:
         "vm-rebuild-worker-2",
     }
     changed = [n.name for n in graph.nodes.values() if larger.nodes[n.urn].inputs != n.inputs]
-    assert changed == []
+    # Its host is a new zone; that makes no change to a node.
+    assert changed == ["volume-zones"]
+
+
+def test_whether_volumes_would_be_stranded_is_asked_before_any_vm_changes(graph: Graph) -> None:
+    for name in NODES:
+        assert graph.depends(vm(name), ZONES, transitive=True)
+
+
+def test_the_zones_are_those_of_nodes_that_take_ordinary_pods() -> None:
+    def only_control_planes(settings: dict[str, Any]) -> None:
+        settings["nodes"] = {name: node for name, node in settings["nodes"].items() if node["role"] == "controlplane"}
+
+    def zones(graph: Graph) -> list[str]:
+        return list(json.loads(graph[ZONES].inputs["environment"][VOLUME_ZONES_PLAN])["zones"])
+
+    assert zones(recorded()) == ["pve1", "pve2"]
+    assert zones(recorded(change=only_control_planes)) == ["pve1", "pve2", "pve3"]
 
 
 TALOS_DRAINS_FOR = 60 + 300

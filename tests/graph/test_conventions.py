@@ -65,6 +65,7 @@ COMPONENT_TYPES = {
     "homelab:storage:StorageClass",
     "homelab:storage:VolumeSnapshots",
     "homelab:talos:NodeRemovals",
+    "homelab:talos:VolumeZones",
     "homelab:talos:TalosCluster",
     "homelab:talos:TalosSecrets",
 }

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from components.talos.node_removal_command import CREDENTIALS, PLAN, Plan
+from components.talos.api import CREDENTIALS
+from components.talos.node_removal_command import PLAN, Plan
 from tests.lab.live import ROOT, VMS, LiveLab, one_more_worker
 
 CONTROLPLANES = ("controlplane-0", "controlplane-1", "controlplane-2")
@@ -108,7 +109,7 @@ def test_etcd_has_the_control_planes_of_the_settings(lab: LiveLab, shrunk: str) 
 
 @pytest.mark.parametrize("node", ["controlplane-3", "worker-6"])
 def test_a_node_shuts_down_before_its_vm_goes(shrunk: str, node: str) -> None:
-    assert shrunk.index(f"{node} is draining its pods and shutting down") < shrunk.index(f"VmLegacy {node} deleting")
+    assert shrunk.index(f"{node} is shutting down") < shrunk.index(f"VmLegacy {node} deleting")
 
 
 def test_a_node_that_is_dead_is_removed_by_the_others(shrunk: str) -> None:

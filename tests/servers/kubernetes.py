@@ -38,10 +38,11 @@ FRONT_PROXY = "front-proxy-client"
 
 
 class ApiError(AssertionError):
-    """The API server answered with an error; `status` is the HTTP status."""
+    """The API server answered with an error; `status` is the HTTP status, `content` what came with it."""
 
     def __init__(self, method: str, path: str, status: int, message: str) -> None:
         self.status = status
+        self.content: dict[str, Any] = json.loads(message) if message.startswith("{") else {"message": message}
         super().__init__(f"{method} {path}: {status} {message}")
 
 

@@ -21,6 +21,7 @@ def test_names_and_command_lines_never_change() -> None:
         ".venv/bin/python -m program csi-volumes retain",
         ".venv/bin/python -m program node-removal retain",
         ".venv/bin/python -m program vm retain",
+        ".venv/bin/python -m program volume-zones retain",
     ]
     assert ssh.PACKAGE == "on_host"
 
@@ -41,4 +42,4 @@ def test_an_unknown_name_is_refused_with_those_that_there_are(root: Path, argume
         [sys.executable, "-m", "program", *arguments], cwd=root, capture_output=True, text=True, check=False
     )
     assert done.returncode != 0
-    assert "csi-volumes, node-removal, vm" in done.stderr
+    assert "csi-volumes, node-removal, vm, volume-zones" in done.stderr

@@ -113,6 +113,8 @@ func (a *API) fault(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case body.Fault == "silent" || body.Fault == "none":
 		err = a.Site.SetSilent(body.Machine, body.Fault == "silent")
+	case body.Fault == "upgrade-does-not-boot":
+		err = a.Site.FailNextUpgrade(body.Machine)
 	default:
 		err = a.Cluster.SetFault(body.Fault)
 	}

@@ -13,6 +13,8 @@ const (
 	provisionerOf = "volume.kubernetes.io/storage-provisioner"
 	selectedNode  = "volume.kubernetes.io/selected-node"
 
+	proxmoxCSI = "csi.proxmox.sinextra.dev"
+
 	volumesPath  = "/api/v1/persistentvolumes"
 	roomPath     = "/apis/storage.k8s.io/v1/namespaces/kube-system/csistoragecapacities"
 	capacityRoom = "10Ti" // more than any lab asks for: what datastores hold, Proxmox VE's stand-in knows
@@ -88,14 +90,43 @@ func (c *ControlPlane) ensureVolumes(ctx context.Context) error {
 			continue
 		}
 
-		if _, err = c.call(ctx, http.MethodPost, volumesPath, volumeFor(each, classes[of])); err != nil && statusOf(err) != http.StatusConflict {
+		where, err := c.topology(ctx, classes[of].Provisioner, each.Metadata.Annotations[selectedNode])
+		if err != nil {
+			return err
+		}
+
+		if _, err = c.call(ctx, http.MethodPost, volumesPath, volumeFor(each, classes[of], where)); err != nil && statusOf(err) != http.StatusConflict {
 			return err
 		}
 	}
 	return c.reclaim(ctx)
 }
 
-func volumeFor(of claim, class storageClass) map[string]any {
+// topology is where a new volume of a driver can be used: those of Proxmox CSI only on the Proxmox host of the node that was
+// chosen, as its datastore is local (CreateVolume in pkg/csi/controller.go of proxmox-csi-plugin v0.19.1); others anywhere.
+func (c *ControlPlane) topology(ctx context.Context, driver, node string) ([]any, error) {
+	if driver != proxmoxCSI || node == "" {
+		return nil, nil
+	}
+
+	answer, err := c.call(ctx, http.MethodGet, "/api/v1/nodes/"+node, nil)
+	if err != nil {
+		return nil, err
+	}
+
+	var found nodeObject
+	if err = json.Unmarshal(answer, &found); err != nil {
+		return nil, err
+	}
+
+	var where []any
+	for _, key := range []string{"topology.kubernetes.io/region", "topology.kubernetes.io/zone"} {
+		where = append(where, map[string]any{"key": key, "operator": "In", "values": []any{found.Metadata.Labels[key]}})
+	}
+	return where, nil
+}
+
+func volumeFor(of claim, class storageClass, where []any) map[string]any {
 	name := "pvc-" + of.Metadata.UID
 	spec := map[string]any{
 		"capacity":                      map[string]any{"storage": of.Spec.Resources.Requests.Storage},
@@ -111,6 +142,10 @@ func volumeFor(of claim, class storageClass) map[string]any {
 
 	if of.Spec.VolumeMode != "" {
 		spec["volumeMode"] = of.Spec.VolumeMode
+	}
+
+	if len(where) > 0 {
+		spec["nodeAffinity"] = map[string]any{"required": map[string]any{"nodeSelectorTerms": []any{map[string]any{"matchExpressions": where}}}}
 	}
 	return map[string]any{
 		"apiVersion": "v1", "kind": "PersistentVolume", "spec": spec,

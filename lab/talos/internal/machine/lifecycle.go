@@ -64,7 +64,9 @@ func (s *machineService) Shutdown(ctx context.Context, _ *machineapi.ShutdownReq
 		err := t.ask(func(ctx context.Context) {
 			if pause(ctx, 0) {
 				if v := t.view(); v.config != nil && t.site.control.Ready(ctx) == nil {
-					_ = t.site.control.Cordon(ctx, v.hostname) // its pods stay: nobody here moves them away
+					// Talos also evicts pods, for five minutes, and then goes on whatever is left: here it gives up at once
+					// (DrainTimeout in pkg/kubernetes/kubernetes.go).
+					_ = t.site.control.Cordon(ctx, v.hostname)
 				}
 
 				t.setStage(Halted)

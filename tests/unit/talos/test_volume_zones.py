@@ -1,0 +1,71 @@
+"""Which volumes a change of nodes would strand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from components.talos.volume_zones import VolumeZonesArgs
+from components.talos.volume_zones_command import Plan, stranded
+from tests.unit.test_talos_upgrades import NO_CREDENTIALS
+
+
+def node(zone: str) -> dict[str, Any]:
+    return {"metadata": {"labels": {"topology.kubernetes.io/zone": zone}}}
+
+
+def volume(*alternatives: Sequence[str], phase: str = "Bound") -> dict[str, Any]:
+    """A volume that can be used in the zones of any alternative; with none, anywhere."""
+    region = {"key": "topology.kubernetes.io/region", "operator": "In", "values": ["lab"]}
+    terms = [
+        {
+            "matchExpressions": [region]
+            + ([{"key": "topology.kubernetes.io/zone", "operator": "In", "values": zones}] if zones else [])
+        }
+        for zones in alternatives
+    ]
+    return {
+        "metadata": {"name": "pvc-1"},
+        "spec": {
+            "claimRef": {"namespace": "database", "name": "db-1"},
+            **({"nodeAffinity": {"required": {"nodeSelectorTerms": terms}}} if terms else {}),
+        },
+        "status": {"phase": phase},
+    }
+
+
+NODES = [node("pve1"), node("pve2")]
+
+
+def test_a_volume_whose_only_zone_has_no_node_any_more_is_named_with_its_claim() -> None:
+    assert stranded([volume(["pve2"])], NODES, ["pve1"]) == [("pvc-1 of database/db-1", "pve2")]
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        volume(["pve1"]),
+        volume(["pve1"], ["pve2"]),
+        volume(["pve1", "pve2"]),
+        volume([]),
+        volume(["pve2"], []),
+        volume(),
+        volume(["pve2"], phase="Released"),
+        volume(["pve9"]),
+    ],
+    ids=["elsewhere", "replicated", "in-both", "shared", "also-shared", "anywhere", "no-claim", "stranded-before"],
+)
+def test_other_volumes_hold_nothing_up(harmless: dict[str, Any]) -> None:
+    assert stranded([harmless], NODES, ["pve1"]) == []
+
+
+def test_a_plan_is_read_as_it_was_written() -> None:
+    plan = Plan(zones=["pve1"], controlplanes=["192.0.2.1"])
+    assert Plan.loads(plan.dumps()) == plan
+
+
+def test_a_cluster_without_a_node_for_ordinary_pods_is_refused() -> None:
+    with pytest.raises(ValueError, match="zones: none"):
+        VolumeZonesArgs(zones=frozenset(), controlplanes=[], client=NO_CREDENTIALS)
