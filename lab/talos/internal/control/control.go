@@ -113,6 +113,8 @@ func (a *API) fault(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case body.Fault == "silent" || body.Fault == "none":
 		err = a.Site.SetSilent(body.Machine, body.Fault == "silent")
+	case body.Fault == "no-images" || body.Fault == "images":
+		a.Site.SetNoImages(body.Machine, body.Fault == "no-images")
 	default:
 		err = a.Cluster.SetFault(body.Fault)
 	}

@@ -282,13 +282,16 @@ func (m *Machine) ensurePlayed(ctx context.Context, name string) error {
 // node is what the kubelet of this configuration on this VM reports.
 func (m *Machine) node(v view) kubernetes.Node {
 	settings := v.config.Machine()
-	_, kubelet, _ := strings.Cut(settings.Kubelet().Image()[strings.LastIndex(settings.Kubelet().Image(), "/")+1:], ":")
+	images := m.running(v)
+	version := tagOf(images[kubelet])
+	delete(images, kubelet)
 
 	node := kubernetes.Node{
 		Name: v.hostname, Address: v.spec.Address, ControlPlane: v.controlPlane(), Labels: settings.NodeLabels(), Annotations: settings.NodeAnnotations(),
 		Cores: v.spec.Cores, MemoryMiB: v.spec.MemoryMiB, DiskBytes: v.spec.DiskBytes, BootID: v.bootID,
 		MachineID: fmt.Sprintf("ab%030x", m.vmid), // letters in it: kwok's template reads digits alone as a number
-		OSImage:   "Talos (" + v.version + ")", Kernel: "6.18.0-talos", KubeletVersion: kubelet,
+		OSImage:   "Talos (" + v.version + ")", Kernel: "6.18.0-talos", KubeletVersion: version,
+		StaticPods: images,
 	}
 
 	if values := settings.Kubelet().ExtraArgs()["provider-id"]; len(values) > 0 {
