@@ -41,12 +41,6 @@ _HOST_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-
 _THIS_NETWORK = IPv4Network("0.0.0.0/8")
 
 
-def minor_version(version: str) -> tuple[int, int]:
-    """Major and minor number of a release, to compare two by."""
-    major, minor, _ = version.removeprefix("v").split(".")
-    return int(major), int(minor)
-
-
 def _address(text: str) -> IPv4Address:
     try:
         return IPv4Address(text)
