@@ -134,11 +134,16 @@ class TalosNode:
         return answer.messages[0].version.tag
 
     async def services(self) -> Mapping[str, bool]:
-        """Every service of the node, and whether it runs and its health check (if any) passes."""
+        """Every service of the node, and whether it runs and its health check has passed.
+
+        After each start Talos says that the health is unknown, until the first check: 5 s for etcd, 2 s for kubelet.
+        That is not healthy: etcd may not vote yet. Services of extensions have no check, and are never healthy.
+        Source: `HealthSettings` in
+        https://github.com/siderolabs/talos/tree/v1.13.9/internal/app/machined/pkg/system/services
+        """
         answer = await self._call("ServiceList", messages.Empty(), messages.ServiceListResponse)
         return {
-            service.id: service.state == "Running" and (service.health.healthy or service.health.unknown)
-            for service in answer.messages[0].services
+            service.id: service.state == "Running" and service.health.healthy for service in answer.messages[0].services
         }
 
     async def etcd_members(self) -> list[EtcdMember]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
 from tests.lab.live import VMS, Change, LiveLab, one_more_worker
+
+CONTROL_PLANES = [name for name in VMS if name.startswith("controlplane-")]
 
 
 def kubectl(lab: LiveLab, *arguments: str) -> Any:
@@ -26,6 +29,11 @@ def downtimes(events: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
         elif not running:
             away.setdefault(name, time)
     return sorted(found + [(name, start, "9") for name, start in away.items()], key=lambda span: span[1])
+
+
+def seconds(time: str) -> float:
+    """A time of the journal, which has nanoseconds, in seconds."""
+    return datetime.fromisoformat(time[:26].rstrip("Z")).timestamp()
 
 
 def events_after(lab: LiveLab, seq: int) -> list[dict[str, Any]]:
@@ -108,6 +116,19 @@ def test_more_cores_restart_one_node_at_a_time(lab: LiveLab) -> None:
     spans = restarts(lab, more_cores)
     assert [name for name, _, _ in spans] == list(VMS)
     assert all(earlier[2] <= later[1] for earlier, later in pairwise(spans)), spans
+
+
+def test_a_control_plane_waits_until_the_one_before_it_is_known_to_be_healthy(lab: LiveLab) -> None:
+    """For five seconds after its start Talos does not know whether etcd is healthy."""
+
+    def more_memory(settings: dict[str, Any]) -> None:
+        for name in CONTROL_PLANES:
+            settings["nodes"][name]["memory"] += 512
+
+    spans = restarts(lab, more_memory)
+    pauses = [seconds(later[1]) - seconds(earlier[2]) for earlier, later in pairwise(spans)]
+    assert [name for name, _, _ in spans] == CONTROL_PLANES
+    assert all(pause > 4 for pause in pauses), pauses
 
 
 def test_another_resolver_restarts_one_node_at_a_time(lab: LiveLab) -> None:

@@ -80,6 +80,7 @@ type ControlPlane struct {
 type member struct {
 	Member
 	process *process.Process // nil while the machine is off
+	started time.Time
 	learner bool
 	healthy bool // as of the last look
 }

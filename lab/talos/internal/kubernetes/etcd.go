@@ -109,7 +109,7 @@ func (c *ControlPlane) startMember(m Member, state string, others []string) erro
 	defer c.mu.Unlock()
 
 	c.clusterID = m.Config.Cluster().ID()
-	c.members[m.Address] = &member{Member: m, process: started}
+	c.members[m.Address] = &member{Member: m, process: started, started: time.Now()}
 	c.etcdClient = &etcdClient{http: &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: pki.Pool(ca.Crt), Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
 	}}}
@@ -319,6 +319,17 @@ func (c *ControlPlane) Healthy(address string) bool {
 
 	m := c.members[address]
 	return m != nil && m.healthy && !m.learner
+}
+
+// StartedAt is when the machine's member was started last; the zero time when it does not run.
+func (c *ControlPlane) StartedAt(address string) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	if m := c.members[address]; m != nil && m.process != nil {
+		return m.started
+	}
+	return time.Time{}
 }
 
 // IsMember tells whether the machine has a member, running or not.

@@ -70,6 +70,7 @@ type Machine struct {
 	config config.Provider // in effect
 	stored config.Provider // on the disk: differs from config while a staged change waits for a reboot
 	stage  Stage
+	since  time.Time // when the stage began
 	ready  bool
 	bootID string
 
@@ -113,6 +114,7 @@ type view struct {
 	config               config.Provider
 	hostname             string
 	stage                Stage
+	stageSince           time.Time
 	ready                bool
 	left                 bool
 	bootID               string
@@ -130,8 +132,8 @@ func (m *Machine) view() view {
 		spec = m.record.Next // never switched on
 	}
 	return view{
-		spec: spec, config: m.config, hostname: hostname(m.config, m.vmid, spec), stage: m.stage, ready: m.ready, left: m.left, bootID: m.bootID,
-		version: m.record.Version, schematic: m.record.Schematic, cosi: m.cosi,
+		spec: spec, config: m.config, hostname: hostname(m.config, m.vmid, spec), stage: m.stage, stageSince: m.since,
+		ready: m.ready, left: m.left, bootID: m.bootID, version: m.record.Version, schematic: m.record.Schematic, cosi: m.cosi,
 		powerCycles: append([]time.Time{}, m.record.PowerCycles...), reboots: append([]time.Time{}, m.record.Reboots...),
 	}
 }
@@ -271,7 +273,10 @@ func (m *Machine) note(kind string, details ...any) {
 func (m *Machine) setStage(stage Stage) {
 	m.site.mu.Lock()
 	changed := m.stage != stage
-	m.stage = stage
+	if changed {
+		m.stage, m.since = stage, time.Now()
+	}
+
 	m.ready = false
 	m.site.mu.Unlock()
 	if changed {

@@ -19,7 +19,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"homelab/lab/talos/internal/kubernetes"
 	"homelab/lab/talos/internal/pki"
@@ -161,40 +160,6 @@ func (s *machineService) ServiceList(ctx context.Context, _ *emptypb.Empty) (*ma
 		return list, nil
 	})
 	return &machineapi.ServiceListResponse{Messages: messages}, err
-}
-
-// services is true to the simulated state: etcd is what its real process is, the kubelet runs with a running node.
-func (m *Machine) services() []*machineapi.ServiceInfo {
-	v := m.view()
-	names := []string{"apid", "auditd", "containerd", "machined", "syslogd", "udevd"}
-
-	if v.config != nil {
-		names = append(names, "cri", "kubelet")
-	}
-
-	if v.controlPlane() {
-		names = append(names, "etcd", "trustd")
-	}
-
-	var services []*machineapi.ServiceInfo
-	for _, name := range names {
-		state, message, healthy := "Running", "Health check successful", true
-		switch {
-		case name == "etcd" && !m.site.control.IsMember(v.spec.Address):
-			state, message, healthy = "Preparing", "Running pre state", false
-		case name == "etcd" && !m.site.control.Healthy(v.spec.Address):
-			message, healthy = "context deadline exceeded", false
-		case (name == "kubelet" || name == "cri") && v.stage != Running:
-			state, message, healthy = "Waiting", "Waiting for the node to be installed", false
-		}
-
-		services = append(services, &machineapi.ServiceInfo{
-			Id: name, State: state,
-			Health: &machineapi.ServiceHealth{Unknown: state != "Running", Healthy: healthy, LastMessage: message, LastChange: timestamppb.Now()},
-			Events: &machineapi.ServiceEvents{Events: []*machineapi.ServiceEvent{{State: state, Msg: message, Ts: timestamppb.Now()}}},
-		})
-	}
-	return services
 }
 
 func (s *machineService) EtcdMemberList(ctx context.Context, _ *machineapi.EtcdMemberListRequest) (*machineapi.EtcdMemberListResponse, error) {
