@@ -38,6 +38,8 @@ UPGRADE_RPC_TIMEOUT = 900
 LEAVE_RPC_TIMEOUT = 400
 """Seconds for EtcdLeaveCluster: Talos tries for 5 minutes (talos/internal/pkg/etcd), then stops etcd."""
 
+_MACHINE, _RESOURCES = "machine.MachineService", "cosi.resource.State"
+
 _ResponseT = TypeVar("_ResponseT", bound=messages.Message)
 _AnswerT = TypeVar("_AnswerT")
 
@@ -112,12 +114,17 @@ class TalosNode:
     async def _call(
         self, method: str, request: messages.Message, response: type[_ResponseT], timeout: float = RPC_TIMEOUT
     ) -> _ResponseT:
-        call = UnaryUnaryMethod(self._channel, f"/machine.MachineService/{method}", type(request), response)
+        call = UnaryUnaryMethod(self._channel, f"/{_MACHINE}/{method}", type(request), response)
         return await self._answer(method, call(request, timeout=timeout))
 
+    async def _parts(
+        self, service: str, method: str, request: messages.Message, part: type[_ResponseT]
+    ) -> list[_ResponseT]:
+        call = UnaryStreamMethod(self._channel, f"/{service}/{method}", type(request), part)
+        return await self._answer(method, call(request, timeout=RPC_TIMEOUT))
+
     async def _stream(self, method: str, request: messages.Message) -> bytes:
-        call = UnaryStreamMethod(self._channel, f"/machine.MachineService/{method}", type(request), messages.Data)
-        return b"".join(part.content for part in await self._answer(method, call(request, timeout=RPC_TIMEOUT)))
+        return b"".join(part.content for part in await self._parts(_MACHINE, method, request, messages.Data))
 
     async def _answer(self, method: str, answer: Awaitable[_AnswerT]) -> _AnswerT:
         try:
@@ -132,6 +139,18 @@ class TalosNode:
         """The running Talos version, such as v1.13.9."""
         answer = await self._call("Version", messages.Empty(), messages.VersionResponse)
         return answer.messages[0].version.tag
+
+    async def schematic(self) -> str | None:
+        """Id of the schematic whose image runs; None if the Image Factory did not make it.
+
+        The factory adds to every image an extension whose version it is (`EnhanceFromSchematic`):
+        https://github.com/siderolabs/image-factory/blob/main/internal/profile/profile.go
+        """
+        request = messages.ResourceListRequest("runtime", "ExtensionStatuses.runtime.talos.dev")
+        parts = await self._parts(_RESOURCES, "List", request, messages.ResourceListResponse)
+        extensions = [messages.Codec().decode(part.resource.spec.content, messages.Extension) for part in parts]
+        found = [each.metadata.version for each in extensions if each.metadata.name == "schematic"]
+        return found[0] if found else None
 
     async def services(self) -> Mapping[str, bool]:
         """Every service of the node, and whether it runs and its health check has passed.
@@ -194,7 +213,10 @@ class TalosNode:
         return True
 
     async def upgrade(self, image: str) -> None:
-        """Installs `image` beside the running system and reboots into it."""
+        """Begins to drain the node, install `image` beside the running system and reboot into it.
+
+        Returns once the image is pulled. If the new system fails to boot, the node comes back with the old one.
+        """
         await self._call("Upgrade", messages.UpgradeRequest(image=image), messages.Empty, UPGRADE_RPC_TIMEOUT)
 
 

@@ -5,8 +5,8 @@ Owns checks, all in `up` and none in a preview:
 - before a node is configured for the first time: something answers on its API port. Afterwards: the node is healthy, if
   there is a cluster that it can join.
 - before a control plane is changed (its VM or its configuration): enough *other* etcd members are healthy to keep the
-  quorum while this one restarts. A change of the installer image is an upgrade, which happens here, since the provider
-  has none.
+  quorum while this one restarts. A change of the installer image is an upgrade, which happens here and is verified,
+  since the provider has none.
 - after a node was changed: it is back and healthy, if it was a member before.
 - before the kubeconfig is released: etcd is bootstrapped and healthy and the API answers on its address. Bootstrap is
   here and not a resource because a resource cannot say "already done": the provider's own retries AlreadyExists for ten
@@ -41,6 +41,8 @@ from components.talos.api import (
     is_member,
     service_runs,
 )
+from components.talos.installer import Installer
+from components.talos.power import SHUTDOWN_SECONDS
 from components.talos.secrets import ClientCredentials
 
 _POLL = 1.0
@@ -146,22 +148,16 @@ class TalosChecks:
             wanted = str(await known((args.new_inputs or {})["machineConfigurationInput"]))
             recorded = str(await known((args.old_inputs or {})["machineConfigurationInput"]))
             async with await self._node(name) as node:
-                boot_id = await node.boot_id()
-                image = _installer(wanted)
-                if image != _installer(recorded):
-                    pulumi.log.info(f"{name}: upgrading to {image}")
-                    await node.upgrade(image)
-                    await self._rebooted(name, boot_id)
-                    await self._healthy(name)
-                    boot_id = await node.boot_id()
+                if (image := _installer(wanted)) != _installer(recorded):
+                    await self._upgrade(name, node, Installer.parse(image))
                 if await node.will_reboot(wanted):
-                    rebooting[name] = boot_id
+                    rebooting[name] = await node.boot_id()
 
         async def configuration_is_active(args: pulumi.ResourceHookArgs) -> None:
             name = self._name((args.new_inputs or {})["node"])
             # The provider returns before the reboot starts: an answer from before it must not count.
             if (boot_id := rebooting.pop(name, None)) is not None:
-                await self._rebooted(name, boot_id)
+                await self._rebooted(name, boot_id, self.node_timeout)
             await self._healthy(name)
 
         return Around(
@@ -271,13 +267,31 @@ class TalosChecks:
             f"no other node was touched; repair this one first: talosctl -n {member.address} services",
         )
 
-    async def _rebooted(self, name: str, boot_id: str) -> None:
+    async def _upgrade(self, name: str, node: TalosNode, installer: Installer) -> None:
+        """Has the node run what `installer` brings; one that does already, as after a killed `up`, is left alone."""
+        if await installer.difference(node) is None:
+            pulumi.log.info(f"{name}: runs {installer.image} already")
+            return
+        boot_id = await node.boot_id()
+        pulumi.log.info(f"{name}: upgrading to {installer.image}")
+        await node.upgrade(installer.image)
+        # Before it restarts, the node drains itself as it does before it shuts down.
+        await self._rebooted(name, boot_id, SHUTDOWN_SECONDS + self.node_timeout)
+        await self._healthy(name)
+        if (runs := await installer.difference(node)) is not None:
+            raise TalosError(
+                f"{name} was upgraded to {installer.image} and runs {runs}: the new system did not boot, and Talos went "
+                "back to the old one. No other node was touched; look at the VM's console in Proxmox during the next "
+                "`pulumi up`, which tries again, or set homelab:versions.talos and homelab:talos back"
+            )
+
+    async def _rebooted(self, name: str, boot_id: str, timeout: float) -> None:
         async def probe() -> str | None:
             async with await self._node(name) as node:
                 return None if await node.boot_id() != boot_id else "it has not restarted yet"
 
-        remedy = "look at the VM's console in Proxmox"
-        await self._until(f"node {name} to come back from its restart", probe, self.node_timeout, remedy)
+        remedy = f"look at the VM's console in Proxmox, and at talosctl -n {self._address(name)} dmesg"
+        await self._until(f"node {name} to come back from its restart", probe, timeout, remedy)
 
     async def _credentials(self) -> TalosCredentials:
         parts = (self.client.ca_certificate, self.client.client_certificate, self.client.client_key)

@@ -166,6 +166,50 @@ class EtcdRemoveMemberRequest(Message):
     member_id: Annotated[int, 1]
 
 
+@dataclass(frozen=True)
+class ResourceListRequest(Message):
+    """cosi.resource.ListRequest."""
+
+    namespace: Annotated[str, 1]
+    type: Annotated[str, 2]
+
+
+@dataclass(frozen=True)
+class ResourceSpec(Message):
+    """cosi.resource.Spec; its content is a message of the resource's type."""
+
+    content: Annotated[bytes, 1]
+
+
+@dataclass(frozen=True)
+class Resource(Message):
+    """cosi.resource.Resource."""
+
+    spec: Annotated[ResourceSpec, 2]
+
+
+@dataclass(frozen=True)
+class ResourceListResponse(Message):
+    """cosi.resource.ListResponse, a part of a stream."""
+
+    resource: Annotated[Resource, 1]
+
+
+@dataclass(frozen=True)
+class ExtensionMetadata(Message):
+    """Metadata of an extension (talos/pkg/machinery/extensions)."""
+
+    name: Annotated[str, 1]
+    version: Annotated[str, 2]
+
+
+@dataclass(frozen=True)
+class Extension(Message):
+    """The spec of an ExtensionStatus: one layer of the running image."""
+
+    metadata: Annotated[ExtensionMetadata, 2]
+
+
 class Codec(CodecBase):
     """Encodes and decodes the messages of this module for grpclib."""
 

@@ -88,6 +88,19 @@ class LiveLab:
         with self._doomed_up():
             time.sleep(seconds)
 
+    def up_killed_once(self, holds: Callable[[], bool], timeout: float = 120) -> None:
+        """`pulumi up` that dies so as soon as `holds` says so.
+
+        Raises:
+            TimeoutError: if it never does.
+        """
+        deadline = time.monotonic() + timeout
+        with self._doomed_up():
+            while not holds():
+                if time.monotonic() > deadline:
+                    raise TimeoutError("nothing killed the up")
+                time.sleep(0.05)
+
     def up_killed_at(self, *listing: str, timeout: float = 120) -> None:
         """`pulumi up` that dies so as soon as `kubectl get <listing>`, of which nothing is there, has something.
 

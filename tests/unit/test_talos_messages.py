@@ -13,6 +13,7 @@ from components.talos import messages
         (messages.Empty(), b""),
         (messages.UpgradeRequest("a/b"), b"\x0a\x03a/b"),
         (messages.ReadRequest("/x"), b"\x0a\x02/x"),
+        (messages.ResourceListRequest("n", "t"), b"\x0a\x01n\x12\x01t"),
         (messages.EtcdRemoveMemberRequest(2**63), b"\x08" + b"\x80" * 9 + b"\x01"),
         (messages.ApplyRequest(data=b"x", mode=messages.MODE_AUTO, dry_run=True), b"\x0a\x01x\x20\x01\x28\x01"),
     ],
@@ -37,3 +38,12 @@ def test_fields_that_nobody_reads_are_passed_over() -> None:
     members = b"\x12\x01?\x1a" + bytes([len(member)]) + member
     answer = messages.Codec().decode(b"\x0a" + bytes([len(members)]) + members, messages.EtcdMembersResponse)
     assert answer.messages[0].members == [messages.EtcdMember(7, "a", ["u:1"], True)]
+
+
+def test_the_content_of_a_resource_is_a_message_in_a_message() -> None:
+    content = b"\x0a\x01i\x12\x06\x0a\x01s\x12\x01v"
+    spec = b"\x0a" + bytes([len(content)]) + content
+    resource = b"\x0a\x01?\x12" + bytes([len(spec)]) + spec
+    answer = messages.Codec().decode(b"\x0a" + bytes([len(resource)]) + resource, messages.ResourceListResponse)
+    extension = messages.Codec().decode(answer.resource.spec.content, messages.Extension)
+    assert extension == messages.Extension(messages.ExtensionMetadata("s", "v"))

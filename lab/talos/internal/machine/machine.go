@@ -92,6 +92,7 @@ type Machine struct {
 	registeredAt time.Time
 	played       bool // kwok was seen to renew the node's lease since
 	joining      bool
+	bootFails    bool // the system of the next upgrade does not boot: a test wants it so
 	busy         bool // rebooting, upgrading or resetting
 	left         bool // etcd was told to leave, and starts again with the next boot
 

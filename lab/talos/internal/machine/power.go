@@ -96,6 +96,12 @@ func (m *Machine) boot(ctx context.Context, wait time.Duration) {
 
 	m.setStage(Booting)
 
+	if m.revert() {
+		// The new system did not come up: its boot ends in another one, of the old system.
+		m.restart(ctx)
+		return
+	}
+
 	m.site.mu.Lock()
 	r := &m.record
 	if r.PendingVersion != "" {
@@ -111,6 +117,24 @@ func (m *Machine) boot(ctx context.Context, wait time.Duration) {
 
 	m.newState()
 	m.startServices(ctx)
+}
+
+// revert takes an upgrade back whose system fails to boot because a test wants it so, and tells whether there was one.
+// Talos does it with revertBootloader, in internal/app/machined/main.go and revert.go.
+func (m *Machine) revert() bool {
+	m.site.mu.Lock()
+	version := m.record.PendingVersion
+	fails := m.bootFails && version != ""
+	if fails {
+		m.bootFails = false
+		m.record.PendingVersion, m.record.PendingSchematic = "", ""
+	}
+	m.site.mu.Unlock()
+
+	if fails {
+		m.note("upgrade-reverted", "version", version)
+	}
+	return fails
 }
 
 // startServices opens the API in the mode that the configuration asks for, and starts the etcd member if there is one.

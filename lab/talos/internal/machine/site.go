@@ -183,6 +183,20 @@ func (s *Site) SetSilent(vmid int, silent bool) error {
 	return m.setSilent(silent)
 }
 
+// FailNextUpgrade has the system of a machine's next upgrade not boot.
+func (s *Site) FailNextUpgrade(vmid int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	m := s.machines[vmid]
+	if m == nil {
+		return fmt.Errorf("machine %d does not exist", vmid)
+	}
+
+	m.bootFails = true
+	return nil
+}
+
 // Close switches everything off without forgetting that it was on.
 func (s *Site) Close() {
 	s.power.Lock()
