@@ -1,6 +1,6 @@
 """Releases of Talos and Kubernetes: which go together, and which ways lead from one to another.
 
-Owns the rules about versions that Talos itself has, as plain functions. Does not ask a node: see `version_checks.py`.
+Owns the rules about versions that Talos itself has, as plain functions. Does not ask a node: see `version_change.py`.
 """
 
 from __future__ import annotations
