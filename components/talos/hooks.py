@@ -132,7 +132,7 @@ class TalosChecks:
         answered: dict[str, bool] = {}  # Whether a node whose VM is about to change was a running member.
 
         async def quorum_survives_vm_restart(args: pulumi.ResourceHookArgs) -> None:
-            await self._versions.may_begin()
+            await self._versions_may_change()
             await self._quorum_survives_without(args.name)
             answered[args.name] = await is_member(self._address(args.name), await self._credentials())
 
@@ -153,7 +153,7 @@ class TalosChecks:
 
         async def may_change(args: pulumi.ResourceHookArgs) -> None:
             name = self._name((args.new_inputs or {})["node"])
-            await self._versions.may_begin()
+            await self._versions_may_change()
             await self._quorum_survives_without(name)
             await self._healthy(name, "before its configuration changes")
             wanted, recorded = await _configuration(args.new_inputs), await _configuration(args.old_inputs)
@@ -250,6 +250,11 @@ class TalosChecks:
             node_timeout=self.node_timeout,
             api_timeout=self.api_timeout,
         )
+
+    async def _versions_may_change(self) -> None:
+        """Refuses a way between releases that is too long; nothing is on a way before the bootstrap."""
+        if await self._etcd_members() is not None:
+            await self._versions.may_begin()
 
     async def _etcd_members(self) -> list[EtcdMember] | None:
         """The voting etcd members, as seen by the first control plane that answers; None if none answers.

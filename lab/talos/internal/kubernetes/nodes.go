@@ -125,7 +125,7 @@ func (c *ControlPlane) Register(ctx context.Context, node Node) error {
 	}
 
 	if node.ControlPlane {
-		return c.mirrorPods(ctx, node)
+		return c.MirrorPods(ctx, node)
 	}
 	return nil
 }
@@ -177,8 +177,8 @@ func (c *ControlPlane) update(ctx context.Context, path string, answer []byte, n
 
 const systemPods = "/api/v1/namespaces/kube-system/pods"
 
-// mirrorPods creates the objects that stand for the static pods; one whose image changed is made anew, as by a kubelet.
-func (c *ControlPlane) mirrorPods(ctx context.Context, node Node) error {
+// MirrorPods creates the objects that stand for the static pods; one whose image changed is made anew, as by a kubelet.
+func (c *ControlPlane) MirrorPods(ctx context.Context, node Node) error {
 	for part, image := range node.StaticPods {
 		path := systemPods + "/" + part + "-" + node.Name
 		if answer, err := c.call(ctx, http.MethodGet, path, nil); err == nil {
@@ -194,7 +194,7 @@ func (c *ControlPlane) mirrorPods(ctx context.Context, node Node) error {
 				continue
 			}
 
-			if _, err = c.call(ctx, http.MethodDelete, path+"?gracePeriodSeconds=0", nil); err != nil && statusOf(err) != http.StatusNotFound {
+			if _, err = c.call(ctx, http.MethodDelete, path, map[string]any{"gracePeriodSeconds": 0}); err != nil {
 				return err
 			}
 		} else if statusOf(err) != http.StatusNotFound {
@@ -214,7 +214,7 @@ func (c *ControlPlane) mirrorPods(ctx context.Context, node Node) error {
 				"containers":  []any{map[string]any{"name": part, "image": image}},
 			},
 		})
-		if err != nil && statusOf(err) != http.StatusConflict {
+		if err != nil {
 			return err
 		}
 	}

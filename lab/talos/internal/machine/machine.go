@@ -99,6 +99,9 @@ type Machine struct {
 	images   map[string]string    // of the Kubernetes components, as they run since the boot imagesOf
 	changing map[string]time.Time // since when another image than the running one is wanted
 	imagesOf string
+
+	mirroredAt time.Time
+
 	noImages bool // a test wants every pull to fail
 }
 
