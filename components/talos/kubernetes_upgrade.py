@@ -14,8 +14,7 @@ Does not own the bootstrap manifests (`bootstrap_manifests.py`), nor whether the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -33,6 +32,7 @@ class KubernetesUpgrade:
     controlplanes, workers: addresses by name, in the order in which they are changed.
     version: the wanted Kubernetes, such as v1.36.3.
     timeout: seconds for each static pod and each kubelet.
+    api: the Kubernetes API at any control plane.
     """
 
     controlplanes: Mapping[str, str]
@@ -40,7 +40,7 @@ class KubernetesUpgrade:
     credentials: TalosCredentials
     version: str
     timeout: float
-    _apis: list[KubernetesApi] = field(default_factory=list, init=False, repr=False)
+    api: KubernetesApi
 
     async def is_pending(self) -> bool:
         """Whether a static pod of any control plane has yet to be configured for the version."""
@@ -153,16 +153,8 @@ class KubernetesUpgrade:
         except TalosError:
             return None
 
-    async def api(self) -> KubernetesApi:
-        """The Kubernetes API at any control plane that answers."""
-        if not self._apis:
-            async with AsyncExitStack() as opened:
-                nodes = [await opened.enter_async_context(self._node(name)) for name in self.controlplanes]
-                self._apis.append(await KubernetesApi.of(nodes))
-        return self._apis[0]
-
     async def _object(self, path: str) -> dict[str, Any]:
-        found = await (await self.api()).get(path)
+        found = await self.api.get(path)
         if found is None:
             raise TalosError(f"{path.rpartition('/')[2]} is not there")
         return found

@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from components.talos import bootstrap_manifests, images
 from components.talos.api import TalosCredentials, TalosError, TalosNode
+from components.talos.kubernetes_api import KubernetesApi
 from components.talos.kubernetes_upgrade import KubernetesUpgrade
 from components.talos.releases import Cluster, refusals
+from components.talos.waiting import until
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,7 @@ class VersionChange:
     node_timeout: float
     api_timeout: float
     _done: set[str] = field(default_factory=set, init=False, repr=False)
+    _found: list[KubernetesUpgrade] = field(default_factory=list, init=False, repr=False)
 
     async def may_begin(self) -> None:
         """Refuses releases that are too far from what the nodes run; asks them once."""
@@ -55,7 +59,7 @@ class VersionChange:
         """
         steps = await self._steps()
         if await steps.is_pending():
-            for name, address in {**self.controlplanes, **self.workers}.items():
+            for name, address in {**steps.controlplanes, **steps.workers}.items():
                 async with TalosNode(address, await self.credentials()) as node:
                     current = await node.version() == self.talos
                 if not current:
@@ -77,24 +81,45 @@ class VersionChange:
         """Brings CoreDNS and its like up to date, once, as soon as every control plane runs the wanted Talos."""
         if self.manifests.__name__ in self._done:
             return
-        credentials = await self.credentials()
-        for address in self.controlplanes.values():
-            async with TalosNode(address, credentials) as node:
+        steps = await self._steps()
+        for address in steps.controlplanes.values():
+            async with TalosNode(address, steps.credentials) as node:
                 if await node.version() != self.talos:
                     return
-        api = await (await self._steps()).api()
-        async with TalosNode(next(iter(self.controlplanes.values())), credentials) as node:
-            await bootstrap_manifests.synchronize(node, api, self.api_timeout)
+        async with TalosNode(next(iter(steps.controlplanes.values())), steps.credentials) as node:
+            await bootstrap_manifests.synchronize(node, steps.api, self.api_timeout)
         self._done.add(self.manifests.__name__)
 
     async def _steps(self) -> KubernetesUpgrade:
-        return KubernetesUpgrade(
-            controlplanes=self.controlplanes,
-            workers=self.workers,
-            credentials=await self.credentials(),
-            version=self.kubernetes,
-            timeout=self.node_timeout,
-        )
+        """The steps for the nodes that Kubernetes knows; a new one gets the wanted releases with its configuration."""
+        if not self._found:
+            credentials, apis, known = await self.credentials(), list[KubernetesApi](), set[str]()
+
+            async def probe() -> str | None:
+                if not apis:
+                    apis.append(await self._api(credentials))
+                found = await apis[0].get("/api/v1/nodes") or {}
+                known.update(node["metadata"]["name"] for node in found["items"])
+                return None
+
+            remedy = "look at the API servers: talosctl logs -k"
+            await until("the Kubernetes API to name its nodes", probe, self.api_timeout, remedy)
+            self._found.append(
+                KubernetesUpgrade(
+                    api=apis[0],
+                    controlplanes={name: self.controlplanes[name] for name in self.controlplanes if name in known},
+                    workers={name: self.workers[name] for name in self.workers if name in known},
+                    credentials=credentials,
+                    version=self.kubernetes,
+                    timeout=self.node_timeout,
+                )
+            )
+        return self._found[0]
+
+    async def _api(self, credentials: TalosCredentials) -> KubernetesApi:
+        async with AsyncExitStack() as opened:
+            nodes = [TalosNode(address, credentials) for address in self.controlplanes.values()]
+            return await KubernetesApi.of([await opened.enter_async_context(node) for node in nodes])
 
     async def _running(self) -> Cluster:
         addresses, credentials = {**self.controlplanes, **self.workers}, await self.credentials()

@@ -48,7 +48,7 @@ class TalosSite:
         self.talosctl = tools["talosctl"].path
         # Addresses of this process's own: several checkouts may run their tests at once.
         self._prefix = f"127.{200 + os.getpid() % 50}"
-        self.addresses = {name: f"{self._prefix}.{end}" for name, (_, end) in NODES.items()}
+        self.addresses: dict[str, str] = {}
         self._control = directory / "control.sock"
         charts.write_stages(directory / "kwok.yaml")
         settings = {
@@ -65,16 +65,9 @@ class TalosSite:
             self._process = subprocess.Popen(
                 [tools["talos-nodes"].path, "--config", directory / "nodes.json"], stdout=log, stderr=log
             )
-        self._until("the control socket", self._control.exists)
-        for name, (vm_id, _) in NODES.items():
-            machine = {"name": name, "address": self.addresses[name], "mac": f"BC:24:11:00:00:{vm_id % 100:02}"}
-            size = {"cores": 4, "memoryMiB": 8192, "diskBytes": 100 << 30, "host": "pve1"}
-            image = {"image": f"factory/{SCHEMATIC}/talos-{talos}.qcow2", "on": True}
-            self.control("PUT", f"/machines/{vm_id}", machine | size | image)
-        self._until(
-            "all machines in maintenance mode",
-            lambda: {each["stage"] for each in self.control("GET", "/machines")} == {"maintenance"},
-        )
+        self.until("the control socket", self._control.exists)
+        for name, (vm_id, end) in NODES.items():
+            self.boot(name, vm_id, end, talos)
         self._generate(kubernetes)
         self.recorded = {name: self._configuration(name, talos, kubernetes) for name in NODES}
 
@@ -102,6 +95,19 @@ class TalosSite:
         """Number of the newest event."""
         return int(self.events()[-1]["seq"])
 
+    def boot(self, name: str, vm_id: int, end: str, talos: str) -> None:
+        """Starts a machine of the settings for the first time, with an image of this Talos."""
+        self.addresses[name] = f"{self._prefix}.{end}"
+        machine = {"name": name, "address": self.addresses[name], "mac": f"BC:24:11:00:00:{vm_id % 100:02}"}
+        size = {"cores": 4, "memoryMiB": 8192, "diskBytes": 100 << 30, "host": "pve1"}
+        image = {"image": f"factory/{SCHEMATIC}/talos-{talos}.qcow2", "on": True}
+        self.control("PUT", f"/machines/{vm_id}", machine | size | image)
+        self.until(
+            f"{name} in maintenance mode",
+            lambda: {"name": name, "stage": "maintenance"}.items()
+            <= next(each for each in self.control("GET", "/machines") if each["name"] == name).items(),
+        )
+
     def kubectl(self, *arguments: str, text: str | None = None) -> str:
         """Output of kubectl as the cluster's administrator.
 
@@ -116,13 +122,16 @@ class TalosSite:
 
     def first_up(self) -> None:
         """Configures every node for the first time and makes a cluster of them."""
-        for name, address in self.addresses.items():
-            path = self.directory / f"{name}.yaml"
-            path.write_text(self.recorded[name])
-            self._talosctl("apply-config", "--insecure", "--nodes", address, "--file", str(path))
+        for name in self.addresses:
+            self._configure(name)
         (self.directory / "kubeconfig.tar.gz").write_bytes(asyncio.run(self._bootstrapped()))
         subprocess.run(["tar", "-xzf", "kubeconfig.tar.gz"], cwd=self.directory, check=True)
-        self._until("all nodes ready", lambda: self.kubectl("get", "nodes").count(" Ready ") == len(NODES))
+        self.until("all nodes ready", lambda: self.kubectl("get", "nodes").count(" Ready ") == len(NODES))
+
+    def _configure(self, name: str) -> None:
+        path = self.directory / f"{name}.yaml"
+        path.write_text(self.recorded[name])
+        self._talosctl("apply-config", "--insecure", "--nodes", self.addresses[name], "--file", str(path))
 
     async def _bootstrapped(self) -> bytes:
         checks = self.checks(*self._versions(self.recorded["cp1"]))
@@ -131,16 +140,23 @@ class TalosSite:
             return await node.kubeconfig()
 
     def up(self, *, talos: str, kubernetes: str) -> None:
-        """Changes every node's configuration with the hooks around each, in order, as an `up` does.
+        """Changes every node's configuration, or makes its first, with the hooks around it, in order, as an `up` does.
 
         Raises what a hook raises; what was recorded until then stays recorded.
         """
         asyncio.run(self._up(talos, kubernetes))
 
     async def _up(self, talos: str, kubernetes: str) -> None:
-        around = self.checks(talos, kubernetes).around_configuration_update()
+        checks = self.checks(talos, kubernetes)
+        first, around = checks.around_first_configuration(), checks.around_configuration_update()
         for name, address in self.addresses.items():
             wanted = self._configuration(name, talos, kubernetes)
+            if name not in self.recorded:
+                arguments = _arguments({"node": address, "machineConfigurationInput": wanted}, {})
+                await cast(Any, first.before).callback(arguments)
+                self.recorded[name] = wanted
+                self._configure(name)
+                await cast(Any, first.after).callback(arguments)
             if wanted == self.recorded[name]:
                 continue
             arguments = _arguments(
@@ -214,7 +230,8 @@ class TalosSite:
     def _talosctl(self, *arguments: str) -> None:
         subprocess.run([self.talosctl, *arguments], check=True, capture_output=True, text=True)
 
-    def _until(self, what: str, holds: Callable[[], bool], timeout: float = 90) -> None:
+    def until(self, what: str, holds: Callable[[], bool], timeout: float = 90) -> None:
+        """Waits until something holds, while the simulator runs."""
         deadline = time.monotonic() + timeout
         while not holds():
             log = (self.directory / "nodes.log").read_text()[-2000:]

@@ -132,7 +132,8 @@ def test_what_somebody_else_manages_is_left_alone(site: TalosSite) -> None:
 
 @pytest.fixture(scope="module")
 def renewed(site: TalosSite) -> list[dict[str, Any]]:
-    """The events of an `up` to the next minor release of both."""
+    """The events of an `up` to the next minor release of both, with one worker more."""
+    site.boot("w2", 202, "2.2", NEW["talos"])
     since = site.last()
     site.up(**NEW)
     return site.events(since)
@@ -145,7 +146,8 @@ def test_talos_is_upgraded_on_every_node_before_kubernetes_begins(renewed: list[
 
 
 def test_one_node_at_a_time_is_away_for_its_upgrade(renewed: list[dict[str, Any]]) -> None:
-    stages = [(event["name"], event["detail"]["stage"]) for event in renewed if event["kind"] == "stage"]
+    changes = [event for event in renewed if event["kind"] == "stage" and event["name"] in NODES]
+    stages = [(event["name"], event["detail"]["stage"]) for event in changes]
     away: list[str] = []
     for name, stage in stages:
         if stage == "running":
@@ -162,8 +164,14 @@ def test_kubernetes_follows_talos_in_its_own_order(renewed: list[dict[str, Any]]
 
 @pytest.mark.usefixtures("renewed")
 def test_kubernetes_knows_the_new_version_of_every_node(site: TalosSite) -> None:
-    versions = site.kubectl("get", "nodes", "-o", "jsonpath={.items[*].status.nodeInfo.kubeletVersion}")
-    assert versions.split() == [NEW["kubernetes"]] * len(NODES)
+    nodes = json.loads(site.kubectl("get", "nodes", "-o", "json"))["items"]
+    versions = {node["metadata"]["name"]: node["status"]["nodeInfo"]["kubeletVersion"] for node in nodes}
+    assert {name: versions[name] for name in NODES} == dict.fromkeys(NODES, NEW["kubernetes"])
+
+
+@pytest.mark.usefixtures("renewed")
+def test_a_node_that_joins_during_an_upgrade_does_not_hold_it_up(site: TalosSite) -> None:
+    site.until("w2 registered", lambda: "w2 " in site.kubectl("get", "nodes"))
 
 
 @pytest.mark.usefixtures("renewed")
