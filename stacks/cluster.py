@@ -51,6 +51,8 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edg
         api_vip=settings.network.api_vip,
         client=talos_secrets.client,
         kubernetes_ca=talos_secrets.kubernetes_ca,
+        talos_version=settings.versions.talos,
+        kubernetes_version=settings.versions.kubernetes,
         node_timeout=settings.talos.timeouts.node,
         api_timeout=settings.talos.timeouts.api,
     )

@@ -11,6 +11,7 @@ from components.kit.chart import ChartSource
 from components.kit.references import VaultLogin
 from components.secrets import sealing_key
 from components.secrets.sealed_secrets import SealedSecrets, SealedSecretsArgs
+from components.talos.releases import minor_version
 from components.vault import clients as vault_clients
 from components.vault.operator import VaultOperator, VaultOperatorArgs
 from components.vault.vault import Vault, VaultArgs
@@ -21,7 +22,6 @@ from stacks.network import NetworkLayer
 from stacks.secret_store import SecretStore
 from stacks.settings.credentials import Credentials
 from stacks.settings.model import Settings
-from stacks.settings.types import minor_version
 from stacks.site import SiteLayer
 from stacks.storage import StorageLayer
 

@@ -16,11 +16,13 @@ import ssl
 import tempfile
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import yaml
 from grpclib.client import Channel, UnaryStreamMethod, UnaryUnaryMethod
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
@@ -39,6 +41,9 @@ RPC_TIMEOUT = 10
 UPGRADE_RPC_TIMEOUT = 900
 """Seconds for an Upgrade call: it returns after the node has pulled and checked the installer image."""
 
+PULL_RPC_TIMEOUT = 900
+"""Seconds for an ImagePull call: it returns with the image."""
+
 LEAVE_RPC_TIMEOUT = 400
 """Seconds for EtcdLeaveCluster: Talos tries for 5 minutes (talos/internal/pkg/etcd), then stops etcd."""
 
@@ -46,6 +51,15 @@ _MACHINE, _RESOURCES = "machine.MachineService", "cosi.resource.State"
 
 _ResponseT = TypeVar("_ResponseT", bound=messages.Message)
 _AnswerT = TypeVar("_AnswerT")
+
+
+class ImageNamespace(IntEnum):
+    """The stores of images on a node (common.ContainerdNamespace)."""
+
+    SYSTEM = 1
+    """Talos's own, for the kubelet."""
+    CRI = 2
+    """The container runtime's, for pods."""
 
 
 class TalosError(Exception):
@@ -121,9 +135,14 @@ class TalosNode:
         self._channel.close()
 
     async def _call(
-        self, method: str, request: messages.Message, response: type[_ResponseT], timeout: float = RPC_TIMEOUT
+        self,
+        method: str,
+        request: messages.Message,
+        response: type[_ResponseT],
+        timeout: float = RPC_TIMEOUT,
+        service: str = _MACHINE,
     ) -> _ResponseT:
-        call = UnaryUnaryMethod(self._channel, f"/{_MACHINE}/{method}", type(request), response)
+        call = UnaryUnaryMethod(self._channel, f"/{service}/{method}", type(request), response)
         return await self._answer(method, call(request, timeout=timeout))
 
     async def _parts(
@@ -201,6 +220,29 @@ class TalosNode:
         request = messages.ApplyRequest(data=configuration.encode(), mode=messages.MODE_AUTO, dry_run=True)
         answer = await self._call("ApplyConfiguration", request, messages.ApplyResponse)
         return answer.messages[0].mode == messages.MODE_REBOOT
+
+    async def configuration(self) -> str:
+        """The machine configuration in effect, with its secrets."""
+        request = messages.ResourceGetRequest("config", "MachineConfigs.config.talos.dev", "v1alpha1")
+        answer = await self._call("Get", request, messages.ResourceGetResponse, service=_RESOURCES)
+        found = messages.Codec().decode(answer.resource.spec.content, messages.MachineConfiguration)
+        return found.document.decode()
+
+    async def apply(self, configuration: str) -> None:
+        """Puts a configuration into effect that needs no reboot; one that does is refused."""
+        request = messages.ApplyRequest(data=configuration.encode(), mode=messages.MODE_NO_REBOOT, dry_run=False)
+        await self._call("ApplyConfiguration", request, messages.ApplyResponse)
+
+    async def pull(self, image: str, namespace: ImageNamespace) -> None:
+        """Pulls an image into one of the node's stores, unless it is there."""
+        request = messages.ImagePullRequest(namespace=namespace, reference=image)
+        await self._call("ImagePull", request, messages.Empty, PULL_RPC_TIMEOUT)
+
+    async def bootstrap_manifests(self) -> list[dict[str, Any]]:
+        """The Kubernetes objects that this release of Talos wants for its configuration; control planes only."""
+        request = messages.ResourceListRequest("controlplane", "Manifests.kubernetes.talos.dev")
+        parts = await self._parts(_RESOURCES, "List", request, messages.ResourceListResponse)
+        return [manifest for part in parts for manifest in yaml.safe_load(part.resource.spec.text)]
 
     async def boot_id(self) -> str:
         """An id that changes with every boot of the node's kernel."""

@@ -6,7 +6,9 @@ Owns checks, all in `up` and none in a preview:
   there is a cluster that it can join.
 - before a control plane is changed (its VM or its configuration): enough *other* etcd members are healthy to keep the
   quorum while this one restarts. A change of the installer image is an upgrade, which happens here and is verified,
-  since the provider has none.
+  since the provider has none. A change of the Kubernetes version rolls from here, too: after Talos on every node, the
+  control planes' static pods, then one kubelet after another (`kubernetes_upgrade.py`).
+- before anything of a running cluster is changed: the way from its releases to the wanted ones is allowed.
 - after a node was changed: it is back and healthy, if it was a member before.
 - before the kubeconfig is released: etcd is bootstrapped and healthy and the API answers on its address. Bootstrap is
   here and not a resource because a resource cannot say "already done": the provider's own retries AlreadyExists for ten
@@ -22,9 +24,9 @@ import asyncio
 import base64
 import contextlib
 import ssl
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Address
 
 import pulumi
@@ -32,6 +34,7 @@ import yaml
 
 from components.kit.hook_inputs import known
 from components.kit.ports import KUBERNETES_API
+from components.talos import images
 from components.talos.api import (
     EtcdMember,
     TalosCredentials,
@@ -44,9 +47,10 @@ from components.talos.api import (
 from components.talos.installer import Installer
 from components.talos.power import SHUTDOWN_SECONDS
 from components.talos.secrets import ClientCredentials
+from components.talos.version_change import VersionChange
+from components.talos.waiting import until
 
-_POLL = 1.0
-_PROGRESS = 15.0
+_ANSWER_SECONDS = 15.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +78,7 @@ class TalosChecks:
 
     members: every node by name; the first control plane among them begins the cluster.
     client, kubernetes_ca: the cluster's credentials; a hook only runs when they are known.
+    talos_version, kubernetes_version: the wanted releases, such as v1.13.9.
     node_timeout, api_timeout: seconds to wait for a node, and for a new cluster's API.
     """
 
@@ -81,6 +86,8 @@ class TalosChecks:
     api_vip: IPv4Address
     client: ClientCredentials
     kubernetes_ca: pulumi.Output[str]
+    talos_version: str
+    kubernetes_version: str
     node_timeout: float
     api_timeout: float
 
@@ -99,7 +106,7 @@ class TalosChecks:
             async def probe() -> str | None:
                 return None if await answers(address) else "nothing answers on port 50000"
 
-            await self._until(
+            await until(
                 f"node {self._name(address)} ({address})",
                 probe,
                 self.node_timeout,
@@ -107,6 +114,7 @@ class TalosChecks:
                 "and does the address fit the bridge and VLAN in homelab:site?",
             )
             if await self._etcd_members() is not None:
+                await self._versions.may_begin()
                 joining.add(self._name(address))
 
         async def node_joins(args: pulumi.ResourceHookArgs) -> None:
@@ -124,6 +132,7 @@ class TalosChecks:
         answered: dict[str, bool] = {}  # Whether a node whose VM is about to change was a running member.
 
         async def quorum_survives_vm_restart(args: pulumi.ResourceHookArgs) -> None:
+            await self._versions_may_change()
             await self._quorum_survives_without(args.name)
             answered[args.name] = await is_member(self._address(args.name), await self._credentials())
 
@@ -140,16 +149,35 @@ class TalosChecks:
     def around_configuration_update(self) -> Around:
         """For each ConfigurationApply."""
         rebooting: dict[str, str] = {}  # Boot ids of nodes that will reboot for the configuration they are to get.
+        ready: dict[str, bool] = {}  # Whether a node whose kubelet is about to be replaced was ready.
 
         async def may_change(args: pulumi.ResourceHookArgs) -> None:
             name = self._name((args.new_inputs or {})["node"])
+            await self._versions_may_change()
             await self._quorum_survives_without(name)
             await self._healthy(name, "before its configuration changes")
-            wanted = str(await known((args.new_inputs or {})["machineConfigurationInput"]))
-            recorded = str(await known((args.old_inputs or {})["machineConfigurationInput"]))
+            wanted, recorded = await _configuration(args.new_inputs), await _configuration(args.old_inputs)
+            installer = Installer.parse(_installer(wanted))
+            upgrades = installer.image != _installer(recorded)
+            rolls = images.image(wanted, images.KUBELET) != images.image(recorded, images.KUBELET)
+
+            async def upgrade_safely(other: str) -> None:
+                await self._quorum_survives_without(other)
+                await self._healthy(other, "before its upgrade")
+                async with await self._node(other) as node:
+                    await self._upgrade(other, node, installer)
+
             async with await self._node(name) as node:
-                if (image := _installer(wanted)) != _installer(recorded):
-                    await self._upgrade(name, node, Installer.parse(image))
+                # A dry run before anything else: what the node refuses must not be found out after its upgrade.
+                await node.will_reboot(wanted)
+                if rolls and self.members[name].controlplane:
+                    await self._versions.control_planes(wanted, upgrade_safely)
+                if upgrades:
+                    await self._upgrade(name, node, installer)
+                if rolls:
+                    ready[name] = await self._versions.kubelet_may_follow(name)
+                if upgrades or rolls:
+                    await self._versions.manifests()
                 if await node.will_reboot(wanted):
                     rebooting[name] = await node.boot_id()
 
@@ -159,6 +187,8 @@ class TalosChecks:
             if (boot_id := rebooting.pop(name, None)) is not None:
                 await self._rebooted(name, boot_id, self.node_timeout)
             await self._healthy(name)
+            if name in ready:
+                await self._versions.kubelet_runs(name, ready=ready.pop(name))
 
         return Around(
             pulumi.ResourceHook("quorum-survives-configuration", may_change),
@@ -179,11 +209,11 @@ class TalosChecks:
                         await node.bootstrap()
                 return None
 
-            await self._until(f"bootstrap of {first}", bootstrapped, self.node_timeout, remedy)
+            await until(f"bootstrap of {first}", bootstrapped, self.node_timeout, remedy)
             for name, member in self.members.items():
                 if member.controlplane:
                     await self._healthy(name)
-            await self._until(
+            await until(
                 f"Kubernetes API on https://{self.api_vip}:{KUBERNETES_API}",
                 self._api_answers,
                 self.api_timeout,
@@ -198,7 +228,7 @@ class TalosChecks:
         authority = base64.b64decode(str(await known(self.kubernetes_ca)))
         context = ssl.create_default_context(cadata=authority.decode())
         try:
-            async with asyncio.timeout(_PROGRESS):
+            async with asyncio.timeout(_ANSWER_SECONDS):
                 reader, writer = await asyncio.open_connection(str(self.api_vip), KUBERNETES_API, ssl=context)
                 writer.write(f"GET /readyz HTTP/1.1\r\nHost: {self.api_vip}\r\nConnection: close\r\n\r\n".encode())
                 status = (await reader.readline()).split()
@@ -207,6 +237,24 @@ class TalosChecks:
             return str(error) or type(error).__name__
         # Talos allows no anonymous requests: 401 is the answer of a server whose authentication is ready.
         return None if status[1:2] in ([b"200"], [b"401"]) else f"HTTP status {status[1:2]}"
+
+    @cached_property
+    def _versions(self) -> VersionChange:
+        addresses = {name: str(member.address) for name, member in self.members.items()}
+        return VersionChange(
+            controlplanes={name: addresses.pop(name) for name, member in self.members.items() if member.controlplane},
+            workers=addresses,
+            credentials=self._credentials,
+            talos=self.talos_version,
+            kubernetes=self.kubernetes_version,
+            node_timeout=self.node_timeout,
+            api_timeout=self.api_timeout,
+        )
+
+    async def _versions_may_change(self) -> None:
+        """Refuses a way between releases that is too long; nothing is on a way before the bootstrap."""
+        if await self._etcd_members() is not None:
+            await self._versions.may_begin()
 
     async def _etcd_members(self) -> list[EtcdMember] | None:
         """The voting etcd members, as seen by the first control plane that answers; None if none answers.
@@ -241,7 +289,7 @@ class TalosChecks:
                 return None
             return f"healthy without it: {', '.join(healthy) or 'none'}; quorum of {len(members)} members: {quorum}"
 
-        await self._until(
+        await until(
             f"etcd to keep its quorum while {name} restarts",
             probe,
             self.node_timeout,
@@ -260,7 +308,7 @@ class TalosChecks:
             missing = [service for service in needed if not services.get(service)]
             return f"{', '.join(missing)} not healthy" if missing else None
 
-        await self._until(
+        await until(
             f"node {name} ({member.address}) to be healthy {why}",
             probe,
             self.node_timeout,
@@ -291,7 +339,7 @@ class TalosChecks:
                 return None if await node.boot_id() != boot_id else "it has not restarted yet"
 
         remedy = f"look at the VM's console in Proxmox, and at talosctl -n {self._address(name)} dmesg"
-        await self._until(f"node {name} to come back from its restart", probe, timeout, remedy)
+        await until(f"node {name} to come back from its restart", probe, timeout, remedy)
 
     async def _credentials(self) -> TalosCredentials:
         parts = (self.client.ca_certificate, self.client.client_certificate, self.client.client_key)
@@ -306,23 +354,10 @@ class TalosChecks:
     def _name(self, address: str) -> str:
         return next(name for name in self.members if self._address(name) == address)
 
-    async def _until(self, what: str, probe: Callable[[], Awaitable[str | None]], timeout: float, remedy: str) -> None:
-        """Repeats `probe` until it returns None; anything else that it returns is shown as the reason for waiting."""
-        started = reported = time.monotonic()
-        while True:
-            try:
-                reason = await probe()
-            except TalosError as error:
-                reason = str(error)
-            if reason is None:
-                return
-            now = time.monotonic()
-            if now - started > timeout:
-                raise TalosError(f"{what}: {reason} (waited {timeout:.0f} s); {remedy}")
-            if now - reported > _PROGRESS:
-                reported = now
-                pulumi.log.info(f"waiting for {what}: {reason} ({now - started:.0f} s)")
-            await asyncio.sleep(_POLL)
+
+async def _configuration(inputs: Mapping[str, object] | None) -> str:
+    """The machine configuration among the inputs of a ConfigurationApply."""
+    return str(await known((inputs or {})["machineConfigurationInput"]))
 
 
 def _installer(configuration: str) -> str:

@@ -16,8 +16,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import Message as ProtobufMessage
 from grpclib.encoding.base import CodecBase
 
-MODE_REBOOT, MODE_AUTO = 0, 1
-"""Two values of ApplyConfigurationRequest.Mode."""
+MODE_REBOOT, MODE_AUTO, MODE_NO_REBOOT = 0, 1, 2
+"""Values of ApplyConfigurationRequest.Mode."""
 
 _PACKAGE = "homelab.talos"
 
@@ -176,9 +176,10 @@ class ResourceListRequest(Message):
 
 @dataclass(frozen=True)
 class ResourceSpec(Message):
-    """cosi.resource.Spec; its content is a message of the resource's type."""
+    """cosi.resource.Spec; its content is a message of the resource's type, and its text the same as YAML."""
 
     content: Annotated[bytes, 1]
+    text: Annotated[str, 2]
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,37 @@ class ResourceListResponse(Message):
     """cosi.resource.ListResponse, a part of a stream."""
 
     resource: Annotated[Resource, 1]
+
+
+@dataclass(frozen=True)
+class ResourceGetRequest(Message):
+    """cosi.resource.GetRequest."""
+
+    namespace: Annotated[str, 1]
+    type: Annotated[str, 2]
+    id: Annotated[str, 3]
+
+
+@dataclass(frozen=True)
+class ResourceGetResponse(Message):
+    """cosi.resource.GetResponse."""
+
+    resource: Annotated[Resource, 1]
+
+
+@dataclass(frozen=True)
+class MachineConfiguration(Message):
+    """talos.resource.definitions.config.MachineConfigSpec: YAML."""
+
+    document: Annotated[bytes, 1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagePullRequest(Message):
+    """machine.ImagePullRequest."""
+
+    namespace: Annotated[int, 1]
+    reference: Annotated[str, 2]
 
 
 @dataclass(frozen=True)

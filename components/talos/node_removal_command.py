@@ -171,7 +171,9 @@ class NodeRemoval:
         name = self._plan.node
         answer = await asyncio.to_thread(api.request, "DELETE", f"/api/v1/nodes/{name}")
         if answer.status not in (HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.NOT_FOUND):
-            raise TalosError(f"Node {name} was not deleted: {api.url} says {answer.status}: {answer.message}; repeat")
+            raise TalosError(
+                f"Node {name} was not deleted: the Kubernetes API says {answer.status}: {answer.message}; repeat"
+            )
 
 
 def main(_arguments: Sequence[str], environment: Mapping[str, str]) -> int:

@@ -12,23 +12,12 @@ from typing import Final
 from components.kit.spelling import did_you_mean
 from components.storage import longhorn_node
 from components.storage.csi_volume_names import CSI_VM_ID
+from components.talos.releases import KUBERNETES_BY_TALOS, minor_version
 from stacks.settings.machines import WORKER_MEMORY, Node
 from stacks.settings.model import Settings
-from stacks.settings.types import minor_version
 
 Findings = Iterator[tuple[tuple[str | int, ...], str]]
 """The location of a value and what is wrong with it."""
-
-KUBERNETES_BY_TALOS: dict[tuple[int, int], tuple[int, int]] = {
-    (1, 11): (29, 34),
-    (1, 12): (30, 35),
-    (1, 13): (31, 36),
-}
-"""First and last Kubernetes 1.x that a Talos release supports.
-
-From pkg/machinery/compatibility in siderolabs/talos and https://docs.siderolabs.com/talos/v1.13/getting-started/support-matrix.
-Ends with the newest Talos whose machine configuration the pinned Talos provider can check.
-"""
 
 CONTROL_PLANE_MEMORY = 2048
 """MiB that Talos requires.

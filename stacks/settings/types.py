@@ -49,12 +49,6 @@ _LONGEST_CLUSTER_DOMAIN = 253 - 1 - 63
 _THIS_NETWORK = IPv4Network("0.0.0.0/8")
 
 
-def minor_version(version: str) -> tuple[int, int]:
-    """Major and minor number of a release, to compare two by."""
-    major, minor, _ = version.removeprefix("v").split(".")
-    return int(major), int(minor)
-
-
 def _address(text: str) -> IPv4Address:
     try:
         return IPv4Address(text)

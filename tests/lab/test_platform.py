@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
+from components.talos.images import KUBELET, STATIC_PODS
 from tests.lab.live import VMS, Change, LiveLab, one_more_worker
 
 CONTROL_PLANES = [name for name in VMS if name.startswith("controlplane-")]
@@ -154,6 +155,30 @@ def test_a_kernel_argument_upgrades_one_node_at_a_time(lab: LiveLab) -> None:
     assert len(schematics) == 1
     assert sorted({name for name, _, _ in spans}) == sorted(VMS)
     assert all(earlier[2] <= later[1] for earlier, later in pairwise(spans)), spans
+
+
+def test_another_kubernetes_goes_through_the_control_planes_before_the_kubelets(lab: LiveLab) -> None:
+    def patch_release(settings: dict[str, Any]) -> None:
+        settings["versions"]["kubernetes"] = "v1.36.4"
+
+    seq = last_event(lab)
+    with lab.changed(patch_release):
+        result = lab.up()
+        assert result.returncode == 0, result.stdout
+    events = [event for event in events_after(lab, seq) if event["kind"] == "component-updated"]
+    control_planes = [name for name in VMS if name.startswith("controlplane")]
+    expected = [(part, name) for part in STATIC_PODS for name in control_planes] + [(KUBELET, name) for name in VMS]
+    assert [(event["detail"]["component"], event["name"]) for event in events] == expected
+
+
+def test_an_earlier_kubernetes_is_refused_by_name(lab: LiveLab) -> None:
+    def earlier(settings: dict[str, Any]) -> None:
+        settings["versions"]["kubernetes"] = "v1.35.2"
+
+    with lab.changed(earlier):
+        result = lab.up()
+    assert result.returncode != 0
+    assert "homelab:versions.kubernetes: v1.35.2 is older than the v1.36" in result.stdout
 
 
 def test_the_settings_as_they_were_bring_everything_back(lab: LiveLab) -> None:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pulumi
 import pytest
 
-from components.talos import hooks
+from components.talos import hooks, waiting
 from components.talos.api import TalosError, TalosNode
 from components.talos.hooks import Member, TalosChecks
 from components.talos.installer import Installer
@@ -82,12 +82,14 @@ def upgraded(node: Node, monkeypatch: pytest.MonkeyPatch, node_timeout: float = 
         api_vip=IPv4Address("192.0.2.9"),
         client=NO_CREDENTIALS,
         kubernetes_ca=NOTHING,
+        talos_version="v1.13.9",
+        kubernetes_version="v1.36.3",
         node_timeout=node_timeout,
         api_timeout=60,
     )
     client = Client(node)
     monkeypatch.setattr(hooks, "TalosNode", lambda *_: client)
-    monkeypatch.setattr(hooks, "_POLL", 0.02)
+    monkeypatch.setattr(waiting, "POLL_SECONDS", 0.02)
     asyncio.run(checks._upgrade("worker-0", cast(TalosNode, client), WANTED))
 
 

@@ -111,6 +111,8 @@ func (a *API) fault(w http.ResponseWriter, r *http.Request) {
 
 	var err error
 	switch {
+	case body.Fault == "no-images" || body.Fault == "images":
+		a.Site.SetNoImages(body.Machine, body.Fault == "no-images")
 	case body.Fault == "silent" || body.Fault == "none":
 		err = a.Site.SetSilent(body.Machine, body.Fault == "silent")
 	case body.Fault == "upgrade-does-not-boot":

@@ -33,6 +33,7 @@ type Node struct {
 	OSImage        string
 	Kernel         string
 	KubeletVersion string
+	StaticPods     map[string]string // images of the static pods by component
 }
 
 // Taint as the Kubernetes API spells it.
@@ -124,7 +125,7 @@ func (c *ControlPlane) Register(ctx context.Context, node Node) error {
 	}
 
 	if node.ControlPlane {
-		return c.mirrorPods(ctx, node)
+		return c.MirrorPods(ctx, node)
 	}
 	return nil
 }
@@ -174,10 +175,33 @@ func (c *ControlPlane) update(ctx context.Context, path string, answer []byte, n
 	return err
 }
 
-// mirrorPods creates the objects that stand for the static pods.
-func (c *ControlPlane) mirrorPods(ctx context.Context, node Node) error {
-	for _, part := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler"} {
-		_, err := c.call(ctx, http.MethodPost, "/api/v1/namespaces/kube-system/pods", map[string]any{
+const systemPods = "/api/v1/namespaces/kube-system/pods"
+
+// MirrorPods creates the objects that stand for the static pods; one whose image changed is made anew, as by a kubelet.
+func (c *ControlPlane) MirrorPods(ctx context.Context, node Node) error {
+	for part, image := range node.StaticPods {
+		path := systemPods + "/" + part + "-" + node.Name
+		if answer, err := c.call(ctx, http.MethodGet, path, nil); err == nil {
+			var known struct {
+				Spec struct{ Containers []struct{ Image string } }
+			}
+
+			if err = json.Unmarshal(answer, &known); err != nil {
+				return err
+			}
+
+			if len(known.Spec.Containers) == 1 && known.Spec.Containers[0].Image == image {
+				continue
+			}
+
+			if _, err = c.call(ctx, http.MethodDelete, path, map[string]any{"gracePeriodSeconds": 0}); err != nil {
+				return err
+			}
+		} else if statusOf(err) != http.StatusNotFound {
+			return err
+		}
+
+		_, err := c.call(ctx, http.MethodPost, systemPods, map[string]any{
 			"apiVersion": "v1", "kind": "Pod",
 			"metadata": map[string]any{
 				"name": part + "-" + node.Name, "namespace": "kube-system",
@@ -187,10 +211,10 @@ func (c *ControlPlane) mirrorPods(ctx context.Context, node Node) error {
 			"spec": map[string]any{
 				"nodeName": node.Name, "hostNetwork": true, "priorityClassName": "system-cluster-critical",
 				"tolerations": []any{map[string]any{"operator": "Exists"}},
-				"containers":  []any{map[string]any{"name": part, "image": part}},
+				"containers":  []any{map[string]any{"name": part, "image": image}},
 			},
 		})
-		if err != nil && statusOf(err) != http.StatusConflict {
+		if err != nil {
 			return err
 		}
 	}

@@ -95,6 +95,14 @@ type Machine struct {
 	bootFails    bool // the system of the next upgrade does not boot: a test wants it so
 	busy         bool // rebooting, upgrading or resetting
 	left         bool // etcd was told to leave, and starts again with the next boot
+
+	images   map[string]string    // of the Kubernetes components, as they run since the boot imagesOf
+	changing map[string]time.Time // since when another image than the running one is wanted
+	imagesOf string
+
+	mirroredAt time.Time
+
+	noImages bool // a test wants every pull to fail
 }
 
 // request is something that the machine does with itself between two looks at its power switch.

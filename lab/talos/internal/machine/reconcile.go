@@ -21,6 +21,9 @@ const apiProbe = 2 * time.Second
 // playedLimit is how long kwok may take until it plays the kubelet of a node that was registered; it looks every 10 s.
 const playedLimit = 15 * time.Second
 
+// mirrorPeriod is how often a kubelet looks for the objects of its static pods.
+const mirrorPeriod = time.Second
+
 func shortName(extension string) string { return path.Base(extension) }
 
 // Run lets running nodes take part in the cluster until ctx ends: etcd members, Node objects, API on their own address.
@@ -217,6 +220,9 @@ func (m *Machine) kubelet(ctx context.Context, v view, cluster string, inCluster
 	node := m.node(v)
 	wanted := fmt.Sprintf("%s %s %+v", cluster, node.Name, node)
 	if wanted == registered && !silenced {
+		if err := m.ensureMirrored(ctx, node); err != nil {
+			return err
+		}
 		return m.ensurePlayed(ctx, node.Name)
 	}
 
@@ -236,6 +242,20 @@ func (m *Machine) kubelet(ctx context.Context, v view, cluster string, inCluster
 		m.publishStaticPods(v)
 	}
 	return nil
+}
+
+// ensureMirrored makes a static pod's object again that somebody deleted, as a kubelet does.
+func (m *Machine) ensureMirrored(ctx context.Context, node kubernetes.Node) error {
+	m.site.mu.Lock()
+	due := node.ControlPlane && time.Since(m.mirroredAt) > mirrorPeriod
+	if due {
+		m.mirroredAt = time.Now()
+	}
+	m.site.mu.Unlock()
+	if !due {
+		return nil
+	}
+	return m.site.control.MirrorPods(ctx, node)
 }
 
 func (m *Machine) setRegistered(registered string, silenced bool) {
@@ -282,13 +302,16 @@ func (m *Machine) ensurePlayed(ctx context.Context, name string) error {
 // node is what the kubelet of this configuration on this VM reports.
 func (m *Machine) node(v view) kubernetes.Node {
 	settings := v.config.Machine()
-	_, kubelet, _ := strings.Cut(settings.Kubelet().Image()[strings.LastIndex(settings.Kubelet().Image(), "/")+1:], ":")
+	images := m.running(v)
+	version := tagOf(images[kubelet])
+	delete(images, kubelet)
 
 	node := kubernetes.Node{
 		Name: v.hostname, Address: v.spec.Address, ControlPlane: v.controlPlane(), Labels: settings.NodeLabels(), Annotations: settings.NodeAnnotations(),
 		Cores: v.spec.Cores, MemoryMiB: v.spec.MemoryMiB, DiskBytes: v.spec.DiskBytes, BootID: v.bootID,
 		MachineID: fmt.Sprintf("ab%030x", m.vmid), // letters in it: kwok's template reads digits alone as a number
-		OSImage:   "Talos (" + v.version + ")", Kernel: "6.18.0-talos", KubeletVersion: kubelet,
+		OSImage:   "Talos (" + v.version + ")", Kernel: "6.18.0-talos", KubeletVersion: version,
+		StaticPods: images,
 	}
 
 	if values := settings.Kubelet().ExtraArgs()["provider-id"]; len(values) > 0 {

@@ -16,17 +16,20 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/extensions"
 	"github.com/siderolabs/talos/pkg/machinery/resources/block"
 	"github.com/siderolabs/talos/pkg/machinery/resources/cluster"
+	"github.com/siderolabs/talos/pkg/machinery/resources/config"
 	"github.com/siderolabs/talos/pkg/machinery/resources/k8s"
 	"github.com/siderolabs/talos/pkg/machinery/resources/runtime"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"homelab/lab/talos/internal/kubernetes"
 )
 
 // kinds are the resources that clients ask the lab's nodes for.
 var kinds = []meta.ResourceWithRD{
 	&runtime.MachineStatus{}, &runtime.Diagnostic{}, &runtime.ExtensionStatus{}, &k8s.StaticPodStatus{},
-	&k8s.BootstrapManifestsConfig{}, &k8s.Nodename{}, &block.VolumeStatus{}, &cluster.Member{},
+	&k8s.BootstrapManifestsConfig{}, &k8s.Nodename{}, &block.VolumeStatus{}, &cluster.Member{}, &k8s.Manifest{}, &config.MachineConfig{},
 }
 
 // newState empties the node's resources, as a boot does.
@@ -119,10 +122,12 @@ func (m *Machine) publish() {
 		})
 	}
 
+	m.publishConfiguration(v)
 	if v.controlPlane() {
 		put(m, k8s.NewBootstrapManifestsConfig(), func(r *k8s.BootstrapManifestsConfig) {
 			r.TypedSpec().CNIName = v.config.Cluster().Network().CNI().Name()
 		})
+		m.publishManifests()
 	}
 
 	m.publishExtensions(v)
@@ -133,6 +138,43 @@ func (m *Machine) publish() {
 			other.publishMember(v)
 		}
 	}
+}
+
+// publishConfiguration shows the configuration in effect. Its type cannot be changed in place.
+func (m *Machine) publishConfiguration(v view) {
+	m.site.mu.Lock()
+	st := m.state
+	m.site.mu.Unlock()
+	if st == nil {
+		return
+	}
+
+	shown := config.NewMachineConfig(v.config)
+	_ = st.Destroy(context.Background(), shown.Metadata()) // it may not be there
+	if err := st.Create(context.Background(), shown); err != nil {
+		m.note("error", "resource", shown.Metadata().String(), "error", err)
+	}
+}
+
+// publishManifests shows what this release of Talos wants in Kubernetes, which need not be what is there.
+func (m *Machine) publishManifests() {
+	member, ok := m.member()
+	if !ok {
+		return
+	}
+
+	objects, err := kubernetes.BootstrapManifests(member.Config)
+	if err != nil {
+		m.note("error", "resource", "manifests", "error", err)
+		return
+	}
+
+	put(m, k8s.NewManifest(k8s.ControlPlaneNamespaceName, "lab"), func(r *k8s.Manifest) {
+		r.TypedSpec().Items = nil
+		for _, object := range objects {
+			r.TypedSpec().Items = append(r.TypedSpec().Items, k8s.SingleManifest{Object: object})
+		}
+	})
 }
 
 func (m *Machine) publishMember(of view) {

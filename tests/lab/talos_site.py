@@ -1,0 +1,244 @@
+"""Simulated Talos nodes for tests, without Proxmox and Pulumi: the test plays engine and Talos provider."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import http.client
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any, cast
+
+import pulumi
+import yaml
+
+from components.talos import images
+from components.talos.api import TalosCredentials, TalosNode
+from components.talos.hooks import Member, TalosChecks
+from components.talos.secrets import ClientCredentials
+from lab import charts
+from lab.hardware import CONTROL_PLANE_TOOLS
+from lab.programs import Found
+
+SCHEMATIC = "a" * 64
+NODES = {"cp1": (101, "1.1"), "cp2": (102, "1.2"), "cp3": (103, "1.3"), "w1": (201, "2.1")}
+"""Every node by name: VM id and the end of its address. Those called cp are control planes."""
+
+
+@dataclass(frozen=True)
+class Hook:
+    """Stands in for pulumi.ResourceHook, which registers itself with an engine."""
+
+    name: str
+    callback: Callable[[pulumi.ResourceHookArgs], Any]
+
+
+class TalosSite:
+    """Three control planes and a worker of one cluster, from their first boot on."""
+
+    def __init__(self, directory: Path, tools: Mapping[str, Found], *, talos: str, kubernetes: str) -> None:
+        self.directory = directory
+        self.talosctl = tools["talosctl"].path
+        # Addresses of this process's own: several checkouts may run their tests at once.
+        self._prefix = f"127.{200 + os.getpid() % 50}"
+        self.addresses: dict[str, str] = {}
+        self._control = directory / "control.sock"
+        charts.write_stages(directory / "kwok.yaml")
+        settings = {
+            "state": str(directory / "state"),
+            "control": str(self._control),
+            "factory": f"{self._prefix}.0.11:8090",
+            "kwokConfig": str(directory / "kwok.yaml"),
+            "bootSeconds": 0.2,
+            "installSeconds": 0.2,
+            "rebootSeconds": 0.5,
+        } | {key: str(tools[tool].path) for key, tool in CONTROL_PLANE_TOOLS.items()}
+        (directory / "nodes.json").write_text(json.dumps(settings))
+        with (directory / "nodes.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [tools["talos-nodes"].path, "--config", directory / "nodes.json"], stdout=log, stderr=log
+            )
+        self.until("the control socket", self._control.exists)
+        for name, (vm_id, end) in NODES.items():
+            self.boot(name, vm_id, end, talos)
+        self._generate(kubernetes)
+        self.recorded = {name: self._configuration(name, talos, kubernetes) for name in NODES}
+
+    def close(self) -> None:
+        """Ends the simulator and everything that it started."""
+        self._process.terminate()
+        self._process.wait(60)
+
+    def control(self, method: str, path: str, body: object = None) -> Any:
+        """A request to the simulator's control socket."""
+        connection = http.client.HTTPConnection("localhost", timeout=30)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(str(self._control))
+        connection.request(method, path, None if body is None else json.dumps(body))
+        response = connection.getresponse()
+        content = response.read()
+        assert response.status < 300, content
+        return json.loads(content) if content else None
+
+    def events(self, since: int = 0) -> list[dict[str, Any]]:
+        """What happened at the site after an event."""
+        return list(self.control("GET", f"/events?since={since}"))
+
+    def last(self) -> int:
+        """Number of the newest event."""
+        return int(self.events()[-1]["seq"])
+
+    def boot(self, name: str, vm_id: int, end: str, talos: str) -> None:
+        """Starts a machine of the settings for the first time, with an image of this Talos."""
+        self.addresses[name] = f"{self._prefix}.{end}"
+        machine = {"name": name, "address": self.addresses[name], "mac": f"BC:24:11:00:00:{vm_id % 100:02}"}
+        size = {"cores": 4, "memoryMiB": 8192, "diskBytes": 100 << 30, "host": "pve1"}
+        image = {"image": f"factory/{SCHEMATIC}/talos-{talos}.qcow2", "on": True}
+        self.control("PUT", f"/machines/{vm_id}", machine | size | image)
+        self.until(
+            f"{name} in maintenance mode",
+            lambda: {"name": name, "stage": "maintenance"}.items()
+            <= next(each for each in self.control("GET", "/machines") if each["name"] == name).items(),
+        )
+
+    def kubectl(self, *arguments: str, text: str | None = None) -> str:
+        """Output of kubectl as the cluster's administrator.
+
+        Raises:
+            subprocess.CalledProcessError: if it fails.
+        """
+        command = ["kubectl", "--kubeconfig", str(self.directory / "kubeconfig"), *arguments]
+        path = f"{self.talosctl.parent}:{self._kubectl.parent}:{os.environ['PATH']}"
+        return subprocess.run(
+            command, input=text, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=True
+        ).stdout
+
+    def first_up(self) -> None:
+        """Configures every node for the first time and makes a cluster of them."""
+        for name in self.addresses:
+            self._configure(name)
+        (self.directory / "kubeconfig.tar.gz").write_bytes(asyncio.run(self._bootstrapped()))
+        subprocess.run(["tar", "-xzf", "kubeconfig.tar.gz"], cwd=self.directory, check=True)
+        self.until("all nodes ready", lambda: self.kubectl("get", "nodes").count(" Ready ") == len(NODES))
+
+    def _configure(self, name: str) -> None:
+        path = self.directory / f"{name}.yaml"
+        path.write_text(self.recorded[name])
+        self._talosctl("apply-config", "--insecure", "--nodes", self.addresses[name], "--file", str(path))
+
+    async def _bootstrapped(self) -> bytes:
+        checks = self.checks(*self._versions(self.recorded["cp1"]))
+        await cast(Any, checks.before_kubeconfig()).callback(_arguments({}, {}))
+        async with self._node("cp1") as node:
+            return await node.kubeconfig()
+
+    def up(self, *, talos: str, kubernetes: str) -> None:
+        """Changes every node's configuration, or makes its first, with the hooks around it, in order, as an `up` does.
+
+        Raises what a hook raises; what was recorded until then stays recorded.
+        """
+        asyncio.run(self._up(talos, kubernetes))
+
+    async def _up(self, talos: str, kubernetes: str) -> None:
+        checks = self.checks(talos, kubernetes)
+        first, around = checks.around_first_configuration(), checks.around_configuration_update()
+        for name, address in self.addresses.items():
+            wanted = self._configuration(name, talos, kubernetes)
+            if name not in self.recorded:
+                arguments = _arguments({"node": address, "machineConfigurationInput": wanted}, {})
+                await cast(Any, first.before).callback(arguments)
+                self.recorded[name] = wanted
+                self._configure(name)
+                await cast(Any, first.after).callback(arguments)
+            if wanted == self.recorded[name]:
+                continue
+            arguments = _arguments(
+                {"node": address, "machineConfigurationInput": wanted},
+                {"node": address, "machineConfigurationInput": self.recorded[name]},
+            )
+            await cast(Any, around.before).callback(arguments)
+            async with self._node(name) as node:
+                await node.apply(wanted)
+            self.recorded[name] = wanted
+            await cast(Any, around.after).callback(arguments)
+
+    def checks(self, talos: str, kubernetes: str) -> TalosChecks:
+        """The program's checks for this cluster and these wanted releases."""
+        client = [cast("pulumi.Output[str]", part) for part in self._client]
+        return TalosChecks(
+            members={
+                name: Member(controlplane=name.startswith("cp"), address=IPv4Address(address))
+                for name, address in self.addresses.items()
+            },
+            api_vip=IPv4Address(f"{self._prefix}.3.1"),
+            client=ClientCredentials(*client),
+            kubernetes_ca=cast("pulumi.Output[str]", self._kubernetes_ca),
+            talos_version=talos,
+            kubernetes_version=kubernetes,
+            node_timeout=60,
+            api_timeout=60,
+        )
+
+    def _node(self, name: str) -> TalosNode:
+        return TalosNode(self.addresses[name], TalosCredentials.decoded(*self._client))
+
+    def _generate(self, kubernetes: str) -> None:
+        vip = f"{self._prefix}.3.1"
+        patches = [{"cluster": {"network": {"cni": {"name": "none"}}, "proxy": {"disabled": True}}}]
+        sans = {"cluster": {"apiServer": {"certSANs": [vip, *self.addresses.values()]}}}
+        layer2 = {"apiVersion": "v1alpha1", "kind": "Layer2VIPConfig", "name": vip, "link": "eth0"}
+        self._talosctl(
+            *("gen", "config", "lab", f"https://{vip}:6443", "--output-dir", str(self.directory)),
+            *("--kubernetes-version", kubernetes.removeprefix("v"), "--with-docs=false", "--with-examples=false"),
+            *[f"--config-patch={json.dumps(patch)}" for patch in patches],
+            *[f"--config-patch-control-plane={json.dumps(patch)}" for patch in (sans, layer2)],
+        )
+        context = yaml.safe_load((self.directory / "talosconfig").read_text())["contexts"]["lab"]
+        self._client = [context["ca"], context["crt"], context["key"]]
+        generated = next(yaml.safe_load_all((self.directory / "controlplane.yaml").read_text()))
+        self._kubernetes_ca = generated["cluster"]["ca"]["crt"]
+        base64.b64decode(self._kubernetes_ca, validate=True)
+
+    def _configuration(self, name: str, talos: str, kubernetes: str) -> str:
+        role = "controlplane" if name.startswith("cp") else "worker"
+        text = (self.directory / f"{role}.yaml").read_text()
+        parts = [images.KUBELET, *(images.STATIC_PODS if role == "controlplane" else [])]
+        for part in parts:
+            text = images.replaced(text, part, images.image(text, part).rpartition(":")[0] + f":{kubernetes}")
+        documents = list(yaml.safe_load_all(text))
+        documents[0]["machine"]["install"]["image"] = f"factory.talos.dev/nocloud-installer/{SCHEMATIC}:{talos}"
+        documents = [each for each in documents if each.get("kind") != "HostnameConfig"]
+        documents.append({"apiVersion": "v1alpha1", "kind": "HostnameConfig", "auto": "off", "hostname": name})
+        return yaml.safe_dump_all(documents, sort_keys=False)
+
+    @staticmethod
+    def _versions(configuration: str) -> tuple[str, str]:
+        install = next(yaml.safe_load_all(configuration))["machine"]["install"]["image"]
+        return install.rpartition(":")[2], images.version(images.image(configuration, images.KUBELET))
+
+    @property
+    def _kubectl(self) -> Path:
+        return Path(json.loads((self.directory / "nodes.json").read_text())["kubectl"])
+
+    def _talosctl(self, *arguments: str) -> None:
+        subprocess.run([self.talosctl, *arguments], check=True, capture_output=True, text=True)
+
+    def until(self, what: str, holds: Callable[[], bool], timeout: float = 90) -> None:
+        """Waits until something holds, while the simulator runs."""
+        deadline = time.monotonic() + timeout
+        while not holds():
+            log = (self.directory / "nodes.log").read_text()[-2000:]
+            assert self._process.poll() is None, log
+            assert time.monotonic() < deadline, f"{what}: not within {timeout} s\n{log}"
+            time.sleep(0.2)
+
+
+def _arguments(new: dict[str, Any], old: dict[str, Any]) -> pulumi.ResourceHookArgs:
+    return pulumi.ResourceHookArgs("urn:test", "id", "name", "type", new_inputs=new, old_inputs=old)
