@@ -143,6 +143,17 @@ def test_what_is_ignored_of_a_disk_is_in_the_description_so_that_a_change_runs_t
     assert expected in graph[vm(name)].inputs["description"]
 
 
+@pytest.mark.parametrize("installed", [True, False])
+def test_proxmox_expects_a_guest_agent_exactly_where_the_image_has_one(installed: bool) -> None:
+    def switch(settings: dict[str, Any]) -> None:
+        settings.setdefault("talos", {}).setdefault("extensions", {})["qemuGuestAgent"] = installed
+
+    graph = recorded(change=switch)
+    [schematic] = graph.of_type("talos:imagefactory/schematic:Schematic")
+    assert ("siderolabs/qemu-guest-agent" in schematic.inputs["schematic"]) is installed
+    assert {graph[vm(name)].inputs["agent"]["enabled"] for name in NODES} == {installed}
+
+
 @pytest.mark.parametrize("name", NODES)
 def test_another_host_never_makes_a_vm_anew(graph: Graph, name: str) -> None:
     assert graph[vm(name)].inputs["migrate"] is True

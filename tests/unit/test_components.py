@@ -57,6 +57,7 @@ def vm_args(**changes: Any) -> TalosVmArgs:
         "image": "local:import/talos.qcow2",
         "start_order": 4,
         "tags": ["homelab-prod", "talos"],
+        "agent": True,
         "delete_protection": False,
         "after": [],
         "outlived_by": [],
