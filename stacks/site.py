@@ -73,7 +73,6 @@ def deploy(settings: Settings, credentials: Credentials) -> SiteLayer:
         opts=pulumi.ResourceOptions(depends_on=[provider]),
     )
     explained = checks.on_error()
-    hooks = pulumi.ResourceHookBinding(on_error=[explained])
     both = pulumi.ResourceOptions(providers=[provider, talos_provider])
     pool = VmPool(
         "vm-pool",
@@ -92,8 +91,10 @@ def deploy(settings: Settings, credentials: Credentials) -> SiteLayer:
             version=settings.versions.talos,
             extensions=_extensions(settings),
             kernel_args=settings.talos.kernel_args,
+            owner=checks.tag,
             datastores={host: site.hosts[host].image_datastore for host in settings.hosts_in_use},
-            hooks=hooks,
+            shared=site.shared_image_datastores,
+            hooks=pulumi.ResourceHookBinding(before_create=[checks.before_image()], on_error=[explained]),
         ),
         opts=both,
     )
@@ -122,6 +123,7 @@ def _checks(settings: Settings, login: ProxmoxLogin) -> ProxmoxChecks:
             host: {hosts[host].image_datastore: "import", hosts[host].disk_datastore: "images"}
             for host in settings.hosts_in_use
         },
+        shared=frozenset(settings.site.shared_image_datastores),
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -91,6 +93,33 @@ def test_a_datastore_that_the_host_lacks_is_named_with_those_it_has(site: Site) 
 def test_a_datastore_without_the_content_type_comes_with_the_command_that_allows_it(site: Site) -> None:
     with pytest.raises(ProxmoxError, match=r"pvesm set local-zfs --content .*images.*,import"):
         checked(site, datastores={"pve1": {"local-zfs": "import"}})
+
+
+NFS = {
+    "nfs": {"type": "nfs", "content": "import", "shared": True},
+    "local-zfs": {"type": "zfspool", "content": "images"},
+    "local": {"type": "dir", "content": "import"},
+}
+
+
+@pytest.mark.parametrize(
+    ("datastore", "declared", "told"),
+    [
+        ("nfs", frozenset(), "is shared in Proxmox.*add nfs to homelab:site.sharedImageDatastores"),
+        ("local", frozenset({"local"}), "is not shared in Proxmox.*remove local from homelab:site.sharedImageData"),
+    ],
+)
+def test_a_datastore_for_images_is_shared_exactly_where_the_settings_say_so(
+    tmp_path: Path, datastore: str, declared: frozenset[str], told: str
+) -> None:
+    site = Site(tmp_path, datastores=NFS)
+    try:
+        asked = replace(checks({"pve1": {datastore: "import"}}), shared=declared)
+        with pytest.raises(ProxmoxError, match=told):
+            asked._check_site(client(site))
+        replace(asked, shared=frozenset({"nfs"}))._check_site(client(site))
+    finally:
+        site.close()
 
 
 def test_a_vm_without_the_stacks_tag_is_refused(site: Site) -> None:
