@@ -174,7 +174,19 @@ class ProxmoxChecks:
             )
 
     def _free_pool(self, api: ProxmoxApi, pool: str) -> None:
-        """Removes the pool if an interrupted `up` of this stack left it; raises ProxmoxError if it is another's."""
+        """Removes the pool if an interrupted `up` of this stack left it.
+
+        Raises ProxmoxError if it is another's, or if the login may not make or see pools: it would never see that its
+        VMs are in one.
+        """
+        path = f"/pool/{pool}"
+        held = api.get(f"/access/permissions?path={path}").get(path, {})
+        if missing := [privilege for privilege in ("Pool.Allocate", "Pool.Audit") if privilege not in held]:
+            raise ProxmoxError(
+                f"the login at {api.endpoint} lacks {' and '.join(missing)} on {path}, for the pool of this stack's "
+                "VMs; nothing was created. Add them to its role: "
+                f'pveum role modify <role> --append 1 --privs "{" ".join(missing)}"'
+            )
         comments = {entry["poolid"]: entry.get("comment", "") for entry in api.get("/pools")}
         if pool not in comments:
             return

@@ -196,6 +196,15 @@ def test_a_pool_with_members_is_refused_and_keeps_them(site: Site) -> None:
     assert [member["vmid"] for member in site.api("GET", f"/pools?poolid={TAG}")[0]["members"]] == [9001]
 
 
+def test_a_login_that_may_make_no_pool_is_told_what_it_lacks(site: Site) -> None:
+    api = ProxmoxApi(f"https://{HOST}:{site.server.pve.port}/", insecure=True)
+    api.use_token(site.restricted(["VM.Allocate", "Pool.Audit"], on_user=True, on_token=True))
+    with pytest.raises(
+        ProxmoxError, match=rf"lacks Pool.Allocate on /pool/{TAG}.*--append 1 --privs \"Pool.Allocate\""
+    ):
+        checks()._free_pool(api, TAG)
+
+
 def properties(cores: int = 2, memory: int = 2048, pool: str = TAG, node: str = "pve1") -> dict[str, Any]:
     return {
         "vmId": 9001,
