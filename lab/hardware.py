@@ -166,10 +166,14 @@ class Hardware:
         hosts = self.settings.site.hosts.values()
         for_disks = {host.disk_datastore for host in hosts} | {self.settings.storage.datastore}
         for_images = {host.image_datastore for host in hosts}
+        shared = self.settings.site.shared_image_datastores
         return (
             {name: {"type": "zfspool", "content": disks} for name in for_disks - for_images}
-            | {name: {"type": "dir", "content": images} for name in for_images - for_disks}
-            | {name: {"type": "dir", "content": f"{disks},{images}"} for name in for_images & for_disks}
+            | {name: {"type": "dir", "content": images, "shared": name in shared} for name in for_images - for_disks}
+            | {
+                name: {"type": "dir", "content": f"{disks},{images}", "shared": name in shared}
+                for name in for_images & for_disks
+            }
         )
 
     def _refuse_if_taken(self, host: str, port: int) -> None:

@@ -188,6 +188,7 @@ def _machines(
                 image=site.image.files[node.host],
                 start_order=position + 1,
                 tags=sorted({"talos", node.role, site.tag}),
+                agent=settings.talos.extensions.qemu_guest_agent,
                 delete_protection=settings.site.delete_protection,
                 data_disk=settings.data_disk(node),
                 after=previous,

@@ -18,7 +18,6 @@ from components.proxmox.vm_update import PlannedVm
 from components.storage import longhorn_node
 from components.storage.csi_volumes import CsiVolumes, CsiVolumesArgs
 from components.storage.csi_volumes_command import Plan
-from components.talos.image_factory import ImageBuilds
 from stacks.settings.credentials import Credentials
 from stacks.settings.model import Settings
 
@@ -75,7 +74,6 @@ def deploy(settings: Settings, credentials: Credentials) -> SiteLayer:
         opts=pulumi.ResourceOptions(depends_on=[provider]),
     )
     explained = checks.on_error()
-    hooks = pulumi.ResourceHookBinding(before_create=[ImageBuilds().before_create()], on_error=[explained])
     both = pulumi.ResourceOptions(providers=[provider, talos_provider])
     pool = VmPool(
         "vm-pool",
@@ -94,8 +92,10 @@ def deploy(settings: Settings, credentials: Credentials) -> SiteLayer:
             version=settings.versions.talos,
             extensions=_extensions(settings),
             kernel_args=settings.talos.kernel_args,
+            owner=checks.tag,
             datastores={host: site.hosts[host].image_datastore for host in settings.hosts_in_use},
-            hooks=hooks,
+            shared=site.shared_image_datastores,
+            hooks=pulumi.ResourceHookBinding(before_create=[checks.before_image()], on_error=[explained]),
         ),
         opts=both,
     )
@@ -120,6 +120,7 @@ def _checks(settings: Settings, login: ProxmoxLogin) -> ProxmoxChecks:
             for name, node in settings.nodes.items()
         },
         datastores={host: required_datastores(settings, host) for host in settings.hosts_in_use},
+        shared=frozenset(settings.site.shared_image_datastores),
     )
 
 

@@ -8,6 +8,7 @@ Owns these checks and an explanation, all in `up` and none in a preview:
 - before one VM is created: its id is free, or is held by an orphan of an interrupted `up` of this stack; and nothing
   answers yet at the address that its node is to have.
 - before one VM is updated: see `vm_update.py`.
+- before the image is downloaded: whether hosts share its datastore, so that one file is never taken for several.
 - before the pool is created: none of its name is there, except one that an interrupted `up` of this stack left.
 - after an operation failed because of the login or the certificate: what to do is said, once.
 
@@ -45,12 +46,14 @@ class ProxmoxChecks:
     tag: the tag that marks this stack's VMs.
     vms: every planned VM by name.
     datastores: per host the datastores that must exist, each with the content types it must take, joined by commas.
+    shared: the datastores for images that are one and the same on every host.
     """
 
     login: ProxmoxLogin
     tag: str
     vms: Mapping[str, PlannedVm]
     datastores: Mapping[str, Mapping[str, str]]
+    shared: frozenset[str] = frozenset()
     _told: list[str] = field(default_factory=list)
     """The resource whose failure was explained; the others of the same update fail for the same reason."""
 
@@ -93,6 +96,19 @@ class ProxmoxChecks:
             await asyncio.to_thread(prepare, api, self.vms[args.name], args)
 
         return pulumi.ResourceHook("vm-is-as-recorded", vm_is_as_recorded)
+
+    def before_image(self) -> pulumi.ResourceHook:
+        """For each file of the image."""
+
+        async def image_store_is_as_declared(args: pulumi.ResourceHookArgs) -> None:
+            api = await self.login.connect()
+            host, datastore = _plain(args.new_inputs, "nodeName"), _plain(args.new_inputs, "datastoreId")
+            entries = await asyncio.to_thread(api.get, f"/nodes/{host}/storage")
+            for entry in entries:
+                if entry["storage"] == datastore:
+                    self._check_image_store(host, entry)
+
+        return pulumi.ResourceHook("image-store-is-as-declared", image_store_is_as_declared)
 
     def before_pool(self) -> pulumi.ResourceHook:
         """For the pool of this stack's VMs."""
@@ -139,7 +155,8 @@ class ProxmoxChecks:
                     f"Proxmox at {api.endpoint} has no online host {host}; "
                     f"it has {', '.join(sorted(hosts)) or 'none'}: correct homelab:site.hosts, or start the host"
                 )
-            offered = {s["storage"]: s.get("content", "").split(",") for s in api.get(f"/nodes/{host}/storage")}
+            entries = {entry["storage"]: entry for entry in api.get(f"/nodes/{host}/storage")}
+            offered = {name: entry.get("content", "").split(",") for name, entry in entries.items()}
             for datastore, wanted in datastores.items():
                 if datastore not in offered:
                     raise ProxmoxError(
@@ -152,12 +169,41 @@ class ProxmoxChecks:
                         f"datastore {datastore} on host {host} does not take content type {' and '.join(missing)}; "
                         f"allow it: pvesm set {datastore} --content {','.join([*offered[datastore], *missing])}"
                     )
+                if "import" in wanted.split(","):
+                    self._check_image_store(host, entries[datastore])
         found = api.guests()
         for name, planned in self.vms.items():
             self._check_vm(name, planned, found)
 
+    def _check_image_store(self, host: str, entry: Mapping[str, Any]) -> None:
+        """Raises ProxmoxError unless Proxmox and the settings agree on whether hosts share a datastore for images."""
+        name = entry["storage"]
+        if entry.get("shared") and name not in self.shared:
+            raise ProxmoxError(
+                f"datastore {name} on host {host} is shared in Proxmox, where one file of it would be taken for one on "
+                f"each host, and be deleted for all of them with the first; add {name} to "
+                "homelab:site.sharedImageDatastores"
+            )
+        if name in self.shared and not entry.get("shared"):
+            raise ProxmoxError(
+                f"datastore {name} on host {host} is not shared in Proxmox, so each host has its own; remove {name} "
+                f"from homelab:site.sharedImageDatastores, or, if it is one: pvesm set {name} --shared 1"
+            )
+
     def _free_pool(self, api: ProxmoxApi, pool: str) -> None:
-        """Removes the pool if an interrupted `up` of this stack left it; raises ProxmoxError if it is another's."""
+        """Removes the pool if an interrupted `up` of this stack left it.
+
+        Raises ProxmoxError if it is another's, or if the login may not make or see pools: it would never see that its
+        VMs are in one.
+        """
+        path = f"/pool/{pool}"
+        held = api.get(f"/access/permissions?path={path}").get(path, {})
+        if missing := [privilege for privilege in ("Pool.Allocate", "Pool.Audit") if privilege not in held]:
+            raise ProxmoxError(
+                f"the login at {api.endpoint} lacks {' and '.join(missing)} on {path}, for the pool of this stack's "
+                "VMs; nothing was created. Add them to its role: "
+                f'pveum role modify <role> --append 1 --privs "{" ".join(missing)}"'
+            )
         comments = {entry["poolid"]: entry.get("comment", "") for entry in api.get("/pools")}
         if pool not in comments:
             return

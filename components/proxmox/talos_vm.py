@@ -58,6 +58,7 @@ class TalosVmArgs:
     image: id of the downloaded image on this host; it is only read when the disk is created.
     start_order: position in which Proxmox starts its VMs after a power cut.
     tags: sorted, lower case, as Proxmox stores them.
+    agent: whether the image has the QEMU guest agent; Proxmox waits for one that it is told of and that is not there.
     after: what is created and changed before this VM, so that two never restart at once.
     outlived_by: what is deleted only after this VM is.
     login, stack_tag: for the command that deletes it: how to reach Proxmox, and the tag that marks the stack's VMs.
@@ -80,6 +81,7 @@ class TalosVmArgs:
     image: pulumi.Input[str]
     start_order: int
     tags: Sequence[str]
+    agent: bool
     delete_protection: bool
     data_disk: int | None = None
     after: Sequence[pulumi.Resource]
@@ -166,7 +168,7 @@ class TalosVm(pulumi.ComponentResource):
             initialization=_cloud_init(args),
             # Waiting for the agent's address would take up to 15 minutes where the extension is missing; the Talos API
             # is what proves that a node is up.
-            agent={"enabled": True, "trim": True, "timeout": "30s", "wait_for_ip": {"disabled": True}},
+            agent={"enabled": args.agent, "trim": True, "timeout": "30s", "wait_for_ip": {"disabled": True}},
             boot_orders=[SYSTEM_DISK],
             on_boot=True,
             startup={"order": args.start_order, "up_delay": 15, "down_delay": SHUTDOWN_SECONDS},

@@ -67,6 +67,17 @@ def _hosts(settings: Settings) -> Findings:
             yield ("nodes", name, "host"), f"{node.host!r} is not in site.hosts; {remedy}"
 
 
+def _shared_datastores(settings: Settings) -> Findings:
+    known = sorted({host.image_datastore for host in settings.site.hosts.values()})
+    for position, name in enumerate(settings.site.shared_image_datastores):
+        if name not in known:
+            remedy = did_you_mean(name, known) or f"choose one of {', '.join(known)}, or remove it"
+            yield (
+                ("site", "sharedImageDatastores", position),
+                f"{name!r} is not the imageDatastore of any host; {remedy}",
+            )
+
+
 def _capacity(settings: Settings) -> Findings:
     for name, host in settings.site.hosts.items():
         guests = {node_name: node for node_name, node in settings.nodes.items() if node.host == name}
@@ -148,7 +159,7 @@ def _longhorn(settings: Settings) -> Findings:
             )
 
 
-RULES: Final = (_roles, _authority, _hosts, _capacity, _unique, _versions, _longhorn)
+RULES: Final = (_roles, _authority, _hosts, _shared_datastores, _capacity, _unique, _versions, _longhorn)
 """In the order in which their findings are reported."""
 
 

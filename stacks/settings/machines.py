@@ -56,6 +56,8 @@ class Site(Model):
     """Bridge that every VM's network interface is attached to."""
     vlan: int | None = Field(default=None, ge=1, le=4094)
     """VLAN tag of every VM's network interface."""
+    shared_image_datastores: Annotated[list[t.StorageId], t.Distinct] = []
+    """Image datastores that are one and the same on every host, such as NFS; each gets the image once."""
     delete_protection: bool = False
     """Make Pulumi refuse to delete the VMs."""
     hosts: dict[t.HostName, Host] = Field(min_length=1)

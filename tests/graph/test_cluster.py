@@ -146,6 +146,35 @@ def test_what_is_ignored_of_a_disk_is_in_the_description_so_that_a_change_runs_t
     assert expected in graph[vm(name)].inputs["description"]
 
 
+def test_what_two_stacks_at_one_site_download_is_never_one_file() -> None:
+    files = recorded(known=True).of_type("proxmoxve:download/file:File")
+    assert files
+    assert [file.name for file in files if not str(file.inputs["fileName"]).startswith("homelab-lab-talos-v")] == []
+
+
+def test_hosts_that_share_a_datastore_have_one_file_that_outlives_all_but_the_last_of_them() -> None:
+    def share(settings: dict[str, Any]) -> None:
+        for host in settings["site"]["hosts"].values():
+            host["imageDatastore"] = "nfs"
+        settings["site"]["sharedImageDatastores"] = ["nfs"]
+
+    graph = recorded(change=share)
+    [file] = graph.of_type("proxmoxve:download/file:File")
+    assert file.hooks["before_create"] == ["image-store-is-as-declared"]
+    assert all(graph.depends(vm(name), file.urn, via="disks") for name in NODES)
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_proxmox_expects_a_guest_agent_exactly_where_the_image_has_one(installed: bool) -> None:
+    def switch(settings: dict[str, Any]) -> None:
+        settings.setdefault("talos", {}).setdefault("extensions", {})["qemuGuestAgent"] = installed
+
+    graph = recorded(change=switch)
+    [schematic] = graph.of_type("talos:imageFactory/schematic:Schematic")
+    assert ("siderolabs/qemu-guest-agent" in schematic.inputs["schematic"]) is installed
+    assert {graph[vm(name)].inputs["agent"]["enabled"] for name in NODES} == {installed}
+
+
 @pytest.mark.parametrize("name", NODES)
 def test_another_host_never_makes_a_vm_anew(graph: Graph, name: str) -> None:
     assert graph[vm(name)].inputs["migrate"] is True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -98,6 +100,33 @@ def test_a_datastore_must_take_every_content_type_that_is_wanted_of_it(site: Sit
         checked(site, datastores={"pve1": {"local-zfs": "import,images"}})
 
 
+NFS = {
+    "nfs": {"type": "nfs", "content": "import", "shared": True},
+    "local-zfs": {"type": "zfspool", "content": "images"},
+    "local": {"type": "dir", "content": "import"},
+}
+
+
+@pytest.mark.parametrize(
+    ("datastore", "declared", "told"),
+    [
+        ("nfs", frozenset(), "is shared in Proxmox.*add nfs to homelab:site.sharedImageDatastores"),
+        ("local", frozenset({"local"}), "is not shared in Proxmox.*remove local from homelab:site.sharedImageData"),
+    ],
+)
+def test_a_datastore_for_images_is_shared_exactly_where_the_settings_say_so(
+    tmp_path: Path, datastore: str, declared: frozenset[str], told: str
+) -> None:
+    site = Site(tmp_path, datastores=NFS)
+    try:
+        asked = replace(checks({"pve1": {datastore: "import"}}), shared=declared)
+        with pytest.raises(ProxmoxError, match=told):
+            asked._check_site(client(site))
+        replace(asked, shared=frozenset({"nfs"}))._check_site(client(site))
+    finally:
+        site.close()
+
+
 def test_a_vm_without_the_stacks_tag_is_refused(site: Site) -> None:
     site.create(2001, tags="precious")
     with pytest.raises(
@@ -170,6 +199,15 @@ def test_a_pool_with_members_is_refused_and_keeps_them(site: Site) -> None:
     with pytest.raises(ProxmoxError, match=r"with qemu/9001\) exists.*pvesh delete /pools --poolid"):
         checks()._free_pool(client(site), TAG)
     assert [member["vmid"] for member in site.api("GET", f"/pools?poolid={TAG}")[0]["members"]] == [9001]
+
+
+def test_a_login_that_may_make_no_pool_is_told_what_it_lacks(site: Site) -> None:
+    api = ProxmoxApi(f"https://{HOST}:{site.server.pve.port}/", insecure=True)
+    api.use_token(site.restricted(["VM.Allocate", "Pool.Audit"], on_user=True, on_token=True))
+    with pytest.raises(
+        ProxmoxError, match=rf"lacks Pool.Allocate on /pool/{TAG}.*--append 1 --privs \"Pool.Allocate\""
+    ):
+        checks()._free_pool(api, TAG)
 
 
 def properties(cores: int = 2, memory: int = 2048, pool: str = TAG, node: str = "pve1") -> dict[str, Any]:

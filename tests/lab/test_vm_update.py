@@ -1,4 +1,7 @@
-"""A VM of the program's, changed by the upstream provider through the real engine, with a volume attached to it."""
+"""A VM of the program's through the real engine and the upstream provider: changed, moved, made anew, and deleted.
+
+A volume is attached to it all the time, as the CSI driver does it. The tests are steps.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,7 @@ from components.proxmox.api import ProxmoxLogin
 from components.proxmox.hooks import ProxmoxChecks
 from components.proxmox.talos_vm import DISK_OPTIONS, TalosVm, TalosVmArgs, disks
 from components.proxmox.vm_pool import VmPool, VmPoolArgs
+from components.proxmox.vm_rebuilds import VmRebuilds, VmRebuildsArgs
 from components.proxmox.vm_update import PlannedVm
 
 config = pulumi.Config()
@@ -60,14 +64,14 @@ pool = VmPool(
     ),
     opts,
 )
-TalosVm(
+made = TalosVm(
     "{NAME}",
     TalosVmArgs(
         pool=pool.id, host=vm["host"], vm_id={VM}, mac="BC:24:11:00:20:01", interface=IPv4Interface("127.34.2.1/24"),
         gateway=IPv4Address("127.34.2.254"), resolvers=[IPv4Address(vm["resolver"])], domain="trial.test",
         cores=vm["cores"], memory=vm["memory"], disk=vm["disk"], datastore=vm["datastore"], bridge="vmbr0",
         vlan=vm["vlan"], image="local:import/talos.qcow2", start_order=vm["start_order"], tags=vm["tags"],
-        delete_protection=False, data_disk=vm["data_disk"], after=[],
+        agent=True, delete_protection=False, data_disk=vm["data_disk"], after=[],
         outlived_by=[pool.pool], login=login, stack_tag="homelab-trial",
         hooks=pulumi.ResourceHookBinding(
             before_create=[checks.before_create()], before_update=[checks.before_update()]
@@ -75,6 +79,7 @@ TalosVm(
     ),
     opts,
 )
+VmRebuilds("vm-rebuild", VmRebuildsArgs(vms={{"{NAME}": made}}, login=login, after={{"{NAME}": made.vm}}), opts)
 """
 
 
@@ -95,6 +100,9 @@ def program(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Iterator[Pr
     secrets = {"password": PASSWORD}
     with pulumi_program.program(root, PROGRAM, providers=["proxmoxve", "command"], secrets=secrets) as program:
         program.set(endpoint=f"https://{HOST}:{site.server.pve.port}/")
+        # What the commands of the program name, relative to its directory.
+        for name in (".venv", "program", "components"):
+            (program.directory / name).symlink_to(ROOT / name)
         program.up()
         yield program
 
@@ -103,12 +111,25 @@ def program(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Iterator[Pr
 def attached(site: Site, program: Program) -> None:
     """A volume on the VM, made and attached as the CSI driver does, also where the test before lost it."""
     assert program
-    if VOLUME not in site.volumes("pve1", "local-zfs"):
-        volume = {"storage": "local-zfs", "node": "pve1", "vmid": 9999, "size": GIB, "name": VOLUME}
+    host = place(site)
+    if VOLUME not in site.volumes(host, "local-zfs"):
+        volume = {"storage": "local-zfs", "node": host, "vmid": 9999, "size": GIB, "name": VOLUME}
         site.control("POST", "/volumes", volume)
-    if "scsi1" not in site.config(VM):
+    if "scsi1" not in site.config(VM, host):
         drive = f"local-zfs:{VOLUME},backup=0,wwn=0x5056432d49443031"
-        site.api("PUT", f"/nodes/pve1/qemu/{VM}/config", {"scsi1": drive})
+        site.api("PUT", f"/nodes/{host}/qemu/{VM}/config", {"scsi1": drive})
+
+
+def place(site: Site) -> str:
+    """The host that the VM is on."""
+    [vm] = site.control("GET", "/state")["vms"]
+    return str(vm["node"])
+
+
+def disk_of(site: Site) -> str:
+    """The name of the VM's system disk with what Proxmox keeps of its origin: another disk tells of another life."""
+    [vm] = site.control("GET", "/state")["vms"]
+    return str(vm["config"]["scsi0"])
 
 
 def wanted(program: Program, **changes: Any) -> None:
@@ -213,3 +234,57 @@ def test_a_vm_of_an_older_platform_is_put_into_its_pool_and_not_made_anew(site: 
     program.up()
     assert site.control("GET", "/state")["pools"]["homelab-trial"]["vms"] == [VM]
     assert (site.config(VM)["scsi0"], VOLUME in site.config(VM)["scsi1"]) == (life, True)
+
+
+def test_a_moved_vm_is_refused_with_both_hosts_and_stays_where_it_is(site: Site, program: Program) -> None:
+    site.control("POST", "/moves", {"vmid": VM, "node": "pve2"})
+    wanted(program, disk=30, data_disk=10, cores=4)
+    refused = program.up(fails=True)
+    assert f"VM {VM} ({NAME}) is on host pve2, and the settings place it on pve1. It was not touched" in refused
+    assert (place(site), site.config(VM, "pve2")["cores"]) == ("pve2", 2)
+
+
+def test_a_refresh_does_not_make_a_moved_vm_anew(site: Site, program: Program) -> None:
+    life = disk_of(site)
+    refused = program.up("--refresh", fails=True)
+    assert f"qm migrate {VM} pve1 --online --with-local-disks (on pve2)" in refused
+    assert (place(site), disk_of(site)) == ("pve2", life)
+
+
+def test_the_settings_may_follow_a_vm_that_was_moved(site: Site, program: Program) -> None:
+    life = disk_of(site)
+    wanted(program, disk=30, data_disk=10, host="pve2")
+    program.up("--refresh")
+    program.up("--expect-no-changes")
+    assert (place(site), disk_of(site)) == ("pve2", life)
+
+
+def test_a_vm_that_was_moved_is_not_deleted_to_be_made_anew(site: Site, program: Program) -> None:
+    site.control("POST", "/moves", {"vmid": VM, "node": "pve1"})
+    refused = program.up("--replace", f"**VmLegacy::{NAME}", fails=True)
+    assert f"VM {VM} ({NAME}) is on host pve1, and was last seen on pve2; nothing was changed" in refused
+    site.control("POST", "/moves", {"vmid": VM, "node": "pve2"})
+
+
+def test_a_vm_is_not_deleted_to_be_made_anew_from_an_image_that_is_gone(site: Site, program: Program) -> None:
+    life = disk_of(site)
+    site.control("DELETE", "/volumes", {"storage": "local", "name": "import/talos.qcow2", "node": "pve2"})
+    refused = program.up("--replace", f"**VmLegacy::{NAME}", fails=True)
+    assert "its image local:import/talos.qcow2 is not on host pve2 any more, and the new VM needs it" in refused
+    assert (place(site), disk_of(site)) == ("pve2", life)
+
+
+def test_a_vm_is_made_anew_on_another_host_on_request(site: Site, program: Program) -> None:
+    assert site.download("pve2") == "OK"
+    wanted(program, host="pve1")
+    program.up("--replace", f"**VmLegacy::{NAME}")
+    assert (place(site), "scsi30" in site.config(VM)) == ("pve1", False)
+    program.up("--expect-no-changes")
+
+
+def test_a_moved_vm_is_destroyed_where_it_is(site: Site, program: Program) -> None:
+    site.control("POST", "/moves", {"vmid": VM, "node": "pve2"})
+    destroyed = program.pulumi("destroy", "--yes", "--skip-preview")
+    state = site.control("GET", "/state")
+    assert (state["vms"], state["pools"], {volume["name"] for volume in state["volumes"]}) == ([], {}, {VOLUME})
+    assert f"VM {VM} ({NAME}) is on host pve2, not on pve1; it is deleted there" in destroyed

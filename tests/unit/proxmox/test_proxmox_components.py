@@ -54,6 +54,7 @@ def vm_args(**changes: Any) -> TalosVmArgs:
         "image": "local:import/talos.qcow2",
         "start_order": 4,
         "tags": ["homelab-prod", "talos"],
+        "agent": True,
         "delete_protection": False,
         "after": [],
         "outlived_by": [],
@@ -142,6 +143,7 @@ def test_an_accounts_token_is_a_secret() -> None:
 def image(**changes: Any) -> TalosImageArgs:
     known: dict[str, Any] = {
         "factory": "https://factory.example.org",
+        "owner": "homelab-prod",
         "version": "v1.13.9",
         "extensions": ["siderolabs/tailscale", "siderolabs/qemu-guest-agent"],
         "kernel_args": [],
@@ -164,6 +166,14 @@ def test_every_host_gets_the_image_once() -> None:
     graph = alone(lambda opts: TalosImage("talos", image(datastores={"pve1": "local", "pve2": "nfs"}), opts))
     files = graph.of_type("proxmoxve:download/file:File")
     assert {(f.inputs["nodeName"], f.inputs["datastoreId"]) for f in files} == {("pve1", "local"), ("pve2", "nfs")}
+
+
+def test_hosts_that_share_a_datastore_get_the_image_once() -> None:
+    stores = {"pve1": "nfs", "pve2": "local", "pve3": "nfs"}
+    graph = alone(lambda opts: TalosImage("talos", image(datastores=stores, shared=["nfs"]), opts))
+    files = graph.of_type("proxmoxve:download/file:File")
+    assert {(f.name, f.inputs["nodeName"]) for f in files} == {("talos-shared-nfs", "pve1"), ("talos-pve2", "pve2")}
+    assert [f.name for f in files if f.option("deleteBeforeReplace")] == ["talos-shared-nfs"]
 
 
 def test_a_data_disk_is_out_of_the_way_of_attached_volumes() -> None:
