@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
 
@@ -46,25 +47,8 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edg
     providers = pulumi.ResourceOptions(providers=[site.provider, site.talos_provider])
     talos_secrets = TalosSecrets("talos-secrets", settings.versions.talos, opts=providers)
     nodes = _nodes(settings)
-    talos_checks = TalosChecks(
-        members=nodes,
-        api_vip=settings.network.api_vip,
-        client=talos_secrets.client,
-        kubernetes_ca=talos_secrets.kubernetes_ca,
-        talos_version=settings.versions.talos,
-        kubernetes_version=settings.versions.kubernetes,
-        node_timeout=settings.talos.timeouts.node,
-        api_timeout=settings.talos.timeouts.api,
-    )
-    zones = VolumeZones(
-        "volume-zones",
-        VolumeZonesArgs(
-            zones=frozenset(node.host for node in (settings.workers or settings.control_planes).values()),
-            controlplanes=[node.address for node in settings.control_planes.values()],
-            client=talos_secrets.client,
-        ),
-        opts=pulumi.ResourceOptions(providers=[site.commands]),
-    )
+    talos_checks = _checks(settings, nodes, talos_secrets)
+    zones = _zones(settings, site, talos_secrets)
     machines = _machines(settings, site, talos_checks, edge_host, zones.asked)
     lives = {name: machine.life for name, machine in machines.items()}
     cluster = TalosCluster(
@@ -140,6 +124,31 @@ def _nodes(settings: Settings) -> dict[str, TalosNodeArgs]:
         )
         for name, node in _in_order(settings).items()
     }
+
+
+def _checks(settings: Settings, nodes: Mapping[str, TalosNodeArgs], talos_secrets: TalosSecrets) -> TalosChecks:
+    return TalosChecks(
+        members=nodes,
+        api_vip=settings.network.api_vip,
+        client=talos_secrets.client,
+        kubernetes_ca=talos_secrets.kubernetes_ca,
+        talos_version=settings.versions.talos,
+        kubernetes_version=settings.versions.kubernetes,
+        node_timeout=settings.talos.timeouts.node,
+        api_timeout=settings.talos.timeouts.api,
+    )
+
+
+def _zones(settings: Settings, site: SiteLayer, talos_secrets: TalosSecrets) -> VolumeZones:
+    return VolumeZones(
+        "volume-zones",
+        VolumeZonesArgs(
+            zones=frozenset(node.host for node in (settings.workers or settings.control_planes).values()),
+            controlplanes=[node.address for node in settings.control_planes.values()],
+            client=talos_secrets.client,
+        ),
+        opts=pulumi.ResourceOptions(providers=[site.commands]),
+    )
 
 
 def _kubernetes(cluster: TalosCluster) -> kubernetes.Provider:

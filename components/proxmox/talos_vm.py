@@ -118,19 +118,15 @@ class TalosVm(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: TalosVmArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:proxmox:TalosVm", name, None, opts)
-        self.plan = VmPlan(
-            endpoint=args.login.endpoint,
-            insecure=args.login.insecure,
-            ca=args.login.ca,
-            username=args.login.username,
-            tag=args.stack_tag,
-            name=name,
-            vm_id=args.vm_id,
-            host=args.host,
-            datastore=args.datastore,
-        )
+        self.plan = _plan(name, args)
         self.image = args.image
-        self.end = command.local.Command(
+        self.end = self._end(name, args)
+        self.vm = self._vm(name, args)
+        self.life = self.vm.id
+        self.register_outputs({"vm_id": self.vm.vm_id})
+
+    def _end(self, name: str, args: TalosVmArgs) -> command.local.Command:
+        return command.local.Command(
             f"vm-end-{name}",
             # The provider requires one; with a no-op, a change of the plan or the login is only recorded.
             create="true",
@@ -143,8 +139,10 @@ class TalosVm(pulumi.ComponentResource):
                 custom_timeouts=pulumi.CustomTimeouts(delete="15m"),
             ),
         )
+
+    def _vm(self, name: str, args: TalosVmArgs) -> proxmox.VmLegacy:
         sizes = disks(args.disk, args.data_disk)
-        self.vm = proxmox.VmLegacy(
+        return proxmox.VmLegacy(
             name,
             node_name=args.host,
             name=name,
@@ -198,8 +196,20 @@ class TalosVm(pulumi.ComponentResource):
                 ignore_changes=["disks"],
             ),
         )
-        self.life = self.vm.id
-        self.register_outputs({"vm_id": self.vm.vm_id})
+
+
+def _plan(name: str, args: TalosVmArgs) -> VmPlan:
+    return VmPlan(
+        endpoint=args.login.endpoint,
+        insecure=args.login.insecure,
+        ca=args.login.ca,
+        username=args.login.username,
+        tag=args.stack_tag,
+        name=name,
+        vm_id=args.vm_id,
+        host=args.host,
+        datastore=args.datastore,
+    )
 
 
 def disks(system: int, data: int | None) -> dict[str, int]:
