@@ -82,7 +82,14 @@ def deploy(
         transfer_key = TransferKey("transfer-key", args, opts=network.inside())
     ExternalDns(
         "external-dns",
-        ExternalDnsArgs(charts=charts, powerdns=powerdns, zone=zone, owner=settings.cluster.name),
+        ExternalDnsArgs(
+            charts=charts,
+            powerdns=powerdns,
+            zone=zone,
+            owner=settings.cluster.name,
+            ingress_class=ingress.nginx.class_name,
+            ingress_address=str(settings.public_address or ingress.nginx.address),
+        ),
         opts=network.inside(),
     )
     issuers = _issuers(settings, powerdns, zone, network=network, ingress=ingress)

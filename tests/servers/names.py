@@ -259,6 +259,17 @@ def ingress(name: str, *hosts: str, annotations: Mapping[str, str] | None = None
     return {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata, "spec": spec}
 
 
+def reject(api: KubernetesApi, name: str) -> None:
+    """Do as the ingress controller with an Ingress that it rejects, be it new or served until then.
+
+    `processProblems` calls `ClearIngressStatus`, which leaves no address:
+    https://github.com/nginx/kubernetes-ingress/blob/v5.5.4/internal/k8s/controller.go#L1441
+    """
+    path = f"/apis/networking.k8s.io/v1/namespaces/apps/ingresses/{name}/status"
+    status = {"status": {"loadBalancer": {"ingress": None}}}
+    api.request("PATCH", path, status, kind="application/merge-patch+json")
+
+
 def report_address(api: KubernetesApi, name: str) -> None:
     """Do as the ingress controller: report the address that the program tells it to as an Ingress's own."""
     entries = release_values("nginx-ingress")["controller"]["config"]["entries"]
