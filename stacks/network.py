@@ -8,7 +8,7 @@ import pulumi
 
 from components.kit.chart import ChartSource
 from components.network.address_pool import AddressPool, AddressPoolArgs
-from components.network.cilium import Cilium, CiliumArgs
+from components.network.cilium import ETHERNET_MTU, Cilium, CiliumArgs
 from components.network.metallb import MetalLb, MetalLbArgs
 from components.talos.config import KUBEPRISM_PORT
 from stacks.cluster import ClusterLayer
@@ -41,6 +41,7 @@ def deploy(settings: Settings, *, cluster: ClusterLayer) -> NetworkLayer:
             charts=charts,
             api_port=KUBEPRISM_PORT,
             operator_replicas=min(2, len(settings.nodes)),
+            mtu=ETHERNET_MTU if settings.talos.extensions.tailscale else None,
         ),
         opts=cluster.inside(),
     )

@@ -16,6 +16,7 @@ from components.kit.chart import ChartSource
 from components.kit.references import ServiceAddress
 from components.kit.scheduling import one_per_node, replicas
 from components.network.address_pool import AddressPool, AddressPoolArgs
+from components.network.cilium import CiliumArgs
 from components.network.metallb import MetalLb, MetalLbArgs
 from components.network.nginx_ingress import SERVICE, NginxIngress, NginxIngressArgs
 
@@ -54,6 +55,12 @@ def claimed(claim: Callable[[AddressPool], ServiceAddress], first: str = "10.0.3
     found = []
     alone(lambda opts: found.append(claim(pool(opts, first, last))))
     return found[0]
+
+
+@pytest.mark.parametrize("mtu", [1280, 1230])
+def test_an_mtu_that_tailscale_would_have_set_is_refused(mtu: int) -> None:
+    with pytest.raises(ValueError, match=f"mtu: {mtu} is no more than the 1280 of a tailnet's device; give"):
+        CiliumArgs(charts=ChartSource(), api_port=7445, operator_replicas=2, mtu=mtu)
 
 
 def test_speakers_get_a_privileged_namespace() -> None:
