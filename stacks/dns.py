@@ -94,7 +94,7 @@ def deploy(
     )
     issuers = _issuers(settings, powerdns, zone, network=network, ingress=ingress)
     _wildcard(settings.cluster.domain, zone, issuers, network=network, ingress=ingress)
-    trusted = ingress.ca.issuer if settings.certificates.staging else issuers.public
+    trusted = ingress.ca.issuer if settings.private_authority else issuers.public
     return DnsLayer(powerdns, zone, transfer_key, trusted)
 
 

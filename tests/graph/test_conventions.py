@@ -48,6 +48,7 @@ COMPONENT_TYPES = {
     "homelab:secrets:ApplicationSecret",
     "homelab:secrets:AssembledSecret",
     "homelab:secrets:ExternalSecrets",
+    "homelab:secrets:PublicCopy",
     "homelab:secrets:Reflector",
     "homelab:secrets:Reloader",
     "homelab:secrets:SealedSecrets",
