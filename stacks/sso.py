@@ -355,6 +355,11 @@ def authority(domain: str) -> str:
     return f"{AUTHORITY}.{domain}"
 
 
+def hosts(domain: str) -> list[str]:
+    """Host names of Authentik and of every service, all of them served by the ingress."""
+    return [authority(domain), *(f"{service.host}.{domain}" for service in SERVICES)]
+
+
 def others() -> list[Service]:
     """Every service except Vault."""
     return [service for service in SERVICES if service is not VAULT]

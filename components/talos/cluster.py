@@ -233,6 +233,7 @@ class TalosCluster(pulumi.ComponentResource):
                 config.api_vip(args.api_vip),
                 config.api_certificate(addresses),
                 config.etcd_addresses(args.subnet),
+                config.no_cluster_dns(),
             ]
             if len(args.controlplanes) == len(args.nodes):
                 documents.append(config.ordinary_pods_on_control_planes())

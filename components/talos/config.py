@@ -70,6 +70,14 @@ def pod_network(*, pods: IPv4Network, services: IPv4Network) -> Document:
     }
 
 
+def no_cluster_dns() -> Document:
+    """No CoreDNS of Talos's own: `network/core_dns.py` installs it; for control planes.
+
+    https://www.talos.dev/v1.13/reference/configuration/v1alpha1/config/#Config.cluster.coreDNS
+    """
+    return {"cluster": {"coreDNS": {"disabled": True}}}
+
+
 def kubeprism() -> Document:
     """A load balancer for all API servers on every node's localhost, so that the CNI needs neither VIP nor DNS."""
     return {"machine": {"features": {"kubePrism": {"enabled": True, "port": KUBEPRISM_PORT}}}}

@@ -41,6 +41,7 @@ COMPONENT_TYPES = {
     "homelab:ingress:NginxIngress",
     "homelab:network:AddressPool",
     "homelab:network:Cilium",
+    "homelab:network:CoreDns",
     "homelab:network:MetalLb",
     "homelab:proxmox:ProxmoxAccount",
     "homelab:proxmox:TalosImage",
