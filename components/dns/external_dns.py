@@ -97,13 +97,15 @@ def _names(ingress_class: str, address: str) -> str:
 
     https://github.com/kubernetes-sigs/external-dns/blob/v0.21.0/docs/sources/unstructured.md. An Ingress that lacks a
     field must not make it fail: external-dns would then change no record at all. Of several addresses in the annotation
-    each needs the name in front.
+    each needs the name in front; names in the annotation `hostname` get the first one.
     """
     pair = '{{$name}}:{{replace "," (print "," $name ":") $target}},'
+    further = f'{{{{with index .Annotations "{_PREFIX}/hostname"}}}}{{{{replace "," (print ":" $target ",") .}}}}'
     return (
         f'{{{{if eq (print .Spec.ingressClassName) "{ingress_class}"}}}}'
         f'{{{{$target := or (index .Annotations "{_PREFIX}/target") "{address}"}}}}'
         f"{{{{range .Spec.rules}}}}{{{{with .host}}}}{{{{$name := .}}}}{pair}{{{{end}}}}{{{{end}}}}"
         f"{{{{range .Spec.tls}}}}{{{{range $name := .hosts}}}}{pair}{{{{end}}}}{{{{end}}}}"
+        f"{further}:{{{{$target}}}},{{{{end}}}}"
         "{{end}}"
     )

@@ -210,7 +210,8 @@ def zone() -> Manifest:
 def make_external_dns_ready(api: KubernetesApi, directory: Path) -> Manifest:
     """Make external-dns's namespace, account and rights; gives the container that its chart renders.
 
-    The chart is the one in external-dns's own module: 1.20.0, which lacks of 1.21.1 nothing that is set here.
+    The chart is the one in external-dns's own module: 1.20.0, which lacks of 1.21.1 nothing that is set here but the
+    form of a switch: `--name` instead of `--name=true`.
     """
     chart = module("sigs.k8s.io/external-dns", "tools/external-dns") / "charts" / "external-dns"
     objects = chart_objects(chart, "external-dns", "external-dns", release_values("external-dns"), directory)
@@ -226,7 +227,7 @@ def external_dns(
     """external-dns with exactly the chart's arguments, but for where PowerDNS is; gives the path of its log."""
     [metrics] = free_ports(1)
     declared = release_values("external-dns")["extraArgs"]["pdns-server"]
-    arguments = [argument.replace(declared, running.url) for argument in rendered["args"]]
+    arguments = [argument.replace(declared, running.url).removesuffix("=true") for argument in rendered["args"]]
     assert arguments != rendered["args"]
     [variable] = [entry["name"] for entry in rendered["env"]]
     command = [

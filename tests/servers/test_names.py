@@ -176,6 +176,18 @@ def test_an_ingress_may_name_another_address(
 
 
 @pytest.mark.usefixtures("external_dns")
+@pytest.mark.parametrize(("host", "target", "answer"), [("plain", "", PUBLIC), ("aimed", "192.0.2.9", "192.0.2.9")])
+def test_an_ingress_may_have_further_names(
+    kubernetes: KubernetesApi, names: Names, host: str, target: str, answer: str
+) -> None:
+    further = {**host_annotations(f"{host}-two.{DOMAIN},{host}-three.{DOMAIN}")}
+    further |= {"external-dns.alpha.kubernetes.io/target": target} if target else {}
+    kubernetes.apply(ingress(host, f"{host}-one", annotations=further))
+    for number in ("one", "two", "three"):
+        until_answered(names, f"{host}-{number}", [answer])
+
+
+@pytest.mark.usefixtures("external_dns")
 def test_two_ingresses_with_one_name_have_it_once(kubernetes: KubernetesApi, names: Names) -> None:
     for name in ("shared-a", "shared-b"):
         appear(kubernetes, name, "shared")
