@@ -1,8 +1,9 @@
 """Checks that a service and Authentik have matching sign-on settings, as each would read them itself.
 
 The rule: client id, issuer, client secret, redirect URI, scopes, the claim with the groups and the groups themselves
-agree on both sides. It reads the finished texts: Authentik's blueprints, and a service's Secret and chart values. For
-each service it knows how these are interpreted: where it finds a setting, and which redirect URI it will send.
+agree on both sides, and the service trusts whoever signs Authentik's certificate. It reads the finished texts:
+Authentik's blueprints, and a service's Secret and chart values. For each service it knows how these are interpreted:
+where it finds a setting, and which redirect URI it will send.
 """
 
 from __future__ import annotations
@@ -18,13 +19,21 @@ import yaml
 from checks.graph import Finding
 from components.identity.blueprint import Find, KeyOf, load
 from components.identity.sso import CLIENT_SECRET, FILLED_IN, VALUES_KEY
+from components.identity.vault_sso import CLUSTER_AUTHORITY
 
 _RULE = "sign-on"
 
 
+PUBLIC = "a public CA"
+"""What every image trusts by itself."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Provider:
-    """Authentik's settings for one application."""
+    """Authentik's settings for one application.
+
+    signer: of its certificate: `PUBLIC`, or `<secret>/<key>` with the certificate of a private authority.
+    """
 
     client_id: str
     issuer: str
@@ -32,6 +41,7 @@ class Provider:
     scopes: frozenset[str]
     claims: frozenset[str]
     groups: frozenset[str]
+    signer: str = PUBLIC
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +50,7 @@ class Consumer:
 
     secret: the template of the value that it uses as the client secret.
     groups: those to which it assigns a role.
+    trusts: whose certificates it accepts, as in `Provider.signer`.
     """
 
     client_id: str
@@ -49,10 +60,14 @@ class Consumer:
     scopes: frozenset[str]
     groups_claim: str
     groups: frozenset[str]
+    trusts: str = PUBLIC
 
 
-def providers(blueprints: Sequence[str], authority: str) -> dict[str, Provider]:
-    """The providers that these blueprints create, by application slug; `authority` is Authentik's host name."""
+def providers(blueprints: Sequence[str], authority: str, signer: str = PUBLIC) -> dict[str, Provider]:
+    """The providers that these blueprints create, by application slug.
+
+    authority: Authentik's host name. signer: as in `Provider`.
+    """
     entries = [entry for text in blueprints for entry in load(text)["entries"]]
     found: dict[str, Provider] = {}
     for application in _of(entries, "authentik_core.application"):
@@ -73,6 +88,7 @@ def providers(blueprints: Sequence[str], authority: str) -> dict[str, Provider]:
                 claim for mapping in mappings for claim in re.findall(r'^ +"(\w+)":', mapping["expression"], re.M)
             ),
             groups=frozenset(_resolve(binding["group"], entries)["identifiers"]["name"] for binding in bindings),
+            signer=signer,
         )
     return found
 
@@ -91,6 +107,9 @@ def disagreements(slug: str, provider: Provider, service: Consumer) -> Iterator[
     ):
         if here != there:
             yield Finding(_RULE, slug, f"{what}: the service has {here!r}, Authentik {there!r}")
+    if service.trusts != provider.signer:
+        message = f"certificate: the service trusts {service.trusts}, Authentik's is signed by {provider.signer}"
+        yield Finding(_RULE, slug, message)
     for what, asked, given in (
         ("redirect URI", service.redirect_uris, provider.redirect_uris),
         ("scope", service.scopes, provider.scopes),
@@ -118,6 +137,10 @@ def _resolve(tag: KeyOf | Find, entries: Sequence[Mapping[str, Any]]) -> Mapping
 def _gitea(values: Any, secret: Mapping[str, str]) -> Consumer:
     [source] = values["gitea"]["oauth"]
     root = values["gitea"]["config"]["server"]["ROOT_URL"]
+    variables = _variables(values.get("deployment", {}).get("env", []))
+    # The command in an init container asks the provider, and so does the server.
+    mounts = [values.get(f"extra{kind}VolumeMounts", []) for kind in ("Init", "Container")]
+    trusted = {_trusted(variables.get("SSL_CERT_FILE"), mount, values.get("extraVolumes", [])) for mount in mounts}
     return Consumer(
         client_id=secret["key"],
         issuer=_issuer(source["autoDiscoverUrl"]),
@@ -126,6 +149,7 @@ def _gitea(values: Any, secret: Mapping[str, str]) -> Consumer:
         scopes=frozenset(source["scopes"].split()),
         groups_claim=source["groupClaimName"],
         groups=frozenset({source["adminGroup"]}),
+        trusts=" and ".join(sorted(trusted)),
     )
 
 
@@ -140,13 +164,15 @@ def _harbor(values: Any, secret: Mapping[str, str]) -> Consumer:
         scopes=frozenset(settings["oidc_scope"].split(",")),
         groups_claim=settings["oidc_groups_claim"],
         groups=frozenset({settings["oidc_admin_group"]}),
+        # The chart's images look for this key.
+        trusts=f"{values['caBundleSecretName']}/ca.crt" if "caBundleSecretName" in values else PUBLIC,
     )
 
 
 def _matrix(values: Any, secret: Mapping[str, str]) -> Consumer:
     [provider] = values["extraConfig"]["oidc_providers"]
-    [volume] = values["synapse"]["extraVolumes"]
-    [mount] = values["synapse"]["extraVolumeMounts"]
+    volume, mount = values["synapse"]["extraVolumes"][0], values["synapse"]["extraVolumeMounts"][0]
+    variables = _variables(values["synapse"].get("extraEnv", []))
     files = {f"{mount['mountPath']}/{item['path']}": item["key"] for item in volume["secret"]["items"]}
     [requirement] = provider["attribute_requirements"]
     return Consumer(
@@ -157,6 +183,9 @@ def _matrix(values: Any, secret: Mapping[str, str]) -> Consumer:
         scopes=frozenset(provider["scopes"]),
         groups_claim=requirement["attribute"],
         groups=frozenset({requirement["value"]}),
+        trusts=_trusted(
+            variables.get("SSL_CERT_FILE"), values["synapse"]["extraVolumeMounts"], values["synapse"]["extraVolumes"]
+        ),
     )
 
 
@@ -167,6 +196,8 @@ def _grafana(values: Any, secret: Mapping[str, str]) -> Consumer:
     endpoints = {login[f"{name}_url"] for name in ("auth", "token", "api")}
     [base] = {re.sub(r"(authorize|token|userinfo)/$", "", url) for url in endpoints}
     claims = set(re.findall(r"contains\((\w+)\[\*\]", login["role_attribute_path"]))
+    secrets = grafana.get("extraSecretMounts", [])
+    volumes = [{"name": mount["name"], "secret": {"secretName": mount["secretName"]}} for mount in secrets]
     return Consumer(
         client_id=login["client_id"],
         issuer=f"{base}{login['signout_redirect_url'].removeprefix(base).partition('/')[0]}/",
@@ -175,6 +206,7 @@ def _grafana(values: Any, secret: Mapping[str, str]) -> Consumer:
         scopes=frozenset(login["scopes"].split()),
         groups_claim="+".join(sorted(claims | {login["groups_attribute_path"]})),
         groups=frozenset(re.findall(r"'([a-z-]+)'\)", login["role_attribute_path"])),
+        trusts=_trusted(login.get("tls_client_ca"), secrets, volumes),
     )
 
 
@@ -190,11 +222,17 @@ def _inventree(values: Any, secret: Mapping[str, str]) -> Consumer:
         scopes=frozenset(app["settings"]["scope"]),
         groups_claim=settings["SSO_GROUP_KEY"],
         groups=frozenset(json.loads(settings["SSO_GROUP_MAP"])),
+        trusts=_trusted(
+            values["env"].get("REQUESTS_CA_BUNDLE"), values.get("volumeMounts", []), values.get("volumes", [])
+        ),
     )
 
 
-def vault(document: str, public: str) -> Consumer:
-    """How Vault interprets the document with its OIDC method; `public` is the host name at which people reach it."""
+def vault(document: str, public: str, signer: str = PUBLIC) -> Consumer:
+    """How Vault interprets the document with its OIDC method.
+
+    public: the host name at which people reach it. signer: the authority whose certificate lies beside Vault's own.
+    """
     content = json.loads(document)
     [method] = [auth for auth in content["auth"] if auth["type"] == "oidc"]
     [role] = method["roles"]
@@ -209,6 +247,7 @@ def vault(document: str, public: str) -> Consumer:
         scopes=frozenset(role["oidc_scopes"]),
         groups_claim=role["groups_claim"],
         groups=frozenset(role["bound_claims"][role["groups_claim"]]) | {group["name"] for group in content["groups"]},
+        trusts=signer if method["config"].get("oidc_discovery_ca_pem") == CLUSTER_AUTHORITY else PUBLIC,
     )
 
 
@@ -228,3 +267,24 @@ def _issuer(discovery: str) -> str:
 def _generated(key: str, secret: Mapping[str, str]) -> str:
     """The template of a key; the generated key has none of its own."""
     return FILLED_IN if key == CLIENT_SECRET else secret[key]
+
+
+def _variables(env: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A container's `env` as a map."""
+    return {entry["name"]: entry.get("value") for entry in env}
+
+
+def _trusted(file: str | None, mounts: Sequence[Mapping[str, Any]], volumes: Sequence[Mapping[str, Any]]) -> str:
+    """The key of a Secret that a container has as `file`, as in `Provider.signer`; the public CAs if there is none.
+
+    Raises LookupError if nothing is mounted there: a program that is told to trust a missing file does not start, or
+    trusts nobody.
+    """
+    if file is None:
+        return PUBLIC
+    directory, _, key = file.rpartition("/")
+    for mount in mounts:
+        if mount["mountPath"] == directory:
+            [volume] = [volume for volume in volumes if volume["name"] == mount["name"]]
+            return f"{volume['secret']['secretName']}/{key}"
+    raise LookupError(f"nothing is mounted at {directory}, where {file} should be")

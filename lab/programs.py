@@ -155,6 +155,9 @@ _TOOLS = [
         )
     ),
     Tool(
+        GoBinary("coredns", "tools/coredns", "github.com/coredns/coredns", "github.com/coredns/coredns"),
+    ),
+    Tool(
         GoBinary(
             "powerdns-operator",
             "tools/powerdns-operator",
@@ -184,6 +187,7 @@ TESTS = (
     "bank-vaults",
     "headscale",
     "external-dns",
+    "coredns",
     "powerdns-operator",
     "pebble",
     "cert-manager-controller",

@@ -89,15 +89,18 @@ def table(rows: Iterable[DeclaredSecret]) -> Mapping[str, DeclaredSecret]:
     return MappingProxyType(by_name)
 
 
-def declared(domain: str) -> Mapping[str, DeclaredSecret]:
-    """The whole table; some of its secrets contain addresses under the platform's domain."""
-    return table([*_ROWS, *_sign_on(domain)])
+def declared(domain: str, *, private: bool) -> Mapping[str, DeclaredSecret]:
+    """The whole table; some of its secrets contain addresses under the platform's domain.
+
+    private: whether the cluster's own authority signs the certificates that services verify.
+    """
+    return table([*_ROWS, *_sign_on(domain, private)])
 
 
-def _sign_on(domain: str) -> Iterator[DeclaredSecret]:
+def _sign_on(domain: str, private: bool) -> Iterator[DeclaredSecret]:
     """A client secret for each service that people sign on to, shared by the service and Authentik."""
     for service in sso.SERVICES:
-        spec = sso.credentials(service, domain)
+        spec = sso.credentials(service, domain, private=private)
         yield DeclaredSecret(
             spec=spec,
             uptake="restart",
@@ -106,7 +109,7 @@ def _sign_on(domain: str) -> Iterator[DeclaredSecret]:
         )
 
 
-SECRETS: Mapping[str, DeclaredSecret] = declared("invalid")
+SECRETS: Mapping[str, DeclaredSecret] = declared("invalid", private=False)
 """The table for code that needs only names, locations and uptake; its addresses are placeholders."""
 
 

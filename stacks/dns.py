@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from components.certificates.acme import AcmeIssuers, AcmeIssuersArgs
-from components.certificates.certificate import Certificate, CertificateArgs
 from components.certificates.dns01_webhook import Dns01Webhook, Dns01WebhookArgs
 from components.dns.external_dns import ExternalDns, ExternalDnsArgs, host_annotations
 from components.dns.powerdns import SERVICE, PowerDns, PowerDnsArgs
@@ -82,12 +81,18 @@ def deploy(
         transfer_key = TransferKey("transfer-key", args, opts=network.inside())
     ExternalDns(
         "external-dns",
-        ExternalDnsArgs(charts=charts, powerdns=powerdns, zone=zone, owner=settings.cluster.name),
+        ExternalDnsArgs(
+            charts=charts,
+            powerdns=powerdns,
+            zone=zone,
+            owner=settings.cluster.name,
+            ingress_class=ingress.nginx.class_name,
+            ingress_address=str(settings.public_address or ingress.nginx.address),
+        ),
         opts=network.inside(),
     )
     issuers = _issuers(settings, powerdns, zone, network=network, ingress=ingress)
-    _wildcard(settings.cluster.domain, zone, issuers, network=network, ingress=ingress)
-    trusted = ingress.ca.issuer if settings.certificates.staging else issuers.public
+    trusted = ingress.ca.issuer if settings.private_authority else issuers.public
     return DnsLayer(powerdns, zone, transfer_key, trusted)
 
 
@@ -116,23 +121,6 @@ def _issuers(
             staging=settings.certificates.staging,
         ),
         opts=network.inside(),
-    )
-
-
-def _wildcard(
-    domain: str, zone: DnsZone, issuers: AcmeIssuers, *, network: NetworkLayer, ingress: IngressLayer
-) -> None:
-    """For the domain and every name below it, in cert-manager's namespace; not awaited."""
-    Certificate(
-        "wildcard",
-        CertificateArgs(
-            namespace=ingress.cert_manager.namespace,
-            secret_name="wildcard-tls",  # noqa: S106
-            dns_names=[domain, f"*.{domain}"],
-            issuer=issuers.public,
-            awaited=False,
-        ),
-        opts=network.inside(zone.ready),
     )
 
 

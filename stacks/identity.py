@@ -32,6 +32,7 @@ from components.kit.chart import ChartSource
 from components.kit.references import IssuerReference
 from components.secrets.application_secret import ApplicationSecret
 from components.secrets.assembled_secret import AssembledSecret, AssembledSecretArgs
+from components.secrets.public_copy import PublicCopy, PublicCopyArgs
 from components.vault.clients import VAULT_NAMESPACE
 from components.vault.entry import VaultEntry, VaultEntryArgs
 from stacks import sso
@@ -92,7 +93,18 @@ def deploy(
         OidcProbeArgs(issuers=[_issuer(settings, service) for service in sso.others()]),
         opts=network.inside(authentik.ready),
     )
-    private = issuer.name == ingress.ca.issuer.name
+    private = settings.private_authority
+    if private:
+        PublicCopy(
+            sso.PRIVATE_AUTHORITY.secret,
+            PublicCopyArgs(
+                name=sso.PRIVATE_AUTHORITY.secret,
+                source=certificate.ca,
+                anchor=home.secrets[sso.others()[0].secret].value(CLIENT_SECRET),
+                mirror=secrets.store.reflector.into(*(service.namespace for service in sso.others())),
+            ),
+            opts=network.inside(),
+        )
     _vault_sign_on(
         settings, services, network=network, ingress=ingress, secrets=secrets, certificate=certificate, private=private
     )

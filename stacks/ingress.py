@@ -7,8 +7,10 @@ from typing import Literal
 
 from components.certificates.acme import issuer_name
 from components.certificates.cert_manager import CertManager, CertManagerArgs
+from components.certificates.certificate import Certificate, CertificateArgs
 from components.certificates.cluster_ca import ClusterCa, ClusterCaArgs
 from components.kit.chart import ChartSource
+from components.kit.references import IssuerReference, SecretReference
 from components.network.nginx_ingress import SERVICE, NginxIngress, NginxIngressArgs
 from stacks.network import NetworkLayer
 from stacks.settings.model import Settings
@@ -24,19 +26,8 @@ class IngressLayer:
 
 
 def deploy(settings: Settings, *, network: NetworkLayer) -> IngressLayer:
-    """Deploy NGINX on the ingress address, and cert-manager with the cluster's own CA."""
+    """Deploy cert-manager with the cluster's own CA, and NGINX on the ingress address with a wildcard certificate."""
     charts = ChartSource(settings.charts.mirror)
-    nginx = NginxIngress(
-        "nginx-ingress",
-        NginxIngressArgs(
-            charts=charts,
-            schedulable=settings.schedulable,
-            address=network.ingress_pool.claim(SERVICE),
-            traffic=_traffic(settings),
-            public_address=settings.public_address,
-        ),
-        opts=network.inside(),
-    )
     cert_manager = CertManager(
         "cert-manager",
         CertManagerArgs(
@@ -52,7 +43,40 @@ def deploy(settings: Settings, *, network: NetworkLayer) -> IngressLayer:
         ClusterCaArgs(cert_manager=cert_manager, common_name=f"{settings.cluster.name} cluster CA"),
         opts=network.inside(),
     )
+    nginx = NginxIngress(
+        "nginx-ingress",
+        NginxIngressArgs(
+            charts=charts,
+            schedulable=settings.schedulable,
+            address=network.ingress_pool.claim(SERVICE),
+            traffic=_traffic(settings),
+            public_address=settings.public_address,
+            wildcard=_wildcard(settings, cert_manager, network=network),
+        ),
+        opts=network.inside(),
+    )
     return IngressLayer(nginx, cert_manager, ca)
+
+
+def _wildcard(settings: Settings, cert_manager: CertManager, *, network: NetworkLayer) -> SecretReference:
+    """The certificate for the domain and every name one label below it, in cert-manager's namespace.
+
+    Its issuer comes much later, with DNS, and public DNS later still, so that it begins with a temporary certificate.
+    """
+    domain = settings.cluster.domain
+    certificate = Certificate(
+        "wildcard",
+        CertificateArgs(
+            namespace=cert_manager.namespace,
+            secret_name="wildcard-tls",  # noqa: S106
+            dns_names=[domain, f"*.{domain}"],
+            issuer=IssuerReference(name=issuer_name(settings.certificates.staging, "dns"), ready=cert_manager.ready),
+            awaited=False,
+            temporary=True,
+        ),
+        opts=network.inside(),
+    )
+    return certificate.certificate
 
 
 def _traffic(settings: Settings) -> Literal["Cluster", "Local"]:

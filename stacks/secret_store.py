@@ -65,7 +65,8 @@ def deploy(
     secrets: Mapping[str, DeclaredSecret] | None = None,
 ) -> SecretStore:
     """Deploy the operator, its store on Vault and the secret that proves both; also Reloader and Reflector."""
-    secrets = declared(settings.cluster.domain) if secrets is None else secrets
+    if secrets is None:
+        secrets = declared(settings.cluster.domain, private=settings.private_authority)
     charts, schedulable = ChartSource(settings.charts.mirror), settings.schedulable
     operator = ExternalSecrets(
         "external-secrets",

@@ -22,6 +22,9 @@ from components.kit.references import IssuerReference, SecretReference
 
 Usage = Literal["server auth", "client auth"]
 
+_TEMPORARY = {"cert-manager.io/issue-temporary-certificate": "true"}
+"""https://cert-manager.io/docs/usage/certificate/#temporary-certificates-while-issuing"""
+
 _NAME = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 
 
@@ -39,6 +42,9 @@ class CertificateArgs:
     secret_labels: labels of the Secret, for consumers that select it by label.
     awaited: whether the certificate must be issued before anything that depends on it; what relies on the outside
         world, such as a public CA, must not hold up the rest.
+    temporary: whether the Secret has a certificate that nobody trusts until the issuer has issued the first one, which
+        may be made later than this; for a workload that does not start without the Secret. It appears moments after
+        the Certificate. A certificate that was issued is never replaced by another temporary one.
     """
 
     namespace: str
@@ -51,6 +57,7 @@ class CertificateArgs:
     usages: Sequence[Usage] = ("server auth",)
     secret_labels: Mapping[str, str] = field(default_factory=dict)
     awaited: bool = True
+    temporary: bool = False
 
     def __post_init__(self) -> None:
         if not self.dns_names or not self.usages:
@@ -96,13 +103,12 @@ class Certificate(pulumi.ComponentResource):
             spec["ipAddresses"] = list(args.ip_addresses)
         if args.secret_labels:
             spec["secretTemplate"] = {"labels": dict(args.secret_labels)}
+        annotations = {**(READY if args.awaited else {}), **(_TEMPORARY if args.temporary else {})}
         self.ready = CustomResource(
             name,
             api_version=API,
             kind="Certificate",
-            metadata=ObjectMetaArgs(
-                name=args.secret_name, namespace=args.namespace, annotations=READY if args.awaited else None
-            ),
+            metadata=ObjectMetaArgs(name=args.secret_name, namespace=args.namespace, annotations=annotations or None),
             spec=spec,
             opts=pulumi.ResourceOptions(
                 parent=self,

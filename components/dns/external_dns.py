@@ -1,10 +1,13 @@
 """external-dns: the zone's records, from Ingresses and from Services that ask for one.
 
-Owns the namespace and the Helm release. Does not own the zone, nor what a name resolves to: an Ingress's record has the
-address that the ingress controller reports as the Ingress's own, which is the public one where there is an edge
-(`nginx_ingress.py`). external-dns has flags for that, too, but `--default-targets` applies only to what has no address
-at all, and `--force-default-targets`, deprecated, would overrule the annotation of a single Ingress, and send Services
-to an edge that does not forward them. Must exist before: the zone, and a copy of the API key.
+Owns the namespace and the Helm release. Does not own the zone. Must exist before: the zone, and a copy of the API key.
+
+An Ingress has its names for as long as it exists, at one address that is known beforehand. The source `ingress` would
+take the address from the Ingress's status instead, and the controller empties that of an Ingress which it rejects, say
+after a typing error in an annotation: the record of a service in use would go, and resolvers would remember for a while
+that there is none. No flag prevents that: `--default-targets` reaches only what a source hands on without an address,
+and that source hands on nothing then (`endpoint.EndpointsForHostname`). So Ingresses are read by the source
+`unstructured`, with a template for the names and their address.
 
 Each record that it makes is accompanied by a TXT record that marks it with this cluster's name. It changes and deletes
 only marked records (policy `sync`), so that removing an Ingress removes its record; a record without the mark, or with
@@ -29,11 +32,12 @@ from components.secrets.reloader import restart_on
 
 NAMESPACE = "external-dns"
 
+_PREFIX = "external-dns.alpha.kubernetes.io"
+
 
 def host_annotations(name: str, target: IPv4Address | None = None) -> dict[str, str]:
     """On a Service of type LoadBalancer: give it the record `name`, for its own address or for `target`."""
-    prefix = "external-dns.alpha.kubernetes.io"
-    return {f"{prefix}/hostname": name, **({f"{prefix}/target": str(target)} if target else {})}
+    return {f"{_PREFIX}/hostname": name, **({f"{_PREFIX}/target": str(target)} if target else {})}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +45,16 @@ class ExternalDnsArgs:
     """Arguments of `ExternalDns`.
 
     owner: the name that marks its records as its own; every external-dns that writes to this zone needs another one.
+    ingress_class: the Ingresses that have names.
+    ingress_address: what these names resolve to, unless the Ingress's annotation `target` says otherwise.
     """
 
     charts: ChartSource
     powerdns: PowerDns
     zone: DnsZone
     owner: str
+    ingress_class: str
+    ingress_address: str
 
     def __post_init__(self) -> None:
         if not self.owner:
@@ -67,6 +75,9 @@ class ExternalDns(pulumi.ComponentResource):
         configured["domainFilters"] = [args.zone.domain]
         configured["txtOwnerId"] = args.owner
         configured["extraArgs"]["pdns-server"] = args.powerdns.api_url
+        # The chart renders its arguments as templates of its own; in backquotes, this one passes through unchanged.
+        names = _names(args.ingress_class, args.ingress_address)
+        configured["extraArgs"]["fqdn-target-template"] = f"{{{{`{names}`}}}}"
         configured["env"] = [key.environment("EXTERNAL_DNS_PDNS_API_KEY")]
         configured["deploymentAnnotations"] = restart_on(key)
         self.ready = args.charts.install(
@@ -79,3 +90,22 @@ class ExternalDns(pulumi.ComponentResource):
             depends_on=[args.powerdns.ready, args.zone.ready, key.ready],
         )
         self.register_outputs({"release": self.ready.name})
+
+
+def _names(ingress_class: str, address: str) -> str:
+    """The template that makes `name:address` pairs, separated by commas, from an Ingress.
+
+    https://github.com/kubernetes-sigs/external-dns/blob/v0.21.0/docs/sources/unstructured.md. An Ingress that lacks a
+    field must not make it fail: external-dns would then change no record at all. Of several addresses in the annotation
+    each needs the name in front; names in the annotation `hostname` get the first one.
+    """
+    pair = '{{$name}}:{{replace "," (print "," $name ":") $target}},'
+    further = f'{{{{with index .Annotations "{_PREFIX}/hostname"}}}}{{{{replace "," (print ":" $target ",") .}}}}'
+    return (
+        f'{{{{if eq (print .Spec.ingressClassName) "{ingress_class}"}}}}'
+        f'{{{{$target := or (index .Annotations "{_PREFIX}/target") "{address}"}}}}'
+        f"{{{{range .Spec.rules}}}}{{{{with .host}}}}{{{{$name := .}}}}{pair}{{{{end}}}}{{{{end}}}}"
+        f"{{{{range .Spec.tls}}}}{{{{range $name := .hosts}}}}{pair}{{{{end}}}}{{{{end}}}}"
+        f"{further}:{{{{$target}}}},{{{{end}}}}"
+        "{{end}}"
+    )

@@ -75,12 +75,39 @@ _SIGNING_KEY: Final = Find("authentik_crypto.certificatekeypair", "managed", "go
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrivateAuthority:
+    """The signer of Authentik's certificate, if no image trusts it by itself: a Secret in the service's namespace.
+
+    key: of its certificate, the only thing in there.
+    """
+
+    secret: str
+    key: str
+
+    @property
+    def file(self) -> str:
+        """Where a container has the certificate that mounts `mount`."""
+        return f"{self.mount['mountPath']}/{self.key}"
+
+    @property
+    def volume(self) -> dict[str, Any]:
+        """An entry of a pod's `volumes`."""
+        return {"name": "authority", "secret": {"secretName": self.secret}}
+
+    @property
+    def mount(self) -> dict[str, Any]:
+        """An entry of a container's `volumeMounts`."""
+        return {"name": "authority", "mountPath": "/authority", "readOnly": True}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Client:
     """What a service needs to know about its provider.
 
     slug: of the application; also the client's id.
     authority: host name of Authentik.
     address: URL of the service, without a trailing slash.
+    private: what it must trust to reach Authentik; None while that has a certificate of a public CA.
     """
 
     slug: str
@@ -90,6 +117,7 @@ class Client:
     scopes: tuple[str, ...]
     groups: Mapping[str, str]
     secret: str
+    private: PrivateAuthority | None = None
 
     @property
     def issuer(self) -> str:
@@ -175,8 +203,8 @@ class Service:
         """Full URLs of the callbacks."""
         return [uri if "://" in uri else f"https://{self.host}.{domain}{uri}" for uri in self.callbacks]
 
-    def client(self, domain: str, authority: str) -> Client:
-        """What the service needs to know; `authority` is Authentik's host name."""
+    def client(self, domain: str, authority: str, private: PrivateAuthority | None = None) -> Client:
+        """What the service needs to know; `authority` is Authentik's host name, `private` as in `Client`."""
         return Client(
             slug=self.slug,
             title=self.title,
@@ -185,6 +213,7 @@ class Service:
             scopes=self.scopes,
             groups=self.groups,
             secret=self.secret,
+            private=private,
         )
 
     def entries(self, domain: str, secret: str, *, within: bool) -> tuple[Entry, ...]:
@@ -242,12 +271,18 @@ class Service:
             *access,
         )
 
-    def credentials(self, domain: str, authority: str, files: Mapping[str, str] | None = None) -> SecretSpec:
+    def credentials(
+        self,
+        domain: str,
+        authority: str,
+        files: Mapping[str, str] | None = None,
+        private: PrivateAuthority | None = None,
+    ) -> SecretSpec:
         """The Secret: the value, and what the service's chart looks for.
 
         files: further keys, as templates.
         """
-        client = self.client(domain, authority)
+        client = self.client(domain, authority, private)
         own = self.configuration(client)
         plain = {"client_id": client.slug, "issuer": client.issuer, **own.plain}
         plain |= {VALUES_KEY: yaml.safe_dump(dict(own.values), sort_keys=False)} if own.values else {}

@@ -37,6 +37,13 @@ class ImagePin:
 # renovate: datasource=helm depName=cilium registryUrl=https://helm.cilium.io
 CILIUM = ChartPin("cilium", "1.20.0", "https://helm.cilium.io")
 
+# renovate: datasource=helm depName=coredns registryUrl=https://coredns.github.io/helm
+COREDNS = ChartPin("coredns", "1.46.2", "https://coredns.github.io/helm")
+
+# The one that Talos would run, newer than the chart's own; the tests run it, too.
+# renovate: datasource=docker depName=registry.k8s.io/coredns/coredns
+COREDNS_SERVER = ImagePin("registry.k8s.io/coredns/coredns", "v1.14.6")
+
 # renovate: datasource=helm depName=metallb registryUrl=https://metallb.github.io/metallb
 METALLB = ChartPin("metallb", "0.16.1", "https://metallb.github.io/metallb")
 

@@ -2,7 +2,12 @@
 
 Owns the namespace, the Helm release of F5's NGINX Ingress Controller, the class `nginx` (the default one) and the
 Service that has the ingress address. Does not own Ingress objects, their certificates, or the address pool.
-Must exist before: the pool's announcement, which comes with the address.
+Must exist before: the pool's announcement, which comes with the address, and the wildcard certificate's object.
+
+An Ingress that lists hosts under `tls` without a Secret is served with the wildcard certificate. The controller does
+not start without its Secret (`processWildcardSecret` in cmd/nginx-ingress/main.go of v5.5.4), and takes a new content
+of it without a restart. So the Secret must have a certificate, any certificate, before a public one can be had: pods
+that start in the moment before it appears are started again.
 
 An ACME HTTP-01 challenge needs more than port 80: this controller gives a host to the oldest Ingress that names
 it, and refuses the one that cert-manager makes for the challenge ("All hosts are taken by other resources"). With
@@ -22,7 +27,7 @@ from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
 from components.kit.namespace import make_namespace
-from components.kit.references import ServiceAddress
+from components.kit.references import SecretReference, ServiceAddress
 from components.kit.scheduling import one_per_node, replicas
 from components.kit.versions import NGINX_INGRESS
 
@@ -42,12 +47,14 @@ class NginxIngressArgs:
         that node may have no replica, and only `Cluster` lets it pass them on.
     public_address: where the internet reaches the ingress, if not at `address` itself: a host that forwards
         connections. Every Ingress reports it as its own address, so its name resolves to it.
+    wildcard: the certificate for an Ingress that names no Secret.
     """
 
     charts: ChartSource
     schedulable: int
     address: ServiceAddress
     traffic: Literal["Cluster", "Local"]
+    wildcard: SecretReference
     public_address: IPv4Address | None = None
 
     def __post_init__(self) -> None:
@@ -84,6 +91,7 @@ class NginxIngress(pulumi.ComponentResource):
         controller["topologySpreadConstraints"] = one_per_node(
             {"app.kubernetes.io/name": "nginx-ingress", "app.kubernetes.io/instance": "nginx-ingress"}
         )
+        controller["wildcardTLS"] = {"secret": f"{args.wildcard.namespace}/{args.wildcard.name}"}
         controller["ingressClass"] = {"name": self.class_name, "create": True, "setAsDefaultIngress": True}
         if args.public_address:
             controller["config"]["entries"]["external-status-address"] = str(args.public_address)
@@ -98,7 +106,7 @@ class NginxIngress(pulumi.ComponentResource):
             name="nginx-ingress",
             namespace=namespace.metadata.name,
             values=configured,
-            depends_on=[args.address.ready],
+            depends_on=[args.address.ready, args.wildcard.ready],
             skip_crds=True,
         )
         self.register_outputs({"class_name": self.class_name, "address": self.address, "release": self.ready.name})

@@ -35,7 +35,10 @@ class TalosNodeArgs(Member):
 
 @dataclass(frozen=True, kw_only=True)
 class TailscaleArgs:
-    """How nodes join a tailnet; only new nodes are given the key."""
+    """How nodes join a tailnet; only new nodes are given the key.
+
+    routes: what the control planes advertise; the other nodes are members that route nothing.
+    """
 
     routes: Sequence[IPv4Network]
     tags: Sequence[str]
@@ -230,6 +233,7 @@ class TalosCluster(pulumi.ComponentResource):
                 config.api_vip(args.api_vip),
                 config.api_certificate(addresses),
                 config.etcd_addresses(args.subnet),
+                config.no_cluster_dns(),
             ]
             if len(args.controlplanes) == len(args.nodes):
                 documents.append(config.ordinary_pods_on_control_planes())
@@ -243,7 +247,11 @@ class TalosCluster(pulumi.ComponentResource):
         ]
         if args.tailscale is not None:
             join = args.tailscale
-            documents.append(config.tailscale(routes=join.routes, tags=join.tags, login_server=join.login_server))
+            documents.append(
+                config.tailscale(routes=join.routes, tags=join.tags, login_server=join.login_server)
+                if node.controlplane
+                else config.tailscale_aside(tags=join.tags, login_server=join.login_server)
+            )
         return documents
 
     def _join_patches(self) -> pulumi.Output[list[str]] | None:

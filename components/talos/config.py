@@ -70,6 +70,14 @@ def pod_network(*, pods: IPv4Network, services: IPv4Network) -> Document:
     }
 
 
+def no_cluster_dns() -> Document:
+    """No CoreDNS of Talos's own: `network/core_dns.py` installs it; for control planes.
+
+    https://www.talos.dev/v1.13/reference/configuration/v1alpha1/config/#Config.cluster.coreDNS
+    """
+    return {"cluster": {"coreDNS": {"disabled": True}}}
+
+
 def kubeprism() -> Document:
     """A load balancer for all API servers on every node's localhost, so that the CNI needs neither VIP nor DNS."""
     return {"machine": {"features": {"kubePrism": {"enabled": True, "port": KUBEPRISM_PORT}}}}
@@ -134,27 +142,37 @@ def registry_mirror(registry: str, endpoints: Sequence[str]) -> Document:
 
 
 def tailscale(*, routes: Sequence[IPv4Network], tags: Sequence[str], login_server: str | None) -> Document:
-    """Settings of the Tailscale extension, without the key that lets a node join (`tailscale_auth_key`).
+    """Settings of the Tailscale extension on a node that routes for the tailnet.
 
+    Without the key that lets a node join (`tailscale_auth_key`).
     https://www.talos.dev/v1.13/reference/configuration/extensions/extensionserviceconfig/ and
     https://tailscale.com/kb/1282/docker for the variables.
     """
-    extra = []
-    if tags:
-        extra.append("--advertise-tags=" + ",".join(tags))
-    if login_server is not None:
-        extra.append(f"--login-server={login_server}")
-    environment = ["TS_AUTH_ONCE=true", "TS_USERSPACE=false"]
-    if routes:
-        environment.append("TS_ROUTES=" + ",".join(str(route) for route in routes))
-    if extra:
-        environment.append("TS_EXTRA_ARGS=" + " ".join(extra))
-    return _tailscale_environment(environment)
+    advertised = [f"TS_ROUTES={','.join(map(str, routes))}"] if routes else []
+    return _tailscale_environment(["TS_USERSPACE=false", *advertised, *_membership(tags, login_server)])
+
+
+def tailscale_aside(*, tags: Sequence[str], login_server: str | None) -> Document:
+    """Settings of the Tailscale extension on a node that is only a member: no device, no rules for packets.
+
+    Tailscale's rules in the kernel mark packets with bits in which Cilium has the identity of a pod
+    (https://github.com/cilium/cilium/issues/36104, open). Such a node runs the extension nevertheless: all nodes boot
+    from one image, and Talos reboots a node with an extension that does not start for want of settings
+    (https://github.com/siderolabs/talos/issues/12145, https://github.com/siderolabs/talos/issues/12764).
+    """
+    return _tailscale_environment(["TS_USERSPACE=true", *_membership(tags, login_server)])
 
 
 def tailscale_auth_key(key: str) -> Document:
     """The key with which a new node joins the tailnet; merged into the document of `tailscale`."""
     return _tailscale_environment([f"TS_AUTHKEY={key}"])
+
+
+def _membership(tags: Sequence[str], login_server: str | None) -> list[str]:
+    """The variables for joining."""
+    extra = ["--advertise-tags=" + ",".join(tags)] if tags else []
+    extra += [f"--login-server={login_server}"] if login_server is not None else []
+    return ["TS_AUTH_ONCE=true", *(["TS_EXTRA_ARGS=" + " ".join(extra)] if extra else [])]
 
 
 def _tailscale_environment(environment: list[str]) -> Document:

@@ -138,7 +138,7 @@ class Extensions(Model):
     qemu_guest_agent: bool = True
     """Lets Proxmox see a node's addresses and shut it down."""
     tailscale: bool = False
-    """Joins every node to a tailnet; see `homelab:tailscale`."""
+    """Joins every node to a tailnet, in which the control planes route; see `homelab:tailscale`."""
     zfs: bool = False
     """The ZFS file system, for additional disks of a node."""
     nfs_utils: bool = False

@@ -228,6 +228,14 @@ class Settings(Model):
         return self.edge.address if self.edge else self.dns.public_address
 
     @property
+    def private_authority(self) -> bool:
+        """Whether the cluster's own authority signs what clients must be able to verify.
+
+        It does while Let's Encrypt issues staging certificates, which nobody should trust.
+        """
+        return self.certificates.staging
+
+    @property
     def secondaries(self) -> list[IPv4Address]:
         """Addresses that are notified of each change of the zone."""
         edge = [self.edge.secondary.address] if self.edge else []

@@ -222,6 +222,14 @@ def test_the_tailscale_key_reaches_only_new_nodes(graph: Graph) -> None:
     assert "configPatches" in applied.option("ignoreChanges")
 
 
+def test_only_control_planes_let_tailscale_into_the_kernels_network(graph: Graph) -> None:
+    settings = {n: str(reveal(graph[f"lab-{n}"].inputs["machineConfigurationInput"])) for n in NODES}
+    kernel = [n for n, text in settings.items() if "TS_USERSPACE=false" in text and "TS_ROUTES=127.20.3.0/27" in text]
+    user = [n for n, text in settings.items() if "TS_USERSPACE=true" in text and "TS_ROUTES" not in text]
+    assert kernel == ["controlplane-0", "controlplane-1", "controlplane-2"]
+    assert user == ["worker-0", "worker-1"]
+
+
 def test_only_control_planes_hold_the_vip(graph: Graph) -> None:
     holders = [
         n for n in NODES if "Layer2VIPConfig" in str(reveal(graph[f"lab-{n}"].inputs["machineConfigurationInput"]))

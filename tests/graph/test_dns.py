@@ -52,7 +52,8 @@ def inputs(name: str, of: Graph | None = None) -> dict[str, Any]:
         (f"{ISSUER} letsencrypt-prod-dns", f"{RELEASE} cert-manager"),
         (f"{ISSUER} letsencrypt-prod-dns", f"{RELEASE} dns01-webhook"),
         (f"{ISSUER} letsencrypt-prod-http", f"{RELEASE} nginx-ingress"),
-        (f"{CERTIFICATE} wildcard", f"{ISSUER} letsencrypt-prod-dns"),
+        (f"{CERTIFICATE} wildcard", f"{RELEASE} cert-manager"),
+        (f"{RELEASE} nginx-ingress", f"{CERTIFICATE} wildcard"),
         ("edge-secondary", ZONE),
     ],
 )
@@ -152,7 +153,8 @@ def test_an_issuer_asks_the_directory_of_its_name(environment: str, challenge: s
 
 def test_nothing_waits_for_the_world_outside() -> None:
     names = [f"{ISSUER} letsencrypt-prod-dns", f"{CERTIFICATE} wildcard"]
-    assert [inputs(name)["metadata"].get("annotations") for name in names] == [None, None]
+    annotations = [inputs(name)["metadata"].get("annotations") or {} for name in names]
+    assert ["pulumi.com/waitFor" in given for given in annotations] == [False, False]
 
 
 @pytest.mark.parametrize(("staging", "issuer"), [(False, "letsencrypt-prod"), (True, "letsencrypt-staging")])
@@ -166,6 +168,21 @@ def test_one_setting_decides_which_issuers_are_used(staging: bool, issuer: str) 
 def test_the_certificate_that_vault_checks_is_never_from_staging(staging: bool, issuer: str) -> None:
     of = recorded("prod", change=changed("certificates", {"staging": staging}))
     assert inputs(f"{CERTIFICATE} authentik-certificate", of)["spec"]["issuerRef"]["name"] == issuer
+
+
+def test_the_ingress_serves_the_wildcard_to_whoever_names_no_secret() -> None:
+    certificate = inputs(f"{CERTIFICATE} wildcard")
+    secret = f"{certificate['metadata']['namespace']}/{certificate['spec']['secretName']}"
+    assert values("nginx-ingress")["controller"]["wildcardTLS"] == {"secret": secret}
+
+
+def test_the_ingress_starts_with_a_temporary_certificate_rather_than_wait_for_a_public_one() -> None:
+    assert inputs(f"{CERTIFICATE} wildcard")["metadata"]["annotations"] == {
+        "cert-manager.io/issue-temporary-certificate": "true"
+    }
+    issuers = [node.urn for node in graph().resources() if node.type == ISSUER and "letsencrypt" in node.name]
+    assert len(issuers) == 4
+    assert not any(graph().depends(f"{RELEASE} nginx-ingress", issuer, transitive=True) for issuer in issuers)
 
 
 def test_the_wildcard_covers_the_domain_and_every_name_below_it() -> None:

@@ -11,7 +11,7 @@ import pytest
 from checks.direct_vault import file_findings
 from checks.graph import Graph
 from checks.program import ROOT, recorded
-from checks.sign_on import consumer, disagreements, providers, vault
+from checks.sign_on import PUBLIC, consumer, disagreements, providers, vault
 from components.secrets.secret_spec import template_fields
 from stacks import sso
 
@@ -44,6 +44,12 @@ def domain(graph: Graph) -> str:
     return host.removeprefix(f"{sso.AUTHORITY}.")
 
 
+def signer(graph: Graph) -> str:
+    """Who signs Authentik's certificate, as far as its clients are concerned."""
+    private = graph[CERTIFICATE].inputs["spec"]["issuerRef"]["name"] == "cluster-ca"
+    return f"{sso.PRIVATE_AUTHORITY.secret}/{sso.PRIVATE_AUTHORITY.key}" if private else PUBLIC
+
+
 def files(graph: Graph, secret: str) -> dict[str, str]:
     """Content of a Secret, as the operator fills it in but for generated values."""
     data: dict[str, str] = graph[f"{EXTERNAL} {secret}"].inputs["spec"]["target"]["template"]["data"]
@@ -68,6 +74,12 @@ def test_no_step_depends_on_a_later_phase(graph: Graph, number: int) -> None:
 def test_nothing_of_the_program_waits_for_the_last_phase(graph: Graph) -> None:
     names = {node.urn for node in graph.resources() if graph.depends(node.urn, ANSWER, transitive=True)}
     assert names == {graph[DOCUMENT].urn}
+
+
+def test_nothing_of_the_program_waits_for_the_copy_of_the_authority() -> None:
+    lab = recorded("lab")
+    copy = lab[f"{EXTERNAL} {sso.PRIVATE_AUTHORITY.secret}"].urn
+    assert [node.name for node in lab.resources() if lab.depends(node.urn, copy, transitive=True)] == []
 
 
 @pytest.mark.parametrize("step", [CLUSTER, BLUEPRINTS, AUTHENTIK, SERVICES])
@@ -95,14 +107,40 @@ def test_the_database_waits_for_operator_and_password(graph: Graph, before: str)
 
 @pytest.mark.parametrize("service", sso.others(), ids=lambda service: service.slug)
 def test_both_sides_of_a_service_agree_in_what_is_deployed(graph: Graph, service: Any) -> None:
-    found = providers(_blueprints(graph), sso.authority(domain(graph)))[service.slug]
+    found = providers(_blueprints(graph), sso.authority(domain(graph)), signer(graph))[service.slug]
     assert list(disagreements(service.slug, found, consumer(service.slug, files(graph, service.secret)))) == []
 
 
 def test_both_sides_of_vault_agree_in_what_is_deployed(graph: Graph) -> None:
-    found = providers(_blueprints(graph), sso.authority(domain(graph)))["vault"]
+    found = providers(_blueprints(graph), sso.authority(domain(graph)), signer(graph))["vault"]
     [document] = files(graph, "vault-sign-on").values()
-    assert list(disagreements("vault", found, vault(document, f"vault.{domain(graph)}"))) == []
+    own = vault(document, f"vault.{domain(graph)}", signer(graph))
+    assert list(disagreements("vault", found, own)) == []
+
+
+def test_each_service_finds_the_authority_of_a_private_certificate_in_its_namespace() -> None:
+    lab = recorded("lab")
+    copy = lab[f"{EXTERNAL} {sso.PRIVATE_AUTHORITY.secret}"].inputs
+    [source] = copy["spec"]["target"]["template"]["templateFrom"]
+    certificate = lab[CERTIFICATE].inputs
+    assert source["secret"]["name"] == certificate["spec"]["secretName"]
+    assert [item["key"] for item in source["secret"]["items"]] == [sso.PRIVATE_AUTHORITY.key]
+    assert copy["metadata"]["namespace"] == certificate["metadata"]["namespace"]
+    into = copy["spec"]["target"]["template"]["metadata"]["annotations"][
+        "reflector.v1.k8s.emberstack.com/reflection-auto-namespaces"
+    ]
+    assert into.split(",") == sorted(service.namespace for service in sso.others())
+
+
+def test_no_copy_of_an_authority_is_made_where_everybody_trusts_it() -> None:
+    assert f"{EXTERNAL} {sso.PRIVATE_AUTHORITY.secret}" not in {
+        f"{node.type} {node.name}" for node in recorded("prod").resources()
+    }
+
+
+def test_nothing_that_is_secret_gets_into_the_copy_of_the_authority() -> None:
+    template = recorded("lab")[f"{EXTERNAL} {sso.PRIVATE_AUTHORITY.secret}"].inputs["spec"]["target"]["template"]
+    assert (template["mergePolicy"], "data" in template) == ("Replace", False)
 
 
 def _blueprints(graph: Graph) -> list[str]:

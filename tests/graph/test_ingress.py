@@ -29,6 +29,34 @@ def test_pods_come_after_the_pod_network(graph: Graph, release: str) -> None:
     assert graph.depends(f"{RELEASE} {release}", f"{RELEASE} cilium", transitive=True)
 
 
+TAILSCALE_MTU = 1280
+
+
+def route_mtu(configured: int, devices: dict[str, int]) -> int:
+    """The largest packet between pods of two nodes, as Cilium 1.20 computes it.
+
+    `pkg/mtu/cell.go`, `manager.go` and `mtu.go`: a configured MTU counts as it is, else the smallest of the devices
+    that it takes for the node's (`pkg/datapath/linux/devices_controller.go`: any with an address and a global route);
+    VXLAN's headers take 50 bytes of it. https://github.com/cilium/cilium/tree/v1.20.0
+    """
+    return (configured or min(devices.values())) - 50
+
+
+def test_tailscale_does_not_lower_the_mtu_of_pods(graph: Graph) -> None:
+    configured = values(graph, "cilium").get("MTU", 0)
+    assert route_mtu(configured, {"ens18": 1500, "tailscale0": TAILSCALE_MTU}) == 1450
+
+
+def without_tailscale(settings: dict[str, Any]) -> None:
+    del settings["edge"], settings["tailscale"]
+    settings["talos"]["extensions"]["tailscale"] = False
+
+
+def test_without_tailscale_pods_use_whatever_the_nodes_network_carries() -> None:
+    configured = values(recorded(change=without_tailscale), "cilium").get("MTU", 0)
+    assert route_mtu(configured, {"ens18": 9000}) == 8950
+
+
 @pytest.mark.parametrize("pool", POOLS)
 def test_a_pool_and_its_announcement_wait_for_the_release_that_brings_their_kinds(graph: Graph, pool: str) -> None:
     assert graph.depends(f"{POOL} {pool}", f"{RELEASE} metallb")

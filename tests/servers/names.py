@@ -210,7 +210,8 @@ def zone() -> Manifest:
 def make_external_dns_ready(api: KubernetesApi, directory: Path) -> Manifest:
     """Make external-dns's namespace, account and rights; gives the container that its chart renders.
 
-    The chart is the one in external-dns's own module: 1.20.0, which lacks of 1.21.1 nothing that is set here.
+    The chart is the one in external-dns's own module: 1.20.0, which lacks of 1.21.1 nothing that is set here but the
+    form of a switch: `--name` instead of `--name=true`.
     """
     chart = module("sigs.k8s.io/external-dns", "tools/external-dns") / "charts" / "external-dns"
     objects = chart_objects(chart, "external-dns", "external-dns", release_values("external-dns"), directory)
@@ -226,7 +227,7 @@ def external_dns(
     """external-dns with exactly the chart's arguments, but for where PowerDNS is; gives the path of its log."""
     [metrics] = free_ports(1)
     declared = release_values("external-dns")["extraArgs"]["pdns-server"]
-    arguments = [argument.replace(declared, running.url) for argument in rendered["args"]]
+    arguments = [argument.replace(declared, running.url).removesuffix("=true") for argument in rendered["args"]]
     assert arguments != rendered["args"]
     [variable] = [entry["name"] for entry in rendered["env"]]
     command = [
@@ -257,6 +258,17 @@ def ingress(name: str, *hosts: str, annotations: Mapping[str, str] | None = None
         spec["tls"] = [{"hosts": full, "secretName": f"{name}-tls"}]
     metadata = {"name": name, "namespace": "apps", "annotations": dict(annotations or {})}
     return {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata, "spec": spec}
+
+
+def reject(api: KubernetesApi, name: str) -> None:
+    """Do as the ingress controller with an Ingress that it rejects, be it new or served until then.
+
+    `processProblems` calls `ClearIngressStatus`, which leaves no address:
+    https://github.com/nginx/kubernetes-ingress/blob/v5.5.4/internal/k8s/controller.go#L1441
+    """
+    path = f"/apis/networking.k8s.io/v1/namespaces/apps/ingresses/{name}/status"
+    status = {"status": {"loadBalancer": {"ingress": None}}}
+    api.request("PATCH", path, status, kind="application/merge-patch+json")
 
 
 def report_address(api: KubernetesApi, name: str) -> None:

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from components.dns.powerdns_secrets import API_KEY, API_SECRET
 from tests.servers import certificates
 from tests.servers import names as site
-from tests.servers.certificates import NAMESPACE
+from tests.servers.certificates import NAMESPACE, Authority
 from tests.servers.kubernetes import KubernetesApi
 from tests.servers.names import DOMAIN, KEY, Names, ingress, resource
 from tests.servers.processes import eventually
@@ -39,37 +40,54 @@ def names(directory: Path) -> Iterator[Names]:
 
 
 @pytest.fixture(scope="module")
-def issuing(kubernetes: KubernetesApi, names: Names, directory: Path) -> Iterator[KubernetesApi]:
-    """A cluster with cert-manager, its webhook and the program's issuer, whose ACME server is Pebble."""
-    issuer = resource(f"{ISSUER} letsencrypt-prod-dns")
+def issuer() -> Any:
+    """The program's issuer for public certificates."""
+    return resource(f"{ISSUER} letsencrypt-prod-dns")
+
+
+@pytest.fixture(scope="module")
+def authority(kubernetes: KubernetesApi, names: Names, directory: Path, issuer: Any) -> Iterator[Authority]:
+    """An ACME server, and a cluster with cert-manager and its webhook, but without an issuer."""
     [solver] = issuer["spec"]["acme"]["solvers"]
-    configuration = solver["dns01"]["webhook"]
     with (
-        certificates.pebble(directory, f"{names.address}:{names.server.port}") as authority,
+        certificates.pebble(directory, f"{names.address}:{names.server.port}") as running,
         certificates.cert_manager(kubernetes, names, directory),
-        certificates.webhook(kubernetes, configuration["groupName"], directory),
+        certificates.webhook(kubernetes, solver["dns01"]["webhook"]["groupName"], directory),
     ):
-        issuer["spec"]["acme"]["server"] = authority.directory
-        issuer["spec"]["acme"]["caBundle"] = base64.b64encode(authority.certificate.encode()).decode()
-        configuration["config"]["host"] = names.url
-        kubernetes.namespace("apps")
-        kubernetes.apply(
-            {
-                "apiVersion": "v1",
-                "kind": "Secret",
-                "metadata": {"name": API_SECRET.name, "namespace": NAMESPACE},
-                "stringData": {API_KEY: KEY},
-            },
-            issuer,
-        )
-        names.write(CHALLENGE, "TXT", '"of-somebody-else"')
-        # At once, as each takes a minute: cert-manager waits for so long after it has found a challenge's record. It
-        # has one challenge for a name at a time, of which the wildcard needs two.
-        kubernetes.apply(
-            resource(f"{CERTIFICATE} wildcard"),
-            ingress("git", "git", annotations={"kubernetes.io/tls-acme": "true"}, tls=True),
-        )
-        yield kubernetes
+        yield running
+
+
+@pytest.fixture(scope="module")
+def early(kubernetes: KubernetesApi, authority: Authority) -> Any:
+    """The wildcard's Secret before there is an issuer: that comes long after the ingress, which needs the Secret."""
+    assert authority
+    kubernetes.apply(resource(f"{CERTIFICATE} wildcard"))
+    return eventually(lambda: kubernetes.find("v1", "Secret", "wildcard-tls", NAMESPACE), "Secret", seconds=60)
+
+
+@pytest.fixture(scope="module")
+def issuing(kubernetes: KubernetesApi, names: Names, authority: Authority, early: Any, issuer: Any) -> KubernetesApi:
+    """The cluster with the program's issuer, whose ACME server is Pebble."""
+    assert early
+    [solver] = issuer["spec"]["acme"]["solvers"]
+    issuer["spec"]["acme"]["server"] = authority.directory
+    issuer["spec"]["acme"]["caBundle"] = base64.b64encode(authority.certificate.encode()).decode()
+    solver["dns01"]["webhook"]["config"]["host"] = names.url
+    kubernetes.namespace("apps")
+    kubernetes.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": API_SECRET.name, "namespace": NAMESPACE},
+            "stringData": {API_KEY: KEY},
+        },
+        issuer,
+    )
+    names.write(CHALLENGE, "TXT", '"of-somebody-else"')
+    # At once, as each takes a minute: cert-manager waits for so long after it has found a challenge's record. It has
+    # one challenge for a name at a time, of which the wildcard needs two.
+    kubernetes.apply(ingress("git", "git", annotations={"kubernetes.io/tls-acme": "true"}, tls=True))
+    return kubernetes
 
 
 def issued(api: KubernetesApi, name: str, namespace: str) -> x509.Certificate:
@@ -89,6 +107,15 @@ def hosts(certificate: x509.Certificate) -> set[str]:
     """The DNS names of a certificate."""
     found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return set(found.get_values_for_type(x509.DNSName))
+
+
+def test_the_ingress_has_a_certificate_to_start_with_before_there_is_an_issuer(early: Any) -> None:
+    certificate = x509.load_pem_x509_certificate(base64.b64decode(early["data"]["tls.crt"]))
+    key = serialization.load_pem_private_key(base64.b64decode(early["data"]["tls.key"]), None)
+    # What the controller looks at: `ValidateTLSSecret` in internal/k8s/secrets/validation.go.
+    assert early["type"] == "kubernetes.io/tls"
+    assert certificate.public_key() == key.public_key()
+    assert hosts(certificate) == {DOMAIN, f"*.{DOMAIN}"}
 
 
 def test_the_wildcard_is_issued_by_proving_the_domain_in_powerdns(issuing: KubernetesApi) -> None:

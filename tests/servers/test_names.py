@@ -149,6 +149,67 @@ def test_what_an_ingress_had_goes_with_it(kubernetes: KubernetesApi, names: Name
 
 
 @pytest.mark.usefixtures("external_dns")
+def test_an_ingress_that_the_controller_rejects_keeps_its_name(kubernetes: KubernetesApi, names: Names) -> None:
+    appear(kubernetes, "broken", "broken")
+    until_answered(names, "broken", [PUBLIC])
+    site.reject(kubernetes, "broken")
+    appear(kubernetes, "sign", "sign")
+    until_answered(names, "sign", [PUBLIC])
+    disappear(kubernetes, "sign")
+    until_answered(names, "sign", [])
+    assert names.look_up("broken") == [PUBLIC]
+
+
+@pytest.mark.usefixtures("external_dns")
+@pytest.mark.parametrize(
+    ("name", "targets", "answer"),
+    [
+        ("elsewhere-once", "192.0.2.7", ["192.0.2.7"]),
+        ("elsewhere-twice", "192.0.2.7,192.0.2.8", ["192.0.2.7", "192.0.2.8"]),
+    ],
+)
+def test_an_ingress_may_name_another_address(
+    kubernetes: KubernetesApi, names: Names, name: str, targets: str, answer: list[str]
+) -> None:
+    kubernetes.apply(ingress(name, name, annotations={"external-dns.alpha.kubernetes.io/target": targets}))
+    until_answered(names, name, answer)
+
+
+@pytest.mark.usefixtures("external_dns")
+@pytest.mark.parametrize(("host", "target", "answer"), [("plain", "", PUBLIC), ("aimed", "192.0.2.9", "192.0.2.9")])
+def test_an_ingress_may_have_further_names(
+    kubernetes: KubernetesApi, names: Names, host: str, target: str, answer: str
+) -> None:
+    further = {**host_annotations(f"{host}-two.{DOMAIN},{host}-three.{DOMAIN}")}
+    further |= {"external-dns.alpha.kubernetes.io/target": target} if target else {}
+    kubernetes.apply(ingress(host, f"{host}-one", annotations=further))
+    for number in ("one", "two", "three"):
+        until_answered(names, f"{host}-{number}", [answer])
+
+
+@pytest.mark.usefixtures("external_dns")
+def test_two_ingresses_with_one_name_have_it_once(kubernetes: KubernetesApi, names: Names) -> None:
+    for name in ("shared-a", "shared-b"):
+        appear(kubernetes, name, "shared")
+    until_answered(names, "shared", [PUBLIC])
+    disappear(kubernetes, "shared-a")
+    appear(kubernetes, "sign", "sign")
+    until_answered(names, "sign", [PUBLIC])
+    assert names.look_up("shared") == [PUBLIC]
+    disappear(kubernetes, "sign")
+
+
+@pytest.mark.usefixtures("external_dns")
+def test_an_ingress_of_another_controller_gets_no_name(kubernetes: KubernetesApi, names: Names) -> None:
+    other = ingress("other", "other")
+    other["spec"]["ingressClassName"] = "another"
+    kubernetes.apply(other)
+    appear(kubernetes, "seen", "seen")
+    until_answered(names, "seen", [PUBLIC])
+    assert names.look_up("other") == []
+
+
+@pytest.mark.usefixtures("external_dns")
 def test_records_of_others_survive(kubernetes: KubernetesApi, names: Names) -> None:
     names.write("by-hand", "A", "192.0.2.1")
     names.write("elsewhere", "A", "192.0.2.2")

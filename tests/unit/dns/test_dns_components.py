@@ -57,7 +57,8 @@ def test_a_zone_without_name_servers_is_refused() -> None:
 
 
 def test_records_without_an_owner_are_refused() -> None:
-    assert "owner: empty" in refused(ExternalDnsArgs, charts=KNOWN, powerdns=KNOWN, zone=KNOWN, owner="")
+    other = {"charts": KNOWN, "powerdns": KNOWN, "zone": KNOWN, "ingress_class": "nginx", "ingress_address": "10.0.3.2"}
+    assert "owner: empty" in refused(ExternalDnsArgs, owner="", **other)
 
 
 def test_a_service_may_have_a_name_for_another_address() -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 import yaml
 
-from checks.sign_on import Consumer, Provider, consumer, disagreements, providers
+from checks.sign_on import PUBLIC, Consumer, Provider, consumer, disagreements, providers
 from components.identity.sso import VALUES_KEY
 from stacks import sso
 
@@ -23,10 +23,10 @@ def authentik(slug: str, *, old: str = "", new: str = "") -> Provider:
     return providers(texts, sso.authority(DOMAIN))[slug]
 
 
-def secret_of(slug: str) -> dict[str, str]:
+def secret_of(slug: str, *, private: bool = False) -> dict[str, str]:
     """Keys of a service's Secret as the operator fills them in, but for the client's secret."""
     [service] = [service for service in sso.SERVICES if service.slug == slug]
-    templates = sso.credentials(service, DOMAIN).templates
+    templates = sso.credentials(service, DOMAIN, private=private).templates
     return {key: text.replace('{{ "{{" }}', "{{") for key, text in templates.items()}
 
 
@@ -45,6 +45,47 @@ def messages(slug: str, provider: Provider, service: Consumer) -> list[str]:
 @pytest.mark.parametrize("slug", BY_SECRET)
 def test_both_sides_of_a_service_agree(slug: str) -> None:
     assert messages(slug, authentik(slug), own(slug)) == []
+
+
+SIGNER = f"{sso.PRIVATE_AUTHORITY.secret}/{sso.PRIVATE_AUTHORITY.key}"
+
+
+def private_messages(slug: str, secret: dict[str, str]) -> list[str]:
+    """Where a service's Secret and an Authentik with a certificate of the cluster's own authority differ."""
+    provider = providers(BLUEPRINTS, sso.authority(DOMAIN), SIGNER)[slug]
+    return messages(slug, provider, consumer(slug, secret))
+
+
+@pytest.mark.parametrize("slug", BY_SECRET)
+def test_a_service_trusts_the_authority_of_a_private_certificate(slug: str) -> None:
+    assert private_messages(slug, secret_of(slug, private=True)) == []
+
+
+@pytest.mark.parametrize("slug", BY_SECRET)
+def test_a_service_that_trusts_only_public_authorities_is_found(slug: str) -> None:
+    found = private_messages(slug, secret_of(slug))
+    assert found == [f"certificate: the service trusts {PUBLIC}, Authentik's is signed by {SIGNER}"]
+
+
+@pytest.mark.parametrize("slug", BY_SECRET)
+def test_a_service_that_trusts_another_secret_is_found(slug: str) -> None:
+    secret = {key: text.replace("sign-on-authority", "other") for key, text in secret_of(slug, private=True).items()}
+    assert private_messages(slug, secret) == [
+        f"certificate: the service trusts other/ca.crt, Authentik's is signed by {SIGNER}"
+    ]
+
+
+@pytest.mark.parametrize("slug", [slug for slug in BY_SECRET if slug != "harbor"])
+def test_a_file_that_is_mounted_nowhere_is_found(slug: str) -> None:
+    secret = secret_of(slug, private=True)
+    secret[VALUES_KEY] = secret[VALUES_KEY].replace("mountPath: /authority", "mountPath: /elsewhere")
+    with pytest.raises(LookupError, match="nothing is mounted at /authority"):
+        private_messages(slug, secret)
+
+
+@pytest.mark.parametrize("slug", BY_SECRET)
+def test_a_service_says_nothing_of_an_authority_that_everybody_trusts(slug: str) -> None:
+    assert sso.PRIVATE_AUTHORITY.secret not in str(secret_of(slug))
 
 
 @pytest.mark.parametrize("slug", BY_SECRET)

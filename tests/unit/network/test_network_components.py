@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import pulumi
@@ -13,10 +13,11 @@ import pytest
 from checks.graph import Graph, record
 from components.kit.address_range import AddressRange
 from components.kit.chart import ChartSource
-from components.kit.references import ServiceAddress
+from components.kit.references import SecretReference, ServiceAddress
 from components.kit.scheduling import one_per_node, replicas
 from components.network.address_pool import AddressPool, AddressPoolArgs
 from components.network.cilium import CiliumArgs
+from components.network.core_dns import CoreDns, CoreDnsArgs
 from components.network.metallb import MetalLb, MetalLbArgs
 from components.network.nginx_ingress import SERVICE, NginxIngress, NginxIngressArgs
 
@@ -55,6 +56,30 @@ def claimed(claim: Callable[[AddressPool], ServiceAddress], first: str = "10.0.3
     found = []
     alone(lambda opts: found.append(claim(pool(opts, first, last))))
     return found[0]
+
+
+def test_a_name_of_another_domain_has_no_place_among_the_inside_ones() -> None:
+    inside = {IPv4Address("10.0.3.2"): ["git.example.net"]}
+    with pytest.raises(ValueError, match=r"inside: 'git\.example\.net' is not in example\.org"):
+        CoreDnsArgs(
+            charts=ChartSource(), services=IPv4Network("10.96.0.0/12"), nodes=5, domain="example.org", inside=inside
+        )
+
+
+@pytest.mark.parametrize(("nodes", "expected"), [(1, 1), (5, 2)])
+def test_dns_is_where_kubelets_look_for_it_twice_if_two_nodes_hold_it(nodes: int, expected: int) -> None:
+    args = CoreDnsArgs(
+        charts=ChartSource(), services=IPv4Network("10.200.0.0/16"), nodes=nodes, domain="example.org", inside={}
+    )
+    values = alone(lambda opts: CoreDns("coredns", args, opts))[f"{RELEASE} coredns"].inputs["values"]
+    assert (values["service"]["clusterIP"], values["replicaCount"]) == ("10.200.0.10", expected)
+    assert len(values["servers"]) == 1
+
+
+@pytest.mark.parametrize("mtu", [1280, 1230])
+def test_an_mtu_that_tailscale_would_have_set_is_refused(mtu: int) -> None:
+    with pytest.raises(ValueError, match=f"mtu: {mtu} is no more than the 1280 of a tailnet's device; give"):
+        CiliumArgs(charts=ChartSource(), api_port=7445, operator_replicas=2, mtu=mtu)
 
 
 def test_speakers_get_a_privileged_namespace() -> None:
@@ -156,11 +181,13 @@ def test_a_service_that_asks_again_has_the_same_address() -> None:
 def nginx(*, address: str | None = "10.0.3.5", **changes: Any) -> Graph:
     def make(opts: pulumi.ResourceOptions) -> None:
         wanted = IPv4Address(address) if address else None
+        claim = pool(opts).claim(SERVICE, wanted)
         known: dict[str, Any] = {
             "charts": ChartSource(),
             "schedulable": 2,
-            "address": pool(opts).claim(SERVICE, wanted),
+            "address": claim,
             "traffic": "Local",
+            "wildcard": SecretReference(namespace="certs", name="wildcard", key="tls.crt", ready=claim.ready),
         }
         NginxIngress("nginx-ingress", NginxIngressArgs(**known | changes), opts)
 
@@ -176,6 +203,10 @@ def test_ingress_asks_for_its_address_after_it_is_announced() -> None:
     service = graph[f"{RELEASE} nginx-ingress"].inputs["values"]["controller"]["service"]
     assert service["annotations"]["metallb.io/loadBalancerIPs"] == "10.0.3.5"
     assert graph.depends(f"{RELEASE} nginx-ingress", "services-pool-advertisement")
+
+
+def test_ingress_serves_the_wildcard_from_whatever_namespace_it_is_in() -> None:
+    assert nginx_values()["wildcardTLS"] == {"secret": "certs/wildcard"}
 
 
 def test_ingress_at_an_address_that_dns_cannot_know_is_refused() -> None:

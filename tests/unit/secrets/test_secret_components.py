@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from components.secrets.application_secret import ApplicationSecretArgs
+from components.secrets.public_copy import PublicCopyArgs
 from components.secrets.reflector import Mirror
 from components.secrets.secret_spec import Password, SecretSpec
 from components.secrets.vault_access import VaultAccessArgs
@@ -63,3 +64,17 @@ def test_a_copy_in_its_own_namespace_is_refused() -> None:
 
 def test_a_mirror_to_nowhere_is_refused_as_it_would_be_to_everywhere() -> None:
     assert "to Reflector an empty list means all of them" in refused(Mirror, namespaces=(), ready=None)
+
+
+def test_a_public_copy_that_reads_the_vault_of_another_namespace_is_refused() -> None:
+    anchor = Known(access=Known(namespace="dns"))
+    source = Known(namespace="authentik", name="authentik-tls")
+    said = refused(PublicCopyArgs, name="authority", source=source, anchor=anchor, mirror=None)
+    assert "anchor: is for 'dns', the source in 'authentik'" in said
+
+
+def test_a_public_copy_over_its_source_is_refused() -> None:
+    anchor = Known(access=Known(namespace="authentik"))
+    source = Known(namespace="authentik", name="authentik-tls")
+    said = refused(PublicCopyArgs, name="authentik-tls", source=source, anchor=anchor, mirror=None)
+    assert "'authentik-tls' is the source itself" in said

@@ -48,6 +48,15 @@ def test_tailscale_settings_carry_no_key() -> None:
     assert not any(entry.startswith("TS_AUTHKEY") for entry in document["environment"])
 
 
+def test_a_member_that_routes_nothing_leaves_the_kernels_network_alone() -> None:
+    document = config.tailscale_aside(tags=["tag:cluster-router"], login_server=None)
+    assert document["environment"] == [
+        "TS_USERSPACE=true",
+        "TS_AUTH_ONCE=true",
+        "TS_EXTRA_ARGS=--advertise-tags=tag:cluster-router",
+    ]
+
+
 def test_the_tailscale_key_goes_into_the_same_document_as_the_settings() -> None:
     settings = config.tailscale(routes=[], tags=[], login_server=None)
     key = config.tailscale_auth_key("planted")
