@@ -122,7 +122,7 @@ def _issuers(
 def _wildcard(
     domain: str, zone: DnsZone, issuers: AcmeIssuers, *, network: NetworkLayer, ingress: IngressLayer
 ) -> None:
-    """For the domain and every name below it, in cert-manager's namespace; not awaited."""
+    """For the domain and every name below it, in cert-manager's namespace."""
     Certificate(
         "wildcard",
         CertificateArgs(
@@ -130,7 +130,6 @@ def _wildcard(
             secret_name="wildcard-tls",  # noqa: S106
             dns_names=[domain, f"*.{domain}"],
             issuer=issuers.public,
-            awaited=False,
         ),
         opts=network.inside(zone.ready),
     )

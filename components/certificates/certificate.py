@@ -37,8 +37,6 @@ class CertificateArgs:
     renew_before: how long before expiry the next one is requested.
     usages: what it may be used for.
     secret_labels: labels of the Secret, for consumers that select it by label.
-    awaited: whether the certificate must be issued before anything that depends on it; what relies on the outside
-        world, such as a public CA, must not hold up the rest.
     """
 
     namespace: str
@@ -50,7 +48,6 @@ class CertificateArgs:
     renew_before: timedelta = timedelta(days=30)
     usages: Sequence[Usage] = ("server auth",)
     secret_labels: Mapping[str, str] = field(default_factory=dict)
-    awaited: bool = True
 
     def __post_init__(self) -> None:
         if not self.dns_names or not self.usages:
@@ -67,7 +64,7 @@ class CertificateArgs:
 
 
 class Certificate(pulumi.ComponentResource):
-    """A certificate; what depends on `ready` finds the Secret filled, if the certificate is awaited."""
+    """A certificate; what depends on `ready` finds the Secret filled, if the issuer's certificates are awaited."""
 
     certificate: SecretReference
     """`tls.crt`: the certificate, followed by any intermediate ones."""
@@ -78,8 +75,11 @@ class Certificate(pulumi.ComponentResource):
     ca: SecretReference
     """`ca.crt`: the CA's certificate; empty with a public CA."""
 
+    awaited: bool
+    """Whether `ready` means that the Secret holds a valid certificate, rather than that one was requested."""
+
     ready: CustomResource
-    """Ready when the Secret holds a valid certificate."""
+    """Ready when the Secret holds a valid certificate, if that is awaited."""
 
     def __init__(self, name: str, args: CertificateArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:certificates:Certificate", name, None, opts)
@@ -96,19 +96,19 @@ class Certificate(pulumi.ComponentResource):
             spec["ipAddresses"] = list(args.ip_addresses)
         if args.secret_labels:
             spec["secretTemplate"] = {"labels": dict(args.secret_labels)}
+        self.awaited = args.issuer.awaited
         self.ready = CustomResource(
             name,
             api_version=API,
             kind="Certificate",
             metadata=ObjectMetaArgs(
-                name=args.secret_name, namespace=args.namespace, annotations=READY if args.awaited else None
+                name=args.secret_name, namespace=args.namespace, annotations=READY if self.awaited else None
             ),
             spec=spec,
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[args.issuer.ready],
-                # An ACME issuer waits for DNS to propagate.
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="2m"),
+                custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m", delete="2m"),
             ),
         )
         self.certificate, self.key, self.ca = (
