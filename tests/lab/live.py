@@ -37,9 +37,10 @@ class LiveLab:
         self.session = Session(name, "lab")
         self.environment = self.session.environment()
 
-    def command(self, name: str, timeout: float = 400) -> subprocess.CompletedProcess[str]:
-        """Run `python -m lab <name>` as the Makefile does; output of both streams in `stdout`."""
-        return _completed([sys.executable, "-m", "lab", name], os.environ | {"LAB_ID": self.session.name}, timeout)
+    def command(self, name: str, timeout: float = 400, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run `python -m lab <name>` as the Makefile does, with its variables; output of both streams in `stdout`."""
+        environment = os.environ | variables | {"LAB_ID": self.session.name}
+        return _completed([sys.executable, "-m", "lab", name], environment, timeout)
 
     def drop(self) -> None:
         """End the lab in whatever condition it is, without a destroy."""
