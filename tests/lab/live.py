@@ -86,7 +86,7 @@ class LiveLab:
 
     def up_killed_after(self, seconds: float) -> None:
         """`pulumi up` that dies by SIGKILL with everything that it started."""
-        with self._doomed_up():
+        with self._doomed():
             time.sleep(seconds)
 
     def up_killed_at(self, *listing: str, timeout: float = 120) -> None:
@@ -103,17 +103,27 @@ class LiveLab:
         ) as watch:
             assert watch.stdout is not None
             try:
-                with self._doomed_up():
+                with self._doomed():
                     seen, _, _ = select.select([watch.stdout], [], [], timeout)
             finally:
                 watch.kill()
         if not seen:
             raise TimeoutError(f"kubectl get {' '.join(listing)} showed nothing")
 
+    def destroy_killed_at(self, method: str, end: str) -> None:
+        """`pulumi destroy` that dies so as soon as Proxmox has answered a request of that method whose path ends so.
+
+        Raises:
+            TimeoutError: if none arrives.
+        """
+        since = self.last_request()
+        with self._doomed("destroy"):
+            self.wait_for_request(method, end, since, timeout=120)
+
     @contextlib.contextmanager
-    def _doomed_up(self) -> Iterator[None]:
+    def _doomed(self, operation: str = "up") -> Iterator[None]:
         process = subprocess.Popen(
-            ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive"],
+            ["pulumi", operation, "--yes", "--skip-preview", "--non-interactive"],
             cwd=ROOT,
             env=self.environment,
             stdin=subprocess.DEVNULL,
