@@ -13,7 +13,7 @@ override CMD := $(value CMD)
 export CMD LAB_ID
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse rotate recover check test bench seal sealing-key sealed-bootstrap enrol
+.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse delegation certificates rotate recover check test bench seal sealing-key sealed-bootstrap enrol
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,12 @@ preview: venv ## preview STACK=name without access to a machine or a credential
 
 rehearse: venv ## run up, a second up and destroy of STACK=name in a network namespace with the stack's own addresses
 	@$(LAB) rehearse '$(STACK)'
+
+delegation: venv ## print the records that the parent zone needs for the domain of STACK=name; nothing need exist
+	@$(PY) -m stacks.commands.delegation $(OF_STACK)
+
+certificates: venv ## say which certificates of STACK=name are not issued yet, and why
+	@$(PY) -m stacks.commands.certificates $(OF_STACK)
 
 rotate: venv ## rotate the application secret NAME: raise its generation in the file of STACK; without NAME, list them
 	@$(PY) -m stacks.commands.rotate $(OF_STACK) --name '$(NAME)'

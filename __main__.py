@@ -6,12 +6,14 @@ import gc
 import pulumi
 
 import stacks.cluster
+import stacks.delegation
 import stacks.dns
 import stacks.edge
 import stacks.edge_host
 import stacks.identity
 import stacks.ingress
 import stacks.network
+import stacks.outputs
 import stacks.secrets
 import stacks.site
 import stacks.storage
@@ -35,15 +37,19 @@ identity = stacks.identity.deploy(
 )
 stacks.edge.deploy(settings, edge_host=edge_host, cluster=cluster, ingress=ingress, dns=dns)
 
-pulumi.export("apiEndpoint", cluster.talos.endpoint)
-pulumi.export("nodes", stacks.cluster.node_table(settings))
-pulumi.export("ingressAddress", ingress.nginx.address)
-pulumi.export("delegation", stacks.edge.delegation(settings))
-pulumi.export("kubeconfig", cluster.talos.kubeconfig)
-pulumi.export("talosconfig", cluster.talos.talosconfig)
-pulumi.export("sealingCertificate", secrets.sealed.certificate)
-pulumi.export("signOn", identity.authentik.address)
-pulumi.export("bootstrapSecrets", storage.bootstrap_secrets)
+stacks.outputs.export(
+    {
+        "delegation": stacks.delegation.records(settings),
+        "apiEndpoint": cluster.talos.endpoint,
+        "nodes": stacks.cluster.node_table(settings),
+        "ingressAddress": ingress.nginx.address,
+        "signOn": identity.authentik.url,
+        "talosconfig": cluster.talos.talosconfig,
+        "kubeconfig": cluster.talos.kubeconfig,
+        "sealingCertificate": secrets.sealed.certificate,
+        "bootstrapSecrets": storage.bootstrap_secrets,
+    }
+)
 
 # Lets every registration begin before the SDK waits for outputs: that wait takes time which grows with the square of
 # what is outstanding (https://github.com/pulumi/pulumi/pull/22411; to be dropped when it no longer does).

@@ -9,6 +9,7 @@ from ipaddress import IPv4Interface
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components.kit.stack_mark import marking
 from components.proxmox.talos_vm import TalosVm, TalosVmArgs
 from components.proxmox.vm_rebuilds import VmRebuilds, VmRebuildsArgs
 from components.storage import longhorn_node
@@ -32,6 +33,8 @@ class ClusterLayer:
     kubernetes: kubernetes.Provider
     foundation: pulumi.Resource
     """The VM without which nothing in the cluster exists; everything in Kubernetes is `deleted_with` it."""
+    mark: str
+    """What marks this stack's objects in Kubernetes, as its tag marks its VMs."""
 
     def inside(self, *after: pulumi.Resource) -> pulumi.ResourceOptions:
         """Options for a component that runs in the cluster, created after `after`.
@@ -39,7 +42,12 @@ class ClusterLayer:
         Its objects disappear with the VMs: a destroy does not ask the API to delete them, so neither a finalizer nor a
         dead API can block it (measured: without this it fails and deletes nothing).
         """
-        return pulumi.ResourceOptions(providers=[self.kubernetes], deleted_with=self.foundation, depends_on=list(after))
+        return pulumi.ResourceOptions(
+            providers=[self.kubernetes],
+            deleted_with=self.foundation,
+            depends_on=list(after),
+            transformations=[marking(self.mark)],
+        )
 
 
 def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edge_host: EdgeHostLayer) -> ClusterLayer:
@@ -97,7 +105,7 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edg
         opts=pulumi.ResourceOptions(providers=[site.commands]),
     )
     foundation = machines[talos_checks.first_control_plane].vm
-    return ClusterLayer(cluster, _kubernetes(cluster), foundation)
+    return ClusterLayer(cluster, _kubernetes(cluster), foundation, site.tag)
 
 
 def node_table(settings: Settings) -> dict[str, dict[str, str | int]]:

@@ -18,9 +18,6 @@ from stacks.ingress import IngressLayer
 from stacks.settings import model
 from stacks.settings.model import Settings
 
-DELEGATION_TTL = 3600
-"""TTL of the delegation in seconds; it changes only with the host's address."""
-
 
 def deploy(
     settings: Settings,
@@ -73,22 +70,6 @@ def deploy(
         ),
         opts=reached.opts(*after, dns.zone.ready, *([signed.ready] if signed else [])),
     )
-
-
-def delegation(settings: Settings) -> list[str]:
-    """The records, in zone file format, that the parent zone needs for the cluster's domain to resolve.
-
-    They are set by hand, once: the parent zone is managed elsewhere, such as in Route 53, and outlives every cluster.
-    Empty without an edge.
-    """
-    edge, domain = settings.edge, settings.cluster.domain
-    if edge is None:
-        return []
-    server = edge.secondary.name
-    return [
-        f"{domain}. {DELEGATION_TTL} IN NS {server}.",
-        f"{server}. {DELEGATION_TTL} IN A {edge.address}",
-    ]
 
 
 def _backend(backend: model.Backend) -> Backend:

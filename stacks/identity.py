@@ -229,21 +229,27 @@ def _vault_sign_on(
 ) -> None:
     """Phase 3. Vault's document waits until Authentik answers for Vault, asked in the same way as Vault will ask.
 
+    With a public certificate that is up to the world, for which no `up` waits: Vault's configurer gets the document at
+    once, and tries it again every minute until Authentik has its certificate and answers.
+
     private: whether the cluster's own CA signs Authentik's certificate.
     """
     domain = settings.cluster.domain
     authority = sso.authority(domain)
     client = secrets.store.in_namespace(VAULT_NAMESPACE, services.ready)[sso.VAULT.secret]
-    answer = OidcProbe(
-        "authentik-vault",
-        OidcProbeArgs(
-            issuers=[_issuer(settings, sso.VAULT)],
-            through_ingress=True,
-            addresses={authority: ingress.nginx.address},
-            authority=certificate.ca if private else None,
-        ),
-        opts=network.inside(client.reference(sso.BLUEPRINT).ready, certificate.ready, ingress.nginx.ready),
-    )
+    ready = client.reference(sso.BLUEPRINT).ready
+    if certificate.awaited:
+        answer = OidcProbe(
+            "authentik-vault",
+            OidcProbeArgs(
+                issuers=[_issuer(settings, sso.VAULT)],
+                through_ingress=True,
+                addresses={authority: ingress.nginx.address},
+                authority=certificate.ca if private else None,
+            ),
+            opts=network.inside(ready, certificate.ready, ingress.nginx.ready),
+        )
+        ready = answer.ready
     document = sign_on(
         sso.VAULT,
         domain,
@@ -259,5 +265,5 @@ def _vault_sign_on(
             files={DOCUMENT: text(document)},
             labels=secrets.vault.resource.configurer_labels,
         ),
-        opts=network.inside(answer.ready),
+        opts=network.inside(ready),
     )

@@ -70,8 +70,9 @@ def _wildcard(settings: Settings, cert_manager: CertManager, *, network: Network
             namespace=cert_manager.namespace,
             secret_name="wildcard-tls",  # noqa: S106
             dns_names=[domain, f"*.{domain}"],
-            issuer=IssuerReference(name=issuer_name(settings.certificates.staging, "dns"), ready=cert_manager.ready),
-            awaited=False,
+            issuer=IssuerReference(
+                name=issuer_name(settings.certificates.staging, "dns"), ready=cert_manager.ready, awaited=False
+            ),
             temporary=True,
         ),
         opts=network.inside(),

@@ -8,7 +8,7 @@ Which of them the program uses is a setting: Let's Encrypt issues five certifica
 a destroyed cluster takes its certificates with it. Staging issues thousands, which no browser trusts.
 
 An issuer exists before its ACME account does: whether Let's Encrypt can be reached is not up to the cluster, and must
-not delay what is. Whatever needs a certificate waits for it.
+not delay what is. Nor does `up` wait for their certificates (`IssuerReference.awaited`).
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ class AcmeIssuers(pulumi.ComponentResource):
             for challenge, (solver, after) in solvers.items()
         }
         dns, by_http = (issuer_name(args.staging, challenge) for challenge in solvers)
-        self.public = IssuerReference(name=dns, ready=made[dns])
+        self.public = IssuerReference(name=dns, ready=made[dns], awaited=False)
         self.public_http = IssuerReference(
-            name=by_http, ready=made[by_http], ingress_annotations=args.nginx.http01_annotations
+            name=by_http, ready=made[by_http], awaited=False, ingress_annotations=args.nginx.http01_annotations
         )
         self.register_outputs({"public": self.public.name, "public_http": self.public_http.name})
 

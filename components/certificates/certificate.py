@@ -40,8 +40,6 @@ class CertificateArgs:
     renew_before: how long before expiry the next one is requested.
     usages: what it may be used for.
     secret_labels: labels of the Secret, for consumers that select it by label.
-    awaited: whether the certificate must be issued before anything that depends on it; what relies on the outside
-        world, such as a public CA, must not hold up the rest.
     temporary: whether the Secret has a certificate that nobody trusts until the issuer has issued the first one, which
         may be made later than this; for a workload that does not start without the Secret. It appears moments after
         the Certificate. A certificate that was issued is never replaced by another temporary one.
@@ -56,7 +54,6 @@ class CertificateArgs:
     renew_before: timedelta = timedelta(days=30)
     usages: Sequence[Usage] = ("server auth",)
     secret_labels: Mapping[str, str] = field(default_factory=dict)
-    awaited: bool = True
     temporary: bool = False
 
     def __post_init__(self) -> None:
@@ -74,7 +71,7 @@ class CertificateArgs:
 
 
 class Certificate(pulumi.ComponentResource):
-    """A certificate; what depends on `ready` finds the Secret filled, if the certificate is awaited."""
+    """A certificate; what depends on `ready` finds the Secret filled, if the issuer's certificates are awaited."""
 
     certificate: SecretReference
     """`tls.crt`: the certificate, followed by any intermediate ones."""
@@ -85,8 +82,11 @@ class Certificate(pulumi.ComponentResource):
     ca: SecretReference
     """`ca.crt`: the CA's certificate; empty with a public CA."""
 
+    awaited: bool
+    """Whether `ready` means that the Secret holds a valid certificate, rather than that one was requested."""
+
     ready: CustomResource
-    """Ready when the Secret holds a valid certificate."""
+    """Ready when the Secret holds a valid certificate, if that is awaited."""
 
     def __init__(self, name: str, args: CertificateArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:certificates:Certificate", name, None, opts)
@@ -103,7 +103,8 @@ class Certificate(pulumi.ComponentResource):
             spec["ipAddresses"] = list(args.ip_addresses)
         if args.secret_labels:
             spec["secretTemplate"] = {"labels": dict(args.secret_labels)}
-        annotations = {**(READY if args.awaited else {}), **(_TEMPORARY if args.temporary else {})}
+        self.awaited = args.issuer.awaited
+        annotations = {**(READY if self.awaited else {}), **(_TEMPORARY if args.temporary else {})}
         self.ready = CustomResource(
             name,
             api_version=API,
@@ -113,8 +114,7 @@ class Certificate(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[args.issuer.ready],
-                # An ACME issuer waits for DNS to propagate.
-                custom_timeouts=pulumi.CustomTimeouts(create="15m", update="15m", delete="2m"),
+                custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m", delete="2m"),
             ),
         )
         self.certificate, self.key, self.ca = (

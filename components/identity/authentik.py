@@ -88,15 +88,16 @@ class Authentik(pulumi.ComponentResource):
     """Servers and workers, two of each where two nodes can hold them."""
 
     host: str
-    """URL at which people reach it; the issuer of every token begins with it."""
-    address: pulumi.Output[str]
-    """URL at which people reach it, known once it is up."""
+    """Name at which people reach it; the issuer of every token has it."""
+    url: str
+    """URL at which people reach it, once it is up."""
     ready: Release
     """Up when servers and workers are. Blueprints are applied a little later: `oidc_probe.py`."""
 
     def __init__(self, name: str, args: AuthentikArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:identity:Authentik", name, None, opts)
         self.host = args.host
+        self.url = f"https://{args.host}/"
         self.ready = args.charts.install(
             AUTHENTIK,
             name,
@@ -111,7 +112,6 @@ class Authentik(pulumi.ComponentResource):
             ],
             create="20m",
         )
-        self.address = self.ready.id.apply(lambda _: f"https://{args.host}/")
         self.register_outputs({"host": self.host, "release": self.ready.name})
 
 

@@ -1,9 +1,10 @@
 """Vault's side of single sign-on: its second document, with the OIDC method, made from the row of Authentik's side.
 
-Owns no resource; pure Python. The document repeats the auth methods of the first one; `vault_config.py` says why.
-Vault fetches the provider's discovery document when this one is applied, and refuses it otherwise: it is applied only
-once Authentik answers. Its method names the public address, which is the issuer that Authentik writes into tokens and
-that browsers go to; an address inside the cluster would be a different issuer, and logins would fail.
+Owns no resource; pure Python. The document repeats the auth methods of the first one; `components/vault/config.py` says
+why. Vault fetches the provider's discovery document when this one is applied, and refuses it otherwise; its configurer
+then tries again, so that it is applied once Authentik answers. Its method names the public address, which is the issuer
+that Authentik writes into tokens and that browsers go to; an address inside the cluster would be a different issuer,
+and logins would fail.
 """
 
 from __future__ import annotations

@@ -41,11 +41,14 @@ class IssuerReference:
     """A cert-manager issuer: cluster-wide or, depending on `kind`, of one namespace.
 
     ready: the resource after which it can issue.
+    awaited: whether `up` waits for its certificates. Those of a public CA depend on the world outside, which must see
+        the zone first: they are requested, and whatever needs one tries again until it is there.
     ingress_annotations: what an Ingress needs besides the issuer's name.
     """
 
     name: str
     ready: pulumi.Resource
+    awaited: bool = True
     kind: str = "ClusterIssuer"
     ingress_annotations: Mapping[str, str] = field(default_factory=dict)
 

@@ -6,9 +6,9 @@ that nobody will finish go. It makes and deletes no object of the platform; the 
 Pulumi records a creation as pending before it begins, and the result when it ends. What was made between the two is in
 the cluster and not in the state: `up` fails with "already exists", or for a Helm release with "cannot re-use a name
 that is still in use". `pulumi refresh` does not help: with --import-pending-creates (3.259) the operation is forgotten
-like any other. So each pending Kubernetes object is looked up in the cluster and, if Pulumi made it, written into the
-state under its id; the targeted refresh after that lets the provider read it. What is pending elsewhere is forgotten:
-the program finds VMs by their marker, and what else it does outside the cluster may be done again.
+like any other. So each pending Kubernetes object is looked up in the cluster and, if this stack made it, written into
+the state under its id; the targeted refresh after that lets the provider read it. What is pending elsewhere is
+forgotten: the program finds VMs by their marker, and what else it does outside the cluster may be done again.
 
 Before: the state's passphrase or login as for `up`, kubectl and pulumi on PATH, and no other Pulumi at work on the
 stack. A cluster that does not answer ends the recovery before anything was changed.
@@ -55,7 +55,7 @@ def examine(deployment: Mapping[str, Any], environment: Mapping[str, str]) -> Fi
             staying = {(record.namespace, record.release) for record in records if record not in hindering}
             for entry in mine:
                 if entry.release is None:
-                    if (id_ := cluster.find(entry.manifest)) is not None:
+                    if (id_ := cluster.find(entry.manifest, entry.mark)) is not None:
                         findings.ids[entry.urn] = id_
                 elif entry.release in staying:
                     findings.ids[entry.urn] = "/".join(entry.release)

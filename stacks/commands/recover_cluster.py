@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.kit.stack_mark import ANNOTATION
 from stacks.commands.stack import CommandError, kubectl, private_file
 
 MANAGER = "pulumi-kubernetes"
@@ -20,11 +21,14 @@ MANAGER = "pulumi-kubernetes"
 
 _TIMEOUT = "20s"
 _FOUND = (
-    '{{define "object"}}{{.metadata.namespace}} {{.metadata.name}}'
-    "{{range .metadata.managedFields}} {{.manager}}{{end}}{{end}}"
+    '{{define "object"}}{{.metadata.namespace}}{{"\\n"}}{{.metadata.name}}{{"\\n"}}'
+    f'{{{{with .metadata.annotations}}}}{{{{index . "{ANNOTATION}"}}}}{{{{end}}}}'
+    '{{range .metadata.managedFields}}{{"\\n"}}{{.manager}}{{end}}{{end}}'
     '{{if .items}}{{template "object" index .items 0}}{{else if .metadata.name}}{{template "object" .}}{{end}}'
 )
-"""Whether kubectl gives one object or a list of it depends on its version. A missing namespace prints as <no value>."""
+"""Whether kubectl gives one object or a list of it depends on its version."""
+_NONE = "<no value>"
+"""How a missing value is printed."""
 
 _RECORDS = (
     r'{range .items[*]}{.metadata.namespace}{" "}{.metadata.labels.name}{" "}{.metadata.labels.version}'
@@ -62,19 +66,27 @@ class Cluster:
         with private_file(kubeconfig) as file:
             yield cls(file, environment)
 
-    def find(self, manifest: Mapping[str, Any]) -> str | None:
-        """The provider's id of the object that a manifest names, if it is there and Pulumi made it.
+    def find(self, manifest: Mapping[str, Any], mark: str | None) -> str | None:
+        """The provider's id of the object that a manifest names, if it is there and this stack's Pulumi made it.
 
-        The API server says whether it belongs to a namespace. Raises CommandError when it does not answer.
+        Both have to say so: the object's own mark, as the creation would have set it, and the API server's record of
+        who set fields. A copy that an operator made of a marked object has the mark, and another stack's object has a
+        manager of that name. Without a mark (None), which a creation by an earlier version of the program does not
+        have, the record alone decides.
+
+        The API server says whether the object belongs to a namespace. Raises CommandError when it does not answer.
         """
         printed = self._ask(
             ["get", "--filename", "-", "--ignore-not-found", "--show-managed-fields", f"--output=go-template={_FOUND}"],
             given=json.dumps(manifest),
         )
-        namespace, name, *managers = printed.replace("<no value>", "-").split() or ["", ""]
-        if not any(manager.startswith(MANAGER) for manager in managers):
+        if not printed:
             return None
-        return name if namespace == "-" else f"{namespace}/{name}"
+        namespace, name, marked, *managers = printed.split("\n")
+        ours = any(manager.startswith(MANAGER) for manager in managers) and mark in (None, marked)
+        if not ours:
+            return None
+        return name if namespace == _NONE else f"{namespace}/{name}"
 
     def records(self) -> list[Record]:
         """Helm's records of every release, without what is in them. Raises CommandError as `find`."""

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components.kit.stack_mark import ANNOTATION
 from stacks.commands.recover_cluster import Record
 from stacks.commands.stack import CommandError
 
@@ -32,6 +33,8 @@ class Pending:
     """The URN of its provider."""
     manifest: dict[str, Any]
     """What names the object: apiVersion, kind, and metadata with name and, if the program gave one, namespace."""
+    mark: str | None
+    """The mark of this stack that the object was to have; None for one whose program gave it none."""
 
     @property
     def release(self) -> tuple[str, str] | None:
@@ -57,7 +60,8 @@ def pending(deployment: Mapping[str, Any]) -> list[Pending]:
         names = {key: value for key in ("name", "namespace") if (value := _open(metadata.get(key)))}
         if "name" in names:
             manifest = {"apiVersion": _open(inputs.get("apiVersion")), "kind": _open(inputs.get("kind"))}
-            found.append(Pending(resource["urn"], _provider(resource), manifest | {"metadata": names}))
+            mark = _open((_open(metadata.get("annotations")) or {}).get(ANNOTATION))
+            found.append(Pending(resource["urn"], _provider(resource), manifest | {"metadata": names}, mark))
     return found
 
 

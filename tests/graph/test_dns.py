@@ -82,7 +82,7 @@ def test_the_zone_is_a_primary_whose_name_server_is_the_public_one() -> None:
 
 
 def test_the_zone_is_awaited_by_the_condition_that_its_operator_sets() -> None:
-    assert inputs(ZONE)["metadata"]["annotations"] == {"pulumi.com/waitFor": "condition=Available"}
+    assert inputs(ZONE)["metadata"]["annotations"]["pulumi.com/waitFor"] == "condition=Available"
 
 
 def test_whoever_calls_the_api_is_let_in_and_has_its_key_and_nothing_else() -> None:

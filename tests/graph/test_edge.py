@@ -132,7 +132,7 @@ def test_the_delegation_names_server_and_address(graph: Graph) -> None:
 def test_a_stack_without_an_edge_has_none_of_it() -> None:
     graph = recorded(change=lambda settings: settings.pop("edge"))
     assert of_the_edge(graph) == []
-    assert graph.stack.outputs["delegation"] == []
+    assert graph.stack.outputs["delegation"] == ["lab.home.arpa. 3600 IN NS ns1.lab.home.arpa."]
 
 
 def test_a_preview_of_production_warns_of_the_host_key_that_an_up_needs() -> None:

@@ -24,7 +24,7 @@ def test_no_secret_is_made_outside_its_component(graph: Graph) -> None:
 
 @pytest.mark.parametrize("name", [f"{PUSH} dns-key-v1-hex-32", f"{EXTERNAL} dns-key", STORE])
 def test_what_must_be_ready_is_waited_for(graph: Graph, name: str) -> None:
-    assert graph[name].inputs["metadata"]["annotations"] == {"pulumi.com/waitFor": "condition=Ready"}
+    assert graph[name].inputs["metadata"]["annotations"]["pulumi.com/waitFor"] == "condition=Ready"
 
 
 @pytest.mark.parametrize("before", [STORE, f"{BINDING} vault-access-dns", f"{PASSWORD} dns-key-hex-32"])

@@ -39,9 +39,10 @@ class LiveLab:
         self.session = Session(name, "lab")
         self.environment = self.session.environment()
 
-    def command(self, name: str, timeout: float = 400) -> subprocess.CompletedProcess[str]:
-        """Run `python -m lab <name>` as the Makefile does; output of both streams in `stdout`."""
-        return _completed([sys.executable, "-m", "lab", name], os.environ | {"LAB_ID": self.session.name}, timeout)
+    def command(self, name: str, timeout: float = 400, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run `python -m lab <name>` as the Makefile does, with its variables; output of both streams in `stdout`."""
+        environment = os.environ | variables | {"LAB_ID": self.session.name}
+        return _completed([sys.executable, "-m", "lab", name], environment, timeout)
 
     def drop(self) -> None:
         """End the lab in whatever condition it is, without a destroy."""
@@ -87,7 +88,7 @@ class LiveLab:
 
     def up_killed_after(self, seconds: float) -> None:
         """`pulumi up` that dies by SIGKILL with everything that it started."""
-        with self._doomed_up():
+        with self._doomed():
             time.sleep(seconds)
 
     def up_killed_once(self, holds: Callable[[], bool], timeout: float = 120) -> None:
@@ -97,7 +98,7 @@ class LiveLab:
             TimeoutError: if it never does.
         """
         deadline = time.monotonic() + timeout
-        with self._doomed_up():
+        with self._doomed():
             while not holds():
                 if time.monotonic() > deadline:
                     raise TimeoutError("nothing killed the up")
@@ -117,17 +118,27 @@ class LiveLab:
         ) as watch:
             assert watch.stdout is not None
             try:
-                with self._doomed_up():
+                with self._doomed():
                     seen, _, _ = select.select([watch.stdout], [], [], timeout)
             finally:
                 watch.kill()
         if not seen:
             raise TimeoutError(f"kubectl get {' '.join(listing)} showed nothing")
 
+    def destroy_killed_at(self, method: str, end: str) -> None:
+        """`pulumi destroy` that dies so as soon as Proxmox has answered a request of that method whose path ends so.
+
+        Raises:
+            TimeoutError: if none arrives.
+        """
+        since = self.last_request()
+        with self._doomed("destroy"):
+            self.wait_for_request(method, end, since, timeout=120)
+
     @contextlib.contextmanager
-    def _doomed_up(self) -> Iterator[None]:
+    def _doomed(self, operation: str = "up") -> Iterator[None]:
         process = subprocess.Popen(
-            ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive"],
+            ["pulumi", operation, "--yes", "--skip-preview", "--non-interactive"],
             cwd=ROOT,
             env=self.environment,
             stdin=subprocess.DEVNULL,

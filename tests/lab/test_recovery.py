@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab.live import LiveLab
+from tests.lab.live import VMS, LiveLab
 from tests.lab.secrecy import command_lines, found_in, planted, programs
 
 CERTIFICATE = "vault-entry-certificate"
+LATEST = "vault-sign-on"
+"""What the program makes last in the cluster."""
 RELEASE = "reloader"
 
 
@@ -69,6 +71,25 @@ def test_an_object_that_only_the_cluster_knows_is_taken_back(whole_lab: LiveLab,
     assert whole_lab.state()[cut_off_object]["id"] == "vault/vault-entry"
     converges(whole_lab)
     assert whole_lab.run("kubectl", *uid).stdout == before
+
+
+def test_the_last_object_of_all_is_taken_back_too(whole_lab: LiveLab) -> None:
+    urn = killed(whole_lab, LATEST, "externalsecrets", "--namespace=vault", f"--field-selector=metadata.name={LATEST}")
+    assert whole_lab.pending().get(urn) == "creating", "the kill came too late"
+    recovered = whole_lab.recover()
+    assert recovered.returncode == 0, recovered.stdout
+    assert whole_lab.state()[urn]["id"] == f"vault/{LATEST}"
+    converges(whole_lab)
+
+
+def test_a_destroy_that_was_killed_is_recovered_and_ends(whole_lab: LiveLab) -> None:
+    whole_lab.destroy_killed_at("DELETE", "/qemu/2002")
+    assert "deleting" in whole_lab.pending().values(), "the kill came too late"
+    recovered = whole_lab.recover()
+    assert recovered.returncode == 0, recovered.stdout
+    ended = whole_lab.destroy()
+    assert ended.returncode == 0, ended.stdout
+    assert not whole_lab.vms().keys() & set(VMS.values())
 
 
 @pytest.mark.usefixtures("cut_off_release")

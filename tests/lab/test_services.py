@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -158,3 +159,19 @@ def test_a_release_without_the_definition_of_pools_is_named_and_made_good_by_the
     assert again.returncode == 0, again.stdout
     unchanged = lab.up("--expect-no-changes")
     assert unchanged.returncode == 0, unchanged.stdout
+
+
+def test_public_certificates_that_nobody_issues_hold_up_no_up_and_are_told(lab: LiveLab) -> None:
+    def public(settings: dict[str, Any]) -> None:
+        settings["certificates"]["staging"] = False
+
+    with lab.changed(public):
+        result = lab.up()
+        assert result.returncode == 0, result.stdout
+        told = lab.run(sys.executable, "-m", "stacks.commands.certificates", "--stack", "lab")
+    assert told.returncode == 1, told.stdout
+    for name in ("authentik/authentik-tls for auth.", "vault/vault-entry for vault.", "cert-manager/wildcard-tls for "):
+        [line] = [line for line in told.stdout.splitlines() if line.startswith(name)]
+        assert line.endswith("Issuing certificate as Secret does not exist")
+    back = lab.up()
+    assert back.returncode == 0, back.stdout

@@ -72,10 +72,11 @@ class OidcProvider:
 
 
 @contextlib.contextmanager
-def oidc_provider(people: Mapping[str, Sequence[str] | None], ca: Path) -> Iterator[OidcProvider]:
+def oidc_provider(people: Mapping[str, Sequence[str] | None], ca: Path, port: int = 0) -> Iterator[OidcProvider]:
     """A provider that knows these people by name, with the groups of each, or no such claim for None.
 
     ca: certificate of the authority beside whose file lie `server.crt` and `server.key`, for 127.0.0.1.
+    port: where it listens; 0 for any that is free.
     """
     # The library's own test of transport looks at a header that no proxy sets here.
     os.environ.setdefault("AUTHLIB_INSECURE_TRANSPORT", "1")
@@ -88,7 +89,7 @@ def oidc_provider(people: Mapping[str, Sequence[str] | None], ca: Path) -> Itera
     ]
     application = oidc_provider_mock.app(require_client_registration=True, require_nonce=True, user_claims=users)
     tls = (str(ca.with_name("server.crt")), str(ca.with_name("server.key")))
-    server = werkzeug.serving.make_server("127.0.0.1", 0, application, threaded=True, ssl_context=tls)
+    server = werkzeug.serving.make_server("127.0.0.1", port, application, threaded=True, ssl_context=tls)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

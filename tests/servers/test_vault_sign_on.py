@@ -20,7 +20,7 @@ from stacks.application_secrets import SECRETS, namespaces
 from tests.servers.kubernetes import KubernetesApi
 from tests.servers.manifests import manifests
 from tests.servers.oidc_provider import OidcProvider, Registered, oidc_provider
-from tests.servers.processes import eventually
+from tests.servers.processes import eventually, free_ports
 from tests.servers.vault import Answer, VaultServer, vault_server
 from tests.servers.vault_pods import server_pod
 from tests.unit.vault.examples import made
@@ -184,6 +184,27 @@ def test_a_rotated_client_secret_is_taken_by_another_run_and_changes_no_role(
         vault.configure(*documents(vault.api, provider, client))
     assert login(vault, provider, "ann").status == 200
     assert vault.request("GET", f"auth/{MOUNT}/role/{ROLE}").data == role
+
+
+def test_a_document_that_came_before_the_provider_answers_is_applied_once_it_does(
+    vault: VaultServer, provider: OidcProvider, client: Registered
+) -> None:
+    """Why no `up` has to wait for a public certificate of the provider."""
+    [port] = free_ports(1)
+    late = OidcProvider(f"https://127.0.0.1:{port}", vault.api.ca)
+
+    def address() -> str:
+        return str(vault.request("GET", f"auth/{MOUNT}/config").data["oidc_discovery_url"])
+
+    before = address()
+    try:
+        with vault.configurer(*documents(vault.api, late, Registered("a", "b"))) as log:
+            eventually(lambda: "error checking oidc discovery URL" in log.read_text() or None, "refusal")
+            assert address() == before
+            with oidc_provider(PEOPLE, vault.api.ca, port):
+                eventually(lambda: address() == late.issuer or None, "configured provider", seconds=90)
+    finally:
+        vault.configure(*documents(vault.api, provider, client))
 
 
 def test_the_document_is_refused_while_the_provider_does_not_answer(vault: VaultServer) -> None:

@@ -12,7 +12,7 @@ import json
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,27 +93,42 @@ class VaultServer:
         Raises:
             AssertionError: one was refused; with what the configurer said.
         """
+        files = self._written(documents)
+        return self._bank_vaults("configure", "--fatal", "--disable-metrics", *files, environment=environment or {})
+
+    @contextlib.contextmanager
+    def configurer(self, *documents: Mapping[str, Any]) -> Iterator[Path]:
+        """The configurer at work on documents until the end of the block, as the operator runs it; gives its log."""
+        command = self._command("configure", "--disable-metrics", *self._written(documents))
+        with pod(self.api, NAMESPACE, ACCOUNT, command, directory=self.directory, ready=lambda: True) as log:
+            yield log
+
+    def _written(self, documents: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Arguments that name the documents, once they are files."""
         files = []
         for index, document in enumerate(documents):
             path = self.directory / f"document-{index}.yml"
             path.write_text(json.dumps(document))
             files += ["--vault-config-file", str(path)]
-        return self._bank_vaults("configure", "--fatal", "--disable-metrics", *files, environment=environment or {})
+        return files
 
     def _bank_vaults(self, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
+        command = self._command(*arguments, "--once", environment=environment)
+        done = run_in_pod(self.api, NAMESPACE, ACCOUNT, command, directory=self.directory)
+        assert done.returncode == 0, f"bank-vaults {arguments[0]} ended with {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+    def _command(self, *arguments: str, environment: Mapping[str, str] | None = None) -> list[str]:
         unseal = self.spec["unsealConfig"]
         variables = {"VAULT_ADDR": self.url, "VAULT_CACERT": str(self.api.ca), **(environment or {})}
-        command = [
+        return [
             *("env", *(f"{key}={value}" for key, value in variables.items())),
-            *(str(ensure(["bank-vaults"])["bank-vaults"].path), *arguments, "--once"),
+            *(str(ensure(["bank-vaults"])["bank-vaults"].path), *arguments),
             *("--mode", "k8s", "--k8s-secret-namespace", unseal["kubernetes"]["secretNamespace"]),
             *("--k8s-secret-name", unseal["kubernetes"]["secretName"]),
             *("--secret-shares", str(unseal["options"]["secretShares"])),
             *("--secret-threshold", str(unseal["options"]["secretThreshold"])),
         ]
-        done = run_in_pod(self.api, NAMESPACE, ACCOUNT, command, directory=self.directory)
-        assert done.returncode == 0, f"bank-vaults {arguments[0]} ended with {done.returncode}:\n{done.stdout}"
-        return done.stdout
 
 
 @contextlib.contextmanager

@@ -35,6 +35,7 @@ STACKS = (
     {"sso"},
     {"application_secrets"},
     {"settings"},
+    {"delegation", "outputs"},
     {"commands", "site"},
     {"edge_host"},
     {"cluster"},
@@ -47,7 +48,7 @@ STACKS = (
 )
 
 # The program's layers are nobody's library: checks see them by recording the program, the lab by running it.
-LIBRARIES_OF_STACKS = {"sso", "application_secrets", "settings", "commands"}
+LIBRARIES_OF_STACKS = {"sso", "application_secrets", "settings", "delegation", "outputs", "commands"}
 
 
 def breaches(base: Path, rows: Sequence[set[str]]) -> list[str]:
