@@ -109,7 +109,6 @@ class Authentik(pulumi.ComponentResource):
                 args.ingress.ready,
                 *(secret.ready for secret in args.environment.values()),
             ],
-            create="20m",
         )
         self.address = self.ready.id.apply(lambda _: f"https://{args.host}/")
         self.register_outputs({"host": self.host, "release": self.ready.name})
