@@ -19,6 +19,7 @@ from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.database.cloudnative_pg import CloudNativePg
+from components.kit import image_pulls
 from components.kit.references import SecretReference, StorageClassReference
 from components.kit.scheduling import HOSTNAME, replicas
 from components.kit.versions import POSTGRESQL
@@ -106,7 +107,9 @@ class Postgres(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[args.operator.ready, args.storage.ready, self.password.ready],
-                custom_timeouts=pulumi.CustomTimeouts(create="20m", update="20m", delete="5m"),
+                custom_timeouts=pulumi.CustomTimeouts(
+                    create=image_pulls.AWAITED, update=image_pulls.AWAITED, delete="5m"
+                ),
             ),
         )
         self.register_outputs({"host": self.host, "ready": self.ready.id})

@@ -110,7 +110,6 @@ class Authentik(pulumi.ComponentResource):
                 args.ingress.ready,
                 *(secret.ready for secret in args.environment.values()),
             ],
-            create="20m",
         )
         self.register_outputs({"host": self.host, "release": self.ready.name})
 

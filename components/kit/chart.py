@@ -18,17 +18,14 @@ import pulumi
 import yaml
 from pulumi_kubernetes.helm.v3 import Release, ReleaseArgs, RepositoryOptsArgs
 
+from components.kit import image_pulls
 from components.kit.offline_chart import files, without_remote_schemas
 from components.kit.versions import ChartPin
 
 CHARTS = Path(__file__).resolve().parents[2] / "charts"
 
-RELEASE_TIMEOUT = 600
-"""Seconds that Helm waits for a release's workloads; Helm's own default of 300 is too short for a first image pull."""
-
-CREATE: Final = "15m"
 DELETE: Final = "5m"
-"""How long the engine waits for a release unless its component says otherwise: longer than Helm, which says why."""
+"""How long the engine waits for the removal of a release, unless its component says otherwise."""
 
 
 class ChartError(ValueError):
@@ -51,19 +48,18 @@ class ChartSource:
         namespace: pulumi.Input[str],
         values: Mapping[str, Any],
         depends_on: Sequence[pulumi.Resource] = (),
-        create: str = CREATE,
         delete: str = DELETE,
         skip_crds: bool | None = None,
     ) -> Release:
         """The Release `name` of chart `pin`, a child of `parent`.
 
-        create, delete: how long an installation or an upgrade, and a removal, may take, as `15m`.
+        delete: how long a removal may take, as `15m`.
         skip_crds: leave out the definitions in the chart's directory `crds`.
 
         Raises ChartError when the mirror is a directory that lacks the chart.
         """
         chart = {**self.locate(pin), "skip_crds": skip_crds}
-        opts = _options(parent, depends_on, create=create, delete=delete)
+        opts = _options(parent, depends_on, delete=delete)
         return Release(logical_name, _arguments(chart, name, namespace, values), opts=opts)
 
     def locate(self, pin: ChartPin) -> dict[str, Any]:
@@ -100,7 +96,7 @@ def install_own(
     depends_on: Sequence[pulumi.Resource] = (),
 ) -> Release:
     """The Release `name` of `charts/<chart>`, which no mirror replaces; a child of `parent`."""
-    opts = _options(parent, depends_on, create=CREATE, delete=DELETE)
+    opts = _options(parent, depends_on, delete=DELETE)
     return Release(logical_name, _arguments(locate_own(chart), name, namespace, values), opts=opts)
 
 
@@ -122,17 +118,15 @@ def _arguments(
     chart: Mapping[str, Any], name: str, namespace: pulumi.Input[str], values: Mapping[str, Any]
 ) -> ReleaseArgs:
     return ReleaseArgs(
-        name=name, namespace=namespace, values=dict(values), timeout=RELEASE_TIMEOUT, max_history=5, **chart
+        name=name, namespace=namespace, values=dict(values), timeout=image_pulls.SECONDS, max_history=5, **chart
     )
 
 
-def _options(
-    parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource], *, create: str, delete: str
-) -> pulumi.ResourceOptions:
+def _options(parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource], *, delete: str) -> pulumi.ResourceOptions:
     return pulumi.ResourceOptions(
         parent=parent,
         depends_on=list(depends_on),
-        custom_timeouts=pulumi.CustomTimeouts(create=create, update=create, delete=delete),
+        custom_timeouts=pulumi.CustomTimeouts(create=image_pulls.AWAITED, update=image_pulls.AWAITED, delete=delete),
     )
 
 

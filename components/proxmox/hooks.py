@@ -161,7 +161,7 @@ class ProxmoxChecks:
                 if datastore not in offered:
                     raise ProxmoxError(
                         f"host {host} has no datastore {datastore}; it has {', '.join(sorted(offered))}: "
-                        f"correct homelab:site.hosts.{host}, or create it"
+                        f"correct homelab:site.hosts.{host} or homelab:storage.datastore, or create it"
                     )
                 missing = [content for content in wanted.split(",") if content not in offered[datastore]]
                 if missing:

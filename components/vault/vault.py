@@ -26,6 +26,7 @@ from pulumi_kubernetes.rbac.v1 import (
 )
 
 from components.certificates.certificate import Certificate, CertificateArgs
+from components.kit import image_pulls
 from components.kit.references import IssuerReference, SecretReference, StorageClassReference
 from components.secrets.reloader import restart_on_mounted
 from components.vault.clients import VAULT_NAMESPACE
@@ -141,7 +142,9 @@ class Vault(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[args.operator.ready, args.storage.ready, certificate.ready, budget, *rights],
-                custom_timeouts=pulumi.CustomTimeouts(create="20m", update="20m", delete="5m"),
+                custom_timeouts=pulumi.CustomTimeouts(
+                    create=image_pulls.AWAITED, update=image_pulls.AWAITED, delete="5m"
+                ),
             ),
         )
         self.address = self.ready.id.apply(lambda _: self.resource.address)

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from components.kit.versions import ChartPin
-from lab import charts, cli, configuration, network, processes, session
+from lab import charts, cli, configuration, network, preparation, processes, session
 from lab.errors import LabError
 from lab.plugins import selection
 from lab.programs import Found
@@ -93,6 +93,30 @@ def test_a_replaced_setting_is_reported() -> None:
     derived = configuration.derive({}, octet=None, replacements={"homelab:charts.mirror": "/charts"})
     assert derived.config["homelab:charts"] == {"mirror": "/charts"}
     assert derived.replaced["homelab:charts.mirror"] == "/charts"
+
+
+def test_a_replaced_text_of_several_lines_is_not_printed_whole() -> None:
+    derived = configuration.derive({}, octet=None, replacements={"homelab:site.ca": "-----BEGIN\nMII\n-----END\n"})
+    assert derived.replaced["homelab:site.ca"] == "the lab's own"
+
+
+def test_the_authority_of_the_simulated_site_is_trusted_as_on_a_machine_at_a_site(lab: Session) -> None:
+    authority = configuration.site_authority(lab, "https://127.34.0.9:8006/")
+    *_, directory = lab.environment()["SSL_CERT_DIR"].split(":")
+    assert [path.read_text() for path in Path(directory).iterdir()] == [authority]
+
+
+def test_the_authority_of_the_simulated_site_stays_the_same(lab: Session) -> None:
+    endpoint = "https://127.34.0.9:8006/"
+    assert configuration.site_authority(lab, endpoint) == configuration.site_authority(lab, endpoint)
+
+
+@pytest.mark.parametrize(("site", "verified"), [({}, True), ({"insecure": True}, False)])
+def test_a_stack_that_verifies_its_site_verifies_the_simulated_one(
+    lab: Session, site: dict[str, bool], verified: bool
+) -> None:
+    source = {"homelab:site": {"endpoint": "https://127.34.0.9:8006/", **site}}
+    assert ("homelab:site.ca" in preparation.lab_replacements(lab, None, source)) == verified
 
 
 def test_a_replacement_leaves_the_source_alone() -> None:

@@ -1,0 +1,52 @@
+"""How long the program waits for workloads that pull images first."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from checks.graph import Graph, Node
+from checks.program import recorded
+
+RELEASE = "kubernetes:helm.sh/v3:Release"
+OWN_PODS = ("kubernetes:postgresql.cnpg.io/v1:Cluster", "kubernetes:vault.banzaicloud.com/v1alpha1:Vault")
+"""Custom resources whose operators make pods, and which are awaited."""
+
+LINE = 20e6 / 8
+"""Bytes per second of the line for which `components/kit/image_pulls.py` speaks."""
+
+LARGEST_STEP = 4e9
+"""Bytes that are pulled side by side, at most."""
+
+
+@pytest.fixture(scope="module")
+def graph() -> Graph:
+    return recorded()
+
+
+def seconds(node: Node, operation: str) -> int:
+    text = getattr(node.option("customTimeouts"), operation)
+    minutes = re.fullmatch(r"(\d+)m", text)
+    assert minutes, f"{node.urn} waits {text!r}"
+    return int(minutes[1]) * 60
+
+
+def test_helm_waits_until_a_slow_line_has_brought_the_images(graph: Graph) -> None:
+    releases = graph.of_type(RELEASE)
+    assert len(releases) > 10
+    assert [release.urn for release in releases if release.inputs["timeout"] * LINE < LARGEST_STEP] == []
+
+
+@pytest.mark.parametrize("operation", ["create", "update"])
+def test_the_engine_waits_longer_than_helm(graph: Graph, operation: str) -> None:
+    releases = graph.of_type(RELEASE)
+    assert releases
+    assert [one.urn for one in releases if seconds(one, operation) <= one.inputs["timeout"]] == []
+
+
+@pytest.mark.parametrize("kind", OWN_PODS)
+def test_pods_of_an_operator_get_as_much_time_as_those_of_a_release(graph: Graph, kind: str) -> None:
+    made = graph.of_type(kind)
+    assert made
+    assert [node.urn for node in made if seconds(node, "create") * LINE < LARGEST_STEP] == []
