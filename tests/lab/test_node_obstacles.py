@@ -21,9 +21,10 @@ def brief_drains(settings: dict[str, Any]) -> None:
 
 
 def with_the_node(settings: dict[str, Any]) -> None:
-    """The only worker on pve3."""
+    """The only worker on pve3; small enough for another host as well."""
     brief_drains(settings)
     one_more_worker(6)(settings)
+    settings["nodes"][NODE]["memory"] = 8192
 
 
 def with_the_node_moved(settings: dict[str, Any]) -> None:
