@@ -139,18 +139,20 @@ class TalosSite:
         async with self._node("cp1") as node:
             return await node.kubeconfig()
 
-    def up(self, *, talos: str, kubernetes: str) -> None:
+    def up(self, *, talos: str, kubernetes: str, cni: str = "none") -> None:
         """Changes every node's configuration, or makes its first, with the hooks around it, in order, as an `up` does.
+
+        cni: "none", or what no Talos accepts.
 
         Raises what a hook raises; what was recorded until then stays recorded.
         """
-        asyncio.run(self._up(talos, kubernetes))
+        asyncio.run(self._up(talos, kubernetes, cni))
 
-    async def _up(self, talos: str, kubernetes: str) -> None:
+    async def _up(self, talos: str, kubernetes: str, cni: str) -> None:
         checks = self.checks(talos, kubernetes)
         first, around = checks.around_first_configuration(), checks.around_configuration_update()
         for name, address in self.addresses.items():
-            wanted = self._configuration(name, talos, kubernetes)
+            wanted = self._configuration(name, talos, kubernetes, cni)
             if name not in self.recorded:
                 arguments = _arguments({"node": address, "machineConfigurationInput": wanted}, {})
                 await cast(Any, first.before).callback(arguments)
@@ -206,7 +208,7 @@ class TalosSite:
         self._kubernetes_ca = generated["cluster"]["ca"]["crt"]
         base64.b64decode(self._kubernetes_ca, validate=True)
 
-    def _configuration(self, name: str, talos: str, kubernetes: str) -> str:
+    def _configuration(self, name: str, talos: str, kubernetes: str, cni: str = "none") -> str:
         role = "controlplane" if name.startswith("cp") else "worker"
         text = (self.directory / f"{role}.yaml").read_text()
         parts = [images.KUBELET, *(images.STATIC_PODS if role == "controlplane" else [])]
@@ -214,6 +216,7 @@ class TalosSite:
             text = images.replaced(text, part, images.image(text, part).rpartition(":")[0] + f":{kubernetes}")
         documents = list(yaml.safe_load_all(text))
         documents[0]["machine"]["install"]["image"] = f"factory.talos.dev/nocloud-installer/{SCHEMATIC}:{talos}"
+        documents[0]["cluster"]["network"]["cni"]["name"] = cni
         documents = [each for each in documents if each.get("kind") != "HostnameConfig"]
         documents.append({"apiVersion": "v1alpha1", "kind": "HostnameConfig", "auto": "off", "hostname": name})
         return yaml.safe_dump_all(documents, sort_keys=False)

@@ -81,6 +81,13 @@ def test_an_image_that_a_node_cannot_pull_stops_everything_before_any_node_is_to
     assert touched(site.events(since)) == []
 
 
+def test_a_configuration_that_a_node_refuses_is_found_before_its_upgrade(site: TalosSite) -> None:
+    since = site.last()
+    with pytest.raises(TalosError, match="refuses ApplyConfiguration: INVALID_ARGUMENT"):
+        site.up(**OLD | {"talos": "v1.12.7"}, cni="unheard-of")
+    assert touched(site.events(since)) == []
+
+
 @pytest.fixture(scope="module")
 def patched(site: TalosSite) -> list[dict[str, Any]]:
     """The events of an `up` to the next patch release of Kubernetes, after somebody's changes to CoreDNS."""
