@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Interface
 
 import pulumi
+import pulumi_command as command
 import pulumi_kubernetes as kubernetes
 
 from components.proxmox.talos_vm import TalosVm, TalosVmArgs
@@ -27,6 +28,7 @@ class ClusterLayer:
 
     talos: TalosCluster
     kubernetes: kubernetes.Provider
+    commands: command.Provider
     foundation: pulumi.Resource
     """The VM without which nothing in the cluster exists; everything in Kubernetes is `deleted_with` it."""
 
@@ -36,7 +38,8 @@ class ClusterLayer:
         Its objects disappear with the VMs: a destroy does not ask the API to delete them, so neither a finalizer nor a
         dead API can block it (measured: without this it fails and deletes nothing).
         """
-        return pulumi.ResourceOptions(providers=[self.kubernetes], deleted_with=self.foundation, depends_on=list(after))
+        providers: list[pulumi.ProviderResource] = [self.kubernetes, self.commands]
+        return pulumi.ResourceOptions(providers=providers, deleted_with=self.foundation, depends_on=list(after))
 
 
 def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edge_host: EdgeHostLayer) -> ClusterLayer:
@@ -94,7 +97,7 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edg
         opts=pulumi.ResourceOptions(providers=[site.commands]),
     )
     foundation = machines[talos_checks.first_control_plane].vm
-    return ClusterLayer(cluster, _kubernetes(cluster), foundation)
+    return ClusterLayer(cluster, _kubernetes(cluster), site.commands, foundation)
 
 
 def node_table(settings: Settings) -> dict[str, dict[str, str | int]]:
