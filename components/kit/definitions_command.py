@@ -60,13 +60,14 @@ def definitions(place: ChartPlace) -> list[Definition]:
     Raises:
         ChartUnavailableError: the chart cannot be had, or has none.
     """
-    found = [
-        document
-        for name, content in place.files()
-        if _IN_CHART.fullmatch(name)
-        for document in yaml.load_all(content, _Loader)
-        if document and document["kind"] == "CustomResourceDefinition"
-    ]
+    found: list[Definition] = []
+    for name, content in place.files():
+        if _IN_CHART.fullmatch(name):
+            try:
+                documents = list(yaml.load_all(content, _Loader))
+            except yaml.YAMLError as error:
+                raise ChartUnavailableError(f"{name} of {place.chart}: {error}") from None
+            found += [one for one in documents if one and one.get("kind") == "CustomResourceDefinition"]
     if not found:
         raise ChartUnavailableError(
             f"{place.description}: no definitions in its directory crds; if its templates bring them, it needs no "

@@ -143,6 +143,15 @@ def test_a_cluster_that_does_not_answer_is_named(
     assert "things.example.org: https://127.0.0.1:1: " in capsys.readouterr().err
 
 
+def test_a_chart_with_a_broken_file_is_named(
+    kubernetes: KubernetesApi, helms: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = chart(helms, definition("first"))
+    (helms / "crds" / "broken.yaml").write_text("kind: a: b\n")
+    assert apply(kubernetes, place) == 1
+    assert "crds/broken.yaml of" in capsys.readouterr().err
+
+
 def test_a_chart_without_such_a_directory_is_refused(
     kubernetes: KubernetesApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
