@@ -1,4 +1,4 @@
-"""`python -m program NAME [ARGUMENT ...]`: what Pulumi runs when it deletes or updates a resource.
+"""`python -m program NAME [ARGUMENT ...]`: what Pulumi runs for a resource of this program.
 
 Such a command line stands in the state of every platform that exists, and a destroy runs it as it was written. So it
 names an entry point, never a module: modules may move, these names may not. They are in
@@ -14,6 +14,7 @@ from importlib import import_module
 from components.kit.entry_point import EntryPoint
 
 MODULES = {
+    EntryPoint.CHART_DEFINITIONS: "components.kit.definitions_command",
     EntryPoint.CSI_VOLUMES: "components.storage.csi_volumes_command",
     EntryPoint.NODE_REMOVAL: "components.talos.node_removal_command",
     EntryPoint.VM: "components.proxmox.vm_command",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Interface
 
 import pulumi
+import pulumi_command as command
 import pulumi_kubernetes as kubernetes
 
 from components.kit.stack_mark import marking
@@ -31,6 +32,7 @@ class ClusterLayer:
 
     talos: TalosCluster
     kubernetes: kubernetes.Provider
+    commands: command.Provider
     foundation: pulumi.Resource
     """The VM without which nothing in the cluster exists; everything in Kubernetes is `deleted_with` it."""
     mark: str
@@ -43,7 +45,7 @@ class ClusterLayer:
         dead API can block it (measured: without this it fails and deletes nothing).
         """
         return pulumi.ResourceOptions(
-            providers=[self.kubernetes],
+            providers=[self.kubernetes, self.commands],
             deleted_with=self.foundation,
             depends_on=list(after),
             transformations=[marking(self.mark)],
@@ -105,7 +107,7 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edg
         opts=pulumi.ResourceOptions(providers=[site.commands]),
     )
     foundation = machines[talos_checks.first_control_plane].vm
-    return ClusterLayer(cluster, _kubernetes(cluster), foundation, site.tag)
+    return ClusterLayer(cluster, _kubernetes(cluster), site.commands, foundation, site.tag)
 
 
 def node_table(settings: Settings) -> dict[str, dict[str, str | int]]:

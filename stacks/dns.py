@@ -68,7 +68,9 @@ def deploy(
         opts=network.inside(),
     )
     operator = PowerDnsOperator(
-        "powerdns-operator", PowerDnsOperatorArgs(charts=charts, powerdns=powerdns), opts=network.inside()
+        "powerdns-operator",
+        PowerDnsOperatorArgs(charts=charts, kubeconfig=network.cluster.talos.kubeconfig, powerdns=powerdns),
+        opts=network.inside(),
     )
     zone = DnsZone(
         "dns-zone",

@@ -18,9 +18,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from components.certificates.certificate import Certificate, CertificateArgs
+from components.database import postgres_backup
 from components.database.cloudnative_pg import CloudNativePg, CloudNativePgArgs
 from components.database.postgres import Postgres, PostgresArgs
 from components.database.postgres_backup import PostgresBackup, PostgresBackupArgs
+from components.identity import authentik as authentik_servers
+from components.identity import oidc_probe
 from components.identity.authentik import Authentik, AuthentikArgs, BlueprintFile
 from components.identity.authentik_home import AuthentikHome, AuthentikHomeArgs
 from components.identity.authentik_secrets import BOOTSTRAP, CONFIGURATION, DATABASE, NAMESPACE
@@ -158,6 +161,7 @@ def _database(
             storage=storage.default,
             size="8Gi",
             schedulable=settings.schedulable,
+            callers=[authentik_servers.PODS, postgres_backup.PODS],
             # Authentik also keeps its queue, cache and sessions here, and runs two pods of each kind.
             connections=200,
         ),
@@ -212,6 +216,7 @@ def _authentik(
             ingress=ingress.nginx,
             certificate=certificate,
             schedulable=settings.schedulable,
+            callers=[oidc_probe.PODS],
         ),
         opts=network.inside(blueprints.reference(sso.BLUEPRINT).ready),
     )

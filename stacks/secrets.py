@@ -9,7 +9,8 @@ import pulumi_tls as tls
 
 from components.kit.chart import ChartSource
 from components.kit.references import VaultLogin
-from components.secrets import sealing_key
+from components.network import nginx_ingress
+from components.secrets import external_secrets, sealing_key
 from components.secrets.sealed_secrets import SealedSecrets, SealedSecretsArgs
 from components.talos.releases import minor_version
 from components.vault import clients as vault_clients
@@ -66,7 +67,9 @@ def _sealed(settings: Settings, credentials: Credentials, *, site: SiteLayer, ne
         keypair = made.keypair
     return SealedSecrets(
         "sealed-secrets",
-        SealedSecretsArgs(charts=ChartSource(settings.charts.mirror), keypair=keypair),
+        SealedSecretsArgs(
+            charts=ChartSource(settings.charts.mirror), kubeconfig=network.cluster.talos.kubeconfig, keypair=keypair
+        ),
         opts=network.inside(),
     )
 
@@ -76,6 +79,7 @@ def _vault(settings: Settings, *, network: NetworkLayer, ingress: IngressLayer, 
         "vault-operator",
         VaultOperatorArgs(
             charts=ChartSource(settings.charts.mirror),
+            kubeconfig=network.cluster.talos.kubeconfig,
             admission_policies=minor_version(settings.versions.kubernetes) >= MUTATING_POLICIES,
         ),
         opts=network.inside(),
@@ -86,6 +90,7 @@ def _vault(settings: Settings, *, network: NetworkLayer, ingress: IngressLayer, 
             operator=operator,
             issuer=ingress.ca.issuer,
             storage=storage.default,
+            callers=[external_secrets.PODS, nginx_ingress.PODS],
             configuration=vault_clients.platform_configuration(namespaces(SECRETS), vault_clients.VAULT_NAMESPACE),
             size=3 if len(settings.nodes) >= QUORUM_NODES else 1,
             # Vault contacts the identity provider at the address that people use, even before public DNS knows it.

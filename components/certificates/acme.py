@@ -22,7 +22,9 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.certificates.cert_manager import API, CertManager
 from components.certificates.dns01_webhook import Dns01Webhook
+from components.kit.network_policy import Access
 from components.kit.references import IssuerReference
+from components.network import nginx_ingress
 from components.network.nginx_ingress import NginxIngress
 
 Environment = Literal["prod", "staging"]
@@ -33,6 +35,15 @@ DIRECTORIES: Final[dict[Environment, str]] = {
     "staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
 }
 """https://letsencrypt.org/docs/acme-protocol-updates/ and https://letsencrypt.org/docs/staging-environment/"""
+
+SOLVERS: Final = Access(
+    name="http01-solvers",
+    to={"acme.cert-manager.io/http01-solver": "true"},
+    ports=[8089],
+    callers=[nginx_ingress.PODS],
+)
+"""What a closed namespace needs for a certificate by HTTP-01: cert-manager runs a pod there that answers the challenge.
+Label and port: pkg/issuer/acme/http of cert-manager."""
 
 
 def issuer_name(staging: bool, challenge: Challenge) -> str:

@@ -14,11 +14,15 @@ from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
 from components.kit.namespace import make_namespace
+from components.kit.network_policy import Pods
 from components.kit.scheduling import one_per_node, replicas
 from components.kit.versions import CLOUDNATIVE_PG
 
 _NAMESPACE: Final = "cnpg-system"
 _NAME: Final = "cloudnative-pg"
+
+PODS: Final = Pods(labels={"app.kubernetes.io/name": _NAME, "app.kubernetes.io/instance": _NAME}, namespace=_NAMESPACE)
+"""The operator's replicas, for the servers that they look after."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +47,7 @@ class CloudNativePg(pulumi.ComponentResource):
         namespace = make_namespace(f"{name}-namespace", _NAMESPACE, "restricted", parent=self)
         configured: dict[str, Any] = values(_NAME)
         configured["replicaCount"] = replicas(args.schedulable)
-        configured["topologySpreadConstraints"] = one_per_node(
-            {"app.kubernetes.io/name": _NAME, "app.kubernetes.io/instance": _NAME}
-        )
+        configured["topologySpreadConstraints"] = one_per_node(PODS.labels)
         self.ready = args.charts.install(
             CLOUDNATIVE_PG, name, parent=self, name=_NAME, namespace=namespace.metadata.name, values=configured
         )

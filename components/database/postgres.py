@@ -1,7 +1,8 @@
 """A PostgreSQL database for one application: servers, the database in them, and its owner.
 
-Owns the Cluster resource, from which the operator makes pods, volumes, Services and certificates. Does not own the
-namespace, the Secret with the owner's password, nor a copy of the data elsewhere (`postgres_backup.py`).
+Owns the Cluster resource, from which the operator makes pods, volumes, Services and certificates, and the policies of
+who may reach the pods. Does not own the namespace, the Secret with the owner's password, nor a copy of the data
+elsewhere (`postgres_backup.py`).
 Must exist before: the operator, a StorageClass, and the Secret.
 
 The password is an application secret of ours rather than one that the operator generates, so that it is in Vault and
@@ -11,6 +12,7 @@ database at once (`reconcileUser` in its instance manager), and Reloader restart
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,8 +20,10 @@ import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
+from components.database import cloudnative_pg
 from components.database.cloudnative_pg import CloudNativePg
 from components.kit import image_pulls
+from components.kit.network_policy import Access, Pods, open_to
 from components.kit.references import SecretReference, StorageClassReference
 from components.kit.scheduling import HOSTNAME, replicas
 from components.kit.versions import POSTGRESQL
@@ -27,6 +31,12 @@ from components.secrets.application_secret import ApplicationSecret
 from components.secrets.secret_spec import Plain, SecretSpec
 
 PORT: Final = 5432
+
+SSL_MODE: Final = "verify-full"
+"""Of every client: it encrypts, and talks to nobody but a server of `host` that `authority` vouches for."""
+_STATUS_PORT: Final = 8000
+"""Of the instance manager in each server's pod."""
+
 _RELOAD: Final = "cnpg.io/reload"
 
 
@@ -37,6 +47,7 @@ class PostgresArgs:
     spec, owner: the Secret of type kubernetes.io/basic-auth with the owner's `username` and `password`.
     database: name of the database.
     schedulable: how many nodes take ordinary pods; with two or more there is a second server, a replica of the first.
+    callers: the clients' pods, in the same namespace.
     connections: how many clients may be connected at the same time.
     """
 
@@ -47,6 +58,7 @@ class PostgresArgs:
     storage: StorageClassReference
     size: str
     schedulable: int
+    callers: Sequence[Pods]
     connections: int = 100
 
     def __post_init__(self) -> None:
@@ -66,6 +78,8 @@ class Postgres(pulumi.ComponentResource):
     database: str
     user: str
     password: SecretReference
+    authority: SecretReference
+    """The CA certificate, with which clients verify a server: the operator makes an authority for each cluster."""
     ready: CustomResource
     """Ready when all servers are up and the database exists."""
 
@@ -76,6 +90,7 @@ class Postgres(pulumi.ComponentResource):
         self.database, self.user = args.database, _user(args.spec)
         self.password = args.owner.reference("password")
         servers = replicas(args.schedulable)
+        open_to(name, _access(name, args.callers), namespace, parent=self, depends_on=[self.password.ready])
         self.ready = CustomResource(
             name,
             api_version="postgresql.cnpg.io/v1",
@@ -112,7 +127,23 @@ class Postgres(pulumi.ComponentResource):
                 ),
             ),
         )
+        # The Secret has the authority's key too: a client's volume takes this one file of it.
+        self.authority = SecretReference(namespace=namespace, name=f"{name}-ca", key="ca.crt", ready=self.ready)
         self.register_outputs({"host": self.host, "ready": self.ready.id})
+
+
+def _access(cluster: str, clients: Sequence[Pods]) -> list[Access]:
+    """The database for clients, and what the operator and the servers of a cluster have to do with each other.
+
+    Its Jobs, one of which copies the first server to make a second one, have the same label as the servers. Ports:
+    https://cloudnative-pg.io/docs/current/networking/
+    """
+    servers = {"cnpg.io/cluster": cluster}
+    own = [Pods(labels=servers), cloudnative_pg.PODS]
+    return [
+        Access(name=f"{cluster}-servers", to=servers, ports=[PORT, _STATUS_PORT], callers=own),
+        Access(name=f"{cluster}-clients", to=servers, ports=[PORT], callers=clients),
+    ]
 
 
 def _user(spec: SecretSpec) -> str:

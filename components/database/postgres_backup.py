@@ -18,6 +18,7 @@ from pulumi_kubernetes.core.v1 import (
     ContainerArgs,
     EnvVarArgs,
     EnvVarSourceArgs,
+    KeyToPathArgs,
     PersistentVolumeClaim,
     PersistentVolumeClaimSpecArgs,
     PersistentVolumeClaimVolumeSourceArgs,
@@ -25,19 +26,26 @@ from pulumi_kubernetes.core.v1 import (
     PodTemplateSpecArgs,
     ResourceRequirementsArgs,
     SecretKeySelectorArgs,
+    SecretVolumeSourceArgs,
     VolumeArgs,
     VolumeMountArgs,
     VolumeResourceRequirementsArgs,
 )
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
-from components.database.postgres import PORT, Postgres
+from components.database.postgres import PORT, SSL_MODE, Postgres
+from components.kit.network_policy import Pods
 from components.kit.references import StorageClassReference
-from components.kit.restricted_pod import container_security, pod_security
+from components.kit.restricted_pod import HEARS_TERM, container_security, pod_security
 from components.kit.versions import POSTGRESQL
 
 _USER: Final = 26
 """Id of the user `postgres` in the image."""
+
+_AUTHORITY: Final = "/run/authority"
+
+PODS: Final = Pods(labels={"app.kubernetes.io/name": "postgres-backup"})
+"""The pods that copy a database, one of its clients."""
 
 # Written under another name first, so that an incomplete copy is never taken for a whole one.
 _DUMP: Final = """\
@@ -107,7 +115,9 @@ class PostgresBackup(pulumi.ComponentResource):
                     spec=JobSpecArgs(
                         backoff_limit=2,
                         active_deadline_seconds=1800,
-                        template=PodTemplateSpecArgs(spec=_pod(name, args)),
+                        template=PodTemplateSpecArgs(
+                            metadata=ObjectMetaArgs(labels=dict(PODS.labels)), spec=_pod(name, args)
+                        ),
                     )
                 ),
             ),
@@ -127,7 +137,8 @@ def _pod(volume: str, args: PostgresBackupArgs) -> PodSpecArgs:
         "PGPORT": str(PORT),
         "PGDATABASE": database.database,
         "PGUSER": database.user,
-        "PGSSLMODE": "require",
+        "PGSSLMODE": SSL_MODE,
+        "PGSSLROOTCERT": f"{_AUTHORITY}/{database.authority.key}",
         "KEPT_DAYS": str(args.kept),
     }
     password = SecretKeySelectorArgs(name=database.password.name, key=database.password.key)
@@ -141,10 +152,14 @@ def _pod(volume: str, args: PostgresBackupArgs) -> PodSpecArgs:
         ],
         security_context=container_security(),
         resources=ResourceRequirementsArgs(requests={"cpu": "50m", "memory": "64Mi"}, limits={"memory": "256Mi"}),
-        volume_mounts=[VolumeMountArgs(name="backup", mount_path="/backup")],
+        volume_mounts=[
+            VolumeMountArgs(name="backup", mount_path="/backup"),
+            VolumeMountArgs(name="authority", mount_path=_AUTHORITY, read_only=True),
+        ],
     )
     return PodSpecArgs(
         restart_policy="Never",
+        share_process_namespace=HEARS_TERM,
         automount_service_account_token=False,
         security_context=pod_security(_USER, _USER),
         containers=[container],
@@ -152,6 +167,13 @@ def _pod(volume: str, args: PostgresBackupArgs) -> PodSpecArgs:
             VolumeArgs(
                 name="backup",
                 persistent_volume_claim=PersistentVolumeClaimVolumeSourceArgs(claim_name=volume),
-            )
+            ),
+            VolumeArgs(
+                name="authority",
+                secret=SecretVolumeSourceArgs(
+                    secret_name=database.authority.name,
+                    items=[KeyToPathArgs(key=database.authority.key, path=database.authority.key)],
+                ),
+            ),
         ],
     )

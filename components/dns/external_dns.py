@@ -27,6 +27,7 @@ from components.dns.powerdns import PowerDns
 from components.dns.zone import DnsZone
 from components.kit.chart import ChartSource, values
 from components.kit.namespace import make_namespace
+from components.kit.network_policy import close_namespace
 from components.kit.versions import EXTERNAL_DNS
 from components.secrets.reloader import restart_on
 
@@ -70,6 +71,7 @@ class ExternalDns(pulumi.ComponentResource):
     def __init__(self, name: str, args: ExternalDnsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:dns:ExternalDns", name, None, opts)
         namespace = make_namespace(f"{name}-namespace", NAMESPACE, "restricted", parent=self)
+        close_namespace(f"{name}-closed", namespace, parent=self)
         key = args.powerdns.api_key(namespace=NAMESPACE)
         configured: dict[str, Any] = values("external-dns")
         configured["domainFilters"] = [args.zone.domain]
@@ -88,6 +90,8 @@ class ExternalDns(pulumi.ComponentResource):
             namespace=namespace.metadata.name,
             values=configured,
             depends_on=[args.powerdns.ready, args.zone.ready, key.ready],
+            # DNSEndpoint, which none of its sources reads.
+            skip_crds=True,
         )
         self.register_outputs({"release": self.ready.name})
 

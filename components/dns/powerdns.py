@@ -28,6 +28,7 @@ from pulumi_kubernetes.helm.v3 import Release
 from components.dns import powerdns_secrets as secrets
 from components.kit.chart import install_own, own_values, values
 from components.kit.namespace import make_namespace
+from components.kit.network_policy import close_namespace
 from components.kit.references import SecretReference, ServiceAddress, StorageClassReference
 from components.kit.scheduling import replicas
 from components.secrets.application_secret import ApplicationSecret, MakeSecrets
@@ -93,6 +94,8 @@ class PowerDns(pulumi.ComponentResource):
         super().__init__("homelab:dns:PowerDns", name, None, opts)
         self.namespace, self.address = secrets.NAMESPACE, str(args.address.address)
         namespace = make_namespace(f"{name}-namespace", self.namespace, "restricted", parent=self)
+        # The chart opens its own pods.
+        close_namespace(f"{name}-closed", namespace, parent=self)
         made = args.secrets(namespace)
         database, self._api = made[secrets.DATABASE_SECRET.name], made[secrets.API_SECRET.name]
         passwords, key = database.reference(secrets.SERVER_SETTINGS), self._api.reference(secrets.API_SETTINGS)

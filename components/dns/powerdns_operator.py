@@ -17,15 +17,20 @@ from pulumi_kubernetes.helm.v3 import Release
 
 from components.dns.powerdns import PowerDns
 from components.kit.chart import ChartSource, values
+from components.kit.definitions import ChartDefinitions, ChartDefinitionsArgs
 from components.kit.versions import POWERDNS_OPERATOR
 from components.secrets.reloader import restart_on
 
 
 @dataclass(frozen=True, kw_only=True)
 class PowerDnsOperatorArgs:
-    """Arguments of `PowerDnsOperator`."""
+    """Arguments of `PowerDnsOperator`.
+
+    kubeconfig: of an administrator; a secret.
+    """
 
     charts: ChartSource
+    kubeconfig: pulumi.Input[str]
     powerdns: PowerDns
 
 
@@ -43,6 +48,11 @@ class PowerDnsOperator(pulumi.ComponentResource):
         configured["api"] = {"url": args.powerdns.api_url}
         configured["credentials"] = {"existingSecret": key.name}
         configured["annotations"] = restart_on(key)
+        definitions = ChartDefinitions(
+            f"{name}-definitions",
+            ChartDefinitionsArgs(charts=args.charts, pin=POWERDNS_OPERATOR, kubeconfig=args.kubeconfig),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
         self.ready = args.charts.install(
             POWERDNS_OPERATOR,
             name,
@@ -50,6 +60,7 @@ class PowerDnsOperator(pulumi.ComponentResource):
             name="powerdns-operator",
             namespace=namespace,
             values=configured,
-            depends_on=[args.powerdns.ready, key.ready],
+            depends_on=[args.powerdns.ready, key.ready, definitions.ready],
+            skip_crds=True,
         )
         self.register_outputs({"release": self.ready.name})

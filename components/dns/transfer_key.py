@@ -38,7 +38,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from components.dns.powerdns import PowerDns
 from components.dns.tsig import TsigKey
 from components.dns.zone import DnsZone
-from components.kit.restricted_pod import container_security, pod_security
+from components.kit.restricted_pod import HEARS_TERM, container_security, pod_security
 
 SCRIPT: Final = Path(__file__).with_name("transfer_key_script.py")
 
@@ -127,6 +127,7 @@ def _pod(args: TransferKeyArgs, keys: list[VolumeProjectionArgs]) -> PodSpecArgs
     )
     return PodSpecArgs(
         restart_policy="Never",
+        share_process_namespace=HEARS_TERM,
         automount_service_account_token=False,
         enable_service_links=False,
         security_context=pod_security(_ACCOUNT, _ACCOUNT),

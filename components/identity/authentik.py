@@ -20,12 +20,14 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
 from components.certificates.certificate import Certificate
-from components.database.postgres import PORT, Postgres
+from components.database.postgres import PORT, SSL_MODE, Postgres
 from components.identity.authentik_secrets import NAMESPACE
 from components.kit.chart import ChartSource, values
+from components.kit.network_policy import Access, Pods, open_to
 from components.kit.references import SecretReference
 from components.kit.scheduling import one_per_node, replicas
-from components.kit.versions import AUTHENTIK
+from components.kit.versions import AUTHENTIK, AUTHENTIK_SERVER
+from components.network import nginx_ingress
 from components.network.nginx_ingress import NginxIngress
 from components.secrets.reloader import restart_on
 
@@ -35,6 +37,13 @@ NAME: Final = NAMESPACE
 SERVER: Final = f"{NAME}-server"
 """Name of the servers' Service, which speaks HTTP on port 80."""
 
+PODS: Final = Pods(labels={"app.kubernetes.io/name": NAME, "app.kubernetes.io/instance": NAME})
+"""Servers and workers, the clients of the database."""
+
+_HTTP_PORT: Final = 9000
+"""On which a server's pod answers what its Service gets on port 80."""
+
+_AUTHORITY: Final = "/run/database-authority"
 _MOUNT: Final = "/blueprints/mounted/homelab"
 
 
@@ -59,6 +68,7 @@ class AuthentikArgs:
     environment: secret variables of servers and workers.
     blueprints: files of the workers.
     schedulable: how many nodes take ordinary pods.
+    callers: pods of the namespace that call a server without the ingress.
     certificate: of `host`; its Secret may be filled later, and the ingress then answers with it.
     """
 
@@ -70,6 +80,7 @@ class AuthentikArgs:
     ingress: NginxIngress
     certificate: Certificate
     schedulable: int
+    callers: Sequence[Pods] = ()
 
     def __post_init__(self) -> None:
         if "AUTHENTIK_SECRET_KEY" not in self.environment:
@@ -98,6 +109,8 @@ class Authentik(pulumi.ComponentResource):
         super().__init__("homelab:identity:Authentik", name, None, opts)
         self.host = args.host
         self.url = f"https://{args.host}/"
+        secrets = [secret.ready for secret in args.environment.values()]
+        open_to(name, [_access(args.callers)], NAME, parent=self, depends_on=secrets)
         self.ready = args.charts.install(
             AUTHENTIK,
             name,
@@ -108,10 +121,16 @@ class Authentik(pulumi.ComponentResource):
             depends_on=[
                 args.database.ready,
                 args.ingress.ready,
-                *(secret.ready for secret in args.environment.values()),
+                *secrets,
             ],
         )
         self.register_outputs({"host": self.host, "release": self.ready.name})
+
+
+def _access(callers: Sequence[Pods]) -> Access:
+    """People come through the ingress. Nobody calls a worker."""
+    servers = {**PODS.labels, "app.kubernetes.io/component": "server"}
+    return Access(name=SERVER, to=servers, ports=[_HTTP_PORT], callers=[nginx_ingress.PODS, *callers])
 
 
 def _values(args: AuthentikArgs) -> dict[str, Any]:
@@ -122,7 +141,10 @@ def _values(args: AuthentikArgs) -> dict[str, Any]:
         "AUTHENTIK_POSTGRESQL__PORT": str(PORT),
         "AUTHENTIK_POSTGRESQL__NAME": database.database,
         "AUTHENTIK_POSTGRESQL__USER": database.user,
-        "AUTHENTIK_POSTGRESQL__SSLMODE": "require",
+        "AUTHENTIK_POSTGRESQL__SSLMODE": SSL_MODE,
+        # A path for the servers' libpq and, from 2026.5.1, for the workers too, which read a certificate here before:
+        # https://github.com/goauthentik/authentik/pull/22680
+        "AUTHENTIK_POSTGRESQL__SSLROOTCERT": f"{_AUTHORITY}/{database.authority.key}",
         # Seeds a setting that 2026.8 asks for at the first start and 2026.11 will demand.
         "AUTHENTIK_WEB__BASE_URL": f"https://{args.host}",
         "AUTHENTIK_OUTPOSTS__DISCOVER": "false",
@@ -131,20 +153,18 @@ def _values(args: AuthentikArgs) -> dict[str, Any]:
         "AUTHENTIK_DISABLE_STARTUP_ANALYTICS": "true",
     }
     secret = {**args.environment, "AUTHENTIK_POSTGRESQL__PASSWORD": database.password}
-    configured["global"]["env"] = [
+    # The chart runs the version that it was released with, which may not be the newest of the line.
+    configured["global"]["image"] = {"tag": AUTHENTIK_SERVER.version}
+    configured["global"]["env"] += [
         *({"name": variable, "value": value} for variable, value in sorted(plain.items())),
         *(reference.environment(variable) for variable, reference in sorted(secret.items())),
     ]
+    for key, entry in _authority(database).items():
+        configured["global"][key].append(entry)
     for component in ("server", "worker"):
         tree = configured[component]
         tree["replicas"] = replicas(args.schedulable)
-        tree["topologySpreadConstraints"] = one_per_node(
-            {
-                "app.kubernetes.io/name": NAME,
-                "app.kubernetes.io/instance": NAME,
-                "app.kubernetes.io/component": component,
-            }
-        )
+        tree["topologySpreadConstraints"] = one_per_node({**PODS.labels, "app.kubernetes.io/component": component})
     reloaded = restart_on(*secret.values())
     configured["server"]["deploymentAnnotations"] = reloaded
     configured["worker"]["deploymentAnnotations"] = {
@@ -158,6 +178,16 @@ def _values(args: AuthentikArgs) -> dict[str, Any]:
         "tls": [{"hosts": [args.host], "secretName": args.certificate.certificate.name}],
     }
     return configured
+
+
+def _authority(database: Postgres) -> dict[str, Any]:
+    """The database's CA certificate, for servers and workers; not the key beside it in the Secret."""
+    authority = database.authority
+    items = [{"key": authority.key, "path": authority.key}]
+    return {
+        "volumes": {"name": "database-authority", "secret": {"secretName": authority.name, "items": items}},
+        "volumeMounts": {"name": "database-authority", "mountPath": _AUTHORITY, "readOnly": True},
+    }
 
 
 def _blueprints(files: Sequence[BlueprintFile]) -> dict[str, Any]:

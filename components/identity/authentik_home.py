@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_kubernetes.core.v1 import Namespace
 
+from components.certificates.acme import SOLVERS
 from components.identity.authentik_secrets import NAMESPACE
 from components.kit.namespace import make_namespace
+from components.kit.network_policy import close_namespace, open_to
 from components.secrets.application_secret import ApplicationSecret, MakeSecrets
 
 
@@ -25,7 +27,7 @@ class AuthentikHomeArgs:
 
 
 class AuthentikHome(pulumi.ComponentResource):
-    """The namespace; its pods pass level `restricted`."""
+    """The namespace; its pods pass level `restricted`, and nobody reaches them unless a policy says so."""
 
     namespace: Namespace
 
@@ -35,5 +37,7 @@ class AuthentikHome(pulumi.ComponentResource):
     def __init__(self, name: str, args: AuthentikHomeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:identity:AuthentikHome", name, None, opts)
         self.namespace = make_namespace(f"{name}-namespace", NAMESPACE, "restricted", parent=self)
+        close_namespace(f"{name}-closed", self.namespace, parent=self)
+        open_to(f"{name}-solver", [SOLVERS], self.namespace.metadata.name, parent=self)
         self.secrets = args.secrets(self.namespace)
         self.register_outputs({"namespace": self.namespace.metadata.name})

@@ -30,12 +30,16 @@ from pulumi_kubernetes.core.v1 import (
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.identity.authentik import NAME, SERVER
+from components.kit.network_policy import Pods
 from components.kit.references import SecretReference
-from components.kit.restricted_pod import container_security, pod_security
+from components.kit.restricted_pod import HEARS_TERM, container_security, pod_security
 from components.kit.versions import AUTHENTIK_SERVER
 
 SCRIPT: Final = Path(__file__).with_name("oidc_probe_script.py")
 _AUTHORITY: Final = "/authority"
+
+PODS: Final = Pods(labels={"app.kubernetes.io/component": "oidc-probe"})
+"""The pods of every probe, some of which call a server without the ingress."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +85,7 @@ class OidcProbe(pulumi.ComponentResource):
                 backoff_limit=2,
                 active_deadline_seconds=900,
                 template=PodTemplateSpecArgs(
-                    metadata=ObjectMetaArgs(labels={"app.kubernetes.io/name": name}), spec=_pod(args)
+                    metadata=ObjectMetaArgs(labels={"app.kubernetes.io/name": name, **PODS.labels}), spec=_pod(args)
                 ),
             ),
             opts=pulumi.ResourceOptions(
@@ -113,6 +117,7 @@ def _pod(args: OidcProbeArgs) -> PodSpecArgs:
     aliases = [HostAliasArgs(ip=ip, hostnames=[host]) for host, ip in sorted(args.addresses.items())]
     return PodSpecArgs(
         restart_policy="Never",
+        share_process_namespace=HEARS_TERM,
         automount_service_account_token=False,
         security_context=pod_security(1000),
         host_aliases=aliases or None,

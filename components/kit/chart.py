@@ -19,6 +19,7 @@ import yaml
 from pulumi_kubernetes.helm.v3 import Release, ReleaseArgs, RepositoryOptsArgs
 
 from components.kit import image_pulls
+from components.kit.chart_archive import ChartPlace
 from components.kit.offline_chart import files, without_remote_schemas
 from components.kit.versions import ChartPin
 
@@ -65,24 +66,33 @@ class ChartSource:
     def locate(self, pin: ChartPin) -> dict[str, Any]:
         """What a Release says of where chart `pin` is, and of which one it is.
 
+        Raises ChartError when the mirror is a directory that lacks the chart.
+        """
+        place = self.place(pin)
+        said: dict[str, Any] = {"chart": place.chart, "description": place.description}
+        if place.version is not None:
+            said["version"] = place.version
+        if place.repository is not None:
+            said["repository_opts"] = RepositoryOptsArgs(repo=place.repository)
+        return said
+
+    def place(self, pin: ChartPin) -> ChartPlace:
+        """Where chart `pin` is taken from.
+
         The description carries a digest of a local chart: the provider does not notice a chart that was edited under
         the same version (measured), but it does notice a changed description.
 
         Raises ChartError when the mirror is a directory that lacks the chart.
         """
         described = f"{pin.name} {pin.version}"
-        if self.mirror is None and not pin.repository.startswith("oci://"):
-            opts = RepositoryOptsArgs(repo=pin.repository)
-            return {"chart": pin.name, "version": pin.version, "repository_opts": opts, "description": described}
         base = self.mirror or pin.repository
         if base.startswith("oci://"):
-            return {"chart": f"{base.rstrip('/')}/{pin.name}", "version": pin.version, "description": described}
+            return ChartPlace(chart=f"{base.rstrip('/')}/{pin.name}", version=pin.version, description=described)
         if base.startswith(("http://", "https://")):
-            opts = RepositoryOptsArgs(repo=base)
-            return {"chart": pin.name, "version": pin.version, "repository_opts": opts, "description": described}
+            return ChartPlace(chart=pin.name, version=pin.version, repository=base, description=described)
         path = in_directory(Path(base).expanduser(), pin)
         chart = str(without_remote_schemas(path))
-        return {"chart": chart, "description": f"{described} sha256:{_digest(path)[:16]}"}
+        return ChartPlace(chart=chart, description=f"{described} sha256:{_digest(path)[:16]}")
 
 
 def install_own(

@@ -11,6 +11,7 @@ from enum import StrEnum
 class EntryPoint(StrEnum):
     """Part of the state of existing platforms: removing a name makes their destroy fail."""
 
+    CHART_DEFINITIONS = "chart-definitions"
     CSI_VOLUMES = "csi-volumes"
     NODE_REMOVAL = "node-removal"
     VM = "vm"

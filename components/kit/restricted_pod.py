@@ -1,9 +1,11 @@
-"""The security contexts that the program's own pods need in a namespace of level `restricted` (`namespace.py`).
+"""What the program's own pods need to be let into a namespace of level `restricted`, and to end when they are told.
 
 Owns no resource. Pods from charts get theirs through the charts' values.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 from pulumi_kubernetes.core.v1 import (
     CapabilitiesArgs,
@@ -11,6 +13,14 @@ from pulumi_kubernetes.core.v1 import (
     SeccompProfileArgs,
     SecurityContextArgs,
 )
+
+HEARS_TERM: Final = True
+"""`share_process_namespace` of a pod whose program does not handle TERM itself, as neither Python nor a shell does.
+
+Process 1 ignores a signal for which it has no handler, so each eviction would take the whole grace period, and end in
+the middle of a write. In a shared namespace another process is number 1, the pod's own:
+https://kubernetes.io/docs/tasks/configure-pod-container/share-process-namespace/
+"""
 
 
 def container_security() -> SecurityContextArgs:

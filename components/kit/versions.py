@@ -103,9 +103,9 @@ SNAPSHOT_CONTROLLER = ChartPin("snapshot-controller", "5.2.0", "https://piraeus.
 # renovate: datasource=helm depName=authentik registryUrl=https://charts.goauthentik.io
 AUTHENTIK = ChartPin("authentik", "2026.8.0", "https://charts.goauthentik.io")
 
-# The image that this chart version runs, for a Job of ours that uses it too.
+# What servers, workers and a Job of ours run: a patch of the chart's own line, which may be newer than the chart.
 # renovate: datasource=docker depName=ghcr.io/goauthentik/server
-AUTHENTIK_SERVER = ImagePin("ghcr.io/goauthentik/server", "2026.8.0")
+AUTHENTIK_SERVER = ImagePin("ghcr.io/goauthentik/server", "2026.8.3")
 
 # renovate: datasource=helm depName=cloudnative-pg registryUrl=https://cloudnative-pg.github.io/charts
 CLOUDNATIVE_PG = ChartPin("cloudnative-pg", "0.29.0", "https://cloudnative-pg.github.io/charts")

@@ -27,12 +27,19 @@ from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
 from components.kit.namespace import make_namespace
+from components.kit.network_policy import Pods
 from components.kit.references import SecretReference, ServiceAddress
 from components.kit.scheduling import one_per_node, replicas
 from components.kit.versions import NGINX_INGRESS
 
 SERVICE = "nginx-ingress/nginx-ingress-controller"
 """The Service that has the address, as namespace/name."""
+
+PODS = Pods(
+    labels={"app.kubernetes.io/name": "nginx-ingress", "app.kubernetes.io/instance": "nginx-ingress"},
+    namespace=SERVICE.partition("/")[0],
+)
+"""The replicas, for what they pass requests on to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +95,7 @@ class NginxIngress(pulumi.ComponentResource):
         configured: dict[str, Any] = values("nginx-ingress")
         controller = configured["controller"]
         controller["replicaCount"] = replicas(args.schedulable)
-        controller["topologySpreadConstraints"] = one_per_node(
-            {"app.kubernetes.io/name": "nginx-ingress", "app.kubernetes.io/instance": "nginx-ingress"}
-        )
+        controller["topologySpreadConstraints"] = one_per_node(PODS.labels)
         controller["wildcardTLS"] = {"secret": f"{args.wildcard.namespace}/{args.wildcard.name}"}
         controller["ingressClass"] = {"name": self.class_name, "create": True, "setAsDefaultIngress": True}
         if args.public_address:

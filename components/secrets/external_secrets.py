@@ -20,6 +20,7 @@ from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
 from components.kit.namespace import make_namespace
+from components.kit.network_policy import Pods
 from components.kit.references import IssuerReference
 from components.kit.scheduling import one_per_node, replicas
 from components.kit.versions import EXTERNAL_SECRETS
@@ -27,6 +28,12 @@ from components.secrets.secret_spec import OPERATOR_NAMESPACE
 
 SERVICE_ACCOUNT: Final = "external-secrets"
 """The operator's account; the chart names it after the release."""
+
+PODS: Final = Pods(
+    labels={"app.kubernetes.io/name": "external-secrets", "app.kubernetes.io/instance": "external-secrets"},
+    namespace=OPERATOR_NAMESPACE,
+)
+"""The operator's replicas, which call Vault; not those of its webhook."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,8 @@ of `restart_on` or `restart_on_mounted`. It restarts nothing else, watches every
 go), and may change Deployments, StatefulSets and DaemonSets; a Job reads its Secrets again whenever it runs.
 Must exist before: the pod network. It has two replicas where two nodes can hold them: one leads, one is on standby.
 
-It misses changes made while none of its replicas runs: it compares with what it saw last, not with the workload.
+A change made while none of its replicas led is caught up by the next leader: each workload carries the hash of what it
+was started with (charts/values/reloader.yaml).
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from pulumi_kubernetes.helm.v3 import Release
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.kit.chart import ChartSource, values
+from components.kit.definitions import ChartDefinitions, ChartDefinitionsArgs
 from components.kit.hook_inputs import known
 from components.kit.versions import SEALED_SECRETS
 from components.secrets.sealing import Keypair, check_keypair
@@ -35,10 +36,12 @@ KEYPAIR_LABELS = {"sealedsecrets.bitnami.com/sealed-secrets-key": "active"}
 class SealedSecretsArgs:
     """Arguments of `SealedSecrets`.
 
+    kubeconfig: of an administrator; a secret.
     keypair: what the controller decrypts with; changing it restarts the controller.
     """
 
     charts: ChartSource
+    kubeconfig: pulumi.Input[str]
     keypair: SealingKeypair
 
 
@@ -73,6 +76,11 @@ class SealedSecrets(pulumi.ComponentResource):
         configured["secretName"] = KEYPAIR_NAME
         # The controller reads its keypair once.
         configured["podAnnotations"] = {"homelab/sealing-certificate": args.keypair.certificate_pem.apply(_digest)}
+        definitions = ChartDefinitions(
+            f"{name}-definitions",
+            ChartDefinitionsArgs(charts=args.charts, pin=SEALED_SECRETS, kubeconfig=args.kubeconfig),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
         self.ready = args.charts.install(
             SEALED_SECRETS,
             name,
@@ -80,7 +88,8 @@ class SealedSecrets(pulumi.ComponentResource):
             name="sealed-secrets",
             namespace=NAMESPACE,
             values=configured,
-            depends_on=[keypair],
+            depends_on=[keypair, definitions.ready],
+            skip_crds=True,
         )
         self.certificate = args.keypair.certificate_pem
         self.register_outputs({"release": self.ready.name, "certificate": self.certificate})

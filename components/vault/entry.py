@@ -22,7 +22,9 @@ from pulumi_kubernetes.networking.v1 import (
     ServiceBackendPortArgs,
 )
 
+from components.certificates.acme import SOLVERS
 from components.certificates.certificate import Certificate, CertificateArgs
+from components.kit.network_policy import open_to
 from components.kit.references import IssuerReference
 from components.network.nginx_ingress import NginxIngress
 from components.vault.resource import API_PORT
@@ -55,6 +57,7 @@ class VaultEntry(pulumi.ComponentResource):
             CertificateArgs(namespace=place.namespace, secret_name=name, dns_names=[args.host], issuer=args.issuer),
             opts=pulumi.ResourceOptions(parent=self),
         )
+        open_to(name, [SOLVERS], args.vault.namespace, parent=self)
         self.ingress = Ingress(
             name,
             metadata=ObjectMetaArgs(

@@ -22,11 +22,16 @@ from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
 from pulumi_kubernetes.rbac.v1 import PolicyRuleArgs, Role, RoleBinding, RoleRefArgs, SubjectArgs
 
 from components.kit.chart import ChartSource, values
+from components.kit.definitions import ChartDefinitions, ChartDefinitionsArgs
 from components.kit.namespace import PodSecurity, make_namespace
+from components.kit.network_policy import Pods, close_namespace
 from components.kit.versions import VAULT_OPERATOR
 from components.vault.clients import VAULT_NAMESPACE
 
 NAMESPACE = "vault-system"
+
+PODS = Pods(labels={"app.kubernetes.io/name": "vault-operator"}, namespace=NAMESPACE)
+"""The operator, which asks each server for its health."""
 
 _RBAC = "rbac.authorization.k8s.io"
 _OWN_RULES = [
@@ -62,10 +67,12 @@ _ADDS = " && ".join(f"has({_FIRST}.securityContext{field})" for field in ("", ".
 class VaultOperatorArgs:
     """Arguments of `VaultOperator`.
 
+    kubeconfig: of an administrator; a secret.
     admission_policies: the API server has MutatingAdmissionPolicy in v1, as from Kubernetes 1.36.
     """
 
     charts: ChartSource
+    kubeconfig: pulumi.Input[str]
     admission_policies: bool
 
 
@@ -73,7 +80,7 @@ class VaultOperator(pulumi.ComponentResource):
     """The operator, and the namespace that it manages."""
 
     vault_namespace: Namespace
-    """In which Vaults may be made."""
+    """In which Vaults may be made; closed to callers."""
 
     ready: Release
     """Up when a Vault resource can be created and will be reconciled."""
@@ -83,6 +90,7 @@ class VaultOperator(pulumi.ComponentResource):
         namespace = make_namespace(f"{name}-namespace", NAMESPACE, "restricted", parent=self)
         level: PodSecurity = "restricted" if args.admission_policies else "privileged"
         self.vault_namespace = make_namespace(f"{name}-vaults", VAULT_NAMESPACE, level, parent=self)
+        close_namespace(f"{name}-vaults-closed", self.vault_namespace, parent=self)
         configured = values("vault-operator")
         configured["watchNamespace"] = VAULT_NAMESPACE
         account = ServiceAccount(
@@ -96,6 +104,11 @@ class VaultOperator(pulumi.ComponentResource):
         ]
         if args.admission_policies:
             rights += self._drop_capabilities(name)
+        definitions = ChartDefinitions(
+            f"{name}-definitions",
+            ChartDefinitionsArgs(charts=args.charts, pin=VAULT_OPERATOR, kubeconfig=args.kubeconfig),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
         self.ready = args.charts.install(
             VAULT_OPERATOR,
             name,
@@ -103,7 +116,8 @@ class VaultOperator(pulumi.ComponentResource):
             name="vault-operator",
             namespace=namespace.metadata.name,
             values=configured,
-            depends_on=rights,
+            depends_on=[*rights, definitions.ready],
+            skip_crds=True,
         )
         self.register_outputs({"namespace": self.vault_namespace.metadata.name, "ready": self.ready.name})
 

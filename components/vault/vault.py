@@ -1,14 +1,15 @@
 """Vault: servers on raft behind one address, unsealed and configured by the operator's sidecars.
 
-Owns the pods' account and rights, their certificate, the disruption budget and the Vault resource. What is inside Vault
-is `config.py`; the operator makes StatefulSet, Services and configurer. Does not own the Secret with the unseal
-keys: Vault's sidecar makes it at the first start, and it outlives the resource. docs/vault.md says how safe that is.
+Owns the pods' account and rights, their certificate, the policies of who may reach them, the disruption budget and the
+Vault resource. What is inside Vault is `config.py`; the operator makes StatefulSet, Services and configurer. Does not
+own the Secret with the unseal keys: Vault's sidecar makes it at the first start, and it outlives the resource.
+docs/vault.md says how safe that is.
 Must exist before: the operator, an issuer of the cluster's authority, a StorageClass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pulumi
@@ -27,13 +28,15 @@ from pulumi_kubernetes.rbac.v1 import (
 
 from components.certificates.certificate import Certificate, CertificateArgs
 from components.kit import image_pulls
+from components.kit.network_policy import Access, Pods, open_to
 from components.kit.references import IssuerReference, SecretReference, StorageClassReference
 from components.secrets.reloader import restart_on_mounted
+from components.vault import operator
 from components.vault.clients import VAULT_NAMESPACE
 from components.vault.config import VaultConfiguration
 from components.vault.lint import require_clean
 from components.vault.operator import VaultOperator
-from components.vault.resource import VaultResource
+from components.vault.resource import API_PORT, CLUSTER_PORT, VaultResource
 
 INSTANCE = "instance"
 """Name of the resource, and so of its Services: `instance` for the active server, `instance-0` and so on for each."""
@@ -57,6 +60,7 @@ _ANNOTATIONS = {
 class VaultArgs:
     """Arguments of `Vault`.
 
+    callers: pods that may call the API, besides those of this namespace and the operator's.
     size: servers; 3 keep a quorum without one of them, 1 is for a cluster of fewer than 3 nodes.
     storage: class of the volumes, whose size is `volume_size`.
     issuer: of the cluster's own authority, which clients inside the cluster trust.
@@ -67,6 +71,7 @@ class VaultArgs:
     issuer: IssuerReference
     storage: StorageClassReference
     configuration: VaultConfiguration
+    callers: Sequence[Pods]
     size: int
     volume_size: str = "10Gi"
     host_aliases: Mapping[str, str] = field(default_factory=dict)
@@ -86,6 +91,8 @@ class Vault(pulumi.ComponentResource):
     resource: VaultResource
     """Names, labels and addresses of what the operator makes."""
 
+    namespace: pulumi.Output[str]
+
     address: pulumi.Output[str]
     """Where clients reach the active server; known once there is one."""
 
@@ -102,8 +109,9 @@ class Vault(pulumi.ComponentResource):
         super().__init__("homelab:secrets:Vault", name, None, opts)
         self.resource = _resource(args)
         self.configuration = args.configuration
-        namespace = args.operator.vault_namespace.metadata.name
+        self.namespace = namespace = args.operator.vault_namespace.metadata.name
         rights = self._create_account(name, namespace)
+        open_to(name, _access(self.resource, args), namespace, parent=self)
         certificate = Certificate(
             f"{name}-certificate",
             CertificateArgs(
@@ -193,6 +201,15 @@ class Vault(pulumi.ComponentResource):
             opts=child,
         )
         return [binding, delegator]
+
+
+def _access(vault: VaultResource, args: VaultArgs) -> list[Access]:
+    """The API for its clients; a new server joins by it, too. The raft port is for the servers alone."""
+    own = Pods(labels={})
+    return [
+        Access(name="vault-api", to=vault.labels, ports=[API_PORT], callers=[own, operator.PODS, *args.callers]),
+        Access(name="vault-raft", to=vault.labels, ports=[CLUSTER_PORT], callers=[Pods(labels=vault.labels)]),
+    ]
 
 
 def _resource(args: VaultArgs) -> VaultResource:

@@ -34,6 +34,30 @@ def commands(value: Any) -> Iterator[list[str]]:
             yield from commands(inner)
 
 
+def pods(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Every pod's spec in an object."""
+    if isinstance(value, Mapping):
+        if isinstance(value.get("containers"), list):
+            yield value
+        for inner in value.values():
+            yield from pods(inner)
+
+
+def deaf(pod: Mapping[str, Any]) -> list[str]:
+    """Names of containers whose own command would be process 1 and is told to end by nothing but TERM.
+
+    The kernel does not deliver a signal to process 1 for which it has no handler (man 7 pid_namespaces), and a program
+    that we start ourselves is taken to have none. An image's own entry point is its publisher's.
+    """
+    if pod.get("shareProcessNamespace"):
+        return []
+    return [
+        str(container["name"])
+        for container in pod["containers"]
+        if container.get("command") and not (container.get("lifecycle") or {}).get("preStop")
+    ]
+
+
 def loses_a_dollar(command: Sequence[str]) -> bool:
     """Whether a kubelet hands on fewer dollar signs than were written; `$$$$`, which asks for two, is meant."""
     return any("$$" in part.replace("$$$$", "") for part in command)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.charts.helm import CHARTS, HelmError, rendered, run
-from tests.charts.kubelet import commands, loses_a_dollar
+from tests.charts.kubelet import commands, deaf, loses_a_dollar
 
 BASE: dict[str, Any] = {
     "existingSecret": {"name": "powerdns"},
@@ -248,6 +248,10 @@ def test_every_command_reaches_its_container_as_it_is_written() -> None:
     found = list(commands(list(objects().values())))
     assert len(found) > 5
     assert [command for command in found if loses_a_dollar(command)] == []
+
+
+def test_every_pod_ends_when_it_is_told() -> None:
+    assert {name: deaf(pod) for name, pod in pods().items()} == {name: [] for name in pods()}
 
 
 def test_a_server_is_told_to_quit_as_process_1_hears_no_signal() -> None:

@@ -12,7 +12,7 @@ import pytest
 from checks.direct_vault import program_findings
 from checks.graph import Graph, component_types, convention_findings, leaked_values, plain_strings, reveal
 from checks.program import PLANTED, ROOT, recorded
-from tests.charts.kubelet import commands, loses_a_dollar
+from tests.charts.kubelet import commands, deaf, loses_a_dollar, pods
 from tests.keypairs import keypair
 
 STACKS = ("lab", "prod")
@@ -39,6 +39,7 @@ COMPONENT_TYPES = {
     "homelab:identity:AuthentikHome",
     "homelab:identity:OidcProbe",
     "homelab:ingress:NginxIngress",
+    "homelab:kit:ChartDefinitions",
     "homelab:network:AddressPool",
     "homelab:network:Cilium",
     "homelab:network:CoreDns",
@@ -108,6 +109,12 @@ def test_every_command_in_a_pod_reaches_its_container_as_it_is_written(graph: Gr
     found = [(node, command) for node in graph.nodes.values() for command in commands(reveal(node.inputs))]
     assert found
     assert [repr(node) for node, command in found if loses_a_dollar(command)] == []
+
+
+def test_every_pod_of_the_program_ends_when_it_is_told(graph: Graph) -> None:
+    found = [(node, pod) for node in graph.nodes.values() for pod in pods(reveal(node.inputs))]
+    assert found
+    assert [f"{node!r}: {name}" for node, pod in found for name in deaf(pod)] == []
 
 
 def test_nothing_is_beyond_the_recorder(graph: Graph) -> None:

@@ -7,6 +7,7 @@ makes service accounts, nothing collects garbage, no pod runs. Admission webhook
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
 import json
@@ -191,6 +192,7 @@ def kubernetes_api(directory: Path) -> Iterator[KubernetesApi]:
         f"--tls-cert-file={directory / 'server.crt'}",
         f"--tls-private-key-file={directory / 'server.key'}",
         f"--token-auth-file={tokens}",
+        f"--client-ca-file={directory / 'ca.crt'}",
         "--anonymous-auth=false",
         "--authorization-mode=RBAC",
         f"--service-account-issuer={ISSUER}",
@@ -232,19 +234,32 @@ def _write_certificates(directory: Path) -> None:
     proxy = certificate(FRONT_PROXY, proxy_key, "test-ca", authority_key)
     _written(directory / "front-proxy.crt", proxy.public_bytes(serialization.Encoding.PEM))
     _written(directory / "front-proxy.key", pem(proxy_key))
+    admin_key = ec.generate_private_key(ec.SECP256R1())
+    admin = certificate("admin", admin_key, "test-ca", authority_key, group="system:masters")
+    _written(directory / "admin.crt", admin.public_bytes(serialization.Encoding.PEM))
+    _written(directory / "admin.key", pem(admin_key))
     _written(directory / "service-account.key", pem(ec.generate_private_key(ec.SECP256R1())))
 
 
 def certificate(
-    subject: str, key: ec.EllipticCurvePrivateKey, issuer: str, issuer_key: ec.EllipticCurvePrivateKey, *names: str
+    subject: str,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: str,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    *names: str,
+    group: str = "",
 ) -> x509.Certificate:
-    """A certificate of one day for a server on 127.0.0.1, and for further DNS names; or that of an authority itself."""
+    """A certificate of one day for a server on 127.0.0.1, and for further DNS names; or that of an authority itself.
+
+    group: what Kubernetes takes its bearer for a member of.
+    """
+    member = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group)] if group else []
     now = datetime.now(UTC)
     alternatives = [x509.IPAddress(IPv4Address("127.0.0.1")), *(x509.DNSName(name) for name in ("localhost", *names))]
     authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
     return (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
+        .subject_name(x509.Name([*member, x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
@@ -266,11 +281,21 @@ def pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _write_kubeconfig(api: KubernetesApi) -> None:
+    """In the form that Talos gives out: with certificates, and nothing beside the file."""
+
+    def inline(name: str) -> str:
+        return base64.b64encode((api.ca.parent / name).read_bytes()).decode()
+
     config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "test", "cluster": {"server": api.url, "certificate-authority": str(api.ca)}}],
-        "users": [{"name": "admin", "user": {"token": api.admin_token}}],
+        "clusters": [{"name": "test", "cluster": {"server": api.url, "certificate-authority-data": inline("ca.crt")}}],
+        "users": [
+            {
+                "name": "admin",
+                "user": {"client-certificate-data": inline("admin.crt"), "client-key-data": inline("admin.key")},
+            }
+        ],
         "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
         "current-context": "test",
     }

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pulumi
+import pulumi_command as command
 import pulumi_kubernetes
 import pytest
 import yaml
@@ -88,8 +89,9 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     certificate, private = pair.certificate_pem.rstrip(), pair.private_key_pem.rstrip()
 
     def program() -> None:
-        options = pulumi.ResourceOptions(providers=[pulumi_kubernetes.Provider("kubernetes", kubeconfig="{}")])
-        made = SealedSecretsArgs(charts=ChartSource(), keypair=given(certificate, private))
+        kubernetes = pulumi_kubernetes.Provider("kubernetes", kubeconfig="{}")
+        options = pulumi.ResourceOptions(providers=[kubernetes, command.Provider("command")])
+        made = SealedSecretsArgs(charts=ChartSource(), kubeconfig="{}", keypair=given(certificate, private))
         SealedSecrets("sealed-secrets", made, options)
 
     graph = record(program)

@@ -18,6 +18,7 @@ from program.__main__ import MODULES
 def test_names_and_command_lines_never_change() -> None:
     # A destroy runs what the last `up` wrote into the state: with a name changed, it fails on every such platform.
     assert [point.command("retain") for point in EntryPoint] == [
+        ".venv/bin/python -m program chart-definitions retain",
         ".venv/bin/python -m program csi-volumes retain",
         ".venv/bin/python -m program node-removal retain",
         ".venv/bin/python -m program vm retain",

@@ -38,7 +38,7 @@ def refused(make: Any, **arguments: Any) -> str:
 
 def postgres(spec: Any) -> str:
     rest = {"database": "a", "storage": None, "size": "1Gi", "schedulable": 1, "operator": None, "owner": None}
-    return refused(PostgresArgs, spec=spec, **rest)
+    return refused(PostgresArgs, spec=spec, callers=[], **rest)
 
 
 def test_a_database_whose_password_would_not_rotate_is_refused() -> None:

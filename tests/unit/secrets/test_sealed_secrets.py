@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import pulumi
+import pulumi_command as command
 import pulumi_kubernetes as kubernetes
 import pulumi_tls as tls
 import pytest
@@ -28,13 +29,18 @@ def recorded(*, given: bool) -> Graph:
     """The controller with the keypair of a configuration, or with one that is made."""
 
     def program() -> None:
-        providers = [tls.Provider("tls"), kubernetes.Provider("kubernetes", kubeconfig="{}")]
+        providers = [
+            tls.Provider("tls"),
+            kubernetes.Provider("kubernetes", kubeconfig="{}"),
+            command.Provider("command"),
+        ]
         options = pulumi.ResourceOptions(providers=providers)
         if given:
             pair = sealing_key.given(keypair().certificate_pem, keypair().private_key_pem)
         else:
             pair = sealing_key.SealingKey("sealing-key", options).keypair
-        SealedSecrets("sealed-secrets", SealedSecretsArgs(charts=ChartSource(), keypair=pair), options)
+        args = SealedSecretsArgs(charts=ChartSource(), kubeconfig="{}", keypair=pair)
+        SealedSecrets("sealed-secrets", args, options)
 
     return record(program)
 

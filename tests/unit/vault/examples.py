@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import pulumi
+import pulumi_command as command
 import pulumi_kubernetes as kubernetes
 
 from checks.graph import Graph, record
@@ -93,16 +94,16 @@ def made(*, admission_policies: bool = True, size: int = 3) -> Graph:
 
     def program() -> None:
         provider = kubernetes.Provider("cluster", kubeconfig="{}")
-        opts = pulumi.ResourceOptions(providers=[provider])
+        opts = pulumi.ResourceOptions(providers=[provider, command.Provider("command")])
         ready = kubernetes.core.v1.ConfigMap("ready", opts=pulumi.ResourceOptions(provider=provider))
-        operator = VaultOperator(
-            "operator", VaultOperatorArgs(charts=ChartSource(), admission_policies=admission_policies), opts
-        )
+        operator_args = VaultOperatorArgs(charts=ChartSource(), kubeconfig="{}", admission_policies=admission_policies)
+        operator = VaultOperator("operator", operator_args, opts)
         args = VaultArgs(
             operator=operator,
             issuer=IssuerReference(name="cluster-ca", ready=ready),
             storage=StorageClassReference(name="proxmox", ready=ready),
             configuration=configuration(),
+            callers=[],
             size=size,
         )
         Vault("vault", args, opts)

@@ -1,0 +1,178 @@
+"""`python -m program chart-definitions`: gives the cluster the definitions of a chart's directory `crds`.
+
+Owns the command that `ChartDefinitions` has Pulumi run before it installs or upgrades the chart. Helm installs such
+definitions once and never again (https://helm.sh/docs/chart_best_practices/custom_resource_definitions/). Each is
+applied by the API server (server-side apply), so that one which Helm or an earlier version made is changed in place and
+keeps its objects. None is ever deleted, not even one that a chart no longer has, as its objects would go with it.
+
+Everything comes through the environment (`PLAN`, `KUBECONFIG`), so that no secret is in a command line.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import re
+import ssl
+import sys
+import tempfile
+import time
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.kit.chart_archive import ChartPlace, ChartUnavailableError
+
+PLAN, KUBECONFIG = "HOMELAB_CHART_DEFINITIONS", "HOMELAB_KUBECONFIG"
+"""The variables that the command reads: a `ChartPlace` as JSON, and the cluster's kubeconfig."""
+
+MANAGER = "homelab"
+"""Owner of the applied fields, as the API server records it."""
+
+_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+_IN_CHART = re.compile(r"(?:charts/[^/]+/)*crds/.+\.ya?ml")
+"""Of the chart itself and of the charts in it, whose own directories Helm reads as well."""
+
+_SERVED_SECONDS = 60
+_REQUEST_SECONDS = 30
+_POLL = 0.2
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+Definition = dict[str, Any]
+
+
+class DefinitionError(Exception):
+    """The cluster does not take a definition; the message says which, and why."""
+
+
+def dumps(place: ChartPlace) -> str:
+    """The value of the variable `PLAN`."""
+    return json.dumps(asdict(place), sort_keys=True)
+
+
+def definitions(place: ChartPlace) -> list[Definition]:
+    """The CustomResourceDefinitions in a chart's directories `crds`, sorted by name.
+
+    Raises:
+        ChartUnavailableError: the chart cannot be had, or has none.
+    """
+    found: list[Definition] = []
+    for name, content in place.files():
+        if _IN_CHART.fullmatch(name):
+            try:
+                documents = list(yaml.load_all(content, _Loader))
+            except yaml.YAMLError as error:
+                raise ChartUnavailableError(f"{name} of {place.chart}: {error}") from None
+            found += [one for one in documents if one and one.get("kind") == "CustomResourceDefinition"]
+    if not found:
+        raise ChartUnavailableError(
+            f"{place.description}: no definitions in its directory crds; if its templates bring them, it needs no "
+            "ChartDefinitions"
+        )
+    return sorted(found, key=lambda definition: str(definition["metadata"]["name"]))
+
+
+class Cluster:
+    """The API server of a kubeconfig with one cluster and one user, who shows a certificate."""
+
+    def __init__(self, kubeconfig: str) -> None:
+        parsed = yaml.safe_load(kubeconfig)
+        [cluster], [user] = parsed["clusters"], parsed["users"]
+        self._server = urllib.parse.urlsplit(cluster["cluster"]["server"])
+        self._context = _context(cluster["cluster"], user["user"])
+
+    def apply(self, definition: Definition) -> None:
+        """Make or change a definition, and wait until its kind is served. Raises DefinitionError."""
+        name = str(definition["metadata"]["name"])
+        # An API server does not take a status from anybody but itself.
+        body = json.dumps({key: value for key, value in definition.items() if key != "status"})
+        try:
+            with self._answer(
+                "PATCH", f"{_PATH}/{name}?fieldManager={MANAGER}&force=true", body, "application/apply-patch+yaml"
+            ) as answer:
+                answer.read()
+            self._established(name)
+            self._served(definition["spec"])
+        except OSError as error:
+            raise DefinitionError(f"{name}: {self._server.geturl()}: {error}") from None
+
+    def _served(self, spec: Mapping[str, Any]) -> None:
+        """Ask for the objects of a definition until there is an answer.
+
+        For a moment an API server answers 404 or 429 ("storage is (re)initializing") for an established kind.
+        """
+        group, plural, deadline = spec["group"], spec["names"]["plural"], time.monotonic() + _SERVED_SECONDS
+        for version in (one["name"] for one in spec["versions"] if one["served"]):
+            while True:
+                try:
+                    with self._answer("GET", f"/apis/{group}/{version}/{plural}?limit=1") as answer:
+                        answer.read()
+                    break
+                except DefinitionError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(_POLL)
+
+    def _established(self, name: str) -> None:
+        """Follow a definition until the API server says that it is established."""
+        query = f"watch=true&timeoutSeconds={_SERVED_SECONDS}&fieldSelector=metadata.name%3D{name}"
+        conditions: Mapping[str, str] = {}
+        with self._answer("GET", f"{_PATH}?{query}", timeout=_SERVED_SECONDS + _REQUEST_SECONDS) as events:
+            for line in events:
+                status = json.loads(line)["object"].get("status", {})
+                conditions = {one["type"]: one["status"] for one in status.get("conditions", [])}
+                if conditions.get("Established") == "True":
+                    return
+        raise DefinitionError(
+            f"{name} is not served after {_SERVED_SECONDS} s ({dict(conditions)}); see: kubectl describe crd {name}"
+        )
+
+    def _answer(
+        self, method: str, path: str, body: str | None = None, kind: str = "", timeout: int = _REQUEST_SECONDS
+    ) -> http.client.HTTPResponse:
+        connection = http.client.HTTPSConnection(
+            str(self._server.hostname), self._server.port or 443, context=self._context, timeout=timeout
+        )
+        connection.request(method, path, body, {"Content-Type": kind} if kind else {})
+        answer = connection.getresponse()
+        if answer.status >= 300:
+            raise DefinitionError(
+                f"{path.partition('?')[0]}: {answer.status}: {answer.read().decode(errors='replace')}"
+            )
+        return answer
+
+
+def _context(cluster: Mapping[str, str], user: Mapping[str, str]) -> ssl.SSLContext:
+    """Mutual TLS with the cluster. The ssl module reads keys only from files, so one exists for a moment."""
+    ca = base64.b64decode(cluster["certificate-authority-data"]).decode()
+    context = ssl.create_default_context(cadata=ca)
+    with tempfile.TemporaryDirectory() as directory:
+        chain = Path(directory) / "client.pem"
+        chain.touch(mode=0o600)
+        parts = (user["client-certificate-data"], user["client-key-data"])
+        chain.write_bytes(b"\n".join(base64.b64decode(part) for part in parts))
+        context.load_cert_chain(chain)
+    return context
+
+
+def applied(place: ChartPlace, cluster: Cluster) -> Iterator[str]:
+    """Apply each definition of a chart, and give its name once its kind is served."""
+    for definition in definitions(place):
+        cluster.apply(definition)
+        yield str(definition["metadata"]["name"])
+
+
+def main(_arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Apply the definitions; return 1, with the reason on standard error, if one was not."""
+    place = ChartPlace(**json.loads(environment[PLAN]))
+    try:
+        for name in applied(place, Cluster(environment[KUBECONFIG])):
+            print(f"{name} is that of {place.description}", flush=True)
+    except (ChartUnavailableError, DefinitionError) as error:
+        print(f"definitions of {place.description}: {error}; repeat with `pulumi up`", file=sys.stderr)
+        return 1
+    return 0
