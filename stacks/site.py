@@ -18,6 +18,7 @@ from components.proxmox.vm_update import PlannedVm
 from components.storage import longhorn_node
 from components.storage.csi_volumes import CsiVolumes, CsiVolumesArgs
 from components.storage.csi_volumes_command import Plan
+from components.talos.image_factory import ImageBuilds
 from stacks.settings.credentials import Credentials
 from stacks.settings.model import Settings
 
@@ -95,7 +96,9 @@ def deploy(settings: Settings, credentials: Credentials) -> SiteLayer:
             owner=checks.tag,
             datastores={host: site.hosts[host].image_datastore for host in settings.hosts_in_use},
             shared=site.shared_image_datastores,
-            hooks=pulumi.ResourceHookBinding(before_create=[checks.before_image()], on_error=[explained]),
+            hooks=pulumi.ResourceHookBinding(
+                before_create=[checks.before_image(), ImageBuilds().before_create()], on_error=[explained]
+            ),
         ),
         opts=both,
     )

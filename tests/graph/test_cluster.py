@@ -198,7 +198,7 @@ def test_a_vm_is_checked_before_it_is_made_and_around_its_change(graph: Graph, n
 def test_an_image_is_built_before_a_host_downloads_it(graph: Graph) -> None:
     files = graph.of_type("proxmoxve:download/file:File")
     assert len(files) == 3
-    assert [file.hooks["before_create"] for file in files] == [["image-is-built"]] * 3
+    assert [file.hooks["before_create"] for file in files] == [["image-store-is-as-declared", "image-is-built"]] * 3
 
 
 def test_a_login_that_is_lost_on_the_way_is_explained_for_everything_in_proxmox(graph: Graph) -> None:
