@@ -35,7 +35,7 @@ def wanted(graph: Graph, command: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", NODES)
 def test_a_nodes_entry_goes_after_its_machine(graph: Graph, name: str) -> None:
-    assert graph.depends(f"proxmoxve:index/vmLegacy:VmLegacy {name}", f"{COMMAND} headscale-{name}")
+    assert graph.depends(f"command:local:Command vm-end-{name}", f"{COMMAND} headscale-{name}")
 
 
 def test_routes_are_approved_once_the_nodes_are_up_and_before_the_edge_needs_them(graph: Graph) -> None:
