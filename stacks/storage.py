@@ -11,6 +11,7 @@ import pulumi
 from components.kit.chart import ChartSource
 from components.kit.references import StorageClassReference
 from components.proxmox.account import ProxmoxAccount, ProxmoxAccountArgs
+from components.proxmox.account_leftovers import AccountLeftovers
 from components.proxmox.talos_vm import DATA_DISK_PATH
 from components.storage.csi_volume_names import VolumeNames
 from components.storage.longhorn import Longhorn, LonghornArgs
@@ -111,7 +112,9 @@ def _account(settings: Settings, site: SiteLayer) -> ProxmoxAccount:
             privileges=CSI_PRIVILEGES,
             paths=[f"/storage/{settings.storage.datastore}", site.pool.path],
             after=[site.pool.pool],
-            hooks=pulumi.ResourceHookBinding(on_error=[site.explained]),
+            hooks=pulumi.ResourceHookBinding(
+                before_create=[AccountLeftovers(site.checks.login).before_create()], on_error=[site.explained]
+            ),
         ),
         opts=pulumi.ResourceOptions(providers=[site.provider]),
     )

@@ -133,7 +133,7 @@ class LiveLab:
         """
         since = self.last_request()
         with self._doomed("destroy"):
-            self.wait_for_request(method, end, since, timeout=120)
+            self.wait_for_request(method, end, since, timeout=300)
 
     @contextlib.contextmanager
     def _doomed(self, operation: str = "up") -> Iterator[None]:
