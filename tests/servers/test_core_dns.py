@@ -14,7 +14,6 @@ from textwrap import indent
 from typing import Any
 
 import pytest
-import yaml
 
 from components.kit.versions import COREDNS_SERVER
 from lab import debian
@@ -25,7 +24,7 @@ from tests.servers.kubernetes import KubernetesApi
 from tests.servers.names import DOMAIN, release_values
 from tests.servers.processes import eventually, free_port, server
 
-ADDRESS = "127.31.5.3"
+ADDRESS = "127.31.6.3"
 PUBLIC, INSIDE = "172.235.48.86", "10.0.3.2"
 AUTHENTIK = sso.authority(DOMAIN)
 
@@ -138,6 +137,7 @@ def test_the_tests_run_the_version_that_the_program_pins() -> None:
     assert TOOLS["coredns"].binary.version() == COREDNS_SERVER.version.removeprefix("v")
 
 
-def test_the_service_is_where_kubelets_look_for_it() -> None:
-    assert release_values("coredns")["service"] == {"name": "kube-dns", "clusterIP": "10.96.0.10"}
-    assert yaml.safe_load(yaml.safe_dump(release_values("coredns")))["k8sAppLabelOverride"] == "kube-dns"
+def test_the_service_is_where_kubelets_look_for_it_and_is_known_as_talos_would_call_it() -> None:
+    values = release_values("coredns")
+    assert values["service"] == {"name": "kube-dns", "clusterIP": "10.96.0.10"}
+    assert values["k8sAppLabelOverride"] == "kube-dns"
