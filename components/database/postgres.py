@@ -114,7 +114,10 @@ class Postgres(pulumi.ComponentResource):
                     "topologyKey": HOSTNAME,
                 },
                 "postgresql": {"parameters": {"max_connections": str(args.connections)}},
-                "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
+                # A server over its limit ends with all its connections, and the replica takes over without what was
+                # being written; each connection takes up to 10 MiB, and a bulk load took more than 1 GiB
+                # (https://github.com/spatiumddi/spatiumddi/issues/1115).
+                "resources": {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}},
                 # A new minor version restarts the replica first, then switches over to it.
                 "primaryUpdateStrategy": "unsupervised",
                 "primaryUpdateMethod": "switchover",

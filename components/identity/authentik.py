@@ -6,8 +6,8 @@ take from Secrets. Must exist before: the database, the Secrets, the ingress con
 
 No program calls Authentik's API, so no API token can expire; its desired state is in files.
 Blueprints are in one directory of the workers, each from a Secret that may be missing: one that belongs to a later
-phase appears there within a minute of its Secret, and changes no pod. A worker applies a file when it appears, and
-every file whose hash is new when it starts; Reloader restarts it when a Secret changes.
+phase appears there within a minute of its Secret, in the same volume. A worker applies a file when it appears,
+and every file whose hash is new when it starts; Reloader restarts it when a Secret changes, or first appears.
 """
 
 from __future__ import annotations
