@@ -152,7 +152,8 @@ def test_an_issuer_asks_the_directory_of_its_name(environment: str, challenge: s
 
 def test_nothing_waits_for_the_world_outside() -> None:
     names = [f"{ISSUER} letsencrypt-prod-dns", f"{CERTIFICATE} wildcard"]
-    assert [inputs(name)["metadata"].get("annotations") for name in names] == [None, None]
+    annotations = [inputs(name)["metadata"].get("annotations") or {} for name in names]
+    assert ["pulumi.com/waitFor" in given for given in annotations] == [False, False]
 
 
 @pytest.mark.parametrize(("staging", "issuer"), [(False, "letsencrypt-prod"), (True, "letsencrypt-staging")])
