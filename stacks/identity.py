@@ -96,21 +96,8 @@ def deploy(
         OidcProbeArgs(issuers=[_issuer(settings, service) for service in sso.others()]),
         opts=network.inside(authentik.ready),
     )
-    private = settings.private_authority
-    if private:
-        PublicCopy(
-            sso.PRIVATE_AUTHORITY.secret,
-            PublicCopyArgs(
-                name=sso.PRIVATE_AUTHORITY.secret,
-                source=certificate.ca,
-                anchor=home.secrets[sso.others()[0].secret].value(CLIENT_SECRET),
-                mirror=secrets.store.reflector.into(*(service.namespace for service in sso.others())),
-            ),
-            opts=network.inside(),
-        )
-    _vault_sign_on(
-        settings, services, network=network, ingress=ingress, secrets=secrets, certificate=certificate, private=private
-    )
+    _private_authority(settings, home.secrets, network=network, secrets=secrets, certificate=certificate)
+    _vault_sign_on(settings, services, network=network, ingress=ingress, secrets=secrets, certificate=certificate)
     VaultEntry(
         "vault-entry",
         VaultEntryArgs(
@@ -122,6 +109,28 @@ def deploy(
         opts=network.inside(),
     )
     return IdentityLayer(authentik)
+
+
+def _private_authority(
+    settings: Settings,
+    made: Mapping[str, ApplicationSecret],
+    *,
+    network: NetworkLayer,
+    secrets: SecretsLayer,
+    certificate: Certificate,
+) -> None:
+    """Where no public authority signs the certificate: what the services trust instead, in each one's namespace."""
+    if settings.private_authority:
+        PublicCopy(
+            sso.PRIVATE_AUTHORITY.secret,
+            PublicCopyArgs(
+                name=sso.PRIVATE_AUTHORITY.secret,
+                source=certificate.ca,
+                anchor=made[sso.others()[0].secret].value(CLIENT_SECRET),
+                mirror=secrets.store.reflector.into(*(service.namespace for service in sso.others())),
+            ),
+            opts=network.inside(),
+        )
 
 
 def people(settings: Settings) -> list[User]:
@@ -230,14 +239,12 @@ def _vault_sign_on(
     ingress: IngressLayer,
     secrets: SecretsLayer,
     certificate: Certificate,
-    private: bool,
 ) -> None:
     """Phase 3. Vault's document waits until Authentik answers for Vault, asked in the same way as Vault will ask.
 
     With a public certificate that is up to the world, for which no `up` waits: Vault's configurer gets the document at
     once, and tries it again every minute until Authentik has its certificate and answers.
 
-    private: whether the cluster's own CA signs Authentik's certificate.
     """
     domain = settings.cluster.domain
     authority = sso.authority(domain)
@@ -250,7 +257,7 @@ def _vault_sign_on(
                 issuers=[_issuer(settings, sso.VAULT)],
                 through_ingress=True,
                 addresses={authority: ingress.nginx.address},
-                authority=certificate.ca if private else None,
+                authority=certificate.ca if settings.private_authority else None,
             ),
             opts=network.inside(ready, certificate.ready, ingress.nginx.ready),
         )
@@ -260,7 +267,7 @@ def _vault_sign_on(
         domain,
         authority,
         first=secrets.vault.configuration,
-        discovery_ca=CLUSTER_AUTHORITY if private else None,
+        discovery_ca=CLUSTER_AUTHORITY if settings.private_authority else None,
     )
     AssembledSecret(
         "vault-sign-on",

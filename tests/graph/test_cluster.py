@@ -160,7 +160,7 @@ def test_hosts_that_share_a_datastore_have_one_file_that_outlives_all_but_the_la
 
     graph = recorded(change=share)
     [file] = graph.of_type("proxmoxve:download/file:File")
-    assert file.hooks["before_create"] == ["image-store-is-as-declared"]
+    assert file.hooks["before_create"] == ["image-store-is-as-declared", "image-is-built"]
     assert all(graph.depends(vm(name), file.urn, via="disks") for name in NODES)
 
 

@@ -177,9 +177,9 @@ def test_the_ingress_serves_the_wildcard_to_whoever_names_no_secret() -> None:
 
 
 def test_the_ingress_starts_with_a_temporary_certificate_rather_than_wait_for_a_public_one() -> None:
-    assert inputs(f"{CERTIFICATE} wildcard")["metadata"]["annotations"] == {
-        "cert-manager.io/issue-temporary-certificate": "true"
-    }
+    annotations = inputs(f"{CERTIFICATE} wildcard")["metadata"]["annotations"]
+    assert annotations["cert-manager.io/issue-temporary-certificate"] == "true"
+    assert "pulumi.com/waitFor" not in annotations
     issuers = [node.urn for node in graph().resources() if node.type == ISSUER and "letsencrypt" in node.name]
     assert len(issuers) == 4
     assert not any(graph().depends(f"{RELEASE} nginx-ingress", issuer, transitive=True) for issuer in issuers)
