@@ -132,3 +132,9 @@ def test_the_readme_lists_every_layer() -> None:
     layers = {name for row in STACKS for name in row} - LIBRARIES_OF_STACKS - {"secret_store"}
     readme = (ROOT / "README.md").read_text()
     assert set(re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE)) == layers
+
+
+def test_no_two_test_modules_have_the_same_name() -> None:
+    """A run of all tests would stop at the second; a run of some would not notice."""
+    names = [file.name for file in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []

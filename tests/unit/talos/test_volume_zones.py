@@ -9,7 +9,7 @@ import pytest
 
 from components.talos.volume_zones import VolumeZonesArgs
 from components.talos.volume_zones_command import Plan, stranded
-from tests.unit.talos.test_talos_upgrades import NO_CREDENTIALS
+from tests.unit.talos.test_upgrade_checks import NO_CREDENTIALS
 
 
 def node(zone: str) -> dict[str, Any]:
