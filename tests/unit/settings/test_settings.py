@@ -16,7 +16,7 @@ from stacks.settings import credentials
 from stacks.settings.errors import SettingsError
 from stacks.settings.load import parse
 from stacks.settings.model import Settings
-from tests.unit.settings import fixtures
+from tests.unit.settings import fixtures, refusals
 
 SECRET_VALUES = {"secret-by-its-name", "secret-by-its-form", "secret-in-a-url", "secret-token-as-user", "user-in-a-url"}
 REFUSED, ACCEPTED = fixtures.files("refused"), fixtures.files("accepted")
@@ -130,3 +130,7 @@ def _reach(settings: Settings, dotted: str) -> Any:
         return value[part] if isinstance(value, dict) else getattr(value, part)
 
     return reduce(step, dotted.split("."), settings)
+
+
+def test_the_page_of_refusals_shows_every_one_of_them() -> None:
+    assert refusals.PAGE.read_text(encoding="utf-8") == refusals.text(), "run `python -m tests.unit.settings.refusals`"
