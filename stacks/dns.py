@@ -33,8 +33,8 @@ class DnsLayer:
     transfer_key: TransferKey | None
     """The key the secondary signs with; None without an edge, and in a preview that does without the key."""
     trusted: IssuerReference
-    """Issuer of certificates that clients must be able to verify: the cluster's own CA while Let's Encrypt issues
-    staging certificates, which no client trusts."""
+    """Issuer of certificates that clients must be able to verify: the cluster's own CA where Let's Encrypt is not
+    asked, or issues staging certificates, which no client trusts."""
 
 
 def deploy(
@@ -46,7 +46,7 @@ def deploy(
     secrets: SecretsLayer,
     storage: StorageLayer,
 ) -> DnsLayer:
-    """Deploy PowerDNS with the zone from the settings, external-dns, and the Let's Encrypt issuers.
+    """Deploy PowerDNS with the zone from the settings, external-dns, and the Let's Encrypt issuers if wanted.
 
     Nothing here waits until the zone is publicly visible: that takes the delegation and, with an edge, its
     secondary, which in turn fetches the zone from here.
@@ -93,8 +93,10 @@ def deploy(
         ),
         opts=network.inside(),
     )
-    issuers = _issuers(settings, powerdns, zone, network=network, ingress=ingress)
-    trusted = ingress.ca.issuer if settings.private_authority else issuers.public
+    trusted = ingress.ca.issuer
+    if settings.certificates.acme:
+        issuers = _issuers(settings, powerdns, zone, network=network, ingress=ingress)
+        trusted = ingress.ca.issuer if settings.private_authority else issuers.public
     return DnsLayer(powerdns, zone, transfer_key, trusted)
 
 

@@ -15,6 +15,9 @@ from components.network.nginx_ingress import SERVICE, NginxIngress, NginxIngress
 from stacks.network import NetworkLayer
 from stacks.settings.model import Settings
 
+_CLUSTER_CA = "cluster-ca"
+"""Name of the cluster's own authority, and of its ClusterIssuer."""
+
 
 @dataclass(frozen=True)
 class IngressLayer:
@@ -34,12 +37,12 @@ def deploy(settings: Settings, *, network: NetworkLayer) -> IngressLayer:
             charts=charts,
             schedulable=settings.schedulable,
             resolvers=settings.certificates.resolvers,
-            default_issuer=issuer_name(settings.certificates.staging, "dns"),
+            default_issuer=_default_issuer(settings),
         ),
         opts=network.inside(),
     )
     ca = ClusterCa(
-        "cluster-ca",
+        _CLUSTER_CA,
         ClusterCaArgs(cert_manager=cert_manager, common_name=f"{settings.cluster.name} cluster CA"),
         opts=network.inside(),
     )
@@ -51,29 +54,37 @@ def deploy(settings: Settings, *, network: NetworkLayer) -> IngressLayer:
             address=network.ingress_pool.claim(SERVICE),
             traffic=_traffic(settings),
             public_address=settings.public_address,
-            wildcard=_wildcard(settings, cert_manager, network=network),
+            wildcard=_wildcard(settings, cert_manager, ca, network=network),
         ),
         opts=network.inside(),
     )
     return IngressLayer(nginx, cert_manager, ca)
 
 
-def _wildcard(settings: Settings, cert_manager: CertManager, *, network: NetworkLayer) -> SecretReference:
+def _default_issuer(settings: Settings) -> str:
+    """Of an Ingress that asks for a certificate without naming an issuer."""
+    return issuer_name(settings.certificates.staging, "dns") if settings.certificates.acme else _CLUSTER_CA
+
+
+def _wildcard(
+    settings: Settings, cert_manager: CertManager, ca: ClusterCa, *, network: NetworkLayer
+) -> SecretReference:
     """The certificate for the domain and every name one label below it, in cert-manager's namespace.
 
-    Its issuer comes much later, with DNS, and public DNS later still, so that it begins with a temporary certificate.
+    Let's Encrypt's issuer comes much later, with DNS, and public DNS later still, so that it begins with a temporary
+    certificate then.
     """
-    domain = settings.cluster.domain
+    domain, acme = settings.cluster.domain, settings.certificates.acme
     certificate = Certificate(
         "wildcard",
         CertificateArgs(
             namespace=cert_manager.namespace,
             secret_name="wildcard-tls",  # noqa: S106
             dns_names=[domain, f"*.{domain}"],
-            issuer=IssuerReference(
-                name=issuer_name(settings.certificates.staging, "dns"), ready=cert_manager.ready, awaited=False
-            ),
-            temporary=True,
+            issuer=IssuerReference(name=_default_issuer(settings), ready=cert_manager.ready, awaited=False)
+            if acme
+            else ca.issuer,
+            temporary=acme,
         ),
         opts=network.inside(),
     )

@@ -73,8 +73,11 @@ class Dns(Model):
 
 
 class Certificates(Model):
-    """Certificates from Let's Encrypt."""
+    """Who signs the certificates that people's browsers verify."""
 
+    acme: bool = True
+    """Ask Let's Encrypt. If false, the cluster's own authority signs them all: for a site whose names nobody outside
+    resolves; browsers trust it once its certificate is installed on each device."""
     staging: bool = True
     """Use staging certificates, which no browser trusts; real ones are limited to five a week per set of names."""
     email: t.Email | None = None
@@ -231,9 +234,9 @@ class Settings(Model):
     def private_authority(self) -> bool:
         """Whether the cluster's own authority signs what clients must be able to verify.
 
-        It does while Let's Encrypt issues staging certificates, which nobody should trust.
+        It does where Let's Encrypt is not asked, or issues staging certificates, which nobody should trust.
         """
-        return self.certificates.staging
+        return self.certificates.staging or not self.certificates.acme
 
     @property
     def secondaries(self) -> list[IPv4Address]:

@@ -173,12 +173,25 @@ def _delegation(settings: Settings) -> Findings:
     """Let's Encrypt asks public name servers, which know nothing of names that are never delegated."""
     domain = settings.cluster.domain
     ending = next((one for one in _NEVER_DELEGATED if f".{domain}".endswith(f".{one}")), None)
-    if ending and not settings.certificates.staging:
+    certificates = settings.certificates
+    if ending and certificates.acme and not certificates.staging:
         yield (
             ("certificates", "staging"),
             f"false asks Let's Encrypt for certificates of {domain}, but nobody can be given a domain below {ending} "
-            "on the internet; choose a domain that you own, or set this to true",
+            "on the internet; choose a domain that you own, or set certificates.acme to false",
         )
+    if not certificates.acme:
+        without_effect = {
+            "email": certificates.email,
+            "resolvers": ", ".join(map(str, certificates.resolvers)),
+            "staging": None if certificates.staging else "false",
+        }
+        for key, value in without_effect.items():
+            if value:
+                yield (
+                    ("certificates", key),
+                    f"{value} has no effect while certificates.acme is false; set that to true, or remove this",
+                )
 
 
 def _names(settings: Settings) -> Findings:

@@ -234,3 +234,23 @@ def changed(section: str, change: dict[str, Any]) -> Change:
             settings[section][key] = old | value if isinstance(old, dict) else value
 
     return apply
+
+
+def test_without_lets_encrypt_the_clusters_own_authority_signs_everything() -> None:
+    of = recorded("lab", change=changed("certificates", {"acme": False}))
+    issuers = {node.inputs["metadata"]["name"] for node in of.of_type("kubernetes:cert-manager.io/v1:ClusterIssuer")}
+    signers = {
+        node.inputs["spec"]["issuerRef"]["name"]
+        for node in of.of_type(CERTIFICATE)
+        if node.inputs["spec"]["issuerRef"].get("kind") == "ClusterIssuer"
+    }
+    assert (issuers, signers) == ({"cluster-ca"}, {"cluster-ca"})
+    assert values("cert-manager", of)["ingressShim"]["defaultIssuerName"] == "cluster-ca"
+    assert not of.of_type("homelab:certificates:Dns01Webhook")
+
+
+def test_the_ingress_waits_for_a_wildcard_that_the_cluster_itself_issues() -> None:
+    of = recorded("lab", change=changed("certificates", {"acme": False}))
+    annotations = inputs(f"{CERTIFICATE} wildcard", of)["metadata"]["annotations"]
+    assert "pulumi.com/waitFor" in annotations
+    assert "cert-manager.io/issue-temporary-certificate" not in annotations
