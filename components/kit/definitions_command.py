@@ -123,8 +123,7 @@ class Cluster:
         conditions: Mapping[str, str] = {}
         with self._answer("GET", f"{_PATH}?{query}", timeout=_SERVED_SECONDS + _REQUEST_SECONDS) as events:
             for line in events:
-                status = json.loads(line)["object"].get("status", {})
-                conditions = {one["type"]: one["status"] for one in status.get("conditions", [])}
+                conditions = conditions_of(json.loads(line)["object"])
                 if conditions.get("Established") == "True":
                     return
         raise DefinitionError(
@@ -144,6 +143,12 @@ class Cluster:
                 f"{path.partition('?')[0]}: {answer.status}: {answer.read().decode(errors='replace')}"
             )
         return answer
+
+
+def conditions_of(definition: Definition) -> Mapping[str, str]:
+    """What the API server says of a definition, by type; of one that it has only just taken it says `null`."""
+    stated = (definition.get("status") or {}).get("conditions") or []
+    return {one["type"]: one["status"] for one in stated}
 
 
 def _context(cluster: Mapping[str, str], user: Mapping[str, str]) -> ssl.SSLContext:
