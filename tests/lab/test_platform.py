@@ -99,7 +99,8 @@ def test_another_worker_changes_only_itself(lab: LiveLab) -> None:
     assert {urn.rpartition("::")[2] for urn in after.keys() - before.keys()} == {
         "worker-9",
         "lab-worker-9",
-        "csi-acl-vms-2009",
+        "vm-end-worker-9",
+        "vm-rebuild-worker-9",
         "headscale-worker-9",
         "node-removal-worker-9",
     }
