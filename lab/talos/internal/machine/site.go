@@ -267,6 +267,7 @@ type Report struct {
 	BootID      string      `json:"bootId"`
 	PowerCycles []time.Time `json:"powerCycles"`
 	Reboots     []time.Time `json:"reboots"`
+	EtcdStarted time.Time   `json:"etcdStarted"` // the zero time while the machine runs no etcd
 }
 
 // Reports lists all machines by VM id.
@@ -278,7 +279,7 @@ func (s *Site) Reports() []Report {
 		report := Report{
 			VMID: m.vmid, Name: v.spec.Name, Address: v.spec.Address, Host: v.spec.Host, Hostname: v.hostname, Stage: v.stage, Ready: v.ready,
 			Configured: v.config != nil, Version: v.version, Schematic: v.schematic, BootID: v.bootID, PowerCycles: v.powerCycles, Reboots: v.reboots,
-			Extensions: []string{},
+			Extensions: []string{}, EtcdStarted: s.control.StartedAt(v.spec.Address),
 		}
 
 		if v.config != nil {
