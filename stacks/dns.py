@@ -93,11 +93,18 @@ def deploy(
         ),
         opts=network.inside(),
     )
-    trusted = ingress.ca.issuer
-    if settings.certificates.acme:
-        issuers = _issuers(settings, powerdns, zone, network=network, ingress=ingress)
-        trusted = ingress.ca.issuer if settings.private_authority else issuers.public
+    trusted = _trusted(settings, powerdns, zone, network=network, ingress=ingress)
     return DnsLayer(powerdns, zone, transfer_key, trusted)
+
+
+def _trusted(
+    settings: Settings, powerdns: PowerDns, zone: DnsZone, *, network: NetworkLayer, ingress: IngressLayer
+) -> IssuerReference:
+    """The issuer that clients can verify; Let's Encrypt's exist beside it unless nobody is to ask there."""
+    if not settings.certificates.acme:
+        return ingress.ca.issuer
+    issuers = _issuers(settings, powerdns, zone, network=network, ingress=ingress)
+    return ingress.ca.issuer if settings.private_authority else issuers.public
 
 
 def _issuers(
