@@ -106,7 +106,7 @@ def test_more_cores_leave_an_attached_volume_where_it_is(lab: LiveLab) -> None:
         settings["nodes"]["worker-0"]["cores"] += 1
 
     plant(lab, FIRST, "pve1")
-    lab.proxmox_api().put("/nodes/pve1/qemu/2001/config", {"scsi1": f"local-zfs:{FIRST},backup=0"})
+    lab.proxmox_api().put("/nodes/pve1/qemu/2001/config", {"scsi1": f"volumes:{FIRST},backup=0"})
     with lab.changed(more):
         changed = lab.up()
     assert changed.returncode == 0, changed.stdout
