@@ -66,6 +66,11 @@ class Factory(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "1")
+        self.end_headers()
+
     def log_message(self, format: str, *args: object) -> None:
         pass
 
