@@ -129,7 +129,8 @@ def test_a_control_plane_waits_until_the_one_before_it_is_known_to_be_healthy(la
             settings["nodes"][name]["memory"] += 512
 
     spans = restarts(lab, more_memory)
-    started = {machine["name"]: seconds(machine["etcdStarted"]) for machine in lab.nodes("GET", "/machines")}
+    machines = {machine["name"]: machine for machine in lab.nodes("GET", "/machines")}
+    started = {name: seconds(machines[name]["etcdStarted"]) for name in CONTROL_PLANES}
     # Workers restart too: they get the cores back that the test before gave them.
     control_planes = [span for span in spans if span[0] in CONTROL_PLANES]
     pauses = [seconds(later[1]) - started[earlier[0]] for earlier, later in pairwise(control_planes)]
