@@ -45,13 +45,13 @@ class VmPlan:
 
     endpoint: str
     insecure: bool
-    ca: str | None
     username: str | None
     tag: str
     name: str
     vm_id: int
     host: str
     datastore: str
+    ca: str | None = None
 
     def dumps(self) -> str:
         """The value of the variable `PLAN`."""
