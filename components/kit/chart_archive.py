@@ -24,6 +24,7 @@ from typing import Any
 
 import yaml
 
+from components.kit.command_plan import CommandPlan
 from components.kit.offline_chart import files
 
 TIMEOUT = 60
@@ -51,7 +52,7 @@ class _LoginRequiredError(ChartUnavailableError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChartPlace:
+class ChartPlace(CommandPlan):
     """Where a chart is, in the words of a Release.
 
     chart: a path, an oci:// reference without version, or a name in `repository`.

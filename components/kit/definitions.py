@@ -18,7 +18,7 @@ import pulumi
 import pulumi_command as command
 
 from components.kit.chart import ChartSource
-from components.kit.definitions_command import KUBECONFIG, PLAN, dumps
+from components.kit.definitions_command import KUBECONFIG, PLAN
 from components.kit.entry_point import EntryPoint
 from components.kit.versions import ChartPin
 
@@ -48,7 +48,7 @@ class ChartDefinitions(pulumi.ComponentResource):
             # Runs again for every change, as there is no other command for an update.
             create=EntryPoint.CHART_DEFINITIONS.command(),
             environment={
-                PLAN: dumps(args.charts.place(args.pin)),
+                PLAN: args.charts.place(args.pin).dumps(),
                 KUBECONFIG: pulumi.Output.secret(args.kubeconfig),
             },
             opts=pulumi.ResourceOptions(

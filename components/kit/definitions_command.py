@@ -16,17 +16,15 @@ import json
 import re
 import ssl
 import sys
-import tempfile
 import time
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from components.kit.chart_archive import ChartPlace, ChartUnavailableError
+from components.kit.mutual_tls import client_context
 
 PLAN, KUBECONFIG = "HOMELAB_CHART_DEFINITIONS", "HOMELAB_KUBECONFIG"
 """The variables that the command reads: a `ChartPlace` as JSON, and the cluster's kubeconfig."""
@@ -47,11 +45,6 @@ Definition = dict[str, Any]
 
 class DefinitionError(Exception):
     """The cluster does not take a definition; the message says which, and why."""
-
-
-def dumps(place: ChartPlace) -> str:
-    """The value of the variable `PLAN`."""
-    return json.dumps(asdict(place), sort_keys=True)
 
 
 def definitions(place: ChartPlace) -> list[Definition]:
@@ -152,16 +145,15 @@ def conditions_of(definition: Definition) -> Mapping[str, str]:
 
 
 def _context(cluster: Mapping[str, str], user: Mapping[str, str]) -> ssl.SSLContext:
-    """Mutual TLS with the cluster. The ssl module reads keys only from files, so one exists for a moment."""
-    ca = base64.b64decode(cluster["certificate-authority-data"]).decode()
-    context = ssl.create_default_context(cadata=ca)
-    with tempfile.TemporaryDirectory() as directory:
-        chain = Path(directory) / "client.pem"
-        chain.touch(mode=0o600)
-        parts = (user["client-certificate-data"], user["client-key-data"])
-        chain.write_bytes(b"\n".join(base64.b64decode(part) for part in parts))
-        context.load_cert_chain(chain)
-    return context
+    authority, certificate, key = (
+        base64.b64decode(part)
+        for part in (
+            cluster["certificate-authority-data"],
+            user["client-certificate-data"],
+            user["client-key-data"],
+        )
+    )
+    return client_context(authority, certificate, key)
 
 
 def applied(place: ChartPlace, cluster: Cluster) -> Iterator[str]:
@@ -173,7 +165,7 @@ def applied(place: ChartPlace, cluster: Cluster) -> Iterator[str]:
 
 def main(_arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Apply the definitions; return 1, with the reason on standard error, if one was not."""
-    place = ChartPlace(**json.loads(environment[PLAN]))
+    place = ChartPlace.loads(environment[PLAN])
     try:
         for name in applied(place, Cluster(environment[KUBECONFIG])):
             print(f"{name} is that of {place.description}", flush=True)

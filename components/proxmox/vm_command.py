@@ -15,14 +15,14 @@ so that no secret is in a command line. Needs only the standard library.
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+from components.kit.command_plan import CommandPlan
 from components.proxmox.api import ProxmoxApi, ProxmoxError
 
 PLAN, IMAGE = "HOMELAB_VM", "HOMELAB_VM_IMAGE"
@@ -35,7 +35,7 @@ _POLL = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class VmPlan:
+class VmPlan(CommandPlan):
     """What a command needs to know of a VM, apart from secrets.
 
     endpoint, insecure, ca, username: the login, as in `ProxmoxLogin`.
@@ -52,15 +52,6 @@ class VmPlan:
     host: str
     datastore: str
     ca: str | None = None
-
-    def dumps(self) -> str:
-        """The value of the variable `PLAN`."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-    @classmethod
-    def loads(cls, text: str) -> VmPlan:
-        """The reverse of `dumps`."""
-        return cls(**json.loads(text))
 
 
 class Vm:

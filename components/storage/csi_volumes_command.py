@@ -19,9 +19,10 @@ import re
 import sys
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+from components.kit.command_plan import CommandPlan
 from components.proxmox.api import ProxmoxApi, ProxmoxError
 from components.storage.csi_volume_names import CSI_VM_ID, VolumeNames
 
@@ -33,7 +34,7 @@ RECORDED = "PULUMI_COMMAND_STDOUT"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(CommandPlan):
     """What a command needs to know, apart from secrets.
 
     endpoint, insecure, ca, username: the login, as in `ProxmoxLogin`.
@@ -49,15 +50,6 @@ class Plan:
     hosts: Sequence[str]
     datastore: str
     ca: str | None = None
-
-    def dumps(self) -> str:
-        """The value of the variable `PLAN`."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-    @classmethod
-    def loads(cls, text: str) -> Plan:
-        """The reverse of `dumps`."""
-        return cls(**json.loads(text))
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,9 @@ import asyncio
 import base64
 import json
 import ssl
-import tempfile
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -27,6 +25,7 @@ from grpclib.client import Channel, UnaryStreamMethod, UnaryUnaryMethod
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
+from components.kit import mutual_tls
 from components.talos import messages
 
 CREDENTIALS = "HOMELAB_TALOS_CREDENTIALS"
@@ -303,13 +302,7 @@ def _tls(credentials: TalosCredentials) -> ssl.SSLContext:
 
 
 def client_context(credentials: TalosCredentials) -> ssl.SSLContext:
-    """Mutual TLS with the cluster's own CA. The ssl module reads keys only from files, so one exists for a moment."""
-    context = ssl.create_default_context(cadata=credentials.ca_certificate.decode())
+    """Mutual TLS with the cluster's own CA."""
     # Talos labels its PKCS #8 keys by their algorithm, which OpenSSL does not expect.
     key = credentials.client_key.replace(b"ED25519 PRIVATE KEY", b"PRIVATE KEY")
-    with tempfile.TemporaryDirectory() as directory:
-        chain = Path(directory) / "client.pem"
-        chain.touch(mode=0o600)
-        chain.write_bytes(credentials.client_certificate + b"\n" + key)
-        context.load_cert_chain(chain)
-    return context
+    return mutual_tls.client_context(credentials.ca_certificate, credentials.client_certificate, key)

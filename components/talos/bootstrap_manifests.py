@@ -63,7 +63,8 @@ async def _applied(api: KubernetesApi, manifest: dict[str, Any], path: str) -> d
     except KubernetesError as refusal:
         if refusal.answer.status != _CONFLICT:
             raise
-        others = {name for cause in refusal.answer.causes for name in _MANAGERS.findall(cause)} - {MANAGER}
+        causes = [str(cause.get("message")) for cause in refusal.answer.causes]
+        others = {name for cause in causes for name in _MANAGERS.findall(cause)} - {MANAGER}
         if others:
             pulumi.log.warn(
                 f"{_name(manifest)} stays as it is, as {', '.join(sorted(others))} has changed what Talos would: "

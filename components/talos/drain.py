@@ -119,8 +119,7 @@ class Drain:
         return self._refused(namespace, metadata.get("labels") or {}, answer)
 
     def _refused(self, namespace: str, labels: Mapping[str, str], answer: Answer) -> _Obstacle:
-        causes = (answer.content.get("details") or {}).get("causes") or []
-        reason = next((cause["message"] for cause in causes if cause.get("reason") == "DisruptionBudget"), None)
+        reason = next((cause["message"] for cause in answer.causes if cause.get("reason") == "DisruptionBudget"), None)
         if reason is None:
             return _Obstacle(f"{answer.status} {answer.message}")
         return _Obstacle(reason, self._remedy(namespace, labels))

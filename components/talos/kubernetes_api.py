@@ -41,9 +41,9 @@ class Answer:
         return str(self.content.get("message", ""))
 
     @property
-    def causes(self) -> list[str]:
-        """The single causes of a refusal that the API names, such as fields with another owner."""
-        return [str(cause.get("message")) for cause in (self.content.get("details") or {}).get("causes") or []]
+    def causes(self) -> list[Mapping[str, Any]]:
+        """The single causes of a refusal that the API names, each with a `reason` and a `message`."""
+        return (self.content.get("details") or {}).get("causes") or []
 
 
 class KubernetesError(TalosError):

@@ -13,13 +13,13 @@ Everything comes through the environment (`PLAN`, `CREDENTIALS`), so that no sec
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from http import HTTPStatus
 
+from components.kit.command_plan import CommandPlan
 from components.talos.api import (
     CREDENTIALS,
     EtcdMember,
@@ -41,7 +41,7 @@ _QUESTION_SECONDS = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(CommandPlan):
     """The node to remove, and the address of each control plane by name, its own included if it is one.
 
     drain_seconds: how long its pods may take to leave. Plans that were recorded without it have the default.
@@ -51,15 +51,6 @@ class Plan:
     address: str
     controlplanes: Mapping[str, str]
     drain_seconds: float = DRAIN_SECONDS
-
-    def dumps(self) -> str:
-        """The value of the variable `PLAN`."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-    @classmethod
-    def loads(cls, text: str) -> Plan:
-        """The reverse of `dumps`."""
-        return cls(**json.loads(text))
 
 
 class NodeRemoval:

@@ -10,12 +10,12 @@ Everything comes through the environment (`PLAN`, `CREDENTIALS`), so that no sec
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+from components.kit.command_plan import CommandPlan
 from components.talos.api import CREDENTIALS, TalosCredentials, TalosError, TalosNode
 from components.talos.config import ZONE_LABEL
 from components.talos.kubernetes_api import KubernetesApi
@@ -25,20 +25,11 @@ PLAN = "HOMELAB_VOLUME_ZONES"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(CommandPlan):
     """The zones that will have a node for ordinary pods, and the addresses of control planes."""
 
     zones: Sequence[str]
     controlplanes: Sequence[str]
-
-    def dumps(self) -> str:
-        """The value of the variable `PLAN`."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-    @classmethod
-    def loads(cls, text: str) -> Plan:
-        """The reverse of `dumps`."""
-        return cls(**json.loads(text))
 
 
 def stranded(

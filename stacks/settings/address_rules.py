@@ -7,8 +7,7 @@ and formats have already been checked.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
-from ipaddress import IPv4Address, IPv4Network, ip_address
+from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
 from typing import Final
 from urllib.parse import urlsplit
@@ -70,11 +69,7 @@ def _addresses(settings: Settings) -> Findings:
 def _machines(settings: Settings) -> Iterator[tuple[tuple[str, ...], IPv4Address, bool]]:
     """Every individual address with its location, and whether it must be in the subnet."""
     yield ("network", "gateway"), settings.network.gateway, True
-    try:
-        endpoint = ip_address(urlsplit(settings.site.endpoint).hostname or "")
-    except ValueError:
-        endpoint = None
-    if isinstance(endpoint, IPv4Address):
+    if endpoint := _literal(urlsplit(settings.site.endpoint).hostname):
         yield ("site", "endpoint"), endpoint, False
     if settings.edge is not None:
         yield ("edge", "address"), settings.edge.address, False
@@ -205,9 +200,10 @@ def _hosts_outside(settings: Settings) -> Findings:
 
 def _outside(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], IPv4Address]]:
     """Every address of a host outside the cluster that the cluster must reach, with its location."""
-    for place, host in (("site", "endpoint"), urlsplit(settings.site.endpoint).hostname), *_ssh_host(settings):
-        with suppress(ValueError):
-            yield place, IPv4Address(host)
+    if endpoint := _literal(urlsplit(settings.site.endpoint).hostname):
+        yield ("site", "endpoint"), endpoint
+    if settings.edge and (ssh := _literal(settings.edge.ssh.host)):
+        yield ("edge", "ssh", "host"), ssh
     lists = {
         ("network", "resolvers"): settings.network.resolvers,
         ("certificates", "resolvers"): settings.certificates.resolvers,
@@ -223,9 +219,12 @@ def _outside(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], IPv4Ad
         yield ("edge", "secondary", "address"), settings.edge.secondary.address
 
 
-def _ssh_host(settings: Settings) -> list[tuple[tuple[str, ...], str]]:
-    host = settings.edge.ssh.host if settings.edge else None
-    return [(("edge", "ssh", "host"), host)] if host else []
+def _literal(host: str | None) -> IPv4Address | None:
+    """The address that a host is given by, if it is given by one."""
+    try:
+        return IPv4Address(host)
+    except ValueError:
+        return None
 
 
 def _backends(settings: Settings) -> Findings:

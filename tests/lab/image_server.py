@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests.serving import serving
+
 HOST = "127.34.0.2"
 
 
@@ -46,15 +48,11 @@ class ImageServer:
     @contextlib.contextmanager
     def running(self) -> Iterator[ImageServer]:
         """Serve until the end of the block."""
-        thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self._stopped.set()
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join()
+        with serving(self._server):
+            try:
+                yield self
+            finally:
+                self._stopped.set()
 
 
 def image_server(

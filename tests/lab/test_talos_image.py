@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -14,6 +13,7 @@ from tests.lab import pulumi_program
 from tests.lab.live import ROOT
 from tests.lab.proxmox_site import HOST, PASSWORD, Site
 from tests.lab.pulumi_program import Program
+from tests.serving import serving
 
 SHARED = {"type": "nfs", "content": "import", "shared": True}
 
@@ -79,10 +79,8 @@ class Factory(BaseHTTPRequestHandler):
 def factory() -> Iterator[str]:
     """The URL of an Image Factory."""
     server = ThreadingHTTPServer(("127.34.0.3", 0), Factory)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.34.0.3:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with serving(server):
+        yield f"http://127.34.0.3:{server.server_port}"
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from pathlib import Path
 from components.edge.router import NginxLayout
 from lab import debian
 from tests.servers.processes import server
+from tests.serving import serving
 
 PROGRAMS = {"nginx": "nginx", "/usr/lib/nginx/modules/ngx_stream_module.so": "libnginx-mod-stream"}
 
@@ -152,9 +153,5 @@ class _Echo(BaseHTTPRequestHandler):
 def http_backend(address: str, port: int) -> Iterator[None]:
     """Answers HTTP requests with its address and what was asked."""
     backend = ThreadingHTTPServer((address, port), _Echo)
-    threading.Thread(target=backend.serve_forever, daemon=True).start()
-    try:
+    with serving(backend):
         yield
-    finally:
-        backend.shutdown()
-        backend.server_close()

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import ssl
-import threading
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,8 @@ from typing import Any
 
 import oidc_provider_mock
 import werkzeug.serving
+
+from tests.serving import serving
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,5 @@ def oidc_provider(people: Mapping[str, Sequence[str] | None], ca: Path, port: in
     application = oidc_provider_mock.app(require_client_registration=True, require_nonce=True, user_claims=users)
     tls = (str(ca.with_name("server.crt")), str(ca.with_name("server.key")))
     server = werkzeug.serving.make_server("127.0.0.1", port, application, threaded=True, ssl_context=tls)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(server):
         yield OidcProvider(f"https://127.0.0.1:{server.server_port}", ca)
-    finally:
-        server.shutdown()
-        thread.join()

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from tests.servers.kubernetes import KubernetesApi
+from tests.serving import serving
 
 _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "host", "accept-encoding", "authorization"}
 
@@ -93,11 +94,8 @@ def _server(way: SlowAnswers) -> ThreadingHTTPServer:
 def slow_answers(api: KubernetesApi) -> Iterator[SlowAnswers]:
     """The way to the API for the length of the block."""
     way = SlowAnswers(api)
-    thread = threading.Thread(target=way.server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield way
-    finally:
-        way.answering.set()
-        way.server.shutdown()
-        thread.join()
+    with serving(way.server):
+        try:
+            yield way
+        finally:
+            way.answering.set()

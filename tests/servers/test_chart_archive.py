@@ -8,7 +8,6 @@ import io
 import json
 import ssl
 import tarfile
-import threading
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from components.kit.chart_archive import ChartPlace, ChartUnavailableError
 from lab.programs import ensure
 from tests.servers.kubernetes import certificate, pem
 from tests.servers.processes import run
+from tests.serving import serving
 
 Answer = tuple[int, Mapping[str, str], bytes]
 FILES = {"Chart.yaml": b"name: demo\n", "crds/things.yaml": b"kind: CustomResourceDefinition\n"}
@@ -89,13 +89,8 @@ class Site:
 @contextmanager
 def site(answer: Callable[[str, str], Answer], certificate: Path | None = None) -> Iterator[Site]:
     running = Site(answer, certificate)
-    thread = threading.Thread(target=running.server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(running.server):
         yield running
-    finally:
-        running.server.shutdown()
-        running.server.server_close()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from components.kit.chart_archive import ChartPlace
-from components.kit.definitions_command import KUBECONFIG, PLAN, dumps, main
+from components.kit.definitions_command import KUBECONFIG, PLAN, main
 from lab.programs import ensure
 from tests.servers.kubernetes import ApiError, KubernetesApi
 from tests.servers.processes import eventually, run
@@ -48,7 +48,7 @@ def chart(directory: Path, *definitions: dict[str, Any], inside: str = "crds") -
 
 
 def apply(kubernetes: KubernetesApi, place: ChartPlace) -> int:
-    return main((), {PLAN: dumps(place), KUBECONFIG: kubernetes.kubeconfig.read_text()})
+    return main((), {PLAN: place.dumps(), KUBECONFIG: kubernetes.kubeconfig.read_text()})
 
 
 def thing(kubernetes: KubernetesApi, name: str, **spec: str) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def test_a_cluster_that_does_not_answer_is_named(
     kubernetes: KubernetesApi, helms: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kubeconfig = kubernetes.kubeconfig.read_text().replace(kubernetes.url, "https://127.0.0.1:1")
-    assert main((), {PLAN: dumps(chart(helms, definition("first"))), KUBECONFIG: kubeconfig}) == 1
+    assert main((), {PLAN: chart(helms, definition("first")).dumps(), KUBECONFIG: kubeconfig}) == 1
     assert "things.example.org: https://127.0.0.1:1: " in capsys.readouterr().err
 
 

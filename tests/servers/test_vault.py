@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -18,6 +17,7 @@ from tests.servers.manifests import manifests
 from tests.servers.processes import eventually
 from tests.servers.vault import VaultServer, vault_server
 from tests.servers.vault_pods import server_pod
+from tests.serving import serving
 from tests.unit.vault.examples import addition, configuration, made
 
 OURS = ("Namespace", "ServiceAccount", "Role", "RoleBinding", "ClusterRoleBinding", "MutatingAdmissionPolicy")
@@ -243,10 +243,9 @@ def provider() -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Discovery) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Discovery)
+    with serving(server):
         yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
 
 
 @contextlib.contextmanager

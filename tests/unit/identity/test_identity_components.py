@@ -18,22 +18,10 @@ from components.secrets.application_secret import VaultValue
 from components.secrets.assembled_secret import AssembledSecretArgs
 from components.secrets.secret_spec import Password, Plain
 from components.vault.oidc import OidcAuth
+from tests.unit.arguments import Known, refused
 from tests.unit.vault.examples import addition
 
 SECRET = SecretReference(namespace="authentik", name="x", key="y", ready=None)  # type: ignore[arg-type]
-
-
-class Known:
-    """Arguments that a refusal does not get to."""
-
-    def __init__(self, **known: Any) -> None:
-        self.__dict__.update(known)
-
-
-def refused(make: Any, **arguments: Any) -> str:
-    with pytest.raises(ValueError, match=": ") as refusal:
-        make(**arguments)
-    return str(refusal.value)
 
 
 def postgres(spec: Any) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +14,7 @@ import pytest
 
 from components.identity.oidc_probe import SCRIPT, OidcProbeArgs
 from components.kit.references import SecretReference
+from tests.serving import serving
 
 ISSUER = "https://auth.example.org/application/o/vault/"
 KEYS = {"keys": [{"kid": "1"}]}
@@ -47,10 +47,9 @@ def provider(*answers: tuple[Any, Any]) -> Iterator[tuple[str, list[dict[str, st
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with serving(server):
         yield f"http://127.0.0.1:{server.server_address[1]}", asked
-        server.shutdown()
 
 
 def probe(address: str, seconds: int) -> subprocess.CompletedProcess[str]:

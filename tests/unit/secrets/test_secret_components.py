@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
-
 from components.secrets.application_secret import ApplicationSecretArgs
 from components.secrets.public_copy import PublicCopyArgs
 from components.secrets.reflector import Mirror
 from components.secrets.secret_spec import Password, SecretSpec
 from components.secrets.vault_access import VaultAccessArgs
 from components.secrets.vault_store import VaultStoreArgs
+from tests.unit.arguments import Known, refused
 
 SPEC = SecretSpec(name="dns-key", namespace="dns", keys={"key": Password()})
-
-
-class Known:
-    """Arguments that a refusal does not get to."""
-
-    def __init__(self, **known: Any) -> None:
-        self.__dict__.update(known)
-
-
-def refused(make: Any, **arguments: Any) -> str:
-    with pytest.raises(ValueError, match=": ") as refusal:
-        make(**arguments)
-    return str(refusal.value)
 
 
 def test_a_store_for_every_namespace_is_refused() -> None:

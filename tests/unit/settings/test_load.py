@@ -58,6 +58,15 @@ def load_with() -> Iterator[Load]:
     asyncio.set_event_loop(None)
 
 
+@pytest.fixture
+def warned_in_a_preview(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What `load` warns of, which believes itself in a preview."""
+    warned: list[str] = []
+    monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: True)
+    monkeypatch.setattr(pulumi.log, "warn", warned.append)
+    return warned
+
+
 def base(**sections: Any) -> dict[str, Any]:
     raw: dict[str, Any] = copy.deepcopy(fixtures.BASE)
     for section, values in sections.items():
@@ -211,13 +220,13 @@ def test_an_up_refuses_transfers_that_nobody_signs(load_with: Load) -> None:
 
 
 def test_a_preview_warns_of_the_keys_of_the_edge_that_are_missing(
-    load_with: Load, monkeypatch: pytest.MonkeyPatch
+    load_with: Load, warned_in_a_preview: list[str]
 ) -> None:
-    warned: list[str] = []
-    monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: True)
-    monkeypatch.setattr(pulumi.log, "warn", warned.append)
     load_with(base(edge=UNSIGNED | {"ssh": {}}), (TOKEN, "homelab:edgeSshKey"))
-    assert [line.split(": ")[0] for line in warned] == ["homelab:edge.ssh.hostKey", "homelab:edge.secondary.tsig"]
+    assert [line.split(": ")[0] for line in warned_in_a_preview] == [
+        "homelab:edge.ssh.hostKey",
+        "homelab:edge.secondary.tsig",
+    ]
 
 
 def test_a_secret_stored_in_plain_text_is_refused_and_not_shown(load_with: Load) -> None:
@@ -285,13 +294,10 @@ def test_a_credential_of_the_wrong_form_is_refused(load_with: Load) -> None:
 
 
 def test_a_preview_only_warns_of_a_credential_of_the_wrong_form(
-    load_with: Load, monkeypatch: pytest.MonkeyPatch
+    load_with: Load, warned_in_a_preview: list[str]
 ) -> None:
-    warned: list[str] = []
-    monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: True)
-    monkeypatch.setattr(pulumi.log, "warn", warned.append)
     load_with(base(), (TOKEN,), {TOKEN: PLANTED})
-    assert [line.split(": ")[0] for line in warned] == [TOKEN]
+    assert [line.split(": ")[0] for line in warned_in_a_preview] == [TOKEN]
 
 
 def test_a_section_of_comments_is_one_that_is_not_there(load_with: Load) -> None:
