@@ -83,7 +83,7 @@ def test_the_last_object_of_all_is_taken_back_too(whole_lab: LiveLab) -> None:
 
 
 def test_a_destroy_that_was_killed_is_recovered_and_ends(whole_lab: LiveLab) -> None:
-    whole_lab.destroy_killed_at("DELETE", "/qemu/2002/")
+    whole_lab.destroy_killed_at("DELETE", "/qemu/2002")
     assert "deleting" in whole_lab.pending().values(), "the kill came too late"
     recovered = whole_lab.recover()
     assert recovered.returncode == 0, recovered.stdout
