@@ -170,6 +170,25 @@ _TOOLS = [
             "pebble", "tools/pebble", "github.com/letsencrypt/pebble/v2/cmd/pebble", "github.com/letsencrypt/pebble/v2"
         )
     ),
+    Tool(
+        GoBinary(
+            "external-secrets",
+            "tools/external-secrets",
+            "github.com/external-secrets/external-secrets",
+            "github.com/external-secrets/external-secrets",
+        )
+    ),
+    Tool(
+        GoBinary("metallb-controller", "tools/metallb", "go.universe.tf/metallb/controller", "go.universe.tf/metallb")
+    ),
+    Tool(
+        GoBinary(
+            "cloudnative-pg",
+            "tools/cloudnative-pg",
+            "github.com/cloudnative-pg/cloudnative-pg/cmd/manager",
+            "github.com/cloudnative-pg/cloudnative-pg",
+        )
+    ),
     Tool(GoBinary("cert-manager-controller", "certificates", "./cmd/cert-manager-controller")),
     Tool(GoBinary("dns01-solver", "certificates", "./cmd/dns01-solver")),
 ]
@@ -190,6 +209,9 @@ TESTS = (
     "coredns",
     "powerdns-operator",
     "pebble",
+    "external-secrets",
+    "metallb-controller",
+    "cloudnative-pg",
     "cert-manager-controller",
     "dns01-solver",
 )
