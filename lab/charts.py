@@ -125,9 +125,14 @@ def _workload(chart: str, version: str, workload: Mapping[str, Any], values: dic
         pod["hostNetwork"] = True
     for field, place in workload.get("fromValues", {}).items():
         pod[field] = _reference(place, values, None)
+    metadata: dict[str, Any] = {"labels": selector}
+    if place := workload.get("secret"):
+        # Read by the rule in lab/operators/pods.py, which imports nothing of the launcher.
+        metadata["annotations"] = {"homelab.lab/secret": _reference(place, values, None)}
+        pod["schedulingGates"] = [{"name": "homelab.lab/secret"}]
     spec: dict[str, Any] = {
         "selector": {"matchLabels": selector},
-        "template": {"metadata": {"labels": selector}, "spec": pod},
+        "template": {"metadata": metadata, "spec": pod},
     }
     if workload["kind"] != "DaemonSet":
         replicas = workload.get("replicas", 1)

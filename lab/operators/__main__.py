@@ -71,6 +71,8 @@ class Player:
         annotations = item["metadata"].get("annotations") or {}
         if any(annotations.get(each) != value for each, value in outcome.annotations.items()):
             self._api.request("PATCH", path, {"metadata": {"annotations": dict(outcome.annotations)}})
+        if outcome.spec:
+            self._api.request("PATCH", path, {"spec": dict(outcome.spec)})
         now, wanted = item.get("status") or {}, dict(outcome.status)
         if not wanted or _within(wanted, now) or self._answers.get(name) == (wanted, now):
             return

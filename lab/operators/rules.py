@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lab.operators import cert_manager, databases, external_secrets, metallb, reflector, vault
+from lab.operators import cert_manager, databases, external_secrets, metallb, pods, reflector, vault
 from lab.operators.world import Kind, Rule
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -14,13 +14,14 @@ RULES: Final[tuple[Rule, ...]] = (
     *external_secrets.RULES,
     *reflector.RULES,
     *databases.RULES,
+    *pods.RULES,
 )
 
 CORE: Final = (
     Kind("Secret", "v1", "secrets"),
     Kind("ServiceAccount", "v1", "serviceaccounts"),
     Kind("Namespace", "v1", "namespaces", namespaced=False),
-    Kind("Pod", "v1", "pods"),
+    pods.POD,
     metallb.SERVICE,
     Kind("Deployment", "apps/v1", "deployments"),
     Kind("StorageClass", "storage.k8s.io/v1", "storageclasses", namespaced=False),

@@ -74,12 +74,13 @@ class Outcome:
     """What a controller does about an object.
 
     status: the fields of its status that it writes. makes: objects that it makes, whole, with their status.
-    annotations: those that it puts on the object; None takes one away.
+    annotations: those that it puts on the object; None takes one away. spec: the fields of its spec that it changes.
     """
 
     status: Mapping[str, Any] = field(default_factory=dict)
     makes: Sequence[Object] = ()
     annotations: Mapping[str, str | None] = field(default_factory=dict)
+    spec: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

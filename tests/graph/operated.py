@@ -15,6 +15,7 @@ import yaml
 
 from checks.graph import UNKNOWN, Graph, Secret
 from lab.charts import TABLE
+from lab.operators.pods import NEEDED
 from lab.operators.rules import RULES
 from lab.operators.world import World, key, outcomes
 
@@ -47,7 +48,10 @@ class Operated:
             for rule, item, outcome in list(outcomes(RULES, self.world)):
                 namespace, name = key(item)
                 now = self.world.find(rule.kind.name, name, namespace) or item
-                written = [{**now, "status": {**now.get("status", {}), **outcome.status}}] if outcome.status else []
+                written = []
+                if outcome.status or outcome.spec:
+                    status = {**now.get("status", {}), **outcome.status}
+                    written = [{**now, "status": status, "spec": {**now.get("spec", {}), **outcome.spec}}]
                 for each in (*written, *outcome.makes):
                     namespace, name = key(each)
                     changed |= self.world.find(each["kind"], name, namespace) != each
@@ -71,6 +75,10 @@ class Operated:
         """What operators say of objects that have no condition, or none with enough words."""
         made = (each for _, _, outcome in outcomes(RULES, self.world) for each in outcome.makes)
         return [str(each["message"]) for each in made if each["kind"] == "Event"]
+
+    def held(self) -> list[str]:
+        """Pods whose program does not start, as namespace/name."""
+        return ["/".join(key(each)) for each in self.world.all("Pod") if each["spec"].get("schedulingGates")]
 
     def announced(self) -> set[str]:
         """Services whose address a speaker of MetalLB announces, as namespace/name."""
@@ -114,6 +122,8 @@ def _of_charts(graph: Graph) -> Iterator[dict[str, Any]]:
             yield _running(workload["name"], namespace)
             if workload["kind"] == "DaemonSet":
                 yield _pod(workload, namespace)
+            if place := workload.get("secret"):
+                yield _gated(workload["name"], namespace, _at(values, place))
         for service in entry.get("services", []):
             if service.get("type") == "LoadBalancer":
                 yield _service(service["name"], namespace, _at(values, service["annotations"]))
@@ -125,6 +135,11 @@ def _table() -> dict[str, Any]:
     return table
 
 
+def charts_services(graph: Graph) -> list[dict[str, Any]]:
+    """The Services with an address of their own, as charts make them."""
+    return [item for item in _of_charts(graph) if item["kind"] == "Service"]
+
+
 def _running(name: str, namespace: str) -> dict[str, Any]:
     metadata = {"name": name, "namespace": namespace}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "status": {"availableReplicas": 1}}
@@ -134,6 +149,11 @@ def _pod(workload: dict[str, Any], namespace: str) -> dict[str, Any]:
     metadata = {"name": f"{workload['name']}-0", "namespace": namespace, "labels": workload.get("labels", {})}
     running = {"spec": {"nodeName": "worker-0"}, "status": {"phase": "Running"}}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, **running}
+
+
+def _gated(name: str, namespace: str, secret: str) -> dict[str, Any]:
+    metadata = {"name": f"{name}-0", "namespace": namespace, "annotations": {NEEDED: secret}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"schedulingGates": [{"name": NEEDED}]}}
 
 
 def _service(name: str, namespace: str, annotations: dict[str, str]) -> dict[str, Any]:

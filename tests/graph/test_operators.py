@@ -280,3 +280,22 @@ def test_an_advertisement_of_another_pool_announces_nothing(graph: Graph) -> Non
 def test_nothing_becomes_ready_while_its_operator_does_not_run(graph: Graph) -> None:
     rest = Operated(graph, lambda all: all.pop("Deployment external-secrets/external-secrets"))
     assert rest.unready()[STORE] == "no condition"
+
+
+def test_the_ingress_starts_with_its_wildcard_certificate(rest: Operated) -> None:
+    assert rest.held() == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda all: all.pop("Certificate cert-manager/wildcard-tls"),
+        set_to("wildcard", "Certificate cert-manager/wildcard-tls", "spec", "secretName"),
+        lambda all: all["Certificate cert-manager/wildcard-tls"]["metadata"].pop("annotations"),
+    ],
+    ids=["no certificate", "another Secret", "no temporary certificate"],
+)
+def test_the_ingress_does_not_start_with(graph: Graph, change: Callable[[Objects], object]) -> None:
+    rest = Operated(graph, change)
+    assert rest.held() == ["nginx-ingress/nginx-ingress-controller-0"]
+    assert any("Error when getting the wildcard secret cert-manager/wildcard-tls" in told for told in rest.events())
