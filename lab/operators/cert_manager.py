@@ -103,7 +103,8 @@ def _pending(known: Object | None, kind: str, name: str) -> tuple[str, str]:
     annotations = {} if known is None else known["metadata"].get("annotations") or {}
     before = annotations.get("cert-manager.io/issuer-kind"), annotations.get("cert-manager.io/issuer-name")
     if known is not None and before != (kind, name):
-        was = f'"{before[0]}.cert-manager.io/{before[1]}"'
+        # A temporary certificate names no issuer: pkg/controller/certificates/issuing/temporary.go.
+        was = f'"{before[0] or "Issuer"}.cert-manager.io/{before[1] or ""}"'
         return "IncorrectIssuer", f"Issuing certificate as Secret was previously issued by {was}"
     return "DoesNotExist", "Issuing certificate as Secret does not exist"
 
@@ -121,7 +122,8 @@ def _keypair(item: Object, kind: str, issuer: str, *, signer: str, temporary: bo
     data |= {} if temporary else {"ca.crt": authority(spec["secretName"] if spec.get("isCA") else signer)}
     template = spec.get("secretTemplate", {})
     annotations = {"cert-manager.io/certificate-name": metadata["name"]}
-    annotations |= {"cert-manager.io/issuer-name": issuer, "cert-manager.io/issuer-kind": kind}
+    annotations["cert-manager.io/issuer-name"] = "" if temporary else issuer
+    annotations["cert-manager.io/issuer-kind"] = "" if temporary else kind
     return secret(
         spec["secretName"],
         metadata["namespace"],

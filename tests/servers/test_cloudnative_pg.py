@@ -154,7 +154,7 @@ REFUSED: dict[str, tuple[Callable[[Manifest], object], str]] = {
     ),
     "shared buffers that its memory cannot hold": (
         lambda spec: spec["postgresql"]["parameters"].update(shared_buffers="4GB"),
-        "memory",
+        "shared_buffers",
     ),
 }
 
