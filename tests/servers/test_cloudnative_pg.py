@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+import platform
 import ssl
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ Manifest = dict[str, Any]
 
 MODULE = "github.com/cloudnative-pg/cloudnative-pg"
 NAMESPACE, ACCOUNT = "cnpg-system", "cnpg-manager"
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 APPLIED = ("Namespace", "CustomResourceDefinition", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "ConfigMap")
 
 
@@ -90,10 +92,14 @@ def operator(kubernetes: KubernetesApi, tmp_path_factory: pytest.TempPathFactory
     kubernetes.apply(*(item for item in objects if item["kind"] in APPLIED))
     [webhook, metrics] = free_ports(2)
     write_pair(directory, "apiserver")
+    program = ensure(["cloudnative-pg"])["cloudnative-pg"].path
+    # Its image has one for each architecture beside it, which servers get.
+    (directory / "operator").mkdir()
+    (directory / f"operator/manager_{ARCHITECTURES[platform.machine()]}").symlink_to(program)
     command = [
         *("env", f"OPERATOR_NAMESPACE={NAMESPACE}", f"WEBHOOK_CERT_DIR={directory}"),
         "OPERATOR_IMAGE_NAME=ghcr.io/cloudnative-pg/cloudnative-pg:1.30.0",
-        *(str(ensure(["cloudnative-pg"])["cloudnative-pg"].path), "controller"),
+        *(str(program), "controller"),
         *(f"--webhook-port={webhook}", f"--metrics-bind-address=127.0.0.1:{metrics}"),
     ]
     with pod(kubernetes, NAMESPACE, ACCOUNT, command, directory=directory, ready=lambda: _serves(webhook)):
