@@ -22,13 +22,12 @@ from typing import Any
 import yaml
 
 from checks.graph import Graph
-from checks.program import recorded
 from components.secrets.external_secrets import SERVICE_ACCOUNT
 from components.secrets.secret_spec import OPERATOR_NAMESPACE
 from lab.programs import ensure
 from tests.servers.kubernetes import KubernetesApi
 from tests.servers.manifests import manifests
-from tests.servers.names import chart_objects, module, release_values
+from tests.servers.names import chart_objects, graph, module, release_values
 from tests.servers.pods import pod
 from tests.servers.processes import eventually, free_ports
 from tests.servers.vault import VaultServer, vault_server
@@ -64,13 +63,13 @@ class Operated:
     def __init__(self, api: KubernetesApi, vault: VaultServer, namespace: str) -> None:
         self.api, self.vault, self.namespace = api, vault, namespace
 
-    def up(self, graph: Graph) -> None:
+    def up(self, program: Graph) -> None:
         """What `up` does with the namespace's secrets: makes or changes them in order, and waits for each.
 
         Raises:
             AssertionError: one does not become ready; with what its condition says.
         """
-        for item in self._objects(graph):
+        for item in self._objects(program):
             for each in for_this_release(item):
                 self.api.apply(each)
                 if each["kind"] in (PUSH, EXTERNAL):
@@ -96,8 +95,8 @@ class Operated:
         """A secret as Vault holds it."""
         return dict(self.vault.request("GET", f"kv/data/{path}").data.get("data") or {})
 
-    def _objects(self, graph: Graph) -> Iterator[Manifest]:
-        for item in manifests(graph, PASSWORD, PUSH, EXTERNAL):
+    def _objects(self, program: Graph) -> Iterator[Manifest]:
+        for item in manifests(program, PASSWORD, PUSH, EXTERNAL):
             if item["metadata"]["namespace"] == self.namespace:
                 yield item
 
@@ -105,13 +104,12 @@ class Operated:
 @contextlib.contextmanager
 def external_secrets(api: KubernetesApi, directory: Path, namespace: str) -> Iterator[Operated]:
     """Vault, unsealed and configured as the program says, and the operator that reaches it for a namespace."""
-    graph = recorded()
-    [resource] = manifests(graph, "Vault")
+    [resource] = manifests(graph(), "Vault")
     used = (namespace, "vault", OPERATOR_NAMESPACE)
     for name in (*used, "cert-manager", "external-dns"):
         api.namespace(name)
-    api.apply(*(item for item in manifests(graph, *ACCOUNTS) if item["metadata"].get("namespace") in used))
-    api.apply(*(item for item in manifests(graph, "ClusterRoleBinding") if "vault" in item["metadata"]["name"]))
+    api.apply(*(item for item in manifests(graph(), *ACCOUNTS) if item["metadata"].get("namespace") in used))
+    api.apply(*(item for item in manifests(graph(), "ClusterRoleBinding") if "vault" in item["metadata"]["name"]))
     with vault_server(api, resource["spec"], directory) as vault:
         vault.unseal()
         eventually(lambda: vault.request("GET", "sys/health").status == 200 or None, "active Vault")
@@ -120,7 +118,7 @@ def external_secrets(api: KubernetesApi, directory: Path, namespace: str) -> Ite
             operated = Operated(api, vault, namespace)
             authority = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "vault-tls", "namespace": "vault"}}
             api.apply(authority | {"stringData": {"ca.crt": api.ca.read_text()}})
-            [store] = manifests(graph, STORE)
+            [store] = manifests(graph(), STORE)
             api.apply(*for_this_release(reached_at(store, vault.url)))
             operated.ready(store)
             yield operated

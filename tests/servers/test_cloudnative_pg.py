@@ -19,12 +19,11 @@ from typing import Any
 import pytest
 import yaml
 
-from checks.program import recorded
 from lab.programs import ensure
 from tests.servers.certificates import write_pair
 from tests.servers.kubernetes import KubernetesApi
 from tests.servers.manifests import manifests
-from tests.servers.names import module
+from tests.servers.names import graph, module
 from tests.servers.pods import pod
 from tests.servers.processes import eventually, free_ports
 
@@ -79,7 +78,7 @@ class Operator:
 
 def database() -> Manifest:
     """The program's cluster."""
-    [cluster] = manifests(recorded(), "Cluster")
+    [cluster] = manifests(graph(), "Cluster")
     return cluster
 
 

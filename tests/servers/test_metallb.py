@@ -14,14 +14,13 @@ from typing import Any
 
 import pytest
 
-from checks.program import recorded
 from lab.operators.metallb import RULES, announcing
 from lab.operators.world import World, outcomes
 from lab.programs import ensure
 from tests.graph.operated import charts_services
 from tests.servers.kubernetes import ApiError, KubernetesApi
 from tests.servers.manifests import manifests
-from tests.servers.names import chart_objects, module, release_values
+from tests.servers.names import chart_objects, graph, module, release_values
 from tests.servers.pods import pod
 from tests.servers.processes import eventually, free_ports
 
@@ -39,7 +38,7 @@ def api(kubernetes: KubernetesApi, tmp_path_factory: pytest.TempPathFactory) -> 
     directory = tmp_path_factory.mktemp("metallb")
     kubernetes.namespace(NAMESPACE)
     with _controller(kubernetes, directory):
-        kubernetes.apply(*manifests(recorded(), "IPAddressPool", "L2Advertisement"))
+        kubernetes.apply(*manifests(graph(), "IPAddressPool", "L2Advertisement"))
         yield kubernetes
 
 
@@ -110,7 +109,7 @@ def played(api: KubernetesApi, item: Manifest) -> tuple[list[str], list[str]]:
 
 @pytest.mark.parametrize("name", ["nginx-ingress-controller", "powerdns"])
 def test_a_service_of_the_program_gets_the_address_that_it_asks_for(api: KubernetesApi, name: str) -> None:
-    [wanted] = [each for each in charts_services(recorded()) if each["metadata"]["name"] == name]
+    [wanted] = [each for each in charts_services(graph()) if each["metadata"]["name"] == name]
     item = service(name)
     item["metadata"]["annotations"] = wanted["metadata"]["annotations"]
     with applied(api, item):
@@ -159,7 +158,7 @@ def test_every_pool_is_advertised(api: KubernetesApi) -> None:
 
 
 def test_the_definitions_refuse_a_misspelt_field(api: KubernetesApi) -> None:
-    [pool, *_] = manifests(recorded(), "IPAddressPool")
+    [pool, *_] = manifests(graph(), "IPAddressPool")
     wrong = copy.deepcopy(pool)
     wrong["spec"]["address"] = wrong["spec"].pop("addresses")
     wrong["metadata"]["name"] = "misspelt"
