@@ -17,9 +17,10 @@ from stacks.settings.address_rules import inside_the_cluster, named_pools
 from stacks.settings.errors import path
 from stacks.settings.machine_rules import Findings
 from stacks.settings.model import SNAPSHOT_USER, Settings
+from stacks.settings.public_names import RESIDENTIAL, unknown_top_level
 from stacks.sso import groups
 
-_NEVER_DELEGATED = ("home.arpa", "local", "localhost", "internal", "invalid", "test", "example", "onion", "alt", "lan")
+_NEVER_DELEGATED = (RESIDENTIAL, "local", "localhost", "internal", "invalid", "test", "example", "onion", "alt", "lan")
 """Names of https://www.iana.org/assignments/special-use-domain-names, ICANN's `internal`, and the usual `lan`."""
 
 
@@ -172,7 +173,8 @@ def _dns(settings: Settings) -> Findings:
 def _delegation(settings: Settings) -> Findings:
     """Let's Encrypt asks public name servers, which know nothing of names that are never delegated."""
     domain = settings.cluster.domain
-    ending = next((one for one in _NEVER_DELEGATED if f".{domain}".endswith(f".{one}")), None)
+    special = (one for one in _NEVER_DELEGATED if f".{domain}".endswith(f".{one}"))
+    ending = next(special, None) or unknown_top_level(domain)
     certificates = settings.certificates
     if ending and certificates.acme and not certificates.staging:
         yield (

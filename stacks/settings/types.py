@@ -27,6 +27,7 @@ from components.kit.address_range import AddressRange
 from components.kit.namespace import SERVICE_DOMAIN
 from components.proxmox.trust import ROOT_CA
 from components.storage.csi_volume_names import LONGEST_CLUSTER_NAME
+from stacks.settings.public_names import is_public_suffix
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _CLUSTER_NAME = re.compile(rf"[a-z0-9]([a-z0-9-]{{0,{LONGEST_CLUSTER_NAME - 2}}}[a-z0-9])?")
@@ -117,6 +118,11 @@ def _domain(text: str) -> str:
 
 
 def _cluster_domain(text: str) -> str:
+    if is_public_suffix(text):
+        raise ValueError(
+            f"{text} is a public suffix, below which names belong to different people; choose a domain that you own, "
+            f"such as one below {text}"
+        )
     if len(_domain(text)) > _LONGEST_CLUSTER_DOMAIN:
         raise ValueError(
             f"{text!r} has {len(text)} characters, which leaves no room for names below it (253 are the limit in "
