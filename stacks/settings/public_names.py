@@ -1,4 +1,4 @@
-"""Which names of the internet are nobody's own, after the Public Suffix List that the package `publicsuffixlist` brings.
+"""Which names of the internet are nobody's own, after the Public Suffix List in the package `publicsuffixlist`.
 
 Owns those questions; the list is read on first use, from the installed package alone. Does not own names that are never
 delegated although they look like any other, such as `home.arpa` (`rules`).
