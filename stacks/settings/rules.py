@@ -8,6 +8,7 @@ already been checked; a value that one rule refused is not refused again for the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from components.identity.directory import TEMPLATE, reserved
 from components.kit.spelling import did_you_mean
@@ -15,6 +16,7 @@ from stacks.application_secrets import SECRETS, DeclaredSecret, unknown
 from stacks.settings import address_rules, machine_rules
 from stacks.settings.address_rules import inside_the_cluster, named_pools
 from stacks.settings.errors import path
+from stacks.settings.hosts import is_this_machine
 from stacks.settings.machine_rules import Findings
 from stacks.settings.model import SNAPSHOT_USER, Settings
 from stacks.settings.public_names import RESIDENTIAL, unknown_top_level
@@ -70,6 +72,14 @@ def _edge_secured(settings: Settings) -> Findings:
 
 def _tailscale(settings: Settings) -> Findings:
     if settings.talos.extensions.tailscale:
+        for index, route in enumerate(settings.tailscale.routes):
+            # CalcAdvertiseRoutes in net/netutil/routes.go of Tailscale refuses it without ::/0.
+            if route.prefixlen == 0:
+                yield (
+                    ("tailscale", "routes", index),
+                    f"{route} would make the nodes half of an exit node, and Tailscale refuses to start with it; name "
+                    "the networks that are to be reached, such as network.subnet",
+                )
         return
     tailscale = settings.tailscale
     values = {
@@ -96,6 +106,13 @@ def _edge(settings: Settings) -> Findings:
                 f"lies below cluster.domain {settings.cluster.domain}, whose names go to the cluster; create an "
                 "Ingress for it there, or choose a name outside that domain",
             )
+    login = urlsplit(settings.tailscale.login_server or "").hostname or ""
+    if edge.headscale and f".{login}".endswith(f".{settings.cluster.domain}"):
+        yield (
+            ("tailscale", "loginServer"),
+            f"{login} lies below cluster.domain {settings.cluster.domain}, whose names go to the cluster, but "
+            "Headscale runs on the edge host; choose a name outside that domain",
+        )
     if edge.headscale:
         missing = {
             "talos.extensions.tailscale": not settings.talos.extensions.tailscale,
@@ -197,6 +214,15 @@ def _delegation(settings: Settings) -> Findings:
 
 
 def _names(settings: Settings) -> Findings:
+    own = {
+        ("site", "endpoint"): urlsplit(settings.site.endpoint).hostname,
+        ("talos", "factory"): urlsplit(settings.talos.factory).hostname,
+        ("tailscale", "loginServer"): urlsplit(settings.tailscale.login_server or "").hostname,
+        ("edge", "ssh", "host"): settings.edge.ssh.host if settings.edge else None,
+    }
+    for place, host in own.items():
+        if host and is_this_machine(host):
+            yield place, f"{host} means the machine itself on every machine; give the name by which others reach it"
     for name in settings.nodes:
         if name == "localhost":
             yield ("nodes", name), f"{name} means the machine itself on every machine; choose another name"
