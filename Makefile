@@ -6,7 +6,8 @@ PY := .venv/bin/python
 LAB := $(PY) -m lab
 
 # The stack of a command, and Pulumi's option for another file than Pulumi.<stack>.yaml.
-OF_STACK = --stack '$(STACK)' $(if $(CONFIG_FILE),--config-file '$(CONFIG_FILE)')
+OF_FILE = $(if $(CONFIG_FILE),--config-file '$(CONFIG_FILE)')
+OF_STACK = --stack '$(STACK)' $(OF_FILE)
 
 # Passed through the environment, unexpanded, so that quotes and dollar signs in a command arrive as typed.
 override CMD := $(value CMD)
@@ -39,10 +40,10 @@ lab-down: venv ## destroy the lab's stack, stop its processes and remove its fil
 	@$(LAB) down
 
 preview: venv ## preview STACK=name without access to a machine or a credential
-	@$(LAB) preview '$(STACK)'
+	@$(LAB) preview '$(STACK)' $(OF_FILE)
 
 rehearse: venv ## run up, a second up and destroy of STACK=name in a network namespace with the stack's own addresses
-	@$(LAB) rehearse '$(STACK)'
+	@$(LAB) rehearse '$(STACK)' $(OF_FILE)
 
 delegation: venv ## print the records that the parent zone needs for the domain of STACK=name; nothing need exist
 	@$(PY) -m stacks.commands.delegation $(OF_STACK)

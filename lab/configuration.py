@@ -35,6 +35,9 @@ SECRETS = (API_TOKEN, PASSWORD, TAILSCALE_KEY, EDGE_SSH_KEY, EDGE_TSIG_KEY)
 
 SEALING_KEY = "homelab:sealingKey"
 
+REHEARSED_DATASTORES = "rehearsal:datastores"
+"""The key of a stack's file, which the program does not read, with what a simulated site's datastores are."""
+
 PROXMOX = "proxmox"
 """The process that plays the site."""
 
@@ -50,20 +53,22 @@ class Derived:
     replaced: Mapping[str, str]
 
 
-def read(stack: str) -> dict[str, Any]:
-    """The `config` mapping of the checkout's file for a stack.
+def read(session: Session) -> dict[str, Any]:
+    """The `config` mapping of the file that a session's stack comes from.
 
     Raises:
-        LabError: if the file is missing, is refused, or has no mapping `config`.
+        LabError: if the file is missing or no text, is refused, or has no mapping `config`.
     """
-    path = CHECKOUT / f"Pulumi.{stack}.yaml"
+    path = session.source
     try:
-        document = stack_file.parse(path.read_text())
+        document = stack_file.parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         known = sorted(found.name.split(".")[1] for found in CHECKOUT.glob("Pulumi.*.yaml"))
         raise LabError(
-            f"there is no stack {stack!r}: {path} is missing. Stacks: {', '.join(known) or 'none'}"
+            f"there is no stack {session.stack!r}: {path} is missing. Stacks: {', '.join(known) or 'none'}"
         ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabError(f"{path} cannot be read as text: {error}") from None
     except stack_file.StackFileError as error:
         raise LabError(f"{path}: {error}") from None
     if not isinstance(document.get("config"), dict):

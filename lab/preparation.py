@@ -62,13 +62,14 @@ def prepare(session: Session, progress: Progress) -> Lab:
         found = equip(session, programs.LAB)
     with progress.stage("configuration"):
         octet = None if network.inside_namespace() else second_octet(session)
-        source = configuration.read(session.stack)
+        source = configuration.read(session)
         replacements = lab_replacements(session, octet, source)
         derived = configuration.derive(source, octet=octet, replacements=replacements)
         settings = parse(derived.config)
         cli = Cli(session, found["pulumi"].path)
         values = configuration.install(session, cli, derived)
-        hardware = Hardware(session, settings, replacements["homelab:talos.factory"], values)
+        datastores = source.get(configuration.REHEARSED_DATASTORES) or {}
+        hardware = Hardware(session, settings, replacements["homelab:talos.factory"], values, datastores)
         if network.inside_namespace():
             hold_addresses(session, settings)
     with progress.stage("processes"):
