@@ -31,6 +31,9 @@ class SettingsError(ValueError, pulumi.RunError):
 
 Location = tuple[str | int, ...]
 
+_LONGEST = 300
+"""Characters of a value that a finding shows; a domain has 253 at most."""
+
 _SECRET_NAME = re.compile(r"pass(word|wd|phrase)?$|secret|token|credential|(auth|api|private)_?key$", re.IGNORECASE)
 _SECRET_VALUE = re.compile(
     r"\btskey-[a-z]+-"  # a Tailscale key
@@ -54,8 +57,14 @@ _EXPECTED = {
 
 def path(location: Location) -> str:
     """The location of a value in the stack file, such as `homelab:network.resolvers[0]`."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{_on_one_line(part)}" for part in location)
     return PREFIX + text.removeprefix(".")
+
+
+def _on_one_line(text: str) -> str:
+    """As much of a text as a person needs, with escapes for what a terminal would not show."""
+    plain = text if text.isprintable() else repr(text)[1:-1]
+    return plain if len(plain) <= _LONGEST else f"{plain[:_LONGEST]}..."
 
 
 def secrets_in_plain_text(raw: Mapping[str, object]) -> dict[Location, str]:
@@ -75,7 +84,10 @@ def translate(error: ValidationError, leaked: Mapping[Location, str]) -> list[st
     for detail in error.errors(include_url=False):
         location = tuple(part for part in detail["loc"] if part != "[key]")
         if not any(place[: len(location)] == location for place in leaked):
-            findings.append(f"{path(location)}: {_sentence(detail, location)}")
+            sentence, value = _sentence(detail, location), detail["input"]
+            if isinstance(value, str) and len(value) > _LONGEST:
+                sentence = sentence.replace(repr(value)[1:-1], _on_one_line(value)).replace(value, _on_one_line(value))
+            findings.append(f"{path(location)}: {sentence}")
     return findings
 
 
@@ -104,7 +116,7 @@ def _sentence(detail: Any, location: Location) -> str:
             return f"{value!r} is not a whole number{_of(location)}; write {number}"
         case _ if kind in _EXPECTED:
             return f"{_shown(value)} is not {_EXPECTED[kind]}"
-    return f"{_shown(value)} is refused: {detail['msg']}"
+    return f"{_shown(value)} is refused ({detail['msg']}); correct it, or remove the key"
 
 
 def _of(location: Location) -> str:
