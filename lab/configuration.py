@@ -24,6 +24,7 @@ from lab.errors import LabError
 from lab.network import shifted
 from lab.session import CHECKOUT, Session, write_private
 from stacks.settings import stack_file
+from stacks.settings.credentials import PROJECT
 
 API_TOKEN = "homelab:proxmoxApiToken"  # noqa: S105 (the name of a key)
 PASSWORD = "homelab:proxmoxPassword"  # noqa: S105 (the name of a key)
@@ -73,7 +74,8 @@ def read(session: Session) -> dict[str, Any]:
         raise LabError(f"{path}: {error}") from None
     if not isinstance(document.get("config"), dict):
         raise LabError(f"{path} has no `config:` mapping")
-    return dict(document["config"])
+    # As the engine does it: a key without a namespace is the project's.
+    return {key if ":" in key else f"{PROJECT}:{key}": value for key, value in document["config"].items()}
 
 
 def derive(source: Mapping[str, Any], *, octet: int | None, replacements: Mapping[str, str]) -> Derived:

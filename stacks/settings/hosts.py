@@ -65,9 +65,14 @@ def proxmox_endpoint(text: str) -> str:
     return f"{url}/"
 
 
-def service_url(text: str) -> str:
-    """The URL of a service, without a path."""
+def factory_url(text: str) -> str:
+    """The URL of an Image Factory, without a path."""
     return _url(text, ("https", "http"), "https://factory.talos.dev", path=False)
+
+
+def login_server_url(text: str) -> str:
+    """The URL of a Headscale server, without a path."""
+    return _url(text, ("https", "http"), "https://headscale.example.org", path=False)
 
 
 def mirror_url(text: str) -> str:

@@ -56,7 +56,11 @@ def _address(text: str) -> IPv4Address:
     try:
         return IPv4Address(text)
     except AddressValueError:
-        raise ValueError(f"{text!r} is not an IPv4 address; write four numbers up to 255, such as 10.0.1.1") from None
+        remedy = "write four numbers up to 255, such as 10.0.1.1"
+        for end in (":", "/"):
+            with suppress(AddressValueError):
+                remedy = f"write {IPv4Address(text.partition(end)[0])} alone"
+        raise ValueError(f"{text!r} is not an IPv4 address; {remedy}") from None
 
 
 def _network(text: str) -> IPv4Network:
@@ -276,7 +280,10 @@ def _parsed(parse: Callable[[str], object]) -> BeforeValidator:
 
     def convert(value: object) -> object:
         if not isinstance(value, str):
-            raise ValueError(f"{value!r} is not text; write it in quotes")
+            if value is None:
+                raise ValueError("has no value; give one, or remove the key")
+            shown = "a map" if isinstance(value, dict) else "a list" if isinstance(value, list) else repr(value)
+            raise ValueError(f"{shown} is not an address or a network; write one, such as 10.0.1.1 or 10.0.0.0/16")
         return parse(value)
 
     return BeforeValidator(convert)
@@ -334,7 +341,8 @@ Mac = Annotated[str, AfterValidator(_mac), _schema("a unicast MAC address; Proxm
 ProxmoxEndpoint = Annotated[
     str, AfterValidator(hosts.proxmox_endpoint), _schema("https://host:port/ of the Proxmox VE API")
 ]
-ServiceUrl = Annotated[str, AfterValidator(hosts.service_url), _schema("http(s)://host[:port]")]
+FactoryUrl = Annotated[str, AfterValidator(hosts.factory_url), _schema("http(s)://host[:port]")]
+LoginServerUrl = Annotated[str, AfterValidator(hosts.login_server_url), _schema("http(s)://host[:port]")]
 MirrorUrl = Annotated[str, AfterValidator(hosts.mirror_url), _schema("an http(s) URL")]
 Registry = Annotated[str, AfterValidator(hosts.registry), _schema("a registry host with an optional port, or *")]
 ChartSource = Annotated[str, AfterValidator(hosts.chart_source), _schema("a directory, or an http(s) or oci URL")]

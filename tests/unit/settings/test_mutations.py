@@ -57,6 +57,8 @@ def places(value: Any, here: Place = ()) -> Iterator[Place]:
 
 def findings(changed: dict[str, Any]) -> tuple[str, ...]:
     """What a preview says of a configuration, handed over as the engine does it."""
+    # The engine takes a key without a namespace for one of the project.
+    changed = {key if ":" in key else f"homelab:{key}": value for key, value in changed.items()}
     plain = {
         key: value if isinstance(value, str) else "" if value is None else json.dumps(value)
         for key, value in changed.items()
