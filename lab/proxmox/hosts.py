@@ -117,14 +117,15 @@ class Hosts(FakePve):  # type: ignore[misc]
     async def _do_start(self, vm: Any, user: str, p: dict[str, Any]) -> str:
         """Start a VM; the task fails for what its node does not have."""
         reason, said = self._obstacle(vm)
-        if not reason:
-            upid: str = await super()._do_start(vm, user, p)
-            return upid
 
         async def body() -> None:
             raise TaskError(reason)
 
-        upid = await self.task(vm.node, "qmstart", vm.vmid, user, body, vm=vm, log=[said] if said else [])
+        upid: str = (
+            await self.task(vm.node, "qmstart", vm.vmid, user, body, vm=vm, log=[said] if said else [])
+            if reason
+            else await super()._do_start(vm, user, p)
+        )
         return upid
 
     def _obstacle(self, vm: Any) -> tuple[str, str]:

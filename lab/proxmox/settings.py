@@ -16,7 +16,7 @@ class _Strict(BaseModel):
 
 
 class Host(_Strict):
-    """One Proxmox node: its logical CPUs, its memory in MiB, its release, and by how many seconds its clock is ahead."""
+    """One Proxmox node: logical CPUs, memory in MiB, release, and by how many seconds its clock is ahead."""
 
     cores: int = Field(gt=0)
     memory_mib: int = Field(alias="memoryMiB", gt=0)
