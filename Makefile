@@ -14,7 +14,7 @@ override CMD := $(value CMD)
 export CMD LAB_ID
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse delegation certificates rotate recover check test bench seal sealing-key sealed-bootstrap enrol
+.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse delegation certificates rotate give recover check test bench seal sealing-key sealed-bootstrap enrol
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,9 @@ certificates: venv ## say which certificates of STACK=name are not issued yet, a
 
 rotate: venv ## rotate the application secret NAME: raise its generation in the file of STACK; without NAME, list them
 	@$(PY) -m stacks.commands.rotate $(OF_STACK) --name '$(NAME)'
+
+give: venv ## put the value on standard input into Vault, for KEY= of the secret NAME of STACK; without NAME, list them
+	@$(PY) -m stacks.commands.give $(OF_STACK) --name '$(NAME)' --key '$(KEY)'
 
 recover: venv ## make STACK=name usable again after a `pulumi up` that was killed
 	@$(PY) -m stacks.commands.recover $(OF_STACK)
