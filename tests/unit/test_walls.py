@@ -30,6 +30,7 @@ COMPONENTS = (
     {"storage", "certificates", "edge"},
     {"vault"},
     {"identity"},
+    {"gitops"},
 )
 STACKS = (
     {"sso"},
@@ -45,6 +46,7 @@ STACKS = (
     {"secrets"},
     {"dns"},
     {"identity", "edge"},
+    {"gitops"},
 )
 
 # The program's layers are nobody's library: checks see them by recording the program, the lab by running it.
