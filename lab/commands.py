@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 
-from lab import configuration, network, processes, programs, report
+from lab import configuration, flux, network, processes, programs, report
 from lab.cli import Cli
 from lab.errors import LabError
 from lab.plugins import selection
@@ -23,7 +23,8 @@ def tools() -> int:
     """Build whatever is missing."""
     progress = Progress()
     with progress.stage("tools"):
-        programs.ensure((*programs.LAB, *programs.TESTS))
+        programs.ensure((*programs.LAB, *programs.GITOPS, *programs.TESTS))
+        flux.objects()
         selection.choose()
     return 0
 
@@ -113,7 +114,10 @@ def rehearse(session: Session) -> int:
             processes.stop_all(session)
             shutil.rmtree(session.directory, ignore_errors=True)
         with Progress().stage("tools"):
-            equip(session, programs.LAB)
+            source = configuration.read(session)
+            equip(session, programs.needed(source))
+            if source.get("homelab:gitops"):
+                flux.objects()
         status = network.enter_namespace(["rehearse", session.stack, "--config-file", str(session.source)])
         processes.stop_all(session)
         if status == 0:
