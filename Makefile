@@ -2,6 +2,7 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 STACK ?= lab
+WORKERS ?= 2
 PY := .venv/bin/python
 LAB := $(PY) -m lab
 
@@ -68,8 +69,8 @@ check: venv ## check lint, types, generated files, blueprints, chart values (CHA
 	@$(PY) -m checks.blueprints
 	@$(PY) -m checks.charts
 
-test: venv tools ## run all tests, including those in the lab
-	@.venv/bin/pytest
+test: venv tools ## run all tests, including those in the lab, with WORKERS=2 side by side
+	@.venv/bin/pytest --numprocesses '$(WORKERS)' --dist loadgroup --no-loadscope-reorder
 
 bench: venv tools ## print one JSON object: time and peak memory by number of nodes
 	@$(PY) -m lab.bench
