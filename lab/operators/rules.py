@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lab.operators import cert_manager, databases, external_secrets, metallb, pods, reflector, vault
+from lab.operators import cert_manager, databases, external_secrets, flux, metallb, pods, reflector, vault
 from lab.operators.world import Kind, Rule
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -15,6 +15,7 @@ RULES: Final[tuple[Rule, ...]] = (
     *reflector.RULES,
     *databases.RULES,
     *pods.RULES,
+    *flux.RULES,
 )
 
 CORE: Final = (
@@ -45,6 +46,7 @@ CUSTOM: Final = (
     external_secrets.PASSWORD,
     databases.CLUSTER,
     databases.ZONE,
+    flux.RECEIVER,
 )
 """Kinds that charts bring."""
 

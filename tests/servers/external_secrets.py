@@ -26,8 +26,8 @@ from components.secrets.external_secrets import SERVICE_ACCOUNT
 from components.secrets.secret_spec import OPERATOR_NAMESPACE
 from lab.programs import ensure
 from tests.servers.kubernetes import KubernetesApi
-from tests.servers.manifests import manifests
-from tests.servers.names import chart_objects, graph, module, release_values
+from tests.servers.manifests import lab, manifests
+from tests.servers.names import chart_objects, module, release_values
 from tests.servers.pods import pod
 from tests.servers.processes import eventually, free_ports
 from tests.servers.vault import VaultServer, vault_server
@@ -104,12 +104,12 @@ class Operated:
 @contextlib.contextmanager
 def external_secrets(api: KubernetesApi, directory: Path, namespace: str) -> Iterator[Operated]:
     """Vault, unsealed and configured as the program says, and the operator that reaches it for a namespace."""
-    [resource] = manifests(graph(), "Vault")
+    [resource] = manifests(lab(), "Vault")
     used = (namespace, "vault", OPERATOR_NAMESPACE)
     for name in (*used, "cert-manager", "external-dns"):
         api.namespace(name)
-    api.apply(*(item for item in manifests(graph(), *ACCOUNTS) if item["metadata"].get("namespace") in used))
-    api.apply(*(item for item in manifests(graph(), "ClusterRoleBinding") if "vault" in item["metadata"]["name"]))
+    api.apply(*(item for item in manifests(lab(), *ACCOUNTS) if item["metadata"].get("namespace") in used))
+    api.apply(*(item for item in manifests(lab(), "ClusterRoleBinding") if "vault" in item["metadata"]["name"]))
     with vault_server(api, resource["spec"], directory) as vault:
         vault.unseal()
         eventually(lambda: vault.request("GET", "sys/health").status == 200 or None, "active Vault")
@@ -118,7 +118,7 @@ def external_secrets(api: KubernetesApi, directory: Path, namespace: str) -> Ite
             operated = Operated(api, vault, namespace)
             authority = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "vault-tls", "namespace": "vault"}}
             api.apply(authority | {"stringData": {"ca.crt": api.ca.read_text()}})
-            [store] = manifests(graph(), STORE)
+            [store] = manifests(lab(), STORE)
             api.apply(*for_this_release(reached_at(store, vault.url)))
             operated.ready(store)
             yield operated

@@ -22,8 +22,8 @@ import yaml
 from lab.programs import ensure
 from tests.servers.certificates import write_pair
 from tests.servers.kubernetes import KubernetesApi
-from tests.servers.manifests import manifests
-from tests.servers.names import graph, module
+from tests.servers.manifests import lab, manifests
+from tests.servers.names import module
 from tests.servers.pods import pod
 from tests.servers.processes import eventually, free_ports
 
@@ -78,7 +78,7 @@ class Operator:
 
 def database() -> Manifest:
     """The program's cluster."""
-    [cluster] = manifests(graph(), "Cluster")
+    [cluster] = manifests(lab(), "Cluster")
     return cluster
 
 

@@ -20,8 +20,7 @@ from components.dns.powerdns_secrets import ACCOUNTS, API_SECRET, DATABASE_SECRE
 from tests.servers.certificates import write_pair
 from tests.servers.external_secrets import STORE, Operated, external_secrets, for_this_release, reached_at
 from tests.servers.kubernetes import KubernetesApi
-from tests.servers.manifests import manifests
-from tests.servers.names import graph
+from tests.servers.manifests import lab, manifests
 from tests.servers.powerdns import mariadb_with, root_enters
 from tests.servers.processes import eventually, free_ports
 
@@ -42,7 +41,7 @@ def rotated(generation: int) -> Graph:
 @pytest.fixture(scope="module")
 def operated(kubernetes: KubernetesApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
     with external_secrets(kubernetes, tmp_path_factory.mktemp("external-secrets"), NAMESPACE) as running:
-        running.up(graph())
+        running.up(lab())
         yield running
 
 
@@ -80,12 +79,12 @@ def test_derived_keys_are_filled_in(operated: Operated) -> None:
 
 def test_a_push_that_is_made_anew_changes_no_value(operated: Operated) -> None:
     before = operated.in_vault(API_SECRET.path(1))
-    for item in manifests(graph(), "PushSecret"):
+    for item in manifests(lab(), "PushSecret"):
         if item["metadata"]["name"].startswith(API_SECRET.name):
             for each in for_this_release(item):
                 path = f"/apis/{each['apiVersion']}/namespaces/{NAMESPACE}/pushsecrets/{each['metadata']['name']}"
                 operated.api.request("DELETE", path)
-    operated.up(graph())
+    operated.up(lab())
     assert operated.in_vault(API_SECRET.path(1)) == before
 
 
@@ -99,7 +98,7 @@ def test_a_rotation_reaches_a_server_that_keeps_its_accounts_and_back(operated: 
     assert operated.in_vault(DATABASE_SECRET.path(1)) == {key: first[key] for key in DATABASE_SECRET.generated}
     assert operated.in_vault(DATABASE_SECRET.path(2)) == {key: second[key] for key in DATABASE_SECRET.generated}
     entered += started(tmp_path, port, second)
-    operated.up(graph())
+    operated.up(lab())
     assert eventually(lambda: changed(operated, second), "the generation before") == first
     assert entered == [first[ROOT_PASSWORD], second[ROOT_PASSWORD]]
 
@@ -138,7 +137,7 @@ def test_nothing_is_written_with_another_ca(operated: Operated, trusted: dict[st
     other = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "vault-tls", "namespace": "vault"}}
     content = {"ca.crt": operated.api.ca.read_text(), "other.crt": write_pair(operated.vault.directory, "other")}
     operated.api.apply(other | {"stringData": content})
-    [store] = manifests(graph(), STORE)
+    [store] = manifests(lab(), STORE)
     authority = store["spec"]["provider"]["vault"]["caProvider"] | trusted
     condition = pushed(operated, trusted["key"], {"caProvider": authority})
     assert condition["status"] == "False"
@@ -147,13 +146,13 @@ def test_nothing_is_written_with_another_ca(operated: Operated, trusted: dict[st
 
 def pushed(operated: Operated, name: str, changes: dict[str, Any]) -> dict[str, Any]:
     """What becomes of a push through a store of its own, with these changes."""
-    [store] = manifests(graph(), STORE)
+    [store] = manifests(lab(), STORE)
     store = reached_at(store, operated.vault.url)
     label = re.sub(r"[^a-z0-9]", "-", name.lower())
     store["metadata"]["name"] = label
     store["spec"]["provider"]["vault"] |= changes
     operated.api.apply(*for_this_release(store))
-    item = next(each for each in manifests(graph(), "PushSecret") if each["metadata"]["namespace"] == NAMESPACE)
+    item = next(each for each in manifests(lab(), "PushSecret") if each["metadata"]["namespace"] == NAMESPACE)
     push = for_this_release(item)[0]
     push["metadata"]["name"] = label
     push["spec"]["secretStoreRefs"] = [{"kind": STORE, "name": label}]

@@ -19,8 +19,8 @@ from lab.operators.world import World, outcomes
 from lab.programs import ensure
 from tests.graph.operated import charts_services
 from tests.servers.kubernetes import ApiError, KubernetesApi
-from tests.servers.manifests import manifests
-from tests.servers.names import chart_objects, graph, module, release_values
+from tests.servers.manifests import lab, manifests
+from tests.servers.names import chart_objects, module, release_values
 from tests.servers.pods import pod
 from tests.servers.processes import eventually, free_ports
 
@@ -38,7 +38,7 @@ def api(kubernetes: KubernetesApi, tmp_path_factory: pytest.TempPathFactory) -> 
     directory = tmp_path_factory.mktemp("metallb")
     kubernetes.namespace(NAMESPACE)
     with _controller(kubernetes, directory):
-        kubernetes.apply(*manifests(graph(), "IPAddressPool", "L2Advertisement"))
+        kubernetes.apply(*manifests(lab(), "IPAddressPool", "L2Advertisement"))
         yield kubernetes
 
 
@@ -109,7 +109,7 @@ def played(api: KubernetesApi, item: Manifest) -> tuple[list[str], list[str]]:
 
 @pytest.mark.parametrize("name", ["nginx-ingress-controller", "powerdns"])
 def test_a_service_of_the_program_gets_the_address_that_it_asks_for(api: KubernetesApi, name: str) -> None:
-    [wanted] = [each for each in charts_services(graph()) if each["metadata"]["name"] == name]
+    [wanted] = [each for each in charts_services(lab()) if each["metadata"]["name"] == name]
     item = service(name)
     item["metadata"]["annotations"] = wanted["metadata"]["annotations"]
     with applied(api, item):
@@ -158,7 +158,7 @@ def test_every_pool_is_advertised(api: KubernetesApi) -> None:
 
 
 def test_the_definitions_refuse_a_misspelt_field(api: KubernetesApi) -> None:
-    [pool, *_] = manifests(graph(), "IPAddressPool")
+    [pool, *_] = manifests(lab(), "IPAddressPool")
     wrong = copy.deepcopy(pool)
     wrong["spec"]["address"] = wrong["spec"].pop("addresses")
     wrong["metadata"]["name"] = "misspelt"

@@ -32,6 +32,7 @@ type Binaries struct {
 	Scheduler         string `json:"kubeScheduler"`
 	Kwok              string `json:"kwok"`
 	Kubectl           string `json:"kubectl"`
+	Flux              Flux   `json:"flux"`
 
 	Operators []string `json:"operators"`
 }
