@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from lab.operators.metallb import RULES, announcing
+from lab.operators.metallb import POOL, RULES, SERVICE, announcing
 from lab.operators.world import World, outcomes
 from lab.programs import ensure
 from tests.graph.operated import charts_services
@@ -98,7 +98,8 @@ def played(api: KubernetesApi, item: Manifest) -> tuple[list[str], list[str]]:
     world = World([{"apiVersion": "apps/v1", "kind": "Deployment", **running}])
     pools = api.request("GET", f"/apis/metallb.io/v1beta1/namespaces/{NAMESPACE}/ipaddresspools")["items"]
     for each in (*pools, *api.request("GET", "/api/v1/services")["items"]):
-        world.put({**each, "kind": "IPAddressPool" if "addresses" in each["spec"] else "Service"})
+        kind = POOL if "addresses" in each["spec"] else SERVICE
+        world.put({**each, "apiVersion": kind.api_version, "kind": kind.name})
     given, told = [], []
     for _, found, outcome in outcomes(RULES, world):
         if found["metadata"]["name"] == item["metadata"]["name"]:
@@ -162,5 +163,5 @@ def test_the_definitions_refuse_a_misspelt_field(api: KubernetesApi) -> None:
     wrong = copy.deepcopy(pool)
     wrong["spec"]["address"] = wrong["spec"].pop("addresses")
     wrong["metadata"]["name"] = "misspelt"
-    with pytest.raises(ApiError, match="addresses"):
+    with pytest.raises(ApiError, match="address: field not declared"):
         api.apply(wrong)

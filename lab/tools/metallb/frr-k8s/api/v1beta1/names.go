@@ -23,6 +23,9 @@ type FRRConfiguration struct {
 // DeepCopyObject makes it an object, which nobody copies.
 func (c *FRRConfiguration) DeepCopyObject() runtime.Object { panic("no speaker is configured here") }
 
+// DeepCopy would copy it.
+func (c *FRRConfiguration) DeepCopy() *FRRConfiguration { panic("no speaker is configured here") }
+
 // FRRConfigurationSpec and the types below would be parts of a configuration.
 type FRRConfigurationSpec struct {
 	BGP          BGPConfig
