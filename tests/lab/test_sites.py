@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from tests.conftest import ROOT
+from tests.privileges import unshare
 from tests.sites import SITES
 
 AT_ONCE = 2
@@ -40,6 +41,7 @@ def rehearsals(request: pytest.FixtureRequest) -> Iterator[Rehearsals]:
     """All that were asked for, begun together; each test waits for its own."""
     items = [item for item in request.session.items if isinstance(item, pytest.Function) and item.path == request.path]
     chosen = [str(item.callspec.params["site"]) for item in items]
+    unshare("--net", "--mount")  # Else the tests are left out, by this name.
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {site: pool.submit(rehearse, site) for site in chosen}
         pool.shutdown(cancel_futures=True)
