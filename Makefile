@@ -2,6 +2,7 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 STACK ?= lab
+WORKERS ?= 2
 PY := .venv/bin/python
 LAB := $(PY) -m lab
 
@@ -14,7 +15,7 @@ override CMD := $(value CMD)
 export CMD LAB_ID
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse delegation certificates rotate recover check test bench seal sealing-key sealed-bootstrap enrol
+.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse delegation certificates rotate give recover check test bench seal sealing-key sealed-bootstrap enrol
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +55,9 @@ certificates: venv ## say which certificates of STACK=name are not issued yet, a
 rotate: venv ## rotate the application secret NAME: raise its generation in the file of STACK; without NAME, list them
 	@$(PY) -m stacks.commands.rotate $(OF_STACK) --name '$(NAME)'
 
+give: venv ## put the value on standard input into Vault, for KEY= of the secret NAME of STACK; without NAME, list them
+	@$(PY) -m stacks.commands.give $(OF_STACK) --name '$(NAME)' --key '$(KEY)'
+
 recover: venv ## make STACK=name usable again after a `pulumi up` that was killed
 	@$(PY) -m stacks.commands.recover $(OF_STACK)
 
@@ -65,8 +69,8 @@ check: venv ## check lint, types, generated files, blueprints, chart values (CHA
 	@$(PY) -m checks.blueprints
 	@$(PY) -m checks.charts
 
-test: venv tools ## run all tests, including those in the lab
-	@.venv/bin/pytest
+test: venv tools ## run all tests, including those in the lab, with WORKERS=2 side by side
+	@.venv/bin/pytest --numprocesses '$(WORKERS)' --dist loadgroup --no-loadscope-reorder
 
 bench: venv tools ## print one JSON object: time and peak memory by number of nodes
 	@$(PY) -m lab.bench

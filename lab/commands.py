@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from lab import configuration, network, preview_difference, processes, programs, report
+from lab import configuration, flux, network, preview_difference, processes, programs, report
 from lab.cli import Cli
 from lab.errors import LabError
 from lab.plugins import selection
@@ -25,7 +25,8 @@ def tools() -> int:
     """Build whatever is missing."""
     progress = Progress()
     with progress.stage("tools"):
-        programs.ensure((*programs.LAB, *programs.TESTS))
+        programs.ensure((*programs.LAB, *programs.GITOPS, *programs.TESTS))
+        flux.objects()
         selection.choose()
     return 0
 
@@ -122,7 +123,10 @@ def rehearse(session: Session) -> int:
             processes.stop_all(session)
             shutil.rmtree(session.directory, ignore_errors=True)
         with Progress().stage("tools"):
-            equip(session, programs.LAB)
+            source = configuration.read(session)
+            equip(session, programs.needed(source))
+            if source.get("homelab:gitops"):
+                flux.objects()
         status = network.enter_namespace(["rehearse", session.stack, "--config-file", str(session.source)])
         processes.stop_all(session)
         if status == 0:

@@ -31,7 +31,8 @@ PASSWORD = "homelab:proxmoxPassword"  # noqa: S105 (the name of a key)
 TAILSCALE_KEY = "homelab:tailscaleAuthKey"
 EDGE_SSH_KEY = "homelab:edgeSshKey"
 EDGE_TSIG_KEY = "homelab:edgeTsigKey"
-SECRETS = (API_TOKEN, PASSWORD, TAILSCALE_KEY, EDGE_SSH_KEY, EDGE_TSIG_KEY)
+GIT_KEY = "homelab:gitDeployKey"
+SECRETS = (API_TOKEN, PASSWORD, TAILSCALE_KEY, EDGE_SSH_KEY, EDGE_TSIG_KEY, GIT_KEY)
 """What the lab can invent."""
 
 SEALING_KEY = "homelab:sealingKey"
@@ -179,6 +180,8 @@ def _required(config: Mapping[str, Any]) -> set[str]:
         required.add(EDGE_SSH_KEY)
     if (edge.get("secondary") or {}).get("tsig") and EDGE_TSIG_KEY not in config:
         required.add(EDGE_TSIG_KEY)
+    if ((config.get("homelab:gitops") or {}).get("seed") or "").startswith("ssh://") and GIT_KEY not in config:
+        required.add(GIT_KEY)
     return required
 
 
@@ -187,7 +190,7 @@ def _generate(path: str) -> str:
         return f"root@pam!lab={uuid.uuid4()}"
     if path == TAILSCALE_KEY:
         return f"tskey-auth-lab-{secrets.token_hex(16)}"
-    if path == EDGE_SSH_KEY:
+    if path in (EDGE_SSH_KEY, GIT_KEY):
         return new_key()
     if path == EDGE_TSIG_KEY:
         return base64.b64encode(secrets.token_bytes(32)).decode()

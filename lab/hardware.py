@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from components.storage.csi_volume_names import VolumeNames
-from lab import charts, inventory, processes
-from lab.configuration import API_TOKEN, EDGE_SSH_KEY, PASSWORD, PROXMOX, REHEARSED_DATASTORES
+from lab import charts, flux, inventory, processes
+from lab.configuration import API_TOKEN, EDGE_SSH_KEY, GIT_KEY, PASSWORD, PROXMOX, REHEARSED_DATASTORES
 from lab.edge_host.host import NAME as EDGE_HOST
 from lab.edge_host.host import EdgeHost
 from lab.errors import LabError
-from lab.programs import Found
+from lab.git_server.server import NAME as GIT_SERVER
+from lab.git_server.server import GitServer
+from lab.programs import CONTROLLERS, Found
 from lab.session import Session, write_private
 
 if TYPE_CHECKING:
@@ -92,6 +94,8 @@ class Hardware:
         self._wait_for(PROXMOX, *self.proxmox_address())
         if self.edge is not None and self.edge.start(tools):
             started.append(EDGE_HOST)
+        if self.git is not None and self.git.start(tools):
+            started.append(GIT_SERVER)
         if self.session.recall("inventory") is None:
             self.session.remember(inventory=sorted(inventory.take(self.control(PROXMOX))))
         return started
@@ -118,6 +122,15 @@ class Hardware:
         """The edge host, if the settings have one."""
         edge, key = self.settings.edge, self.values.get(EDGE_SSH_KEY)
         return None if edge is None or key is None else EdgeHost(self.session, edge, key)
+
+    @property
+    def git(self) -> GitServer | None:
+        """The Git server, if the settings hand applications over."""
+        gitops, key = self.settings.gitops, self.values.get(GIT_KEY)
+        if gitops is None or key is None:
+            return None
+        mirror = self.settings.charts.mirror
+        return GitServer(self.session, gitops, key, Path(mirror) if mirror and "://" not in mirror else None)
 
     def healthy(self) -> bool:
         """Whether both simulators run."""
@@ -148,7 +161,15 @@ class Hardware:
             "rebootSeconds": 0.5,
             # Longer than the simulated Proxmox waits for an answer through another of its hosts.
             "imageSeconds": 2.0,
+            "flux": self._flux_config(tools),
         } | {key: str(tools[tool].path) for key, tool in CONTROL_PLANE_TOOLS.items()}
+
+    def _flux_config(self, tools: Mapping[str, Found]) -> dict[str, Any]:
+        """What the lab installs in the Flux operator's place."""
+        if self.settings.gitops is None:
+            return {}
+        controllers = {name: str(tools[name].path) for name in CONTROLLERS}
+        return {"objects": str(flux.objects()), "controllers": controllers}
 
     def _proxmox_config(self) -> dict[str, Any]:
         host, port = self.proxmox_address()

@@ -37,7 +37,7 @@ def port(text: str) -> int | None:
     return number if 1 <= number <= 65535 else None
 
 
-def _url(text: str, schemes: tuple[str, ...], example: str, *, path: bool) -> str:
+def absolute_url(text: str, schemes: tuple[str, ...], example: str, *, path: bool) -> str:
     """Check an absolute URL, and return it without a trailing slash."""
     if re.search(r"://[^/]*@", text):
         raise ValueError(
@@ -59,7 +59,7 @@ def _url(text: str, schemes: tuple[str, ...], example: str, *, path: bool) -> st
 
 def proxmox_endpoint(text: str) -> str:
     """The URL of Proxmox VE's API, with a trailing slash."""
-    url = _url(text, ("https",), "https://10.0.0.2:8006/", path=False)
+    url = absolute_url(text, ("https",), "https://10.0.0.2:8006/", path=False)
     if urlsplit(url).port is None:
         raise ValueError(f"{text!r} has no port; Proxmox VE listens on 8006, write {url}:8006/")
     return f"{url}/"
@@ -67,17 +67,17 @@ def proxmox_endpoint(text: str) -> str:
 
 def factory_url(text: str) -> str:
     """The URL of an Image Factory, without a path."""
-    return _url(text, ("https", "http"), "https://factory.talos.dev", path=False)
+    return absolute_url(text, ("https", "http"), "https://factory.talos.dev", path=False)
 
 
 def login_server_url(text: str) -> str:
     """The URL of a Headscale server, without a path."""
-    return _url(text, ("https", "http"), "https://headscale.example.org", path=False)
+    return absolute_url(text, ("https", "http"), "https://headscale.example.org", path=False)
 
 
 def mirror_url(text: str) -> str:
     """The URL of a registry's mirror."""
-    return _url(text, ("https", "http"), "https://registry.example.org", path=True)
+    return absolute_url(text, ("https", "http"), "https://registry.example.org", path=True)
 
 
 def registry(text: str) -> str:
@@ -94,7 +94,7 @@ def registry(text: str) -> str:
 def chart_source(text: str) -> str:
     """A directory, or the URL of a repository of charts."""
     if "://" in text:
-        return _url(text, ("https", "http", "oci"), "https://charts.example.org", path=True)
+        return absolute_url(text, ("https", "http", "oci"), "https://charts.example.org", path=True)
     if not text.strip() or text != text.strip():
         raise ValueError(f"{text!r} is neither a directory nor a URL; give one, or omit the key")
     return text

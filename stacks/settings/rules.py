@@ -38,6 +38,7 @@ def check(settings: Settings) -> list[str]:
         _dns,
         _delegation,
         _names,
+        _gitops,
         rotation,
     )
     return [f"{path(place)}: {text}" for rule in rules for place, text in rule(settings)]
@@ -45,7 +46,8 @@ def check(settings: Settings) -> list[str]:
 
 def needed_by_up(settings: Settings) -> list[str]:
     """Findings about what a preview can do without, and an `up` cannot; empty if there are none."""
-    return [f"{path(place)}: {text}" for place, text in _edge_secured(settings)]
+    found = (*_edge_secured(settings), *_seed_known(settings))
+    return [f"{path(place)}: {text}" for place, text in found]
 
 
 def _edge_secured(settings: Settings) -> Findings:
@@ -67,6 +69,40 @@ def _edge_secured(settings: Settings) -> Findings:
             "missing, so whoever has an address that may transfer the zone gets all of it, unsigned; set it to "
             "{ name: edge }, and its key with `openssl rand -base64 32 | pulumi config set --secret "
             "homelab:edgeTsigKey`",
+        )
+
+
+def _seed_known(settings: Settings) -> Findings:
+    """Flux deploys what it reads, so it reads from no server whose key it does not know."""
+    gitops = settings.gitops
+    if gitops is None or not gitops.over_ssh or settings.seed_host_key is not None:
+        return
+    host = urlsplit(gitops.seed).hostname
+    yield (
+        ("gitops", "hostKey"),
+        f"missing, so any server that answers at {host} could deploy to the cluster; set it to what "
+        f"`ssh-keyscan -t ed25519 {host}` prints after the address, once the host's own console has shown the same",
+    )
+
+
+def _gitops(settings: Settings) -> Findings:
+    gitops = settings.gitops
+    if gitops is None:
+        return
+    if gitops.host_key is not None and not gitops.over_ssh:
+        yield (
+            ("gitops", "hostKey"),
+            f"has no effect, as gitops.seed {gitops.seed} is not read over SSH; remove it",
+        )
+    if gitops.own == gitops.seed:
+        yield (
+            ("gitops", "own"),
+            f"{gitops.own} is also gitops.seed, which has to outlive the cluster; give a seed outside it",
+        )
+    if gitops.own.startswith("ssh://"):
+        yield (
+            ("gitops", "own"),
+            f"{gitops.own} is read over SSH, but the key is for the seed; give the http URL of Gitea's Service",
         )
 
 

@@ -247,7 +247,7 @@ def _distinct(values: list[Any]) -> list[Any]:
     return values
 
 
-def _schema(description: str, pattern: re.Pattern[str] | None = None) -> WithJsonSchema:
+def text_schema(description: str, pattern: re.Pattern[str] | None = None) -> WithJsonSchema:
     schema = {"type": "string", "description": description}
     return WithJsonSchema(schema | {"pattern": f"^{pattern.pattern}$"} if pattern else schema)
 
@@ -289,17 +289,19 @@ def _parsed(parse: Callable[[str], object]) -> BeforeValidator:
     return BeforeValidator(convert)
 
 
-Address = Annotated[IPv4Address, _parsed(_address), _schema("an IPv4 address")]
-Network = Annotated[IPv4Network, _parsed(_network), _schema("an IPv4 network without host bits, such as 10.0.0.0/16")]
+Address = Annotated[IPv4Address, _parsed(_address), text_schema("an IPv4 address")]
+Network = Annotated[
+    IPv4Network, _parsed(_network), text_schema("an IPv4 network without host bits, such as 10.0.0.0/16")
+]
 Subnet = Annotated[Network, AfterValidator(_subnet)]
 ServiceNetwork = Annotated[Network, AfterValidator(_service_network)]
 AddressOrNetwork = Annotated[
     IPv4Address | IPv4Network,
     _parsed(_address_or_network),
-    _schema("an IPv4 address, or a network without host bits, such as 10.0.0.0/8"),
+    text_schema("an IPv4 address, or a network without host bits, such as 10.0.0.0/8"),
 ]
 Range = Annotated[
-    AddressRange, _parsed(AddressRange.parse), _schema("one IPv4 address, or a range such as 10.0.3.4-10.0.3.20")
+    AddressRange, _parsed(AddressRange.parse), text_schema("one IPv4 address, or a range such as 10.0.3.4-10.0.3.20")
 ]
 DnsLabel = Annotated[str, _Named(_LABEL, "a DNS label", "use at most 63 lower-case letters, digits and inner hyphens")]
 ClusterName = Annotated[
@@ -333,34 +335,38 @@ Person = Annotated[
     ),
 ]
 Email = Annotated[str, _Named(_EMAIL, "an e-mail address", "write name@domain, with the domain in lower case")]
-Domain = Annotated[str, AfterValidator(_domain), _schema("a DNS domain of lower-case labels, without a trailing dot")]
+Domain = Annotated[
+    str, AfterValidator(_domain), text_schema("a DNS domain of lower-case labels, without a trailing dot")
+]
 ClusterDomain = Annotated[
-    str, AfterValidator(_cluster_domain), _schema("a DNS domain of lower-case labels, without a trailing dot")
+    str, AfterValidator(_cluster_domain), text_schema("a DNS domain of lower-case labels, without a trailing dot")
 ]
-Mac = Annotated[str, AfterValidator(_mac), _schema("a unicast MAC address; Proxmox's own range starts with BC:24:11")]
+Mac = Annotated[
+    str, AfterValidator(_mac), text_schema("a unicast MAC address; Proxmox's own range starts with BC:24:11")
+]
 ProxmoxEndpoint = Annotated[
-    str, AfterValidator(hosts.proxmox_endpoint), _schema("https://host:port/ of the Proxmox VE API")
+    str, AfterValidator(hosts.proxmox_endpoint), text_schema("https://host:port/ of the Proxmox VE API")
 ]
-FactoryUrl = Annotated[str, AfterValidator(hosts.factory_url), _schema("http(s)://host[:port]")]
-LoginServerUrl = Annotated[str, AfterValidator(hosts.login_server_url), _schema("http(s)://host[:port]")]
-MirrorUrl = Annotated[str, AfterValidator(hosts.mirror_url), _schema("an http(s) URL")]
-Registry = Annotated[str, AfterValidator(hosts.registry), _schema("a registry host with an optional port, or *")]
-ChartSource = Annotated[str, AfterValidator(hosts.chart_source), _schema("a directory, or an http(s) or oci URL")]
-KernelArgument = Annotated[str, AfterValidator(_kernel_argument), _schema("one kernel argument")]
-SystemDisk = Annotated[str, AfterValidator(_system_disk), _schema("a disk on the virtio-scsi bus", _SYSTEM_DISK)]
-VarPath = Annotated[str, AfterValidator(_var_path), _schema("an absolute path under /var")]
+FactoryUrl = Annotated[str, AfterValidator(hosts.factory_url), text_schema("http(s)://host[:port]")]
+LoginServerUrl = Annotated[str, AfterValidator(hosts.login_server_url), text_schema("http(s)://host[:port]")]
+MirrorUrl = Annotated[str, AfterValidator(hosts.mirror_url), text_schema("an http(s) URL")]
+Registry = Annotated[str, AfterValidator(hosts.registry), text_schema("a registry host with an optional port, or *")]
+ChartSource = Annotated[str, AfterValidator(hosts.chart_source), text_schema("a directory, or an http(s) or oci URL")]
+KernelArgument = Annotated[str, AfterValidator(_kernel_argument), text_schema("one kernel argument")]
+SystemDisk = Annotated[str, AfterValidator(_system_disk), text_schema("a disk on the virtio-scsi bus", _SYSTEM_DISK)]
+VarPath = Annotated[str, AfterValidator(_var_path), text_schema("an absolute path under /var")]
 Account = Annotated[str, _Named(_ACCOUNT, "an account name", "use lower-case letters, digits, '_' and '-'")]
 ServerName = Annotated[
     str,
     _Named(_SERVER_NAME, "a server name", "write lower-case labels joined by dots, after *. to cover all names below"),
 ]
-SshHost = Annotated[str, AfterValidator(hosts.ssh_host), _schema("a host name, or an IPv4 or IPv6 address")]
+SshHost = Annotated[str, AfterValidator(hosts.ssh_host), text_schema("a host name, or an IPv4 or IPv6 address")]
 HostKey = Annotated[
-    str, AfterValidator(_host_key), _schema("an SSH host key: a line that `ssh-keyscan -t ed25519 <host>` prints")
+    str, AfterValidator(_host_key), text_schema("an SSH host key: a line that `ssh-keyscan -t ed25519 <host>` prints")
 ]
-Certificate = Annotated[str, AfterValidator(_certificate), _schema("an X.509 certificate with an RSA key, in PEM")]
+Certificate = Annotated[str, AfterValidator(_certificate), text_schema("an X.509 certificate with an RSA key, in PEM")]
 Authority = Annotated[
-    str, AfterValidator(_authority), _schema("X.509 certificates of authorities that have not expired, in PEM")
+    str, AfterValidator(_authority), text_schema("X.509 certificates of authorities that have not expired, in PEM")
 ]
 Distinct = AfterValidator(_distinct)
 """For a list whose items must differ."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -14,8 +15,8 @@ from tests.conftest import ROOT
 from tests.privileges import unshare
 from tests.sites import SITES
 
-AT_ONCE = 2
-"""Each has a network namespace of its own, and waits for half of its time."""
+AT_ONCE = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
+"""Each has a network namespace of its own, and waits for half of its time; other workers have use for that."""
 
 SECONDS = 600
 """For one of them; on an idle machine it is one or two minutes."""
