@@ -25,13 +25,14 @@ def text() -> str:
     examples = {line for file in files for line in fixtures.read(file)["expect"]}
     parts = [_HEAD]
     for section, lines in groupby(sorted(examples), key=_section):
-        parts.append(f"\n## `{PREFIX}{section}`\n\n")
+        parts.append(f"\n## `{section}`\n\n")
         parts.extend(f"- `{place}`: {_reason(reason)}\n" for place, _, reason in map(_split, lines))
     return "".join(parts)
 
 
 def _section(line: str) -> str:
-    return line.removeprefix(PREFIX).partition(":")[0].partition(".")[0].partition("[")[0]
+    prefix = PREFIX if line.startswith(PREFIX) else ""
+    return prefix + line.removeprefix(prefix).partition(": ")[0].partition(".")[0].partition("[")[0]
 
 
 def _split(line: str) -> tuple[str, str, str]:
