@@ -2,7 +2,7 @@
 
 Owns the form of an entry and the check that it still fits. Runs nothing: that is `workshop.py`.
 
-Each file of `catalogue/` is a list of entries:
+Each file of `entries/` is a list of entries:
 
     - name: of this entry alone
       file: what is changed, from the repository's root
@@ -23,7 +23,7 @@ from typing import Any
 
 import yaml
 
-FOLDER = Path(__file__).with_name("catalogue")
+FOLDER = Path(__file__).with_name("entries")
 CAUGHT_BY = Path(__file__).with_name("caught_by.yaml")
 """Which test noticed a mutant the last time, by the mutant's name: it is asked first. Written by `--record`."""
 
