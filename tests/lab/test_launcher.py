@@ -127,7 +127,7 @@ def test_a_replacement_leaves_the_source_alone() -> None:
 
 def test_a_stack_without_a_file_is_refused_with_the_known_ones() -> None:
     with pytest.raises(LabError, match=r"no stack 'absent'.*Stacks: lab, prod"):
-        configuration.read("absent")
+        configuration.read(Session("trial", "absent"))
 
 
 def test_every_pinned_chart_has_a_lab_chart(tmp_path: Path) -> None:
