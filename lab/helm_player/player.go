@@ -43,6 +43,9 @@ type final struct{ reason, message string }
 
 func (f final) Error() string { return f.message }
 
+// noted is an error that the conditions have already, of what is tried again after a growing pause.
+type noted struct{ error }
+
 func (p *player) setup(manager ctrl.Manager, concurrent int) error {
 	asked := predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
 	return ctrl.NewControllerManagedBy(manager).
@@ -122,8 +125,8 @@ func (p *player) conclude(obj *v2.HelmRelease, err error) (ctrl.Result, error) {
 		stalled(obj, last.reason, last.message)
 		return ctrl.Result{}, nil
 	}
-	if ready := apimeta.FindStatusCondition(obj.Status.Conditions, meta.ReadyCondition); ready == nil ||
-		ready.Status != metav1.ConditionFalse {
+	var already noted
+	if !errors.As(err, &already) {
 		notReady(obj, meta.FailedReason, err.Error())
 	}
 	return ctrl.Result{}, err
@@ -148,7 +151,7 @@ func (p *player) reconcile(ctx context.Context, obj *v2.HelmRelease) error {
 		ctx, ctrl.LoggerFrom(ctx), p.Client, obj.Namespace, obj.GetValues(), obj.Spec.ValuesFrom...)
 	if err != nil {
 		notReady(obj, "ValuesError", err.Error())
-		return err
+		return noted{err}
 	}
 	chart, err := load(ctx, artifact)
 	if err != nil {

@@ -29,7 +29,7 @@ func (r retryLater) Error() string { return "tried again in " + r.after.String()
 // helm is Helm's configuration for one namespace.
 func (p *player) helm(namespace, storage string) (*action.Configuration, error) {
 	configuration := action.NewConfiguration()
-	return configuration, configuration.Init(newGetter(p.config, namespace), storage, driver.SecretsDriverName)
+	return configuration, configuration.Init(newGetter(p.config, namespace), storage, "secrets")
 }
 
 // release brings Helm's release to what the HelmRelease says: nothing, an install, an upgrade, or the remedy of a
@@ -176,7 +176,7 @@ func (p *player) install(
 		}
 		return final{v2.InstallFailedReason, failure("install", obj, chart, err)}
 	}
-	return err
+	return noted{err}
 }
 
 func (p *player) upgrade(
@@ -226,7 +226,7 @@ func (p *player) upgrade(
 		if exhausted {
 			return final{v2.UpgradeFailedReason, failure("upgrade", obj, chart, err)}
 		}
-		return err
+		return noted{err}
 	}
 	return final{v2.UpgradeFailedReason, failure("upgrade", obj, chart, err)}
 }
