@@ -1,8 +1,8 @@
 """`python -m program git-source`: which of two repositories Flux is to read from now on.
 
 Owns the comparison that `GitSource` has Pulumi run: the cluster's own Git server takes over from the seed only when
-both have the same newest commit, as Flux itself reads them. A cluster to which nothing has been handed over yet begins with
-the seed, because its own Git server is one of the applications.
+both have the same newest commit, as Flux itself reads them. A cluster to which nothing has been handed over yet begins
+with the seed, because its own Git server is one of the applications.
 
 What it needs comes through the environment (`PLAN`, `KUBECONFIG`), so that no secret is in a command line. It prints
 the URL, and nothing else, on standard output.

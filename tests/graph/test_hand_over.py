@@ -47,7 +47,7 @@ def test_each_object_goes_before_what_it_needs_to_go(graph: Graph, one: str, out
     "first",
     [
         "kubernetes:storage.k8s.io/v1:StorageClass proxmox",
-        "kubernetes:dns.cav.enablers.ob/v1alpha2:ClusterZone zone",
+        "kubernetes:dns.cav.enablers.ob/v1alpha2:ClusterZone dns-zone",
         "kubernetes:helm.sh/v3:Release nginx-ingress",
         "kubernetes:helm.sh/v3:Release authentik",
     ],
@@ -113,8 +113,8 @@ def test_applications_know_these_variables(graph: Graph) -> None:
         "services_pool": "services-pool",
         "dns_pool": "dns-pool",
         "storage_class": "proxmox",
-        "cluster_issuer": "letsencrypt-dns",
-        "sign_on_url": "https://auth.test-cluster.agentydragon.com",
+        "cluster_issuer": "letsencrypt-prod-dns",
+        "sign_on_url": "https://auth.test-cluster.agentydragon.com/",
         "service_subnet": "10.96.0.0/12",
         "pod_subnet": "10.244.0.0/16",
     }
