@@ -5,6 +5,7 @@ import gc
 
 import pulumi
 
+import stacks.applications
 import stacks.cluster
 import stacks.delegation
 import stacks.dns
@@ -36,8 +37,16 @@ dns = stacks.dns.deploy(settings, credentials, network=network, ingress=ingress,
 identity = stacks.identity.deploy(
     settings, network=network, ingress=ingress, storage=storage, secrets=secrets, issuer=dns.trusted
 )
+applications = stacks.applications.deploy(network=network, secrets=secrets, identity=identity)
 stacks.gitops.deploy(
-    settings, credentials, network=network, ingress=ingress, storage=storage, dns=dns, identity=identity
+    settings,
+    credentials,
+    network=network,
+    ingress=ingress,
+    storage=storage,
+    dns=dns,
+    identity=identity,
+    applications=applications,
 )
 stacks.edge.deploy(settings, edge_host=edge_host, cluster=cluster, ingress=ingress, dns=dns)
 

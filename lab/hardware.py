@@ -10,14 +10,14 @@ import json
 import secrets
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from components.storage.csi_volume_names import VolumeNames
 from lab import charts, flux, inventory, processes
-from lab.configuration import API_TOKEN, EDGE_SSH_KEY, GIT_KEY, PASSWORD, PROXMOX
+from lab.configuration import API_TOKEN, EDGE_SSH_KEY, GIT_KEY, PASSWORD, PROXMOX, REHEARSED_DATASTORES
 from lab.edge_host.host import NAME as EDGE_HOST
 from lab.edge_host.host import EdgeHost
 from lab.errors import LabError
@@ -30,6 +30,17 @@ if TYPE_CHECKING:
     from stacks.settings.model import Settings
 
 NODES = "talos-nodes"
+
+ROOT = "root@pam"
+
+PRIVILEGES = (
+    *("Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.AllocateTemplate", "Datastore.Audit"),
+    *("Pool.Allocate", "Pool.Audit", "SDN.Use", "Sys.Audit", "Sys.Modify", "VM.Allocate", "VM.Audit"),
+    *("VM.Config.CDROM", "VM.Config.CPU", "VM.Config.Cloudinit", "VM.Config.Disk", "VM.Config.HWType"),
+    *("VM.Config.Memory", "VM.Config.Network", "VM.Config.Options", "VM.PowerMgmt", "Realm.AllocateUser"),
+    *("User.Modify", "Permissions.Modify"),
+)
+"""Of a login that is not root's: those in docs/operations.md, and no more."""
 
 CONTROL_PLANE_TOOLS = {
     "etcd": "etcd",
@@ -53,6 +64,8 @@ class Hardware:
     """URL of the image factory that the simulator serves."""
     values: Mapping[str, str]
     """The lab's secrets by their path in the configuration."""
+    datastores: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    """What the simulated site's datastores are where the settings do not say (`lab.proxmox.settings.Datastore`)."""
 
     def start(self, tools: Mapping[str, Found]) -> list[str]:
         """Start what does not run yet and wait until it answers. Tells what was started.
@@ -162,15 +175,17 @@ class Hardware:
         host, port = self.proxmox_address()
         site = self.settings.site
         tokens = {}
+        login = site.username or ROOT
         if token := self.values.get(API_TOKEN):
             name, secret = token.split("=", 1)
             tokens[name] = secret
         return {
             "host": host,
             "port": port,
-            "user": site.username or "root@pam",
+            "user": login,
             # With an API token nobody logs in by password; the simulator wants one all the same.
             "password": self.values.get(PASSWORD) or secrets.token_urlsafe(24),
+            "privileges": PRIVILEGES if login != ROOT else (),
             "tokens": tokens,
             "stateDir": str(self.session.state_of(PROXMOX)),
             "control": str(self.control(PROXMOX)),
@@ -188,7 +203,7 @@ class Hardware:
         for_disks = {host.disk_datastore for host in hosts} | {self.settings.storage.datastore}
         for_images = {host.image_datastore for host in hosts}
         shared = self.settings.site.shared_image_datastores
-        return (
+        named: dict[str, dict[str, Any]] = (
             {name: {"type": "zfspool", "content": disks} for name in for_disks - for_images}
             | {name: {"type": "dir", "content": images, "shared": name in shared} for name in for_images - for_disks}
             | {
@@ -196,6 +211,9 @@ class Hardware:
                 for name in for_images & for_disks
             }
         )
+        if unknown := sorted(self.datastores.keys() - named.keys()):
+            raise LabError(f"{REHEARSED_DATASTORES}.{unknown[0]}: no setting names this datastore; remove it")
+        return {name: datastore | self.datastores.get(name, {}) for name, datastore in named.items()}
 
     def _refuse_if_taken(self, host: str, port: int) -> None:
         if processes.listening(host, port):

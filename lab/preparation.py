@@ -60,7 +60,7 @@ def prepare(session: Session, progress: Progress) -> Lab:
         LabError: if something is missing that cannot be made here.
     """
     with progress.stage("tools"):
-        source = configuration.read(session.stack)
+        source = configuration.read(session)
         found = equip(session, programs.needed(source))
     with progress.stage("configuration"):
         octet = None if network.inside_namespace() else second_octet(session)
@@ -69,7 +69,8 @@ def prepare(session: Session, progress: Progress) -> Lab:
         settings = parse(derived.config)
         cli = Cli(session, found["pulumi"].path)
         values = configuration.install(session, cli, derived)
-        hardware = Hardware(session, settings, replacements["homelab:talos.factory"], values)
+        datastores = source.get(configuration.REHEARSED_DATASTORES) or {}
+        hardware = Hardware(session, settings, replacements["homelab:talos.factory"], values, datastores)
         if network.inside_namespace():
             hold_addresses(session, settings)
     with progress.stage("processes"):

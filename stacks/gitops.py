@@ -15,6 +15,7 @@ from components.gitops.receiver import Receiver, ReceiverArgs
 from components.kit.chart import ChartSource
 from components.kit.network_policy import Pods
 from components.network import nginx_ingress
+from stacks.applications import ApplicationsLayer
 from stacks.dns import DnsLayer
 from stacks.identity import IdentityLayer
 from stacks.ingress import IngressLayer
@@ -36,6 +37,7 @@ def deploy(
     storage: StorageLayer,
     dns: DnsLayer,
     identity: IdentityLayer,
+    applications: ApplicationsLayer,
 ) -> None:
     """Deploy Flux and hand the applications over to it; nothing without `homelab:gitops`."""
     gitops = settings.gitops
@@ -61,7 +63,13 @@ def deploy(
         ),
         # What an application refers to is there before it: issuers, the zone, sign-on, the class of its volumes.
         opts=network.inside(
-            ingress.nginx.ready, storage.default.ready, dns.trusted.ready, dns.zone.ready, identity.authentik.ready
+            ingress.nginx.ready,
+            storage.default.ready,
+            dns.trusted.ready,
+            dns.zone.ready,
+            identity.authentik.ready,
+            applications.border.ready,
+            *(part for namespace in applications.namespaces.values() for part in namespace.ready),
         ),
     )
     generator = random.Provider("random", opts=pulumi.ResourceOptions(depends_on=[network.cluster.kubernetes]))

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator
 
 from components.kit.namespace import SERVICE_DOMAIN
-from stacks.settings.types import absolute_url, text_schema
+from stacks.settings.hosts import absolute_url
+from stacks.settings.types import text_schema
 
 _OVER_SSH = "ssh://git@203.0.113.1/srv/git/homelab.git"
 _OVER_HTTPS = "https://git.example.org/homelab.git"

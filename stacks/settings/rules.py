@@ -16,11 +16,13 @@ from stacks.application_secrets import SECRETS, DeclaredSecret, unknown
 from stacks.settings import address_rules, machine_rules
 from stacks.settings.address_rules import inside_the_cluster, named_pools
 from stacks.settings.errors import path
+from stacks.settings.hosts import is_this_machine
 from stacks.settings.machine_rules import Findings
 from stacks.settings.model import SNAPSHOT_USER, Settings
+from stacks.settings.public_names import RESIDENTIAL, unknown_top_level
 from stacks.sso import groups
 
-_NEVER_DELEGATED = ("home.arpa", "local", "localhost", "internal", "invalid", "test", "example", "onion", "alt", "lan")
+_NEVER_DELEGATED = (RESIDENTIAL, "local", "localhost", "internal", "invalid", "test", "example", "onion", "alt", "lan")
 """Names of https://www.iana.org/assignments/special-use-domain-names, ICANN's `internal`, and the usual `lan`."""
 
 
@@ -106,6 +108,14 @@ def _gitops(settings: Settings) -> Findings:
 
 def _tailscale(settings: Settings) -> Findings:
     if settings.talos.extensions.tailscale:
+        for index, route in enumerate(settings.tailscale.routes):
+            # CalcAdvertiseRoutes in net/netutil/routes.go of Tailscale refuses it without ::/0.
+            if route.prefixlen == 0:
+                yield (
+                    ("tailscale", "routes", index),
+                    f"{route} would make the nodes half of an exit node, and Tailscale refuses to start with it; name "
+                    "the networks that are to be reached, such as network.subnet",
+                )
         return
     tailscale = settings.tailscale
     values = {
@@ -132,6 +142,13 @@ def _edge(settings: Settings) -> Findings:
                 f"lies below cluster.domain {settings.cluster.domain}, whose names go to the cluster; create an "
                 "Ingress for it there, or choose a name outside that domain",
             )
+    login = urlsplit(settings.tailscale.login_server or "").hostname or ""
+    if edge.headscale and f".{login}".endswith(f".{settings.cluster.domain}"):
+        yield (
+            ("tailscale", "loginServer"),
+            f"{login} lies below cluster.domain {settings.cluster.domain}, whose names go to the cluster, but "
+            "Headscale runs on the edge host; choose a name outside that domain",
+        )
     if edge.headscale:
         missing = {
             "talos.extensions.tailscale": not settings.talos.extensions.tailscale,
@@ -209,7 +226,8 @@ def _dns(settings: Settings) -> Findings:
 def _delegation(settings: Settings) -> Findings:
     """Let's Encrypt asks public name servers, which know nothing of names that are never delegated."""
     domain = settings.cluster.domain
-    ending = next((one for one in _NEVER_DELEGATED if f".{domain}".endswith(f".{one}")), None)
+    special = (one for one in _NEVER_DELEGATED if f".{domain}".endswith(f".{one}"))
+    ending = next(special, None) or unknown_top_level(domain)
     certificates = settings.certificates
     if ending and certificates.acme and not certificates.staging:
         yield (
@@ -232,6 +250,15 @@ def _delegation(settings: Settings) -> Findings:
 
 
 def _names(settings: Settings) -> Findings:
+    own = {
+        ("site", "endpoint"): urlsplit(settings.site.endpoint).hostname,
+        ("talos", "factory"): urlsplit(settings.talos.factory).hostname,
+        ("tailscale", "loginServer"): urlsplit(settings.tailscale.login_server or "").hostname,
+        ("edge", "ssh", "host"): settings.edge.ssh.host if settings.edge else None,
+    }
+    for place, host in own.items():
+        if host and is_this_machine(host):
+            yield place, f"{host} means the machine itself on every machine; give the name by which others reach it"
     for name in settings.nodes:
         if name == "localhost":
             yield ("nodes", name), f"{name} means the machine itself on every machine; choose another name"

@@ -46,6 +46,7 @@ STACKS = (
     {"secrets"},
     {"dns"},
     {"identity", "edge"},
+    {"applications"},
     {"gitops"},
 )
 

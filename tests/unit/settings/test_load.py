@@ -367,3 +367,25 @@ def test_a_chart_of_another_version_in_the_mirror_is_refused(load_with: Load, tm
     (tmp_path / CILIUM.name / "Chart.yaml").write_text("version: 1.2.3\n")
     [finding] = refusal(load_with, base(charts={"mirror": str(tmp_path)}), (TOKEN,))
     assert f"holds cilium 1.2.3, but its values are written for {CILIUM.version}" in finding
+
+
+@pytest.mark.parametrize(
+    ("mirror", "reason"),
+    [("~nobody-of-that-name/charts", "there is no such user"), ("a" * 5000, "File name too long")],
+)
+def test_a_chart_mirror_that_cannot_even_be_looked_for_is_refused(load_with: Load, mirror: str, reason: str) -> None:
+    [finding] = refusal(load_with, base(charts={"mirror": mirror}), (TOKEN,))
+    wrong = f"{mirror[:100]!r} cannot be looked into ({reason})"
+    assert finding == f"homelab:charts.mirror: {wrong}; correct the path, or its permissions"
+
+
+@pytest.mark.parametrize("content", ["", "- 1", "name: cilium", "version: [", "version: \xff"])
+def test_a_chart_in_the_mirror_that_names_no_version_is_refused(load_with: Load, tmp_path: Path, content: str) -> None:
+    for pin in charts(parse(base())):
+        (tmp_path / f"{pin.name}-{pin.version}.tgz").touch()
+    (tmp_path / f"{CILIUM.name}-{CILIUM.version}.tgz").unlink()
+    (tmp_path / CILIUM.name).mkdir()
+    file = tmp_path / CILIUM.name / "Chart.yaml"
+    file.write_bytes(content.encode("latin-1"))
+    [finding] = refusal(load_with, base(charts={"mirror": str(tmp_path)}), (TOKEN,))
+    assert finding.startswith(f"homelab:charts.mirror: {file} names no version (")
