@@ -93,12 +93,16 @@ def test_a_public_repository_is_read_without_a_key() -> None:
     assert KEY not in graph
 
 
-def test_without_a_repository_there_is_no_flux() -> None:
+def test_without_a_repository_there_is_no_flux_and_applications_keep_their_namespaces() -> None:
     def off(settings: dict[str, Any]) -> None:
         del settings["gitops"]
 
-    graph = recorded("prod", change=off)
-    assert [node for node in graph.nodes.values() if ":gitops:" in node.type or "flux" in node.type] == []
+    left = {
+        node.type
+        for node in recorded("prod", change=off).nodes.values()
+        if ":gitops:" in node.type or "flux" in node.type
+    }
+    assert left == {"homelab:gitops:ApplicationNamespace", "homelab:gitops:Border"}
 
 
 def test_applications_know_these_variables(graph: Graph) -> None:
