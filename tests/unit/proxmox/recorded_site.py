@@ -70,6 +70,11 @@ def _host(name: str) -> dict[str, Any]:
             {"storage": store, "type": kind, "content": content, "enabled": 1, "active": 1, "shared": 0}
             for store, kind, content in stores
         ],
+        **{
+            f"/nodes/{name}/storage/{store}/content?content=images": []
+            for store, _, content in stores
+            if content == "images"
+        },
         f"/nodes/{name}/network?type=any_bridge": [
             {"iface": "vmbr0", "type": "bridge", "active": 1, "bridge_ports": "eno1"}
         ],

@@ -74,6 +74,10 @@ NAMES: Sequence[tuple[Change, PlannedSite]] = (
     (_guests(guest(2001, "worker-0", tags=TAG, node="pve2")), PLAN),
     (_guests(guest(2001, "worker-9", tags=TAG)), PLAN),
     (_guests(guest(3001, "worker-0", tags="homelab-other")), PLAN),
+    (
+        _added("/nodes/pve1/storage/local-zfs/content?content=images", volid="local-zfs:vm-2001-disk-0", vmid=2001),
+        PLAN,
+    ),
     (_guests(guest(9999, "debian", template=1, status="stopped")), PLAN),
     (_added("/pools", poolid=TAG, comment="students"), PLAN),
     (_both(_added("/pools", poolid=TAG, comment=PLAN.pool_comment), _guests(guest(300, "mail", pool=TAG))), PLAN),

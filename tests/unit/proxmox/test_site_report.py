@@ -83,4 +83,4 @@ def test_a_stack_that_grows_asks_for_one_host_only() -> None:
 def test_the_requests_of_a_first_up_are_counted() -> None:
     api = RecordedApi()
     asyncio.run(refuse(api, PLAN))
-    assert len(api.asked) == len(set(api.asked)) == 29
+    assert len(api.asked) == len(set(api.asked)) == 33
