@@ -69,11 +69,10 @@ async def findings(plan: PlannedSite, answers: Answers, probe: Probe | None = No
     if len(found) < len(wanted):
         unasked = len({address for address, _ in wanted.keys() - found.keys()})
         pulumi.log.info(f"{unasked} addresses of the settings were not probed: there was no more time for them")
-    return [
-        f"{key}: {_where(users)} answers already, and nothing of this stack is there; choose an address that is free, "
-        "outside the range of a DHCP server, or turn that machine off"
-        for key, users in lines.items()
-    ]
+    remedy = "choose an address that is free, outside the range of a DHCP server, or turn that machine off"
+    if answers.ours(plan.tag):
+        remedy += "; if it is a node that the settings have no more, remove it first, by a `pulumi up` without either"
+    return [f"{key}: {_where(users)} answers already, and it is to be free; {remedy}" for key, users in lines.items()]
 
 
 async def _answering(wanted: Sequence[tuple[IPv4Address, int]], probe: Probe) -> Mapping[tuple[IPv4Address, int], bool]:

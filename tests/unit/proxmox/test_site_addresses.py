@@ -43,7 +43,7 @@ def test_nothing_is_found_where_nobody_answers() -> None:
 @pytest.mark.parametrize("port", [6443, 22, 80, 443])
 def test_a_machine_at_the_vip_is_named_with_its_port(port: int) -> None:
     assert found(Network(("198.51.100.31", port))) == [
-        f"homelab:network.apiVip: 198.51.100.31 (port {port}) answers already, and nothing of this stack is there; "
+        f"homelab:network.apiVip: 198.51.100.31 (port {port}) answers already, and it is to be free; "
         "choose an address that is free, outside the range of a DHCP server, or turn that machine off"
     ]
 
@@ -67,6 +67,12 @@ def test_a_stack_that_is_there_answers_at_its_own_addresses() -> None:
     network = Network(("198.51.100.31", 6443), ("198.51.100.1", 50000))
     assert found(network, guests=(guest(2001, "worker-0", tags=TAG),)) == []
     assert {address for address, _ in network.asked} == {"198.51.100.2", "192.0.2.1"}
+
+
+def test_a_node_that_takes_the_address_of_one_that_goes_is_told_to_wait_for_that() -> None:
+    own = guest(2005, "worker-5", tags=TAG)
+    [finding] = found(Network(("198.51.100.2", 50000)), guests=(guest(2001, "worker-0", tags=TAG), own))
+    assert finding.endswith("that the settings have no more, remove it first, by a `pulumi up` without either")
 
 
 def test_a_node_that_is_to_get_another_id_has_its_address_for_now() -> None:
