@@ -72,7 +72,7 @@ async def findings(plan: PlannedSite, answers: Answers, probe: Probe | None = No
     remedy = "choose an address that is free, outside the range of a DHCP server, or turn that machine off"
     if answers.ours(plan.tag):
         remedy += "; if it is a node that the settings have no more, remove it first, by a `pulumi up` without either"
-    return [f"{key}: {_where(users)} answers already, and it is to be free; {remedy}" for key, users in lines.items()]
+    return [f"{key}: {_where(users)} answers already, but it has to be free; {remedy}" for key, users in lines.items()]
 
 
 async def _answering(wanted: Sequence[tuple[IPv4Address, int]], probe: Probe) -> Mapping[tuple[IPv4Address, int], bool]:

@@ -43,7 +43,7 @@ def test_nothing_is_found_where_nobody_answers() -> None:
 @pytest.mark.parametrize("port", [6443, 22, 80, 443])
 def test_a_machine_at_the_vip_is_named_with_its_port(port: int) -> None:
     assert found(Network(("198.51.100.31", port))) == [
-        f"homelab:network.apiVip: 198.51.100.31 (port {port}) answers already, and it is to be free; "
+        f"homelab:network.apiVip: 198.51.100.31 (port {port}) answers already, but it has to be free; "
         "choose an address that is free, outside the range of a DHCP server, or turn that machine off"
     ]
 
