@@ -39,7 +39,7 @@ ALL = (
     "User.Modify",
 )
 ACCOUNT = PlannedAccount("test-csi", f"Proxmox CSI of {TAG}", ("VM.Audit",), ("/storage/volumes", f"/pool/{TAG}"))
-VIP = IPv4Address("198.51.100.31")
+VIP, BROADCAST = IPv4Address("198.51.100.31"), IPv4Address("198.51.100.255")
 
 
 def vm(vm_id: int, host: str = "pve1") -> PlannedVm:
@@ -56,6 +56,7 @@ PLAN = PlannedSite(
     account=ACCOUNT,
     volumes="volumes",
     addresses=(PlannedAddresses("homelab:network.apiVip", VIP, VIP, (6443,)),),
+    nobody=BROADCAST,
 )
 
 
