@@ -50,6 +50,8 @@ class LabPve(Faults, Access, Qemu, Storage):
         self.seen: deque[dict[str, Any]] = deque(maxlen=REMEMBERED_REQUESTS)
         self.counters: Counter[str] = Counter()
         self._sequence = itertools.count(1)
+        if settings.privileges:
+            self.set_up_login(settings.privileges)
         for tokenid, value in settings.tokens.items():
             self.add_token(tokenid, value.get_secret_value())
 

@@ -59,6 +59,8 @@ class Settings(_Strict):
     port: int = Field(default=8006, ge=0, le=65535)
     user: str = Field(default="root@pam", pattern=r"^[^@!\s]+@[^@!\s]+$")
     password: SecretStr
+    privileges: tuple[str, ...] = ()
+    """What the administrator of the site gave `user` everywhere; root@pam has everything anyway."""
     tokens: dict[str, SecretStr] = {}
     state_dir: Path
     control: Path
