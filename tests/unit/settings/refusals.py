@@ -26,7 +26,7 @@ def text() -> str:
     parts = [_HEAD]
     for section, lines in groupby(sorted(examples), key=_section):
         parts.append(f"\n## `{section}`\n\n")
-        parts.extend(f"- `{place}`: {_reason(reason)}\n" for place, _, reason in map(_split, lines))
+        parts.extend(f"- `{place}`: {as_markdown(reason)}\n" for place, _, reason in map(_split, lines))
     return "".join(parts)
 
 
@@ -39,8 +39,8 @@ def _split(line: str) -> tuple[str, str, str]:
     return line.removeprefix(PREFIX).partition(": ")
 
 
-def _reason(text: str) -> str:
-    """As Markdown that shows it letter by letter."""
+def as_markdown(text: str) -> str:
+    """A text as Markdown that shows it letter by letter."""
     parts = text.split("`")
     return "`".join(
         _escaped(part) if outside else part for part, outside in zip(parts, cycle((True, False)), strict=False)
