@@ -113,7 +113,7 @@ def webhook(api: KubernetesApi, group: str, directory: Path) -> Iterator[Path]:
     known_by = write_pair(directory, "webhook", name)
     api.apply(*_rights(group))
     command = [
-        *("env", f"GROUP_NAME={group}", _webhook_program()),
+        *("env", f"GROUP_NAME={group}", webhook_program()),
         *(f"--tls-cert-file={directory / 'webhook.crt'}", f"--tls-private-key-file={directory / 'webhook.key'}"),
         *("--bind-address=127.0.0.1", f"--secure-port={port}"),
     ]
@@ -123,7 +123,8 @@ def webhook(api: KubernetesApi, group: str, directory: Path) -> Iterator[Path]:
         yield log
 
 
-def _webhook_program() -> str:
+def webhook_program() -> str:
+    """Path of the webhook's program: the real one where it is installed."""
     return shutil.which(WEBHOOK, path=outer_path()) or str(ensure(["dns01-solver"])["dns01-solver"].path)
 
 
