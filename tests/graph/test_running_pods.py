@@ -107,7 +107,7 @@ def test_a_new_leader_of_reloader_restarts_what_changed_and_nothing_else() -> No
 
 @pytest.mark.parametrize("part", ["controller", "speaker"])
 def test_nothing_throttles_what_answers_for_the_clusters_addresses(part: str) -> None:
-    """A speaker with a limit of the processor answered ARP requests 15 seconds late; the source is beside the values."""
+    """A throttled speaker answered ARP requests 15 seconds late; the source is beside the values."""
     assert set(values("metallb")[part]["resources"]["limits"]) == {"memory"}
 
 
