@@ -2,11 +2,13 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 STACK ?= lab
+WORKERS ?= 2
 PY := .venv/bin/python
 LAB := $(PY) -m lab
 
 # The stack of a command, and Pulumi's option for another file than Pulumi.<stack>.yaml.
-OF_STACK = --stack '$(STACK)' $(if $(CONFIG_FILE),--config-file '$(CONFIG_FILE)')
+OF_FILE = $(if $(CONFIG_FILE),--config-file '$(CONFIG_FILE)')
+OF_STACK = --stack '$(STACK)' $(OF_FILE)
 
 # Passed through the environment, unexpanded, so that quotes and dollar signs in a command arrive as typed.
 override CMD := $(value CMD)
@@ -39,10 +41,10 @@ lab-down: venv ## destroy the lab's stack, stop its processes and remove its fil
 	@$(LAB) down
 
 preview: venv ## preview STACK=name without access to a machine or a credential
-	@$(LAB) preview '$(STACK)'
+	@$(LAB) preview '$(STACK)' $(OF_FILE)
 
 rehearse: venv ## run up, a second up and destroy of STACK=name in a network namespace with the stack's own addresses
-	@$(LAB) rehearse '$(STACK)'
+	@$(LAB) rehearse '$(STACK)' $(OF_FILE)
 
 delegation: venv ## print the records that the parent zone needs for the domain of STACK=name; nothing need exist
 	@$(PY) -m stacks.commands.delegation $(OF_STACK)
@@ -67,8 +69,8 @@ check: venv ## check lint, types, generated files, blueprints, chart values (CHA
 	@$(PY) -m checks.blueprints
 	@$(PY) -m checks.charts
 
-test: venv tools ## run all tests, including those in the lab
-	@.venv/bin/pytest
+test: venv tools ## run all tests, including those in the lab, with WORKERS=2 side by side
+	@.venv/bin/pytest --numprocesses '$(WORKERS)' --dist loadgroup --no-loadscope-reorder
 
 bench: venv tools ## print one JSON object: time and peak memory by number of nodes
 	@$(PY) -m lab.bench

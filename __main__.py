@@ -11,6 +11,7 @@ import stacks.delegation
 import stacks.dns
 import stacks.edge
 import stacks.edge_host
+import stacks.gitops
 import stacks.identity
 import stacks.ingress
 import stacks.network
@@ -36,7 +37,17 @@ dns = stacks.dns.deploy(settings, credentials, network=network, ingress=ingress,
 identity = stacks.identity.deploy(
     settings, network=network, ingress=ingress, storage=storage, secrets=secrets, issuer=dns.trusted
 )
-stacks.applications.deploy(network=network, secrets=secrets, identity=identity)
+applications = stacks.applications.deploy(network=network, secrets=secrets, identity=identity)
+stacks.gitops.deploy(
+    settings,
+    credentials,
+    network=network,
+    ingress=ingress,
+    storage=storage,
+    dns=dns,
+    identity=identity,
+    applications=applications,
+)
 stacks.edge.deploy(settings, edge_host=edge_host, cluster=cluster, ingress=ingress, dns=dns)
 
 stacks.outputs.export(

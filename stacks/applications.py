@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from components.gitops.application_namespace import ApplicationNamespace, ApplicationNamespaceArgs, Quota
-from components.gitops.border import FLUX_NAMESPACE, Border, BorderArgs
+from components.gitops.border import Border, BorderArgs
+from components.gitops.flux import NAMESPACE as FLUX_NAMESPACE
 from components.kit.namespace import PodSecurity
 from components.kit.spelling import did_you_mean
 from stacks.application_secrets import GITEA, GIVEN, SECRETS, namespaces

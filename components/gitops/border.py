@@ -35,8 +35,6 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from components.kit.namespace import OWNER_LABEL, PROGRAM
 from components.kit.stack_mark import ANNOTATION
 
-FLUX_NAMESPACE: Final = "flux-system"
-
 CONTROLLERS: Final = ("kustomize-controller", "helm-controller")
 """Those of Flux that write what is in a repository, and their accounts; the others write objects of Flux alone."""
 

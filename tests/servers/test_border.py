@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from checks.program import recorded
-from components.gitops.border import CONTROLLERS, FLUX_NAMESPACE
+from components.gitops.border import CONTROLLERS
+from components.gitops.flux import NAMESPACE as FLUX_NAMESPACE
 from components.kit.stack_mark import ANNOTATION
 from stacks.applications import DEFINITIONS
 from tests.servers.kubernetes import ApiError, KubernetesApi

@@ -47,6 +47,7 @@ STACKS = (
     {"dns"},
     {"identity", "edge"},
     {"applications"},
+    {"gitops"},
 )
 
 # The program's layers are nobody's library: checks see them by recording the program, the lab by running it.
