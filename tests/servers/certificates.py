@@ -130,7 +130,9 @@ def webhook_program() -> str:
 
 def _registered(api: KubernetesApi, group: str) -> bool:
     found = api.get("apiregistration.k8s.io/v1", "APIService", f"v1alpha1.{group}")
-    return any(one["type"] == "Available" and one["status"] == "True" for one in found["status"]["conditions"])
+    return any(
+        one["type"] == "Available" and one["status"] == "True" for one in found.get("status", {}).get("conditions", [])
+    )
 
 
 def _registration(group: str, port: int, known_by: str) -> list[Manifest]:

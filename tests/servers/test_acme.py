@@ -151,5 +151,5 @@ def test_a_name_outside_the_zone_has_no_solver(issuing: KubernetesApi) -> None:
 @pytest.mark.usefixtures("issuing")
 def test_the_webhook_needs_less_than_half_of_its_memory_limit() -> None:
     """After the challenges of the tests above. Nearly all of that is the API server in it, which is the real one."""
-    limit = memory.limit(site.release_values("cert-manager-webhook-pdns")["resources"])
+    limit = memory.limit(site.release_values("dns01-webhook")["resources"])
     assert memory.peak(certificates.webhook_program()) < limit / 2
