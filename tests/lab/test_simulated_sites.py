@@ -18,15 +18,16 @@ from stacks.site import planned_site
 from tests.lab.proxmox_site import HOST, PASSWORD, Site
 
 
-def settings(stack: str) -> Settings:
-    config = configuration.derive(configuration.read(stack), octet=None, replacements={}).config
+def settings(session: Session) -> Settings:
+    config = configuration.derive(configuration.read(session), octet=None, replacements={}).config
     return parse({key.removeprefix("homelab:"): value for key, value in config.items() if key.startswith("homelab:")})
 
 
 @pytest.mark.parametrize("stack", ["lab", "prod"])
 def test_the_program_finds_nothing_wrong_with_it(stack: str, tmp_path: Path) -> None:
-    wanted = settings(stack)
-    made = Hardware(Session("sites", stack), wanted, "http://127.34.0.9:8090", {})._proxmox_config()
+    session = Session("sites", stack)
+    wanted = settings(session)
+    made = Hardware(session, wanted, "http://127.34.0.9:8090", {})._proxmox_config()
     site = Site(tmp_path, **{part: made[part] for part in ("nodes", "bridges", "datastores")})
     try:
         api = ProxmoxApi(f"https://{HOST}:{site.server.pve.port}", insecure=True)
