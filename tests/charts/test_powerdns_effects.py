@@ -1,4 +1,4 @@
-"""The powerdns chart, as what it renders would behave: who reaches whom, what lasts, and when a server counts as ready."""
+"""The powerdns chart, as what it renders would behave: who reaches whom, what lasts, when a server counts as ready."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def sdig(tmp_path: Path) -> Iterator[Path]:
     program = tmp_path / "sdig"
     program.write_text(f"#!/bin/sh\ncat {tmp_path}/answer\n")
     program.chmod(0o700)
-    yield tmp_path
+    return tmp_path
 
 
 @pytest.mark.parametrize(

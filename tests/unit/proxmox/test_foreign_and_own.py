@@ -48,7 +48,7 @@ class Api:
     def guests(self) -> dict[int, dict[str, Any]]:
         return {int(guest["vmid"]): guest for guest in self.found}
 
-    def post(self, path: str, form: Any = None) -> None:
+    def post(self, path: str) -> None:
         self.done.append(f"POST {path}")
 
     def put(self, path: str, form: Any) -> None:
@@ -86,7 +86,7 @@ def check_vm(found: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("tags", ["", "talos", "homelab-lab;talos", f"{TAG}2"])
 def test_a_vm_of_somebody_else_is_never_taken(tags: str) -> None:
-    with pytest.raises(ProxmoxError, match="is not this stack's: it lacks the tag homelab-prod. It was not touched"):
+    with pytest.raises(ProxmoxError, match=r"is not this stack's: it lacks the tag homelab-prod\. It was not touched"):
         check_vm(guest(tags=tags))
 
 

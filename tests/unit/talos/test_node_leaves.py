@@ -1,4 +1,4 @@
-"""A node's way out of a cluster, against an API and nodes that are played: what is asked, in which order, and refused."""
+"""A node's way out of a cluster, with an API and nodes that are played: what is asked, in which order, and refused."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Api:
     cordoned: bool = False
     evictions: list[Mapping[str, Any]] = field(default_factory=list)
 
-    def request(self, method: str, path: str, body: Any = None, kind: str = "") -> Answer:
+    def request(self, method: str, _: str, body: Any = None, **__: str) -> Answer:
         if method == "PATCH":
             self.cordoned = bool(body["spec"]["unschedulable"])
         elif method == "POST":
@@ -98,7 +98,7 @@ def test_a_pod_is_evicted_by_its_uid_so_that_its_successor_stays() -> None:
 
 def test_a_node_that_cannot_be_drained_takes_pods_again() -> None:
     api = Api([pod("web")], stubborn=True)
-    with pytest.raises(TalosError, match="takes pods again: .* the budget needs 2 healthy pods"):
+    with pytest.raises(TalosError, match=r"takes pods again: .* the budget needs 2 healthy pods"):
         drained(api, seconds=0.05)
     assert not api.cordoned
 
