@@ -36,7 +36,8 @@ def recorded(*, given: bool, number: int = 0) -> Graph:
         ]
         options = pulumi.ResourceOptions(providers=providers)
         if given:
-            pair = sealing_key.given(keypair(number).certificate_pem, keypair(number).private_key_pem)
+            own = keypair(number) if number else keypair()
+            pair = sealing_key.given(own.certificate_pem, own.private_key_pem)
         else:
             pair = sealing_key.SealingKey("sealing-key", options).keypair
         args = SealedSecretsArgs(charts=ChartSource(), kubeconfig="{}", keypair=pair)
