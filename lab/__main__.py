@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 
 from lab import commands
@@ -22,11 +23,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
     parser.add_argument("command", choices=["tools", "up", "lab-preview", "shell", "down", "preview", "rehearse"])
     parser.add_argument("stack", nargs="?", default=commands.STACK, help="for preview and rehearse")
+    parser.add_argument("--config-file", type=Path, help="for these two, in place of Pulumi.<stack>.yaml")
     arguments = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        return _run(arguments.command, arguments.stack)
+        return _run(arguments.command, arguments.stack, arguments.config_file)
     except LabError as error:
         say(f"error: {error}")
         return 1
@@ -35,7 +37,7 @@ def main() -> int:
         return INTERRUPTED
 
 
-def _run(command: str, stack: str) -> int:
+def _run(command: str, stack: str, file: Path | None) -> int:
     lab = Session(os.environ.get("LAB_ID") or commands.STACK, commands.STACK)
     match command:
         case "tools":
@@ -49,9 +51,9 @@ def _run(command: str, stack: str) -> int:
         case "down":
             return commands.down(lab)
         case "preview":
-            return commands.preview(Session(f"preview-{stack}", stack))
+            return commands.preview(Session(f"preview-{stack}", stack, file))
         case _:
-            return commands.rehearse(Session(f"rehearse-{stack}", stack))
+            return commands.rehearse(Session(f"rehearse-{stack}", stack, file))
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

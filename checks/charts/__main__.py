@@ -6,13 +6,14 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from checks.charts.examine import Examination, examine
 from checks.charts.record import FILE, read, unrecorded, write
-from checks.charts.releases import of_program, pins
+from checks.charts.releases import ChartRelease, of_program, pins
 from checks.crds import schema_findings
+from checks.gitops.values import of_stack, replaced_lists
 from checks.program import recorded
 
 STACKS = ("lab", "prod")
@@ -23,13 +24,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the check and return its exit status."""
     options = _options(arguments)
     try:
-        releases = of_program(STACKS)
+        releases = [*of_program(STACKS), *of_gitops(STACKS)]
         pinned = pins(releases)
         result = examine(releases, mirror=options.mirror, helm=options.helm, only_present=options.only_present)
     except ValueError as error:
         print(error)
         return 1
-    findings = list(result.findings)
+    findings = [*result.findings, *replaced_lists()]
     if options.mirror is None:
         findings += unrecorded(releases, read(options.checked))
     elif options.record and not findings:
@@ -41,6 +42,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(finding)
     _summary(options, pinned, result)
     return 1 if findings else 0
+
+
+def of_gitops(stacks: Iterable[str]) -> list[ChartRelease]:
+    """Return the HelmReleases of `gitops/` in some stacks; equal ones once."""
+    found: list[ChartRelease] = []
+    for stack in stacks:
+        found += [release for release in of_stack(stack) if release not in found]
+    return found
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ PDNS_USER, MYSQL_USER = 953, 999
 
 def container(pod: str) -> dict[str, Any]:
     [found] = pods()[pod]["containers"]
-    return found
+    return dict(found)
 
 
 def mounts(pod: str) -> dict[str, str]:
@@ -176,7 +175,7 @@ def test_the_api_is_reached_from_other_pods() -> None:
 
 
 @pytest.fixture
-def sdig(tmp_path: Path) -> Iterator[Path]:
+def sdig(tmp_path: Path) -> Path:
     """A directory with an `sdig` that says what is in the file `answer` beside it."""
     program = tmp_path / "sdig"
     program.write_text(f"#!/bin/sh\ncat {tmp_path}/answer\n")

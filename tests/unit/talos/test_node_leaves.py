@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -179,8 +178,13 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
         cluster.asked_after_shutdown += 1
         return cluster.asked_after_shutdown < 3
 
-    async def api(*_: object) -> Any:
-        return SimpleNamespace(request=lambda method, path: cluster.done.append(f"{method} {path}") or Answer(200, {}))
+    class Kubernetes:
+        def request(self, method: str, path: str) -> Answer:
+            cluster.done.append(f"{method} {path}")
+            return Answer(200, {})
+
+    async def api(*_: object) -> Kubernetes:
+        return Kubernetes()
 
     class Drained:
         def __init__(self, _: object, node: str, __: float) -> None:
