@@ -129,14 +129,16 @@ def test_every_command_in_a_pod_reaches_its_container_as_it_is_written(graph: Gr
     assert [repr(node) for node, command in found if loses_a_dollar(command)] == []
 
 
-def test_every_object_in_kubernetes_says_which_stack_made_it(graph: Graph, stack: str) -> None:
+def test_every_object_in_kubernetes_says_which_stack_made_it(graph: Graph) -> None:
     # After an `up` that was killed, nothing else tells an object of this stack from one of another.
     objects = [
         node for node in graph.resources() if node.type.startswith("kubernetes:") and ":helm.sh" not in node.type
     ]
     assert len(objects) > 50
     marks = {node: (reveal(node.inputs["metadata"]).get("annotations") or {}).get("homelab/stack") for node in objects}
-    assert {node: mark for node, mark in marks.items() if mark != f"homelab-{stack}"} == {}
+    # VMs carry it too, and their pool has its name.
+    stack = graph["proxmoxve:index/poolLegacy:PoolLegacy vm-pool"].inputs["poolId"]
+    assert {node: mark for node, mark in marks.items() if mark != stack} == {}
 
 
 def test_every_pod_of_the_program_ends_when_it_is_told(graph: Graph) -> None:
