@@ -109,6 +109,7 @@ _TOOLS = [
     ),
     Tool(GoBinary("talos-nodes", "talos", "./cmd/talos-nodes")),
     Tool(GoBinary("edge-host", "edge_host", ".")),
+    Tool(GoBinary("helm-player", "helm_player", ".")),
     Tool(
         GoBinary(
             "helm",
@@ -201,10 +202,16 @@ TESTS = (
 )
 """What only the tests and checks need: the lab's provider plugin has Helm in it, and its pods are played."""
 
-CONTROLLERS = ("source-controller", "kustomize-controller")
+REAL_CONTROLLERS = ("source-controller", "kustomize-controller")
 """The controllers of Flux that can be had."""
 
-GITOPS = (*CONTROLLERS, "git-server")
+CONTROLLERS = {
+    **{name: name for name in REAL_CONTROLLERS},
+    **{name: tool for name, tool in {"helm-controller": "helm-player"}.items() if tool in TOOLS},
+}
+"""The program that a lab runs for each controller of Flux."""
+
+GITOPS = (*CONTROLLERS.values(), "git-server")
 """What a lab needs besides, if its stack hands applications over."""
 
 LAB = tuple(name for name in TOOLS if name not in (*TESTS, *GITOPS))

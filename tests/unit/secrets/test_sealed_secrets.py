@@ -152,3 +152,8 @@ def test_two_halves_of_one_keypair_are_taken() -> None:
 def test_halves_of_two_keypairs_are_refused_before_the_controller_gets_them() -> None:
     with pytest.raises(SealingError, match="the sealing key is not the certificate's; set both from one keypair"):
         the_check_of(keypair().certificate_pem, make_keypair().private_key_pem)
+
+
+def test_a_keypair_is_looked_at_before_it_is_made_and_before_it_is_changed() -> None:
+    hooks = recorded(given=True)[KEYPAIR].hooks
+    assert hooks == {"before_create": ["sealing-keypair-fits"], "before_update": ["sealing-keypair-fits"]}
