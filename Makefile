@@ -15,7 +15,7 @@ override CMD := $(value CMD)
 export CMD LAB_ID
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse delegation certificates rotate give recover check test bench seal sealing-key sealed-bootstrap enrol
+.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse delegation certificates rotate give recover check test mutants bench seal sealing-key sealed-bootstrap enrol
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -71,6 +71,9 @@ check: venv ## check lint, types, generated files, blueprints, chart values (CHA
 
 test: venv tools ## run all tests, including those in the lab, with WORKERS=2 side by side
 	@.venv/bin/pytest --numprocesses '$(WORKERS)' --dist loadgroup --no-loadscope-reorder
+
+mutants: venv tools ## break the program in one place at a time, and say which breakages no fast test notices (SAMPLE=n: try n)
+	@$(PY) -m tests.mutants --workers '$(WORKERS)' $(if $(SAMPLE),--sample '$(SAMPLE)')
 
 bench: venv tools ## print one JSON object: time and peak memory by number of nodes
 	@$(PY) -m lab.bench

@@ -1,9 +1,8 @@
-"""The powerdns chart, as what it renders would behave: who reaches whom, what lasts, and when a server counts as ready."""
+"""The powerdns chart, as what it renders would behave: who reaches whom, what lasts, when a server counts as ready."""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ PDNS_USER, MYSQL_USER = 953, 999
 
 def container(pod: str) -> dict[str, Any]:
     [found] = pods()[pod]["containers"]
-    return found
+    return dict(found)
 
 
 def mounts(pod: str) -> dict[str, str]:
@@ -176,12 +175,12 @@ def test_the_api_is_reached_from_other_pods() -> None:
 
 
 @pytest.fixture
-def sdig(tmp_path: Path) -> Iterator[Path]:
+def sdig(tmp_path: Path) -> Path:
     """A directory with an `sdig` that says what is in the file `answer` beside it."""
     program = tmp_path / "sdig"
     program.write_text(f"#!/bin/sh\ncat {tmp_path}/answer\n")
     program.chmod(0o700)
-    yield tmp_path
+    return tmp_path
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from tests.graph.test_conventions import graph_of
 RELEASE = "kubernetes:helm.sh/v3:Release"
 EXTERNAL = "kubernetes:external-secrets.io/v1:ExternalSecret"
 CERTIFICATE = "kubernetes:cert-manager.io/v1:Certificate"
+ISSUERS = "kubernetes:cert-manager.io/v1"
 STORE = "kubernetes:external-secrets.io/v1:ClusterSecretStore"
 VM = "proxmoxve:index/vmLegacy:VmLegacy"
 VAULT = "kubernetes:vault.banzaicloud.com/v1alpha1:Vault vault-instance"
@@ -242,3 +243,45 @@ def test_helm_keeps_a_few_revisions_and_not_all(graph: Graph) -> None:
     releases = graph.of_type(RELEASE)
     assert releases
     assert [one.name for one in releases if not 1 <= one.inputs["maxHistory"] <= 10] == []
+
+
+def test_a_certificate_is_asked_of_an_issuer_that_exists(graph: Graph) -> None:
+    kinds = ("ClusterIssuer", "Issuer")
+    there = {(kind, node.inputs["metadata"]["name"]) for kind in kinds for node in graph.of_type(f"{ISSUERS}:{kind}")}
+    for node in graph.of_type(CERTIFICATE):
+        asked = node.inputs["spec"]["issuerRef"]
+        assert (asked["kind"], asked["name"]) in there, node
+        # Issuers of other groups are other programs'.
+        assert asked["group"] == ISSUERS.removeprefix("kubernetes:").partition("/")[0], node
+
+
+def test_sessions_are_signed_with_a_key_that_nobody_finds(graph: Graph) -> None:
+    generators = graph.of_type("kubernetes:generators.external-secrets.io/v1alpha1:Password")
+    [session] = [
+        node.inputs["spec"] for node in generators if "AUTHENTIK_SECRET_KEY" in node.inputs["spec"]["secretKeys"]
+    ]
+    assert session["length"] >= 32
+    # In SQL, in URLs and in settings; a symbol would end a statement or a value there.
+    assert {node.inputs["spec"]["symbols"] for node in generators} == {0}
+
+
+def test_vaults_pods_tell_their_service_which_of_them_leads(graph: Graph) -> None:
+    rules = graph["vault-role"].inputs["rules"]
+    [pods] = [rule for rule in rules if rule["resources"] == ["pods"]]
+    # Vault's registration with Kubernetes writes labels on its own pod, by which Services choose the leader.
+    assert set(pods["verbs"]) == {"get", "patch"}
+
+
+def test_a_changed_vault_reaches_its_servers(graph: Graph) -> None:
+    rules = graph["vault-operator-vaults-role"].inputs["rules"]
+    granted = {resource: set(rule["verbs"]) for rule in rules for resource in rule["resources"]}
+    for resource in ("statefulsets", "deployments", "services", "secrets"):
+        assert {"create", "update"} <= granted[resource], resource
+
+
+def test_vaults_pods_are_corrected_before_they_are_judged_and_never_let_in_without(graph: Graph) -> None:
+    [policy] = graph.of_type("kubernetes:admissionregistration.k8s.io/v1:MutatingAdmissionPolicy")
+    spec = policy.inputs["spec"]
+    [rule] = spec["matchConstraints"]["resourceRules"]
+    # A pod's capabilities cannot change later, and what is admitted without correction is refused by its namespace.
+    assert (rule["operations"], spec["failurePolicy"]) == (["CREATE"], "Fail")

@@ -208,3 +208,16 @@ def test_a_new_public_host_gets_everything_anew(graph: Graph) -> None:
     # A changed connection alone changes nothing: https://www.pulumi.com/registry/packages/command/api-docs/remote/command
     for node in made:
         assert reveal(node.inputs["triggers"]) == [reveal(node.inputs["connection"])["host"]]
+
+
+def test_vaults_pods_meet_the_level_of_their_namespace(graph: Graph) -> None:
+    spec = graph["kubernetes:vault.banzaicloud.com/v1alpha1:Vault vault-instance"].inputs["spec"]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    contained = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    parts = [spec["vaultContainerSpec"], *spec["vaultPodSpec"]["containers"], *spec["vaultPodSpec"]["initContainers"]]
+    assert [part["name"] for part in parts if part["securityContext"] != contained] == []
+
+
+def test_the_operator_of_vault_cannot_change_its_own_image(graph: Graph) -> None:
+    assert values(graph, "vault-operator")["securityContext"]["readOnlyRootFilesystem"] is True

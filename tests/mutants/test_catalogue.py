@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -20,12 +21,18 @@ from tests.mutants.catalogue import (
     record,
     sample,
 )
-from tests.mutants.workshop import importers, stages
+from tests.mutants.workshop import _FAILED, importers, stages
 
-ENTRY = {"name": "one", "file": "components/kit/ports.py", "text": "53", "becomes": "54", "harm": "no names"}
+ENTRY: dict[str, Any] = {
+    "name": "one",
+    "file": "components/kit/ports.py",
+    "text": "53",
+    "becomes": "54",
+    "harm": "no names",
+}
 
 
-def catalogue(folder: Path, *entries: dict[str, object]) -> list[Mutant]:
+def catalogue(folder: Path, *entries: dict[str, Any]) -> list[Mutant]:
     (folder / "some.yaml").write_text(yaml.safe_dump(list(entries)))
     return load(folder)
 
@@ -76,7 +83,7 @@ def test_a_text_that_is_not_there_exactly_once_is_an_error(content: str) -> None
         ({"test": "x"}, "no field 'test'"),
     ],
 )
-def test_an_entry_of_another_form_is_an_error(tmp_path: Path, change: dict[str, object], said: str) -> None:
+def test_an_entry_of_another_form_is_an_error(tmp_path: Path, change: dict[str, Any], said: str) -> None:
     entry = {key: value for key, value in {**ENTRY, **change}.items() if value is not None}
     with pytest.raises(CatalogueError, match=said):
         catalogue(tmp_path, entry)
@@ -97,7 +104,7 @@ def test_two_entries_of_one_name_are_an_error(tmp_path: Path) -> None:
         ({"tests": "tests/unit/test_sizes.py::test_gone"}, "there is no test tests/unit/test_sizes.py::test_gone"),
     ],
 )
-def test_an_entry_that_does_not_fit_is_named(tmp_path: Path, change: dict[str, object], said: str) -> None:
+def test_an_entry_that_does_not_fit_is_named(tmp_path: Path, change: dict[str, Any], said: str) -> None:
     [found] = misfits(catalogue(tmp_path, {**ENTRY, **change}), ROOT)
     assert found.startswith("one: ")
     assert said in found
@@ -126,3 +133,19 @@ def test_not_all_are_asked_about_what_only_a_slow_test_notices() -> None:
 def test_tests_that_import_a_module_are_likely_to_notice_its_change() -> None:
     assert "tests/unit/talos/test_talos_config.py" in importers("components/talos/config.py")
     assert importers("charts/values/cilium.yaml") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "test"),
+    [
+        ("FAILED tests/unit/a.py::test_b - AssertionError", "tests/unit/a.py::test_b"),
+        ("FAILED tests/unit/a.py::test_b[one-two] - Error", "tests/unit/a.py::test_b[one-two]"),
+        ("FAILED tests/unit/a.py::test_b[no such zone] - Error", "tests/unit/a.py::test_b"),
+        ("ERROR tests/unit/a.py", "tests/unit/a.py"),
+        ("ERROR tests/unit/a.py - ValueError", "tests/unit/a.py"),
+    ],
+)
+def test_the_test_that_noticed_is_read_from_the_summary(line: str, test: str) -> None:
+    found = _FAILED.search(f"1 failed\n{line}\n")
+    assert found
+    assert found[1] == test

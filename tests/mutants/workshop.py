@@ -33,7 +33,8 @@ SECONDS = 900
 _NOTHING_TO_RUN = (4, 5)
 """Pytest's exit codes for a test that does not exist and for an empty selection."""
 
-_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+\.py(?:::[^\s\[]+(?:\[\S+\])?)?)(?= |$)", re.MULTILINE)
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+\.py(?:::[^\s\[]+(?:\[[^\s\]]+\](?= |$))?)?)", re.MULTILINE)
+"""A test in the summary. Of one whose parameters hold a blank, the function, with all its parameters."""
 
 _LIBRARIES = ("checks.program", "pulumi_kubernetes", "pulumi_proxmoxve", "pulumiverse_talos", "pulumi_tls", "grpclib")
 """Modules whose import loads what the tests need of others. What is in the repository is forgotten again."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import urllib.error
+import urllib.request
 from typing import Any, cast
 
 import pytest
 
-from components.dns import transfer_key_script
 from components.dns.transfer_key_script import Api, NotYetError, RefusedError, ensure
 
 OLD, NEW = (base64.b64encode(text.encode()).decode() for text in ("an old key", "a new key"))
@@ -76,15 +77,15 @@ def answering(status: int, monkeypatch: pytest.MonkeyPatch) -> Api:
 
     def refuse(request: Any, timeout: float) -> Any:
         assert timeout
-        raise transfer_key_script.urllib.error.HTTPError(request.full_url, status, "no", cast(Any, {}), None)
+        raise urllib.error.HTTPError(request.full_url, status, "no", cast(Any, {}), None)
 
-    monkeypatch.setattr(transfer_key_script.urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
     return Api("http://powerdns-api.powerdns.svc:8081", "key")
 
 
-@pytest.mark.parametrize("status", [401, 422])
-def test_what_no_waiting_changes_is_refused_at_once(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RefusedError):
+@pytest.mark.parametrize(("status", "said"), [(401, "the API key is not the server's"), (422, "422 no")])
+def test_what_no_waiting_changes_is_refused_at_once(status: int, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RefusedError, match=said):
         answering(status, monkeypatch)("GET", "/tsigkeys")
 
 

@@ -64,7 +64,7 @@ def test_a_zone_that_the_host_serves_itself_is_never_overwritten(tmp_path: Path,
 
 def test_one_host_serves_one_cluster(tmp_path: Path) -> None:
     record(tmp_path).save(owner="cluster.example.org")
-    with pytest.raises(HostError, match="serves cluster.example.org already, and can serve one cluster"):
+    with pytest.raises(HostError, match=r"serves cluster\.example\.org already, and can serve one cluster"):
         record(tmp_path, "other.example.org")
 
 

@@ -15,6 +15,7 @@ import pytest
 from components.proxmox import hooks, trust, vm_update
 from components.proxmox.api import ProxmoxApi, ProxmoxError, ProxmoxLogin
 from components.proxmox.hooks import ProxmoxChecks
+from components.proxmox.site.plan import PlannedSite
 from components.proxmox.vm_command import Vm, VmPlan
 from components.proxmox.vm_update import GIB, PlannedVm
 from components.storage.csi_volume_names import CSI_VM_ID, VolumeNames
@@ -48,7 +49,7 @@ class Api:
     def guests(self) -> dict[int, dict[str, Any]]:
         return {int(guest["vmid"]): guest for guest in self.found}
 
-    def post(self, path: str, form: Any = None) -> None:
+    def post(self, path: str) -> None:
         self.done.append(f"POST {path}")
 
     def put(self, path: str, form: Any) -> None:
@@ -76,17 +77,17 @@ def guest(**changes: Any) -> dict[str, Any]:
 
 def checks() -> ProxmoxChecks:
     planned = PlannedVm(vm_id=2001, host="pve1", address="192.0.2.1", datastore="local-zfs", disks={"scsi0": 40})
-    return ProxmoxChecks(login=LOGIN, tag=TAG, vms={"worker-0": planned}, datastores={})
+    return ProxmoxChecks(login=LOGIN, site=PlannedSite(tag=TAG, vms={"worker-0": planned}))
 
 
 def check_vm(found: dict[str, Any]) -> None:
     made = checks()
-    made._check_vm("worker-0", made.vms["worker-0"], {2001: found})
+    made._check_vm("worker-0", made.site.vms["worker-0"], {2001: found})
 
 
 @pytest.mark.parametrize("tags", ["", "talos", "homelab-lab;talos", f"{TAG}2"])
 def test_a_vm_of_somebody_else_is_never_taken(tags: str) -> None:
-    with pytest.raises(ProxmoxError, match="is not this stack's: it lacks the tag homelab-prod. It was not touched"):
+    with pytest.raises(ProxmoxError, match=r"is not this stack's: it lacks the tag homelab-prod\. It was not touched"):
         check_vm(guest(tags=tags))
 
 
@@ -179,12 +180,12 @@ def test_a_vm_that_could_not_be_made_again_stays(there: dict[str, Any], said: st
 @pytest.mark.parametrize(("has", "grown"), [(40, {}), (39, {"scsi0": 40})])
 def test_a_disk_grows_to_what_the_settings_say(has: int, grown: dict[str, int]) -> None:
     actual = {"scsi0": f"local-zfs:vm-2001-disk-0,size={has}G"}
-    assert vm_update._disks("worker-0", checks().vms["worker-0"], actual) == ({}, grown)
+    assert vm_update._disks("worker-0", checks().site.vms["worker-0"], actual) == ({}, grown)
 
 
 def test_a_disk_never_shrinks() -> None:
     with pytest.raises(ProxmoxError, match=r"has disk scsi0 of 41 GiB, and the settings want 40"):
-        vm_update._disks("worker-0", checks().vms["worker-0"], {"scsi0": "local-zfs:vm-2001-disk-0,size=41G"})
+        vm_update._disks("worker-0", checks().site.vms["worker-0"], {"scsi0": "local-zfs:vm-2001-disk-0,size=41G"})
 
 
 @pytest.mark.parametrize(("text", "size"), [("a,size=40G", 40 * GIB), ("a,size=1T", 2**40), ("a,size=512M", 2**29)])

@@ -1,11 +1,10 @@
-"""A node's way out of a cluster, against an API and nodes that are played: what is asked, in which order, and refused."""
+"""A node's way out of a cluster, with an API and nodes that are played: what is asked, in which order, and refused."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -39,7 +38,7 @@ class Api:
     cordoned: bool = False
     evictions: list[Mapping[str, Any]] = field(default_factory=list)
 
-    def request(self, method: str, path: str, body: Any = None, kind: str = "") -> Answer:
+    def request(self, method: str, _: str, body: Any = None, **__: str) -> Answer:
         if method == "PATCH":
             self.cordoned = bool(body["spec"]["unschedulable"])
         elif method == "POST":
@@ -98,7 +97,7 @@ def test_a_pod_is_evicted_by_its_uid_so_that_its_successor_stays() -> None:
 
 def test_a_node_that_cannot_be_drained_takes_pods_again() -> None:
     api = Api([pod("web")], stubborn=True)
-    with pytest.raises(TalosError, match="takes pods again: .* the budget needs 2 healthy pods"):
+    with pytest.raises(TalosError, match=r"takes pods again: .* the budget needs 2 healthy pods"):
         drained(api, seconds=0.05)
     assert not api.cordoned
 
@@ -179,8 +178,13 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
         cluster.asked_after_shutdown += 1
         return cluster.asked_after_shutdown < 3
 
-    async def api(*_: object) -> Any:
-        return SimpleNamespace(request=lambda method, path: cluster.done.append(f"{method} {path}") or Answer(200, {}))
+    class Kubernetes:
+        def request(self, method: str, path: str) -> Answer:
+            cluster.done.append(f"{method} {path}")
+            return Answer(200, {})
+
+    async def api(*_: object) -> Kubernetes:
+        return Kubernetes()
 
     class Drained:
         def __init__(self, _: object, node: str, __: float) -> None:
