@@ -41,7 +41,7 @@ lab-down: venv ## destroy the lab's stack, stop its processes and remove its fil
 	@$(LAB) down
 
 preview: venv ## preview STACK=name without access to a machine or a credential
-	@$(LAB) preview '$(STACK)' $(OF_FILE)
+	@$(LAB) preview '$(STACK)' $(OF_FILE) $(if $(JSON),--json '$(JSON)')
 
 rehearse: venv ## run up, a second up and destroy of STACK=name in a network namespace with the stack's own addresses
 	@$(LAB) rehearse '$(STACK)' $(OF_FILE)

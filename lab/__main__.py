@@ -24,11 +24,12 @@ def main() -> int:
     parser.add_argument("command", choices=["tools", "up", "lab-preview", "shell", "down", "preview", "rehearse"])
     parser.add_argument("stack", nargs="?", default=commands.STACK, help="for preview and rehearse")
     parser.add_argument("--config-file", type=Path, help="for these two, in place of Pulumi.<stack>.yaml")
+    parser.add_argument("--json", type=Path, help="for preview: a file that gets the inputs of each resource")
     arguments = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        return _run(arguments.command, arguments.stack, arguments.config_file)
+        return _run(arguments.command, arguments.stack, arguments.config_file, arguments.json)
     except LabError as error:
         say(f"error: {error}")
         return 1
@@ -37,7 +38,7 @@ def main() -> int:
         return INTERRUPTED
 
 
-def _run(command: str, stack: str, file: Path | None) -> int:
+def _run(command: str, stack: str, file: Path | None, plan: Path | None) -> int:
     lab = Session(os.environ.get("LAB_ID") or commands.STACK, commands.STACK)
     match command:
         case "tools":
@@ -51,7 +52,7 @@ def _run(command: str, stack: str, file: Path | None) -> int:
         case "down":
             return commands.down(lab)
         case "preview":
-            return commands.preview(Session(f"preview-{stack}", stack, file))
+            return commands.preview(Session(f"preview-{stack}", stack, file), plan=plan)
         case _:
             return commands.rehearse(Session(f"rehearse-{stack}", stack, file))
 

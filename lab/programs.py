@@ -109,6 +109,7 @@ _TOOLS = [
     ),
     Tool(GoBinary("talos-nodes", "talos", "./cmd/talos-nodes")),
     Tool(GoBinary("edge-host", "edge_host", ".")),
+    Tool(GoBinary("helm-player", "helm_player", ".")),
     Tool(
         GoBinary(
             "helm",

@@ -51,6 +51,9 @@ _NOTIFICATION, _SOURCE, _KUSTOMIZE, _HELM = (
     f"{part}-controller" for part in ("notification", "source", "kustomize", "helm")
 )
 
+WRITERS: Final = (_KUSTOMIZE, _HELM)
+"""The controllers that write what is in a repository, and their accounts; the others write objects of Flux alone."""
+
 _FLAGS: Final[Mapping[str, Sequence[str]]] = {
     _KUSTOMIZE: (
         # What is applied is in the repository, and not fetched from another one in the course of it.

@@ -237,6 +237,14 @@ def test_a_vm_of_an_older_platform_is_put_into_its_pool_and_not_made_anew(site: 
     assert (site.config(VM)["scsi0"], VOLUME in site.config(VM)["scsi1"]) == (life, True)
 
 
+def test_another_host_in_the_settings_alone_neither_moves_a_vm_nor_makes_it_anew(site: Site, program: Program) -> None:
+    life = disk_of(site)
+    wanted(program, disk=30, data_disk=10, host="pve2")
+    refused = program.up(fails=True)
+    assert f"VM {VM} ({NAME}) is on host pve1, and the settings place it on pve2. It was not touched" in refused
+    assert (place(site), disk_of(site)) == ("pve1", life)
+
+
 def test_a_moved_vm_is_refused_with_both_hosts_and_stays_where_it_is(site: Site, program: Program) -> None:
     site.control("POST", "/moves", {"vmid": VM, "node": "pve2"})
     wanted(program, disk=30, data_disk=10, cores=4)
