@@ -284,7 +284,8 @@ def test_a_hand_over_is_taken_back_within_a_minute_and_no_workload_goes(lab: Liv
     assert asked(lab, "-n", "default", "configmap/timed")["metadata"]["uid"] == there
     assert NAMESPACE not in {item["metadata"]["name"] for item in asked(lab, "namespaces")["items"]}
     crds = {item["metadata"]["name"] for item in asked(lab, "crds")["items"]}
-    assert not {name for name in crds if name.endswith(("toolkit.fluxcd.io", "fluxcd.controlplane.io"))}
+    # Those of Flux. The operator's own is a template of the real chart, and a file of the lab's that Helm leaves.
+    assert not {name for name in crds if name.endswith("toolkit.fluxcd.io")}
     assert took < 60
 
 
