@@ -60,7 +60,7 @@ opts = pulumi.ResourceOptions(providers=[provider, command.Provider("command")])
 pool = VmPool(
     "vm-pool",
     VmPoolArgs(
-        pool="homelab-trial", comment=checks.pool_comment,
+        pool="homelab-trial", comment=checks.site.pool_comment,
         hooks=pulumi.ResourceHookBinding(before_create=[checks.before_pool()]),
     ),
     opts,
