@@ -21,13 +21,11 @@ import yaml
 from checks.gitops import tree
 from components.kit import versions
 from lab.errors import LabError
-from lab.session import write_private
 
 _RESTRICTED_CONTAINER = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 """What a pod of the Pod Security level `restricted` must say; the lab's API server enforces the levels."""
 
 TABLE = Path(__file__).with_name("charts.yaml")
-STAGES = Path(__file__).with_name("stages.yaml")
 
 
 def pinned() -> list[versions.ChartPin]:
@@ -53,54 +51,6 @@ def write(directory: Path, pins: Iterable[versions.ChartPin]) -> list[Path]:
             path.write_bytes(content)
         written.append(path)
     return written
-
-
-def write_stages(path: Path) -> None:
-    """Write kwok's stages: those of `stages.yaml`, and one for each kind that gets a condition."""
-    table = yaml.safe_load(TABLE.read_text())
-    conditions = [
-        yaml.safe_dump(_condition_stage(crd), sort_keys=False)
-        for entry in table.values()
-        for crd in entry.get("crds", [])
-        if "condition" in crd
-    ]
-    write_private(path, "---\n".join([STAGES.read_text(), *conditions]))
-
-
-def _condition_stage(crd: Mapping[str, Any]) -> dict[str, Any]:
-    """A stage that makes a condition True; one that is older than the object's last change is written again."""
-    condition = crd["condition"]
-    current = (
-        ".metadata.generation as $now | "
-        f'any(.status.conditions[]?; .type == "{condition}" and .observedGeneration == $now)'
-    )
-    status = {
-        "type": condition,
-        "status": "True",
-        "reason": "Played",
-        "message": "played by the lab",
-        "observedGeneration": "@.metadata.generation@",
-        # Not the time of writing: a real CRD may have no observedGeneration, and then equal writes must change nothing.
-        "lastTransitionTime": "@.metadata.creationTimestamp | Quote@",
-    }
-    if not _has_status_subresource(crd):
-        # Then a change of the status counts as a generation, and noting the latest one would make another.
-        del status["observedGeneration"]
-        current = f'any(.status.conditions[]?; .type == "{condition}")'
-    template = re.sub(r'"@(.+?)@"', r"{{ \1 }}", json.dumps({"conditions": [status], **crd.get("status", {})}))
-    step: dict[str, Any] = {"statusTemplate": template}
-    if not _has_status_subresource(crd):
-        step = {"patches": [{"root": "status", "type": "merge", "template": template}]}
-    return {
-        "apiVersion": "kwok.x-k8s.io/v1alpha1",
-        "kind": "Stage",
-        "metadata": {"name": f"{crd['plural']}.{crd['group']}"},
-        "spec": {
-            "resourceRef": {"apiGroup": f"{crd['group']}/{_versions(crd)[-1]}", "kind": crd["kind"]},
-            "selector": {"matchExpressions": [{"key": current, "operator": "In", "values": ["false"]}]},
-            "next": step,
-        },
-    }
 
 
 def _has_status_subresource(crd: Mapping[str, Any]) -> bool:
@@ -177,9 +127,14 @@ def _workload(chart: str, version: str, workload: Mapping[str, Any], values: dic
         pod["hostNetwork"] = True
     for field, place in workload.get("fromValues", {}).items():
         pod[field] = _reference(place, values, None)
+    metadata: dict[str, Any] = {"labels": selector}
+    if place := workload.get("secret"):
+        # Read by the rule in lab/operators/pods.py, which imports nothing of the launcher.
+        metadata["annotations"] = {"homelab.lab/secret": _reference(place, values, None)}
+        pod["schedulingGates"] = [{"name": "homelab.lab/secret"}]
     spec: dict[str, Any] = {
         "selector": {"matchLabels": selector},
-        "template": {"metadata": {"labels": selector}, "spec": pod},
+        "template": {"metadata": metadata, "spec": pod},
     }
     if workload["kind"] != "DaemonSet":
         replicas = workload.get("replicas", 1)

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import functools
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -38,7 +39,7 @@ class GoBinary:
 
     `directory` is the module's, relative to lab/. `module` is the required module whose version names the binary;
     None for our own sources, which are named by a digest of what they consist of. In `ldflags`, {version} is that
-    version.
+    version. Files below `replaced/` in the directory stand in for the module's own of the same paths.
     """
 
     name: str
@@ -50,6 +51,10 @@ class GoBinary:
     def sources(self) -> Path:
         """The module's directory."""
         return LAB / self.directory
+
+    def replaced(self) -> Path:
+        """The directory of the files that stand in for the module's own; most tools have none."""
+        return self.sources() / "replaced"
 
     def version(self) -> str:
         """The required version without its v, or a digest of our own sources."""
@@ -71,6 +76,8 @@ class GoBinary:
             return f"{self.name}-{self.version()}"
         recipe = hashlib.sha256(f"{self.package} {self.linker_flags()}".encode())
         recipe.update((self.sources() / "go.sum").read_bytes())
+        if self.replaced().is_dir():
+            recipe.update(_digest_of_tree(self.replaced()).encode())
         return f"{self.name}-{self.version()}-{recipe.hexdigest()[:8]}"
 
 
@@ -128,19 +135,41 @@ def _remove_unused(binary: GoBinary) -> None:
 
 def _compile(go: str, binary: GoBinary, target: Path, log: Path) -> None:
     environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
-    command = [
-        *(go, "build", "-mod=readonly", "-buildvcs=false", "-trimpath", f"-ldflags={binary.linker_flags()}"),
-        *("-o", str(target / binary.name), binary.package),
-    ]
-    with log.open("wb") as output:
-        output.write(f"$ {' '.join(command)}\n".encode())
-        output.flush()
-        result = subprocess.run(
-            command, cwd=binary.sources(), env=environment, stdout=output, stderr=subprocess.STDOUT, check=False
-        )
+    with tempfile.TemporaryDirectory(prefix="homelab-module-") as scratch:
+        changed = _changed_module(go, binary, Path(scratch)) if binary.replaced().is_dir() else []
+        flags = [*changed, "-buildvcs=false", "-trimpath", f"-ldflags={binary.linker_flags()}"]
+        command = [go, "build", "-mod=readonly", *flags, "-o", str(target / binary.name), binary.package]
+        with log.open("wb") as output:
+            output.write(f"$ {' '.join(command)}\n".encode())
+            output.flush()
+            result = subprocess.run(
+                command, cwd=binary.sources(), env=environment, stdout=output, stderr=subprocess.STDOUT, check=False
+            )
     if result.returncode:
         tail = "\n".join(f"      {line}" for line in log.read_text(errors="replace").splitlines()[-8:])
         raise LabError(f"building {binary.name} failed:\n{tail}\n  The whole log: {log}")
+
+
+def _changed_module(go: str, binary: GoBinary, scratch: Path) -> list[str]:
+    """Copy the module with the files that stand in for its own; gives the option with which a build takes the copy.
+
+    Go refuses an overlay over files of its cache.
+    """
+    command = [go, "mod", "download", "-json", str(binary.module)]
+    done = subprocess.run(command, cwd=binary.sources(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LabError(f"downloading {binary.module} failed:\n{done.stdout}{done.stderr}")
+    original, copy = Path(json.loads(done.stdout)["Dir"]), scratch / "module"
+    for place in (original, binary.replaced()):
+        for path in place.rglob("*"):
+            if path.is_file():
+                there = copy / path.relative_to(place)
+                there.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, there)
+    wanted = (binary.sources() / "go.mod").read_text()
+    (scratch / "go.mod").write_text(f"{wanted}\nreplace {binary.module} => {copy}\n")
+    shutil.copyfile(binary.sources() / "go.sum", scratch / "go.sum")
+    return [f"-modfile={scratch / 'go.mod'}"]
 
 
 @functools.cache

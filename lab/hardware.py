@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from components.storage.csi_volume_names import VolumeNames
-from lab import charts, flux, inventory, processes
+from lab import flux, inventory, processes
 from lab.configuration import API_TOKEN, EDGE_SSH_KEY, GIT_KEY, PASSWORD, PROXMOX, REHEARSED_DATASTORES
 from lab.edge_host.host import NAME as EDGE_HOST
 from lab.edge_host.host import EdgeHost
@@ -77,7 +77,6 @@ class Hardware:
         if not processes.running(self.session, NODES):
             self._refuse_if_taken(*self._factory_address())
             write_private(self.session.directory / "nodes.json", json.dumps(self._nodes_config(tools), indent=2))
-            charts.write_stages(self.session.directory / "kwok.yaml")
             self.control(NODES).unlink(missing_ok=True)
             command = [str(tools["talos-nodes"].path), "--config", str(self.session.directory / "nodes.json")]
             processes.start(self.session, NODES, command)
@@ -155,7 +154,7 @@ class Hardware:
             "state": str(self.session.state_of(NODES)),
             "control": str(self.control(NODES)),
             "factory": f"{host}:{port}",
-            "kwokConfig": str(self.session.directory / "kwok.yaml"),
+            "operators": [sys.executable, "-m", "lab.operators"],
             "bootSeconds": 0.3,
             "installSeconds": 0.3,
             "rebootSeconds": 0.5,

@@ -172,6 +172,25 @@ _TOOLS = [
             "pebble", "tools/pebble", "github.com/letsencrypt/pebble/v2/cmd/pebble", "github.com/letsencrypt/pebble/v2"
         )
     ),
+    Tool(
+        GoBinary(
+            "external-secrets",
+            "tools/external-secrets",
+            "github.com/external-secrets/external-secrets",
+            "github.com/external-secrets/external-secrets",
+        )
+    ),
+    Tool(
+        GoBinary("metallb-controller", "tools/metallb", "go.universe.tf/metallb/controller", "go.universe.tf/metallb")
+    ),
+    Tool(
+        GoBinary(
+            "cloudnative-pg",
+            "tools/cloudnative-pg",
+            "github.com/cloudnative-pg/cloudnative-pg/cmd/manager",
+            "github.com/cloudnative-pg/cloudnative-pg",
+        )
+    ),
     *(
         Tool(GoBinary(name, f"tools/{name}", f"github.com/fluxcd/{name}", f"github.com/fluxcd/{name}"))
         for name in ("source-controller", "kustomize-controller")
@@ -197,6 +216,9 @@ TESTS = (
     "coredns",
     "powerdns-operator",
     "pebble",
+    "external-secrets",
+    "metallb-controller",
+    "cloudnative-pg",
     "cert-manager-controller",
     "dns01-solver",
 )
@@ -205,10 +227,7 @@ TESTS = (
 REAL_CONTROLLERS = ("source-controller", "kustomize-controller")
 """The controllers of Flux that can be had."""
 
-CONTROLLERS = {
-    **{name: name for name in REAL_CONTROLLERS},
-    **{name: tool for name, tool in {"helm-controller": "helm-player"}.items() if tool in TOOLS},
-}
+CONTROLLERS = {**{name: name for name in REAL_CONTROLLERS}, "helm-controller": "helm-player"}
 """The program that a lab runs for each controller of Flux."""
 
 GITOPS = (*CONTROLLERS.values(), "git-server")

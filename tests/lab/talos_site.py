@@ -23,7 +23,6 @@ from components.talos import images
 from components.talos.api import TalosCredentials, TalosNode
 from components.talos.hooks import Member, TalosChecks
 from components.talos.secrets import ClientCredentials
-from lab import charts
 from lab.hardware import CONTROL_PLANE_TOOLS
 from lab.programs import Found
 
@@ -50,12 +49,10 @@ class TalosSite:
         self._prefix = f"127.{200 + os.getpid() % 50}"
         self.addresses: dict[str, str] = {}
         self._control = directory / "control.sock"
-        charts.write_stages(directory / "kwok.yaml")
         settings = {
             "state": str(directory / "state"),
             "control": str(self._control),
             "factory": f"{self._prefix}.0.11:8090",
-            "kwokConfig": str(directory / "kwok.yaml"),
             "bootSeconds": 0.2,
             "installSeconds": 0.2,
             "rebootSeconds": 0.5,

@@ -6,6 +6,7 @@ import os
 import subprocess
 import threading
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,35 @@ def test_a_superseded_build_that_nobody_used_for_weeks_goes(hello: GoBinary) -> 
     (hello.sources() / "main.go").write_text(HELLO.replace("hello", "bye"))
     golang.build(hello)
     assert not old.exists()
+
+
+def test_a_file_below_replaced_stands_in_for_the_modules_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else's module, served as a proxy does: from files."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("GOMODCACHE", str(tmp_path / "modules"))
+    monkeypatch.setenv("GOFLAGS", "-modcacherw")
+    monkeypatch.setenv("GOPROXY", f"file://{tmp_path / 'proxy'}")
+    monkeypatch.setenv("GONOSUMDB", "*")
+    served = tmp_path / "proxy/example.org/hello/@v"
+    served.mkdir(parents=True)
+    (served / "v1.0.0.mod").write_text("module example.org/hello\n\ngo 1.21\n")
+    (served / "v1.0.0.info").write_text('{"Version": "v1.0.0"}')
+    word = 'package word\n\nconst Word = "{}"\n'
+    main = 'package main\n\nimport "example.org/hello/word"\n\nfunc main() { println(word.Word) }\n'
+    with zipfile.ZipFile(served / "v1.0.0.zip", "w") as archive:
+        for name, content in {"go.mod": "module example.org/hello\n\ngo 1.21\n", "main.go": main}.items():
+            archive.writestr(f"example.org/hello@v1.0.0/{name}", content)
+        archive.writestr("example.org/hello@v1.0.0/word/word.go", word.format("theirs"))
+    tool = tmp_path / "tool"
+    tool.mkdir()
+    (tool / "go.mod").write_text(f"{GO_MOD}\nrequire example.org/hello v1.0.0\n")
+    subprocess.run([golang.find_go(), "mod", "download", "all"], cwd=tool, check=True)
+    binary = GoBinary("hello", str(tool), "example.org/hello", "example.org/hello")
+    before = binary.key()
+    (tool / "replaced/word").mkdir(parents=True)
+    (tool / "replaced/word/word.go").write_text(word.format("ours"))
+    assert binary.key() != before
+    assert subprocess.run([golang.build(binary)], capture_output=True, text=True, check=True).stderr == "ours\n"
 
 
 def test_missing_go_is_named_with_the_command_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

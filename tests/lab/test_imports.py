@@ -11,7 +11,7 @@ from lab.golang import LAB
 from tests.imports import imports
 
 CHECKOUT = LAB.parent
-PROCESSES = ("proxmox", "plugins.language_host")
+PROCESSES = ("proxmox", "operators", "plugins.language_host")
 """Packages that run as processes of their own."""
 
 

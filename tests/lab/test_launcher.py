@@ -173,18 +173,6 @@ def test_service_and_budget_of_a_lab_chart_select_the_pods_of_their_workload(tmp
     assert specs["Service"]["selector"] == labels
 
 
-def test_each_kind_with_a_condition_has_a_stage_that_makes_it_true(tmp_path: Path) -> None:
-    charts.write_stages(tmp_path / "kwok.yaml")
-    stages = {
-        stage["metadata"]["name"]: stage["spec"] for stage in yaml.safe_load_all((tmp_path / "kwok.yaml").read_text())
-    }
-    assert "service-address" in stages
-    issuers = stages["clusterissuers.cert-manager.io"]
-    assert issuers["resourceRef"] == {"apiGroup": "cert-manager.io/v1", "kind": "ClusterIssuer"}
-    [condition] = yaml.safe_load(re.sub(r"{{.+?}}", "null", issuers["next"]["statusTemplate"]))["conditions"]
-    assert (condition["type"], condition["status"]) == ("Ready", "True")
-
-
 @pytest.mark.parametrize("name", ["../up", "", "Lab", "a" * 60])
 def test_a_lab_name_that_is_not_a_plain_word_is_refused(name: str) -> None:
     with pytest.raises(LabError, match="LAB_ID"):

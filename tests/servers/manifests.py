@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,14 @@ from typing import Any
 import yaml
 
 from checks.graph import Graph, reveal
+from checks.program import recorded
 from lab import charts
+
+
+@functools.cache
+def lab() -> Graph:
+    """What the program makes for stack `lab`; recorded once for all tests."""
+    return recorded()
 
 
 def manifests(graph: Graph, *kinds: str) -> Iterator[dict[str, Any]]:

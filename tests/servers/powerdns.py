@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from components.dns.powerdns_secrets import ACCOUNTS, DATABASE_SECRET
+from components.dns.powerdns_secrets import ROOT_PASSWORD as ROOT_KEY
 from lab import debian
 from tests.charts.helm import rendered
 
@@ -111,12 +112,20 @@ def process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 @contextlib.contextmanager
 def mariadb(directory: Path, address: str, port: int, password: str) -> Iterator[None]:
-    """MariaDB with the chart's settings. A directory that holds a database is used as it is."""
+    """MariaDB with the chart's settings, and a Secret as External Secrets would make it."""
+    accounts = filled(DATABASE_SECRET.derived[ACCOUNTS], password=password)
+    with mariadb_with(directory, address, port, {ACCOUNTS: accounts, ROOT_KEY: f"{ROOT_PASSWORD}{password}"}):
+        yield
+
+
+@contextlib.contextmanager
+def mariadb_with(directory: Path, address: str, port: int, secret: Mapping[str, str]) -> Iterator[None]:
+    """MariaDB with the chart's settings and this Secret. A directory that holds a database is used as it is."""
     programs = debian.ensure(PROGRAMS)
     directory.mkdir(exist_ok=True)
     data, endpoint, log = directory / "data", directory / "socket", directory / "mariadb.log"
     accounts = directory / "accounts.sql"
-    accounts.write_text(filled(DATABASE_SECRET.derived[ACCOUNTS], password=password))
+    accounts.write_text(secret[ACCOUNTS])
     [server_cnf] = [
         item["data"]["server.cnf"]
         for item in rendered("powerdns", {"existingSecret": {"name": "powerdns"}})
@@ -147,14 +156,14 @@ def mariadb(directory: Path, address: str, port: int, password: str) -> Iterator
         *(f"--socket={endpoint}", f"--bind-address={address}", f"--port={port}", f"--pid-file={directory / 'pid'}"),
     ]
     client = [str(programs["mariadb"]), "--no-defaults", f"--socket={endpoint}", "--user=root"]
-    root = "" if new else f"{ROOT_PASSWORD}{password}"
+    root = "" if new else secret[ROOT_KEY]
     with process(command, log):
         until(lambda: root_enters(directory, root), "MariaDB", log)
         if new:
             # What the image's entry point does with MARIADB_DATABASE, /docker-entrypoint-initdb.d and root's password.
             subprocess.run([*client, "-e", "CREATE DATABASE powerdns"], check=True)
             subprocess.run([*client, "powerdns"], input=SCHEMA.read_bytes(), check=True)
-            secured = f"ALTER USER 'root'@'localhost' IDENTIFIED BY '{ROOT_PASSWORD}{password}'"
+            secured = f"ALTER USER 'root'@'localhost' IDENTIFIED BY '{secret[ROOT_KEY]}'"
             subprocess.run([*client, "-e", secured], check=True)
         yield
 

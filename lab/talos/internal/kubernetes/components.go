@@ -23,6 +23,7 @@ import (
 
 const (
 	apiServerName = "kube-apiserver"
+	operatorsName = "operators"
 	kwokPort      = 10247
 
 	restartDelay = time.Second
@@ -104,13 +105,19 @@ func (c *ControlPlane) ensureAPI(ctx context.Context) error {
 		{"kube-controller-manager", c.binaries.ControllerManager, func() ([]string, error) { return c.controllerManagerArgs(ruling, host, server) }},
 		{"kube-scheduler", c.binaries.Scheduler, func() ([]string, error) { return c.schedulerArgs(ruling, host, server) }},
 		{"kwok", c.binaries.Kwok, func() ([]string, error) { return c.kwokArgs(ruling, host, kwokPort, server) }},
-		{stagesName, c.binaries.Kwok, func() ([]string, error) { return c.stagesArgs(ctx) }},
 	} {
 		if args, err = part.args(); err != nil {
 			return fmt.Errorf("%s: %w", part.name, err)
 		}
 
 		if err = c.ensure(part.name, part.path, args); err != nil {
+			return err
+		}
+	}
+
+	if command := c.binaries.Operators; len(command) > 0 {
+		args := append(slices.Clone(command[1:]), "--kubeconfig", c.path("pki", "lab.kubeconfig"))
+		if err = c.ensure(operatorsName, command[0], args); err != nil {
 			return err
 		}
 	}
@@ -165,7 +172,6 @@ func stable(args []string) []string {
 func (c *ControlPlane) revision(name string) string {
 	read := map[string][]string{
 		apiServerName: {"admission-control-config.yaml", "auditpolicy.yaml", "authorization-config.yaml", "encryptionconfig.yaml", "ca.crt"},
-		stagesName:    {stagesFile},
 	}
 
 	var all bytes.Buffer
@@ -188,7 +194,7 @@ func (c *ControlPlane) stopComponents(reason string, end func(*process.Process))
 
 	// The apiserver goes last, so that the others can release their leases.
 	names := slices.Sorted(maps.Keys(c.binaries.Flux.Controllers))
-	for _, name := range append(names, stagesName, "kwok", "kube-scheduler", "kube-controller-manager", apiServerName) {
+	for _, name := range append(names, operatorsName, "kwok", "kube-scheduler", "kube-controller-manager", apiServerName) {
 		if known := components[name]; known != nil {
 			end(known.process)
 		}

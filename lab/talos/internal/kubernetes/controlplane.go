@@ -23,16 +23,18 @@ import (
 	"homelab/lab/talos/internal/process"
 )
 
-// Binaries are the absolute paths of the programs that are run.
+// Binaries are the absolute paths of the programs that are run; Operators is a whole command, without the argument
+// --kubeconfig, and empty where nobody plays operators.
 type Binaries struct {
 	Etcd              string `json:"etcd"`
 	APIServer         string `json:"kubeApiserver"`
 	ControllerManager string `json:"kubeControllerManager"`
 	Scheduler         string `json:"kubeScheduler"`
 	Kwok              string `json:"kwok"`
-	KwokConfig        string `json:"kwokConfig"`
 	Kubectl           string `json:"kubectl"`
 	Flux              Flux   `json:"flux"`
+
+	Operators []string `json:"operators"`
 }
 
 // Member is a configured control plane machine. Values are copied in; the configuration is never changed in place.

@@ -1,0 +1,185 @@
+"""The objects of a cluster, as rules see them, and what a rule answers. Owns no connection: `cluster.py` has that."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Object = Mapping[str, Any]
+
+PLAYED_BY = "homelab.lab/played-by"
+"""Labels what the lab made in an operator's place; also in lab/talos/internal/kubernetes/volumes.go."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of object, and where the API has its collection."""
+
+    name: str
+    api_version: str
+    plural: str
+    namespaced: bool = True
+    status_subresource: bool = True
+
+    def path(self, namespace: str | None = None, name: str | None = None) -> str:
+        """Of all objects, of those of a namespace, or of one."""
+        base = f"/apis/{self.api_version}" if "/" in self.api_version else f"/api/{self.api_version}"
+        inside = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
+        return f"{base}{inside}/{self.plural}" + (f"/{name}" if name else "")
+
+
+class World:
+    """What a cluster has at one moment, by kind, namespace and name."""
+
+    def __init__(self, objects: Iterable[Object] = ()) -> None:
+        self._kinds: dict[str, dict[tuple[str, str], Object]] = {}
+        for item in objects:
+            self.put(item)
+
+    def put(self, item: Object) -> None:
+        """Take an object as it is from now on."""
+        self._kinds.setdefault(item["kind"], {})[key(item)] = item
+
+    def drop(self, item: Object) -> None:
+        """Forget an object."""
+        self._kinds.get(item["kind"], {}).pop(key(item), None)
+
+    def replace(self, kind: str, items: Iterable[Object]) -> None:
+        """Take all objects of a kind, and forget those that are not among them."""
+        self._kinds[kind] = {key(item): item for item in items}
+
+    def all(self, kind: str) -> list[Object]:
+        """Every object of a kind that is not being deleted, oldest first."""
+        found = [item for item in self._kinds.get(kind, {}).values() if not deleted(item)]
+        return sorted(found, key=lambda item: (item["metadata"].get("creationTimestamp") or "", key(item)))
+
+    def find(self, kind: str, name: str | None, namespace: str = "") -> Object | None:
+        """One object that is not being deleted."""
+        found = self._kinds.get(kind, {}).get((namespace, name or ""))
+        return None if found is None or deleted(found) else found
+
+    def operator(self, deployment: str) -> Object | None:
+        """The Deployment of an operator, once a replica of it is available: without one nothing is reconciled."""
+        for (_, name), item in self._kinds.get("Deployment", {}).items():
+            if name == deployment and item.get("status", {}).get("availableReplicas"):
+                return item
+        return None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a controller does about an object.
+
+    status: the fields of its status that it writes. makes: objects that it makes, whole, with their status.
+    annotations: those that it puts on the object; None takes one away. spec: the fields of its spec that it changes.
+    """
+
+    status: Mapping[str, Any] = field(default_factory=dict)
+    makes: Sequence[Object] = ()
+    annotations: Mapping[str, str | None] = field(default_factory=dict)
+    spec: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How objects of a kind are played.
+
+    operator: name of the Deployment without which nobody looks at them; None where there is none to wait for.
+    """
+
+    kind: Kind
+    operator: str | None
+    play: Callable[[Object, World], Outcome | None]
+
+
+def outcomes(rules: Iterable[Rule], world: World) -> Iterator[tuple[Rule, Object, Outcome]]:
+    """What is to be done about every object."""
+    for rule in rules:
+        if rule.operator is not None and world.operator(rule.operator) is None:
+            continue
+        for item in world.all(rule.kind.name):
+            outcome = rule.play(item, world)
+            if outcome is not None:
+                yield rule, item, outcome
+
+
+def key(item: Object) -> tuple[str, str]:
+    """Namespace and name."""
+    return item["metadata"].get("namespace") or "", item["metadata"]["name"]
+
+
+def deleted(item: Object) -> bool:
+    """Whether an object is only waiting for its finalizers."""
+    return "deletionTimestamp" in item["metadata"]
+
+
+def condition(
+    item: Object, kind: str, holds: bool, reason: str, message: str, *, generation: bool = False
+) -> dict[str, Any]:
+    """A condition of a status. generation: whether this controller says which generation it saw."""
+    observed = {"observedGeneration": item["metadata"].get("generation", 1)} if generation else {}
+    status = "True" if holds else "False"
+    return {"type": kind, "status": status, "reason": reason, "message": message} | observed
+
+
+def holds(item: Object | None, kind: str) -> bool:
+    """Whether an object has a condition of that type that is True, of its present generation where one is noted."""
+    for each in (item or {}).get("status", {}).get("conditions", []):
+        if each["type"] == kind and each["status"] == "True":
+            seen = each.get("observedGeneration")
+            return seen is None or item is None or seen >= item["metadata"].get("generation", 1)
+    return False
+
+
+def secret(
+    name: str,
+    namespace: str,
+    data: Mapping[str, str],
+    *,
+    kind: str = "Opaque",
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+    owner: Object | None = None,
+) -> dict[str, Any]:
+    """A Secret that an operator makes; `owner`: the object with which it goes."""
+    metadata: dict[str, Any] = {"name": name, "namespace": namespace, "labels": {**(labels or {}), PLAYED_BY: "lab"}}
+    metadata["annotations"] = dict(annotations or {})
+    if owner is not None:
+        metadata["ownerReferences"] = [owned_by(owner)]
+    encoded = {name: base64.b64encode(value.encode()).decode() for name, value in data.items()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": kind, "data": encoded}
+
+
+def event(item: Object, controller: str, reason: str, message: str) -> dict[str, Any]:
+    """A warning about an object; the same one has the same name."""
+    namespace, name = key(item)
+    about = {"apiVersion": item["apiVersion"], "kind": item["kind"], "name": name, "namespace": namespace}
+    made = {"apiVersion": "v1", "kind": "Event", "type": "Warning", "reason": reason, "message": message}
+    return made | {
+        "metadata": {"name": f"{name}.{digest(reason + message)}", "namespace": namespace},
+        "involvedObject": about | {"uid": item["metadata"].get("uid", "")},
+        "source": {"component": controller},
+    }
+
+
+def digest(text: str) -> str:
+    """Eight hexadecimal digits that tell a text from others."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def owned_by(owner: Object) -> dict[str, Any]:
+    """The owner reference with which garbage collection takes an object along."""
+    reference = {"apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": owner["metadata"]["name"]}
+    return reference | {"uid": owner["metadata"].get("uid", "")}
+
+
+def value(item: Object | None, name: str) -> str | None:
+    """One key of a Secret, decoded; None where there is no Secret, or no such key."""
+    for field_name, decode in (("data", True), ("stringData", False)):
+        found = ((item or {}).get(field_name) or {}).get(name)
+        if found is not None:
+            return base64.b64decode(found).decode(errors="replace") if decode else str(found)
+    return None
