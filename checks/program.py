@@ -67,6 +67,13 @@ def recorded(stack: str = "lab", *, change: Change | None = None, known: bool = 
 
     known: answer as providers do in a second preview; otherwise outputs are unknown, as in a first preview.
     """
+    return recorded_with_settings(stack, change=change, known=known)[0]
+
+
+def recorded_with_settings(
+    stack: str, *, change: Change | None = None, known: bool = True
+) -> tuple[Graph, dict[str, Any]]:
+    """The graph of `stack`, as `recorded` makes it, and the settings that it was made of (without `homelab:`)."""
     config = load_stack_config(ROOT, stack)
     settings = {key.removeprefix("homelab:"): json.loads(value) for key, value in config.items() if "homelab:" in key}
     others = {key: value for key, value in config.items() if "homelab:" not in key}
@@ -75,7 +82,7 @@ def recorded(stack: str = "lab", *, change: Change | None = None, known: bool = 
     keys = ["homelab:proxmoxPassword" if "username" in settings["site"] else "homelab:proxmoxApiToken"]
     keys += ["homelab:sealingKey"] if "sealing" in settings else []
     keys += ["homelab:tailscaleAuthKey", *(["homelab:edgeSshKey", "homelab:edgeTsigKey"] if "edge" in settings else [])]
-    return record(
+    graph = record(
         ROOT,
         project="homelab",
         stack=stack,
@@ -84,3 +91,4 @@ def recorded(stack: str = "lab", *, change: Change | None = None, known: bool = 
         fakes=_FAKES if known else {},
         invokes=_INVOKES if known else {},
     )
+    return graph, settings

@@ -10,10 +10,13 @@ from collections.abc import Collection
 from pathlib import Path
 
 from checks.charts.examine import Examination, examine
+from checks.charts.making import kinds_of, note
 from checks.charts.record import FILE, read, unrecorded, write
-from checks.charts.releases import of_program, pins
+from checks.charts.releases import of_graph, of_program, pins
 from checks.crds import schema_findings
-from checks.program import recorded
+from checks.model.platform import site_of
+from checks.model.records import DIRECTORY
+from checks.program import recorded, recorded_with_settings
 
 STACKS = ("lab", "prod")
 """The stacks whose values are looked up."""
@@ -35,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     elif options.record and not findings:
         kept = {name: entry for name, entry in read(options.checked).items() if name in pinned}
         write({**kept, **result.checked}, options.checked)
+        _note(options)
     for stack in STACKS if result.crds else ():
         findings += schema_findings(recorded(stack), result.crds)
     for finding in sorted(set(findings)):
@@ -43,12 +47,28 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if findings else 0
 
 
+def _note(options: argparse.Namespace) -> None:
+    """Record what the charts make, for each stack."""
+    found = []
+    kinds: set[str] = set()
+    for stack in STACKS:
+        graph, settings = recorded_with_settings(stack)
+        kubernetes = settings["versions"]["kubernetes"]
+        found += [(release, site_of(settings)) for release in of_graph(graph, kubernetes)]
+        kinds |= kinds_of(graph)
+    note(
+        found, mirror=options.mirror, helm=options.helm, kinds=kinds, source=options.source, directory=options.records
+    )
+
+
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m checks.charts", description=__doc__)
     parser.add_argument("--mirror", type=Path, help="directory with <chart>-<version>.tgz files, as in charts.mirror")
     parser.add_argument("--only-present", action="store_true", help="accept charts that are not in the mirror")
     parser.add_argument("--record", action="store_true", help="write what was looked up, if all of it is known")
     parser.add_argument("--checked", type=Path, default=FILE, help="the record; default: charts/checked.yaml")
+    parser.add_argument("--records", type=Path, default=DIRECTORY, help="what charts make; default: charts/records")
+    parser.add_argument("--source", default="the publisher's archive", help="where the charts came from, in words")
     parser.add_argument("--helm", type=Path, help="the helm to render with; default: the one on PATH")
     options = parser.parse_args(arguments)
     if options.mirror is None and os.environ.get("CHARTS_MIRROR") and "://" not in os.environ["CHARTS_MIRROR"]:
