@@ -5,6 +5,7 @@ import gc
 
 import pulumi
 
+import checks.before
 import stacks.cluster
 import stacks.delegation
 import stacks.dns
@@ -23,6 +24,7 @@ from stacks.settings.load import load
 gc.freeze()
 
 settings, credentials = load()
+seen = checks.before.watch()
 
 site = stacks.site.deploy(settings, credentials)
 edge_host = stacks.edge_host.deploy(settings, credentials, site=site)
@@ -50,6 +52,8 @@ stacks.outputs.export(
         "bootstrapSecrets": storage.bootstrap_secrets,
     }
 )
+
+checks.before.refuse(seen, settings.model_dump(mode="json", by_alias=True))
 
 # Lets every registration begin before the SDK waits for outputs: that wait takes time which grows with the square of
 # what is outstanding (https://github.com/pulumi/pulumi/pull/22411; to be dropped when it no longer does).

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from checks.graph import Graph
-from checks.model import charts, flux, operators, program, terraform
+from checks.model import charts, flux, operators, outside, program, terraform
 from checks.model.machines import Machine, Talos, brought_by_kubernetes, machines_of, talos_of
 from checks.model.machines import objects_of as brought_by_talos
 from checks.model.needs import Need, needs
+from checks.model.outside import Outside
 from checks.model.objects import Identity, Object, Release, mapping
 from checks.model.order import Order
 from checks.model.pods import Pods, pods_of
@@ -44,7 +45,8 @@ class Platform:
     """What Flux will apply; None where there is no tree of it."""
     planned: list[terraform.Planned] = field(default_factory=list)
     """What a Terraform plan still owns."""
-    missing_tools: list[str] = field(default_factory=list)
+    outside: list[Outside] = field(default_factory=list)
+    """What exists although nothing in the model makes it."""
 
     @cached_property
     def _by_identity(self) -> dict[Identity, list[Object]]:
@@ -136,6 +138,8 @@ def build(
     program.order_of(graph, platform.order)
     platform.machines, platform.talos = machines_of(graph), talos_of(graph)
     platform.objects += brought_by_kubernetes() + brought_by_talos(platform.talos)
+    platform.outside = outside.read()
+    platform.objects += [one.thing for one in platform.outside]
     platform.tree = flux.tree_of(platform.objects, sources.root, sources.manifests)
     if platform.tree is not None:
         platform.objects += platform.tree.objects

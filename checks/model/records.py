@@ -31,7 +31,7 @@ class Made:
     values: str
     """The digest of the values, without what a site decides."""
     site: Mapping[str, Any]
-    """What the site decided when it was recorded, by path."""
+    """What the site decided when it was recorded, by path; its domains under the empty one."""
     objects: list[dict[str, Any]]
 
 
@@ -81,6 +81,7 @@ def split(values: Mapping[str, Any], site: Site) -> tuple[str, dict[str, Any]]:
             rest[path] = "the site's"
         else:
             rest[path] = value
+    own[""] = list(site.domains)
     text = json.dumps(rest, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16], own
 
@@ -105,13 +106,20 @@ def find(record: Record, values: Mapping[str, Any], site: Site) -> list[dict[str
     digest, own = split(values, site)
     for made in record.made:
         if made.values == digest:
-            changes = {
-                str(then): str(own[path])
-                for path, then in made.site.items()
-                if isinstance(then, str) and isinstance(own.get(path), str) and then != own[path]
-            }
+            changes = dict(
+                pair for path, then in made.site.items() for pair in _pairs(then, own.get(path)) if pair[0] != pair[1]
+            )
             return [_changed(one, changes) for one in made.objects] if changes else made.objects
     return None
+
+
+def _pairs(then: Any, now: Any) -> list[tuple[str, str]]:
+    """Texts that the site decided then, with what it decides now."""
+    if isinstance(then, str) and isinstance(now, str):
+        return [(then, now)]
+    if isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        return [pair for one, other in zip(then, now, strict=True) for pair in _pairs(one, other)]
+    return []
 
 
 def _changed(value: Any, changes: Mapping[str, str]) -> Any:
@@ -120,8 +128,10 @@ def _changed(value: Any, changes: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return [_changed(inner, changes) for inner in value]
     if isinstance(value, str):
-        for then, now in changes.items():
-            value = value.replace(then, now)
+        # The longest first: a name contains its domain.
+        for then in sorted(changes, key=len, reverse=True):
+            if then in value:
+                return value.replace(then, changes[then])
     return value
 
 

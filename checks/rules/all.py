@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
-from checks.rules import charts, order, ownership, references
+from checks.rules import (
+    capacity,
+    charts,
+    fields,
+    images,
+    names,
+    network,
+    order,
+    ownership,
+    probes,
+    program,
+    references,
+    secrets,
+    security,
+    storage,
+    values,
+)
 from checks.rules.rule import RULES
 
-MODULES = (references, order, ownership, charts)
+MODULES = (
+    *(references, order, ownership, network, capacity, storage, security, secrets, images, names, probes, fields),
+    *(values, charts, program),
+)
 
 __all__ = ["MODULES", "RULES"]

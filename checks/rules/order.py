@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from checks.model.flux import KUSTOMIZE
 from checks.model.needs import Need
 from checks.model.objects import Object, items
 from checks.model.order import Edge, Order
@@ -212,8 +212,6 @@ def timeouts(platform: Platform) -> Iterator[Finding]:
 
 
 def _seconds(text: str) -> float:
-    import re
-
     return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([\d.]+)(ms|h|m|s)", str(text)))
 
 
@@ -233,7 +231,3 @@ def builds(platform: Platform) -> Iterator[Finding]:
         if one.error:
             yield finding(f"Kustomization {one.id}", "spec.path", f"{one.path} cannot be built: {one.error}", one.where)
 
-
-def kustomizations(platform: Platform) -> list[Object]:
-    """Every Flux Kustomization of a platform."""
-    return [thing for thing in platform.of_kind(KUSTOMIZE, "Kustomization") if items([thing.content])]

@@ -14,7 +14,7 @@ _WHY = "Each of them undoes what the other did: the object flaps, and whoever pr
 _REMEDY = "Leave it to one of them, and delete the other declaration."
 
 
-@rule("one-owner", title="Each object has one manager", why=_WHY, remedy=_REMEDY)
+@rule("one-owner", title="Each object has one manager", why=_WHY, remedy=_REMEDY, fast=True)
 def objects(platform: Platform) -> Iterator[Finding]:
     """Objects that two managers declare."""
     doubled = _doubled_releases(platform)
@@ -72,7 +72,7 @@ def _doubled_releases(platform: Platform) -> set[tuple[str, str]]:
     return {name for name, declared in by_name.items() if len(declared) > 1}
 
 
-@rule("one-release", title="Each Helm release has one manager", why=_WHY, remedy=_REMEDY)
+@rule("one-release", title="Each Helm release has one manager", why=_WHY, remedy=_REMEDY, fast=True)
 def releases(platform: Platform) -> Iterator[Finding]:
     """Releases of one name that two managers install, and one chart with objects of the whole cluster twice."""
     by_name: dict[tuple[str, str], list[Release]] = defaultdict(list)
