@@ -39,6 +39,8 @@ identity = stacks.identity.deploy(
 )
 stacks.edge.deploy(settings, edge_host=edge_host, cluster=cluster, ingress=ingress, dns=dns)
 
+checks.before.refuse(seen, settings.model_dump(mode="json", by_alias=True))
+
 stacks.outputs.export(
     {
         "delegation": stacks.delegation.records(settings),
@@ -52,8 +54,6 @@ stacks.outputs.export(
         "bootstrapSecrets": storage.bootstrap_secrets,
     }
 )
-
-checks.before.refuse(seen, settings.model_dump(mode="json", by_alias=True))
 
 # Lets every registration begin before the SDK waits for outputs: that wait takes time which grows with the square of
 # what is outstanding (https://github.com/pulumi/pulumi/pull/22411; to be dropped when it no longer does).

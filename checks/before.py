@@ -1,14 +1,16 @@
 """The fast rules, on a program that runs: they stop it before the engine is asked for anything.
 
-The program's layers only make resource objects; their registrations are sent once the program's last line has run. So
-what stands between the layers and that line sees every resource that is not made in an `apply`, and an error there
-leaves the engine without a single one. What Outputs hold is not known yet, and no rule looks at it.
+The program's layers only make resource objects; their registrations are tasks that begin once its last line has run,
+even if that line raises an error (run_pulumi_func in the SDK waits for all of them). So what stands between the
+layers and that line sees every resource that is not made in an `apply`, and can take the tasks back: then the engine
+gets nothing but the stack. What Outputs hold is not known yet, and no rule looks at it.
 
 Owns no rule: those in `checks/rules/` that are marked as fast run here. It adds a tenth of a second to a preview.
 """
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 from collections.abc import Mapping
 from typing import Any
@@ -34,6 +36,7 @@ class Seen:
 
     def __init__(self) -> None:
         self.graph = Graph()
+        self._earlier = asyncio.all_tasks()
         self._urns: dict[int, str] = {}
 
     def __call__(self, args: pulumi.ResourceTransformationArgs) -> None:
@@ -55,6 +58,16 @@ class Seen:
         request.sourcePosition.uri, _, line = where.rpartition(":")
         request.sourcePosition.line = int(line or 0)
         self.graph.nodes[urn] = Node(urn, kind, args.name, _inputs(args.props), request)
+
+    def take_back(self) -> None:
+        """Cancel what would register the resources. The stack itself is among the earlier tasks, and stays."""
+        for task in asyncio.all_tasks() - self._earlier:
+            if "rpc_wrapper" in getattr(task.get_coro(), "__qualname__", ""):
+                task.cancel()
+        # The SDK would wait for the outputs of what is never registered.
+        for waiting in runtime.settings.SETTINGS.outputs:
+            waiting.cancel()
+        runtime.settings.SETTINGS.outputs.clear()
 
 
 def _caller() -> str:
@@ -99,14 +112,18 @@ def refuse(seen: Seen | None, settings: Mapping[str, Any]) -> None:
         return
     found = findings(seen.graph, dict(settings), pulumi.get_stack())
     if found:
-        lines = [f"  {one.object} · {one.field} {one.problem}\n    {one.where} [{one.rule}]: {one.remedy}" for one in found]
+        seen.take_back()
+        lines = [
+            f"  {one.object} · {one.field} {one.problem}\n    {one.where} [{one.rule}]: {one.remedy}" for one in found
+        ]
         raise RunError("nothing was created, because it would not work:\n" + "\n".join(lines))
 
 
 def findings(graph: Graph, settings: dict[str, Any], stack: str) -> list[Finding]:
     """What the fast rules find."""
     platform = Platform(stack, graph, settings)
-    platform.objects = [thing for thing in program.objects_of(graph) if thing.name != program.LATER]
+    made = program.objects_of(graph)
+    platform.objects = [thing for thing in made if program.LATER not in (thing.name, thing.namespace)]
     platform.releases = [one for one in program.releases_of(graph) if program.LATER not in (one.name, one.namespace)]
     platform.machines = machines_of(graph)
     program.order_of(graph, platform.order)

@@ -65,5 +65,7 @@ class Waivers:
         for waiver in self.waivers:
             if not any(waiver.fits(one) for one in everything):
                 problem = f"accepts {waiver.rule} for {waiver.object}, and no rule finds that"
-                kept.append(Finding("unused-waiver", waiver.object, waiver.field, problem, str(self.file), "Delete it."))
+                kept.append(
+                    Finding("unused-waiver", waiver.object, waiver.field, problem, str(self.file), "Delete it.")
+                )
         return kept

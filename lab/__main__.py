@@ -1,4 +1,5 @@
-"""`python -m lab COMMAND`: what the Makefile's recipes run. LAB_ID in the environment names the lab, CMD a command."""
+"""`python -m lab COMMAND`: what the Makefile's recipes run. LAB_ID in the environment names the lab, CMD a command,
+ARGS what `check` is given."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ INTERRUPTED = 130
 def main() -> int:
     """Run one command and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
-    parser.add_argument("command", choices=["tools", "up", "lab-preview", "shell", "down", "preview", "rehearse"])
+    parser.add_argument(
+        "command", choices=["tools", "check", "up", "lab-preview", "shell", "down", "preview", "rehearse"]
+    )
     parser.add_argument("stack", nargs="?", default=commands.STACK, help="for preview and rehearse")
     arguments = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -40,6 +43,8 @@ def _run(command: str, stack: str) -> int:
     match command:
         case "tools":
             return commands.tools()
+        case "check":
+            return commands.check(os.environ.get("ARGS") or "")
         case "up":
             return commands.up(lab)
         case "lab-preview":

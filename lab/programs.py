@@ -172,6 +172,7 @@ _TOOLS = [
     ),
     Tool(GoBinary("cert-manager-controller", "certificates", "./cmd/cert-manager-controller")),
     Tool(GoBinary("dns01-solver", "certificates", "./cmd/dns01-solver")),
+    Tool(GoBinary("manifests", "manifests", ".")),
 ]
 
 TOOLS = {tool.binary.name: tool for tool in _TOOLS}
@@ -192,8 +193,12 @@ TESTS = (
     "pebble",
     "cert-manager-controller",
     "dns01-solver",
+    "manifests",
 )
 """What only the tests and checks need: the lab's provider plugin has Helm in it, and its pods are played."""
+
+CHECKS = ("helm", "manifests")
+"""What the offline checks need."""
 
 LAB = tuple(name for name in TOOLS if name not in TESTS)
 """What a running lab needs."""

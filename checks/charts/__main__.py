@@ -56,9 +56,7 @@ def _note(options: argparse.Namespace) -> None:
         kubernetes = settings["versions"]["kubernetes"]
         found += [(release, site_of(settings)) for release in of_graph(graph, kubernetes)]
         kinds |= kinds_of(graph)
-    note(
-        found, mirror=options.mirror, helm=options.helm, kinds=kinds, source=options.source, directory=options.records
-    )
+    note(found, mirror=options.mirror, helm=options.helm, kinds=kinds, source=options.source, directory=options.records)
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:

@@ -62,7 +62,9 @@ def _recorded(
 ) -> tuple[list[dict[str, Any]] | None, ChartProblem | None]:
     held = f"{release.chart} {release.version}"
     if record is None or record.version.removeprefix("v") != release.version.removeprefix("v"):
-        other = f"charts/records/ has {record.chart} {record.version}" if record else "charts/records/ has no such chart"
+        other = (
+            f"charts/records/ has {record.chart} {record.version}" if record else "charts/records/ has no such chart"
+        )
         return None, ChartProblem(release, "unrecorded", f"{held} was never recorded: {other}")
     if record.absent:
         return None, ChartProblem(release, "absent", record.source)

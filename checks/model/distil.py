@@ -53,7 +53,9 @@ def distilled(content: dict[str, Any], namespace: str) -> dict[str, Any]:
     if kind not in CLUSTER_SCOPED:
         kept["namespace"] = metadata.get("namespace") or namespace
     if metadata.get("annotations"):
-        kept["annotations"] = {str(key): value for key, value in metadata["annotations"].items() if len(str(value)) < 300}
+        kept["annotations"] = {
+            str(key): value for key, value in metadata["annotations"].items() if len(str(value)) < 300
+        }
     if kind in ("Namespace", "Service", "Pod") and metadata.get("labels"):
         kept["labels"] = metadata["labels"]
     made: dict[str, Any] = {"apiVersion": content.get("apiVersion", ""), "kind": kind, "metadata": kept}

@@ -172,7 +172,8 @@ def _release(thing: Object, tree: Tree) -> Release:
     if not named:
         reference = mapping(spec.get("chartRef"))
         source = next(
-            (one for one in tree.objects if one.kind == reference.get("kind") and one.name == reference.get("name")), None
+            (one for one in tree.objects if one.kind == reference.get("kind") and one.name == reference.get("name")),
+            None,
         )
         if source is not None:
             named = str(source.spec.get("url", "")).rpartition("/")[2]

@@ -132,8 +132,9 @@ def brought_by_kubernetes() -> list[Object]:
     for name in ("cluster-admin", "admin", "edit", "view"):
         content = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}}
         found.append(Object(content, manager, "", ""))
-    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "kubernetes", "namespace": "default"}}
-    service["spec"] = {"ports": [{"name": "https", "port": 443}]}  # type: ignore[assignment]
+    ports = {"ports": [{"name": "https", "port": 443}]}
+    metadata = {"name": "kubernetes", "namespace": "default"}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": ports}
     found.append(Object(service, manager, "", ""))
     # Helped by the API server itself: the Role that lets an aggregated API server read its configuration.
     role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role"}

@@ -94,7 +94,9 @@ def _volume(volume: dict[str, Any], at: str, namespace: str) -> Iterator[Need]:
             name = _text(source.get(field))
             yield Need(place, "", kind, namespace, name, waits=True)
             for number, item in enumerate(items(source.get("items"))):
-                yield Need(f"{place}.items[{number}].key", "", kind, namespace, name, _text(item.get("key")), waits=True)
+                yield Need(
+                    f"{place}.items[{number}].key", "", kind, namespace, name, _text(item.get("key")), waits=True
+                )
 
 
 def _ingress(thing: Object) -> Iterator[Need]:
@@ -119,7 +121,9 @@ def _certificate(thing: Object) -> Iterator[Need]:
     issuer = mapping(thing.spec.get("issuerRef"))
     kind = _text(issuer.get("kind")) or "Issuer"
     group = _text(issuer.get("group")) or "cert-manager.io"
-    yield Need("spec.issuerRef", group, kind, "" if kind == "ClusterIssuer" else thing.namespace, _text(issuer.get("name")))
+    yield Need(
+        "spec.issuerRef", group, kind, "" if kind == "ClusterIssuer" else thing.namespace, _text(issuer.get("name"))
+    )
 
 
 CERT_MANAGER = "cert-manager"
@@ -129,7 +133,9 @@ CERT_MANAGER = "cert-manager"
 def _issuer(thing: Object) -> Iterator[Need]:
     namespace = thing.namespace or CERT_MANAGER
     ca = mapping(thing.spec.get("ca"))
-    yield Need("spec.ca.secretName", "", "Secret", namespace, _text(ca.get("secretName")), "tls.crt" if ca else "", True)
+    yield Need(
+        "spec.ca.secretName", "", "Secret", namespace, _text(ca.get("secretName")), "tls.crt" if ca else "", True
+    )
     for number, solver in enumerate(items(mapping(thing.spec.get("acme")).get("solvers"))):
         at = f"spec.acme.solvers[{number}]"
         webhook = mapping(mapping(solver.get("dns01")).get("webhook"))
@@ -159,7 +165,9 @@ def _external_secret(thing: Object) -> Iterator[Need]:
     for number, source in enumerate(items(thing.spec.get("dataFrom"))):
         place = mapping(source.get("sourceRef"))
         yield from _generator(place, f"spec.dataFrom[{number}].sourceRef", thing.namespace)
-        yield from _store(mapping(place.get("storeRef")), f"spec.dataFrom[{number}].sourceRef.storeRef", thing.namespace)
+        yield from _store(
+            mapping(place.get("storeRef")), f"spec.dataFrom[{number}].sourceRef.storeRef", thing.namespace
+        )
     for number, entry in enumerate(items(thing.spec.get("data"))):
         place = mapping(entry.get("sourceRef"))
         yield from _generator(place, f"spec.data[{number}].sourceRef", thing.namespace)
@@ -243,11 +251,15 @@ def _postgres(thing: Object) -> Iterator[Need]:
         yield Need(f"spec.certificates.{field}", "", "Secret", space, _text(certificates.get(field)), waits=True)
     for number, role in enumerate(items(mapping(thing.spec.get("managed")).get("roles"))):
         name = _text(mapping(role.get("passwordSecret")).get("name"))
-        yield Need(f"spec.managed.roles[{number}].passwordSecret", "", "Secret", space, name, "password" if name else "", True)
+        yield Need(
+            f"spec.managed.roles[{number}].passwordSecret", "", "Secret", space, name, "password" if name else "", True
+        )
 
 
 def _named(thing: Object, field: str) -> Need:
-    return Need(f"spec.{field}", "", "Secret", thing.namespace, _text(mapping(thing.spec.get(field)).get("name")), waits=True)
+    return Need(
+        f"spec.{field}", "", "Secret", thing.namespace, _text(mapping(thing.spec.get(field)).get("name")), waits=True
+    )
 
 
 def _vault(thing: Object) -> Iterator[Need]:
@@ -315,7 +327,10 @@ def _autoscaler(thing: Object) -> Iterator[Need]:
 
 def _helm_release(thing: Object) -> Iterator[Need]:
     spec = mapping(mapping(thing.spec.get("chart")).get("spec"))
-    for field, source in (("spec.chart.spec.sourceRef", spec.get("sourceRef")), ("spec.chartRef", thing.spec.get("chartRef"))):
+    for field, source in (
+        ("spec.chart.spec.sourceRef", spec.get("sourceRef")),
+        ("spec.chartRef", thing.spec.get("chartRef")),
+    ):
         one = mapping(source)
         space = _text(one.get("namespace")) or thing.namespace
         yield Need(field, "source.toolkit.fluxcd.io", _text(one.get("kind")), space, _text(one.get("name")))
@@ -333,7 +348,9 @@ def _helm_release(thing: Object) -> Iterator[Need]:
 def _kustomization(thing: Object) -> Iterator[Need]:
     source = mapping(thing.spec.get("sourceRef"))
     space = _text(source.get("namespace")) or thing.namespace
-    yield Need("spec.sourceRef", "source.toolkit.fluxcd.io", _text(source.get("kind")), space, _text(source.get("name")))
+    yield Need(
+        "spec.sourceRef", "source.toolkit.fluxcd.io", _text(source.get("kind")), space, _text(source.get("name"))
+    )
     for number, other in enumerate(items(thing.spec.get("dependsOn"))):
         space = _text(other.get("namespace")) or thing.namespace
         at = f"spec.dependsOn[{number}].name"
@@ -344,7 +361,13 @@ def _kustomization(thing: Object) -> Iterator[Need]:
             yield Need(at, "", kind, thing.namespace, _text(source.get("name")), waits=True)
     for number, check in enumerate(items(thing.spec.get("healthChecks"))):
         group = _text(check.get("apiVersion")).partition("/")[0] if "/" in _text(check.get("apiVersion")) else ""
-        yield Need(f"spec.healthChecks[{number}]", group, _text(check.get("kind")), _text(check.get("namespace")), _text(check.get("name")))
+        yield Need(
+            f"spec.healthChecks[{number}]",
+            group,
+            _text(check.get("kind")),
+            _text(check.get("namespace")),
+            _text(check.get("name")),
+        )
 
 
 def _text(value: Any) -> str:

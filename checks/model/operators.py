@@ -62,7 +62,9 @@ def _external_secret(thing: Object, find: Find) -> Iterator[Object]:
     else:
         made = keys | set(mapping(template.get("data")))
     unsure = unsure or bool(template.get("templateFrom"))
-    metadata = {key: value for key, value in mapping(template.get("metadata")).items() if key in ("labels", "annotations")}
+    metadata = {
+        key: value for key, value in mapping(template.get("metadata")).items() if key in ("labels", "annotations")
+    }
     name = str(target.get("name") or thing.name)
     yield _secret(thing, name, sorted(made), metadata=metadata, open=unsure)
 
@@ -119,8 +121,22 @@ def _sealed_secret(thing: Object, _find: Find) -> Iterator[Object]:
 def _postgres(thing: Object, _find: Find) -> Iterator[Object]:
     """https://cloudnative-pg.io/documentation/current/service_management/ and .../applications/"""
     for kind in ("rw", "ro", "r"):
-        yield _make(thing, "v1", "Service", f"{thing.name}-{kind}", {"spec": {"ports": [{"name": "postgres", "port": 5432}]}})
-    login = ("dbname", "fqdn-jdbc-uri", "fqdn-uri", "host", "jdbc-uri", "password", "pgpass", "port", "uri", "user", "username")
+        yield _make(
+            thing, "v1", "Service", f"{thing.name}-{kind}", {"spec": {"ports": [{"name": "postgres", "port": 5432}]}}
+        )
+    login = (
+        "dbname",
+        "fqdn-jdbc-uri",
+        "fqdn-uri",
+        "host",
+        "jdbc-uri",
+        "password",
+        "pgpass",
+        "port",
+        "uri",
+        "user",
+        "username",
+    )
     if not mapping(mapping(mapping(thing.spec.get("bootstrap")).get("initdb")).get("secret")).get("name"):
         yield _secret(thing, f"{thing.name}-app", login)
     if thing.spec.get("enableSuperuserAccess"):
@@ -138,7 +154,15 @@ def _vault(thing: Object, _find: Find) -> Iterator[Object]:
     for name in (thing.name, *(f"{thing.name}-{number}" for number in range(size))):
         yield _make(thing, "v1", "Service", name, ports)
     claims = thing.spec.get("volumeClaimTemplates")
-    pod = {"containers": [{"name": "vault", "image": thing.spec.get("image", ""), "resources": mapping(thing.spec.get("resources")).get("vault", {})}]}
+    pod = {
+        "containers": [
+            {
+                "name": "vault",
+                "image": thing.spec.get("image", ""),
+                "resources": mapping(thing.spec.get("resources")).get("vault", {}),
+            }
+        ]
+    }
     spec = {"replicas": size, "volumeClaimTemplates": claims or [], "template": {"spec": pod}}
     yield _make(thing, "apps/v1", "StatefulSet", thing.name, {"spec": spec})
     yield _make(thing, "apps/v1", "Deployment", f"{thing.name}-configurer")

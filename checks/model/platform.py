@@ -15,9 +15,9 @@ from checks.model import charts, flux, operators, outside, program, terraform
 from checks.model.machines import Machine, Talos, brought_by_kubernetes, machines_of, talos_of
 from checks.model.machines import objects_of as brought_by_talos
 from checks.model.needs import Need, needs
-from checks.model.outside import Outside
 from checks.model.objects import Identity, Object, Release, mapping
 from checks.model.order import Order
+from checks.model.outside import Outside
 from checks.model.pods import Pods, pods_of
 from checks.model.records import Record, Site
 
@@ -130,7 +130,7 @@ def build(
 ) -> Platform:
     """Put the model together.
 
-    change: edits the declared objects and releases before anything is derived from them.
+    change: edits what the program declares before anything is derived from it.
     """
     platform = Platform(stack, graph, settings, sources.root, records)
     platform.objects = program.objects_of(graph)
@@ -138,6 +138,8 @@ def build(
     program.order_of(graph, platform.order)
     platform.machines, platform.talos = machines_of(graph), talos_of(graph)
     platform.objects += brought_by_kubernetes() + brought_by_talos(platform.talos)
+    if change is not None:
+        change(platform)
     platform.outside = outside.read()
     platform.objects += [one.thing for one in platform.outside]
     platform.tree = flux.tree_of(platform.objects, sources.root, sources.manifests)
@@ -146,8 +148,6 @@ def build(
         platform.releases += flux.releases_of(platform.tree)
     for plan in sources.plans:
         platform.planned += terraform.planned(plan)
-    if change is not None:
-        change(platform)
     kubernetes = str(mapping(settings.get("versions")).get("kubernetes") or "")
     made, platform.chart_problems = charts.made_by(
         platform.releases,

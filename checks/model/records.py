@@ -68,7 +68,9 @@ class Site:
         if not isinstance(value, str):
             return False
         own = value == self.name or value.endswith(f"-{self.name}") if self.name else False
-        return own or bool(_ADDRESS.search(value) or _DIGEST.match(value)) or any(word in value for word in self.domains)
+        return (
+            own or bool(_ADDRESS.search(value) or _DIGEST.match(value)) or any(word in value for word in self.domains)
+        )
 
 
 def split(values: Mapping[str, Any], site: Site) -> tuple[str, dict[str, Any]]:
@@ -87,7 +89,7 @@ def split(values: Mapping[str, Any], site: Site) -> tuple[str, dict[str, Any]]:
 
 
 def _leaves(values: Any) -> list[tuple[str, Any]]:
-    found = []
+    found: list[tuple[str, Any]] = []
     inside = ""
     for path, value in walk(values):
         if inside and path.startswith(inside):
@@ -177,7 +179,8 @@ def _lines(content: dict[str, Any]) -> str:
     for one in content["made"]:
         objects = ",\n".join(f"        {compact(thing)}" for thing in one["objects"])
         made.append(
-            f'    {{"values": {compact(one["values"])}, "site": {compact(one["site"])}, "objects": [\n{objects}\n    ]}}'
+            f'    {{"values": {compact(one["values"])}, "site": {compact(one["site"])}, "objects": ['
+            f"\n{objects}\n    ]}}"
         )
     parts.append('  "made": [\n' + ",\n".join(made) + "\n  ]")
     fields = ",\n".join(f"    {json.dumps(kind)}: {compact(tree)}" for kind, tree in sorted(content["fields"].items()))

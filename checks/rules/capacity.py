@@ -17,7 +17,18 @@ NODE_MEMORY = 2048
 (https://www.talos.dev/v1.13/introduction/system-requirements/)."""
 WORKER_MEMORY = 1024
 
-_UNITS = {"": 1.0, "m": 0.001, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+_UNITS = {
+    "": 1.0,
+    "m": 0.001,
+    "k": 1e3,
+    "M": 1e6,
+    "G": 1e9,
+    "T": 1e12,
+    "Ki": 2**10,
+    "Mi": 2**20,
+    "Gi": 2**30,
+    "Ti": 2**40,
+}
 
 
 @rule(
@@ -71,7 +82,9 @@ def requests(platform: Platform) -> Iterator[Finding]:
             most = sorted(asked, key=lambda one: -one[0])[:3]
             shown = ", ".join(f"{pods.of} {_shown(size, resource)}" for size, pods in most)
             down = f"with {max(sizes, key=lambda name: sizes[name])} down" if len(sizes) > 1 else "on its only worker"
-            problem = f"come to {_shown(total, resource)}, and {_shown(left, resource)} are there {down}; the most: {shown}"
+            problem = (
+                f"come to {_shown(total, resource)}, and {_shown(left, resource)} are there {down}; the most: {shown}"
+            )
             yield finding("all pods", f"resources.requests.{resource}", problem, most[0][1].of.where)
 
 
@@ -104,7 +117,9 @@ def volumes(platform: Platform) -> Iterator[Finding]:
     """Classes whose claims exceed what the hosts' disks have left."""
     site = mapping(platform.settings.get("site"))
     hosts = {name: host for name, host in mapping(site.get("hosts")).items() if isinstance(host, dict)}
-    default = next((one.name for one in platform.of_kind("storage.k8s.io", "StorageClass") if is_default(one.annotations)), "")
+    default = next(
+        (one.name for one in platform.of_kind("storage.k8s.io", "StorageClass") if is_default(one.annotations)), ""
+    )
     asked: dict[str, float] = defaultdict(float)
     for name, size in claims(platform):
         asked[name or default] += size
@@ -116,7 +131,8 @@ def volumes(platform: Platform) -> Iterator[Finding]:
         sizes = mapping(mapping(platform.settings.get("storage")).get("sizes"))
         left = float(sizes[store]) if store in sizes else sum(disks.values()) if disks else None
         if left is not None and asked[klass.name] / 2**30 > left:
-            problem = f"is {store}, which has {left:.0f} GiB left, and claims of this class come to {asked[klass.name] / 2**30:.0f} GiB"
+            wanted = asked[klass.name] / 2**30
+            problem = f"is {store}, which has {left:.0f} GiB left, and claims of this class come to {wanted:.0f} GiB"
             yield finding(klass, "parameters.storage", problem, klass.where)
 
 
@@ -127,7 +143,9 @@ def _disks(platform: Platform, hosts: dict[str, dict[str, Any]], store: str) -> 
     for name, host in hosts.items():
         if (host.get("diskDatastore") or site.get("diskDatastore") or "local-zfs") == store:
             nodes = mapping(platform.settings.get("nodes")).values()
-            used = sum(float(node.get("disk") or 0) for node in nodes if isinstance(node, dict) and node.get("host") == name)
+            used = sum(
+                float(node.get("disk") or 0) for node in nodes if isinstance(node, dict) and node.get("host") == name
+            )
             left[name] = float(host.get("disk") or 0) - used
     return left
 
@@ -149,7 +167,10 @@ def claims(platform: Platform) -> Iterator[tuple[str, float]]:
         for field in ("storage", "walStorage"):
             part = mapping(cluster.spec.get(field))
             if part:
-                yield str(part.get("storageClass") or ""), quantity(part.get("size")) * int(cluster.spec.get("instances") or 1)
+                yield (
+                    str(part.get("storageClass") or ""),
+                    quantity(part.get("size")) * int(cluster.spec.get("instances") or 1),
+                )
 
 
 def _claim(spec: dict[str, Any], replicas: int) -> tuple[str, float]:

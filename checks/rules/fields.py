@@ -60,7 +60,7 @@ def _compare(value: Any, tree: Any, path: str) -> Iterator[tuple[str, str]]:
     else:
         kind, *choices = str(tree).split("|")
         types = _TYPES.get(kind)
-        if types and (not isinstance(value, types) or isinstance(value, bool) and bool not in types):
+        if types and (not isinstance(value, types) or (isinstance(value, bool) and bool not in types)):
             yield path, f"is {type(value).__name__}: {kind} is expected"
         elif choices and str(value) not in choices:
             yield path, f"is {value}: {', '.join(choices)} are allowed"

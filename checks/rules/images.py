@@ -52,7 +52,9 @@ def images(platform: Platform) -> Iterator[Finding]:
                 yield finding(one.of, f"{place}.image", f"is {image}{by}, which {said}", one.of.where)
             for prefix, why in _GONE.items():
                 if image.startswith(prefix) and not image.startswith(_KEPT):
-                    yield finding(one.of, f"{place}.image", f"is {image}{by}: images of {prefix} are {why}", one.of.where)
+                    yield finding(
+                        one.of, f"{place}.image", f"is {image}{by}: images of {prefix} are {why}", one.of.where
+                    )
 
 
 @rule(
@@ -68,7 +70,12 @@ def pins(platform: Platform) -> Iterator[Finding]:
         if release.own:
             continue
         if not re.fullmatch(r"v?\d+\.\d+\.\d+([-+][\w.+-]+)?", release.version):
-            yield finding(release, "chart.spec.version", f"is {release.version or 'missing'}, which is no exact version of {release.chart}", release.where)
+            yield finding(
+                release,
+                "chart.spec.version",
+                f"is {release.version or 'missing'}, which is no exact version of {release.chart}",
+                release.where,
+            )
             continue
         entry = checked.get(release.chart)
         if entry is not None and entry.version != release.version:
@@ -100,11 +107,17 @@ def compatible(platform: Platform) -> Iterator[Finding]:
     kubernetes = _minor(str(versions.get("kubernetes") or ""))
     if kubernetes is None:
         return
-    for name, version in [("talos", str(versions.get("talos"))), *((one.chart, one.version) for one in platform.releases)]:
+    for name, version in [
+        ("talos", str(versions.get("talos"))),
+        *((one.chart, one.version) for one in platform.releases),
+    ]:
         for entry in _compatibility().get(name, []):
             least, most = entry["kubernetes"]
             if version.removeprefix("v").startswith(str(entry["version"])) and not least <= kubernetes <= most:
-                problem = f"{name} {version} supports Kubernetes 1.{least} to 1.{most}, and versions.kubernetes is {versions.get('kubernetes')} ({entry['source']})"
+                problem = (
+                    f"{name} {version} supports Kubernetes 1.{least} to 1.{most}, and versions.kubernetes is "
+                    f"{versions.get('kubernetes')} ({entry['source']})"
+                )
                 yield finding("the settings", "versions.kubernetes", problem, f"Pulumi.{platform.stack}.yaml")
 
 

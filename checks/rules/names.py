@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -39,7 +40,7 @@ def hosts(platform: Platform) -> Iterator[Finding]:
     why="The controller that runs here reads nginx.org/ and ignores nginx.ingress.kubernetes.io/: nothing happens.",
     remedy="Use the nginx.org/ annotation, or a key of the controller's ConfigMap.",
 )
-def annotations(platform: Platform) -> Iterator[Finding]:
+def foreign_annotations(platform: Platform) -> Iterator[Finding]:
     """Annotations of the retired controller."""
     for thing in platform.of_kind("networking.k8s.io", "Ingress"):
         for key in thing.annotations:
@@ -62,7 +63,12 @@ def zones(platform: Platform) -> Iterator[Finding]:
         for number, entry in enumerate(items(thing.spec.get("rules"))):
             host = str(entry.get("host") or "")
             if host and not _below(host, known):
-                yield finding(thing, f"spec.rules[{number}].host", f"is {host}, which is in no zone: {there(known, host)}", thing.where)
+                yield finding(
+                    thing,
+                    f"spec.rules[{number}].host",
+                    f"is {host}, which is in no zone: {there(known, host)}",
+                    thing.where,
+                )
     for thing in platform.of_kind("cert-manager.io", "Certificate"):
         for number, name in enumerate(thing.spec.get("dnsNames") or []):
             if _acme(platform, thing) and not _below(str(name), known):
@@ -132,7 +138,9 @@ def solvers(platform: Platform) -> Iterator[Finding]:
                 group = mapping(mapping(solver.get("dns01")).get("webhook")).get("groupName")
                 if group and str(group) not in served:
                     place = f"spec.acme.solvers[{number}].dns01.webhook.groupName"
-                    yield finding(thing, place, f"is {group}, and no APIService has it: {there(served, str(group))}", thing.where)
+                    yield finding(
+                        thing, place, f"is {group}, and no APIService has it: {there(served, str(group))}", thing.where
+                    )
 
 
 @rule(
@@ -149,7 +157,9 @@ def roots(platform: Platform) -> Iterator[Finding]:
         if not authority:
             continue
         host = str(vault.get("server") or "").partition("://")[2].partition(":")[0].split(".")
-        server = next((one for one in platform.of_kind("vault.banzaicloud.com", "Vault") if host[0].startswith(one.name)), None)
+        server = next(
+            (one for one in platform.of_kind("vault.banzaicloud.com", "Vault") if host[0].startswith(one.name)), None
+        )
         if server is None:
             continue
         serving = _certificate_in(platform, server.namespace, str(server.spec.get("existingTlsSecretName") or ""))
@@ -163,7 +173,14 @@ def roots(platform: Platform) -> Iterator[Finding]:
 
 
 def _certificate_in(platform: Platform, namespace: str, secret: str) -> Object | None:
-    return next((one for one in platform.of_kind("cert-manager.io", "Certificate") if one.namespace == namespace and one.spec.get("secretName") == secret), None)
+    return next(
+        (
+            one
+            for one in platform.of_kind("cert-manager.io", "Certificate")
+            if one.namespace == namespace and one.spec.get("secretName") == secret
+        ),
+        None,
+    )
 
 
 def _root(platform: Platform, certificate: Object) -> str:
@@ -191,33 +208,51 @@ def _held(platform: Platform, authority: dict[str, Any]) -> str:
 @rule(
     "transfer-address",
     title="Transfers of the zone are allowed to whoever is told of changes, by address",
-    why="PowerDNS takes addresses only and does not start with a name; a secondary that may not transfer keeps old records.",
+    why="PowerDNS does not start with a name in place of an address; who may not transfer keeps old records.",
     remedy="Give addresses, and list each secondary in transfer.allow too.",
 )
 def transfers(platform: Platform) -> Iterator[Finding]:
     """Settings of PowerDNS as the chart renders them."""
-    import ipaddress
-
     secondary = str(mapping(mapping(platform.settings.get("edge")).get("secondary")).get("address") or "")
     for thing in platform.of_kind("", "ConfigMap"):
         text = mapping(thing.content.get("data")).get("pdns.conf")
         if not isinstance(text, str):
             continue
         lines = dict(line.strip().split("=", 1) for line in text.splitlines() if "=" in line)
-        values = {key: [part.strip() for part in str(lines.get(key, "")).split(",") if part.strip()] for key in ("allow-axfr-ips", "also-notify")}
+        values = {
+            key: [part.strip() for part in str(lines.get(key, "")).split(",") if part.strip()]
+            for key in ("allow-axfr-ips", "also-notify")
+        }
         networks = []
         for key, parts in values.items():
             for part in parts:
                 try:
-                    network = ipaddress.ip_network(part.partition(":")[0] if key == "also-notify" else part, strict=False)
+                    network = ipaddress.ip_network(
+                        part.partition(":")[0] if key == "also-notify" else part, strict=False
+                    )
                     networks += [network] if key == "allow-axfr-ips" else []
                 except ValueError:
-                    yield finding(thing, f"pdns.conf: {key} (transfer.{'notify' if key == 'also-notify' else 'allow'})", f"holds {part}: an address is expected, or a network for allow-axfr-ips", thing.where)
+                    yield finding(
+                        thing,
+                        f"pdns.conf: {key} (transfer.{'notify' if key == 'also-notify' else 'allow'})",
+                        f"holds {part}: an address is expected, or a network for allow-axfr-ips",
+                        thing.where,
+                    )
         tsig = mapping(mapping(platform.settings.get("edge")).get("secondary")).get("tsig")
         if secondary and not any(ipaddress.ip_address(secondary) in network for network in networks) and not tsig:
-            yield finding(thing, "pdns.conf: allow-axfr-ips (transfer.allow)", f"has no {secondary}, which is edge.secondary.address", thing.where)
+            yield finding(
+                thing,
+                "pdns.conf: allow-axfr-ips (transfer.allow)",
+                f"has no {secondary}, which is edge.secondary.address",
+                thing.where,
+            )
         if secondary and secondary not in [part.partition(":")[0] for part in values["also-notify"]]:
-            yield finding(thing, "pdns.conf: also-notify (transfer.notify)", f"has no {secondary}, which is edge.secondary.address", thing.where)
+            yield finding(
+                thing,
+                "pdns.conf: also-notify (transfer.notify)",
+                f"has no {secondary}, which is edge.secondary.address",
+                thing.where,
+            )
 
 
 @rule(
@@ -228,12 +263,18 @@ def transfers(platform: Platform) -> Iterator[Finding]:
 )
 def records(platform: Platform) -> Iterator[Finding]:
     """RRsets for a host that external-dns writes too."""
-    hosts = {str(entry.get("host")): thing for thing in platform.of_kind("networking.k8s.io", "Ingress") for entry in items(thing.spec.get("rules"))}
+    hosts = {
+        str(entry.get("host")): thing
+        for thing in platform.of_kind("networking.k8s.io", "Ingress")
+        for entry in items(thing.spec.get("rules"))
+    }
     for kind in ("ClusterRRset", "RRset"):
         for thing in platform.of_kind("dns.cav.enablers.ob", kind):
             name = str(thing.spec.get("name") or thing.name).rstrip(".")
             if thing.spec.get("type") in ("A", "AAAA", "CNAME") and name in hosts:
-                yield finding(thing, "spec.name", f"is {name}, which external-dns writes for {hosts[name]}", thing.where)
+                yield finding(
+                    thing, "spec.name", f"is {name}, which external-dns writes for {hosts[name]}", thing.where
+                )
 
 
 def known_keys(platform: Platform, namespace: str, name: str) -> set[str]:

@@ -22,7 +22,7 @@ _WANTED = ("metallb.io/loadBalancerIPs", "metallb.universe.tf/loadBalancerIPs")
 @rule(
     "host-bits",
     title="A network is written with its own first address",
-    why="Programs that parse networks strictly refuse it: Tailscale's extension, MetalLB and Talos stop at their start.",
+    why="What parses networks strictly refuses it: Tailscale's extension, MetalLB and Talos stop at their start.",
     remedy="Write the network itself.",
     fast=True,
 )
@@ -90,7 +90,9 @@ def literals(platform: Platform) -> Iterator[Finding]:
             if (owner, str(address)) not in seen:
                 seen.add((owner, str(address)))
                 shown = ", ".join(str(net) for net in _networks(platform))
-                yield finding(owner, path, f"holds {address}, which is in none of the declared networks ({shown})", where)
+                yield finding(
+                    owner, path, f"holds {address}, which is in none of the declared networks ({shown})", where
+                )
 
 
 def _networks(platform: Platform) -> list[IPv4Network]:
@@ -149,7 +151,9 @@ def _taken(platform: Platform, ranges: list[tuple[Object, str, IPv4Address, IPv4
     network = platform.settings.get("network") or {}
     used = {str(network.get("apiVip")): "network.apiVip", str(network.get("gateway")): "network.gateway"}
     nodes = platform.settings.get("nodes") or {}
-    used |= {str(node.get("address")): f"nodes.{name}.address" for name, node in nodes.items() if isinstance(node, dict)}
+    used |= {
+        str(node.get("address")): f"nodes.{name}.address" for name, node in nodes.items() if isinstance(node, dict)
+    }
     for pool, place, first, last in ranges:
         for address, owner in used.items():
             if _LITERAL.fullmatch(address) and first <= IPv4Address(address) <= last:
@@ -187,9 +191,16 @@ def services(platform: Platform) -> Iterator[Finding]:
         for text in filter(None, (part.strip() for part in wanted.split(","))):
             asked[text].append(service)
             among = {name: parts for name, parts in ranges.items() if not named or name == named}
-            if ranges and not any(first <= IPv4Address(text) <= last for parts in among.values() for first, last in parts):
+            if ranges and not any(
+                first <= IPv4Address(text) <= last for parts in among.values() for first, last in parts
+            ):
                 shown = "; ".join(f"{name} {a}-{b}" for name, parts in among.items() for a, b in parts)
-                yield finding(service, f"metadata.annotations[{_WANTED[0]}]", f"asks for {text}, which no pool has: {shown}", service.where)
+                yield finding(
+                    service,
+                    f"metadata.annotations[{_WANTED[0]}]",
+                    f"asks for {text}, which no pool has: {shown}",
+                    service.where,
+                )
     for text, declared in asked.items():
         sharing = {str(one.annotations.get(_SHARED) or "") for one in declared}
         if len(declared) > 1 and (len(sharing) > 1 or "" in sharing):
@@ -219,7 +230,11 @@ def inner(platform: Platform) -> Iterator[Finding]:
             yield finding("the Talos configuration", field, f"{one} overlaps {other} {two}", platform.talos.where)
 
 
-_TALOS_API = ("talos:machine/configurationApply:ConfigurationApply", "talos:machine/bootstrap:Bootstrap", "talos:cluster/kubeconfig:Kubeconfig")
+_TALOS_API = (
+    "talos:machine/configurationApply:ConfigurationApply",
+    "talos:machine/bootstrap:Bootstrap",
+    "talos:cluster/kubeconfig:Kubeconfig",
+)
 
 
 @rule(
@@ -249,4 +264,3 @@ def endpoints(platform: Platform) -> Iterator[Finding]:
                 chain = ", ".join(platform.order.label(urn) for urn in node.dependencies[:4])
                 problem = f"is {text}, an address of {owner}; it waits for {chain}"
                 yield finding(platform.order.label(node.urn), field, problem, node.source)
-

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from checks.model.needs import Need
-from checks.model.objects import Object, items
+from checks.model.objects import Object
 from checks.model.order import Edge, Order
 from checks.model.platform import Platform
 from checks.rules.rule import Finding, finding, rule, there
@@ -84,14 +84,14 @@ def namespaces(platform: Platform) -> Iterator[Finding]:
             yield from _namespace(platform, release, release.namespace, begins, release.where, "namespace")
 
 
-def _namespace(
-    platform: Platform, of: object, name: str, step: str, where: str, field: str
-) -> Iterator[Finding]:
+def _namespace(platform: Platform, of: object, name: str, step: str, where: str, field: str) -> Iterator[Finding]:
     made = platform.find("", "Namespace", "", name)
     creators = [one for one in platform.releases if one.create_namespace and one.namespace == name]
     if not made and not creators:
         known = [thing.name for thing in platform.of_kind("", "Namespace")]
-        yield finding(of, "metadata.namespace", f"lies in Namespace {name}, which nothing makes: {there(known, name)}", where)
+        yield finding(
+            of, "metadata.namespace", f"lies in Namespace {name}, which nothing makes: {there(known, name)}", where
+        )
         return
     steps = [*(one.step for one in made), *(one.step for one in creators)]
     if not any(earlier == "" or platform.order.follows(step, earlier) for earlier in steps):
@@ -131,7 +131,8 @@ def _waiting(platform: Platform) -> Iterator[tuple[Object, Need, Object, str]]:
             continue
         made = platform.find(need.group, need.kind, need.namespace, need.name)
         event = _ready(platform, thing)
-        if not made or not event or any(one.step == "" or one.release and one.release is thing.release for one in made):
+        together = any(one.step == "" or (one.release and one.release is thing.release) for one in made)
+        if not made or not event or together:
             continue
         yield thing, need, made[0], event
 
@@ -230,4 +231,3 @@ def builds(platform: Platform) -> Iterator[Finding]:
     for one in platform.tree.kustomizations:
         if one.error:
             yield finding(f"Kustomization {one.id}", "spec.path", f"{one.path} cannot be built: {one.error}", one.where)
-

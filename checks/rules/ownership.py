@@ -33,7 +33,9 @@ def objects(platform: Platform) -> Iterator[Finding]:
         seen.add(pair)
         places = "; ".join(f"{_who(thing)}, {thing.where or 'at bootstrap'}" for thing in _one_each(declared))
         difference = _difference(declared[0].content, declared[1].content)
-        yield finding(identity, difference or "metadata.name", f"has {len(managers)} managers: {places}", declared[-1].where)
+        yield finding(
+            identity, difference or "metadata.name", f"has {len(managers)} managers: {places}", declared[-1].where
+        )
 
 
 def _one_each(declared: list[Object]) -> list[Object]:
@@ -86,7 +88,9 @@ def releases(platform: Platform) -> Iterator[Finding]:
             places = "; ".join(f"{release.manager}, {release.where}" for release in declared)
             path = _difference(declared[0].values, declared[1].values)
             field = f"spec.values.{path}" if path else "the release's name"
-            yield finding(f"release {space}/{name}", field, f"has {len(managers)} managers: {places}", declared[-1].where)
+            yield finding(
+                f"release {space}/{name}", field, f"has {len(managers)} managers: {places}", declared[-1].where
+            )
     for chart, declared in by_chart.items():
         others = [one for one in declared if (one.namespace, one.name) != (declared[0].namespace, declared[0].name)]
         record = platform.records.get(chart)
@@ -114,7 +118,11 @@ def terraform(platform: Platform) -> Iterator[Finding]:
         owners: list[str] = []
         if planned.release is not None:
             name = f"release {planned.release[0]}/{planned.release[1]}"
-            owners = [f"{one.manager}, {one.where}" for one in platform.releases if (one.namespace, one.name) == planned.release]
+            owners = [
+                f"{one.manager}, {one.where}"
+                for one in platform.releases
+                if (one.namespace, one.name) == planned.release
+            ]
         elif planned.identity is not None:
             name = str(planned.identity)
             made = platform.objects
@@ -129,7 +137,7 @@ def terraform(platform: Platform) -> Iterator[Finding]:
     "one-network",
     title="Pods' network, Services' addresses and cluster DNS have one owner each",
     why="Two programs that write the same routes or rules break connections of all pods.",
-    remedy="Switch off what Talos brings: cluster.network.cni.name none, cluster.proxy.disabled, cluster.coreDNS.disabled.",
+    remedy="Switch off what Talos brings: cluster.network.cni.name none, cluster.proxy.disabled.",
 )
 def network(platform: Platform) -> Iterator[Finding]:
     """What Talos brings although a release does the same."""

@@ -28,7 +28,9 @@ def probes(platform: Platform) -> Iterator[Finding]:
                     port = mapping(mapping(container.get(field)).get(kind)).get("port")
                     if port is None or str(port) in known:
                         continue
-                    if isinstance(port, str) and not port.isdigit() or (known and (one.of.release is None or one.of.release.own)):
+                    if (isinstance(port, str) and not port.isdigit()) or (
+                        known and (one.of.release is None or one.of.release.own)
+                    ):
                         problem = f"is {port}, and the container has no such port: {there(known, str(port))}"
                         yield finding(one.of, f"{place}.{field}.{kind}.port", problem, one.of.where)
 
@@ -52,12 +54,16 @@ def targets(platform: Platform) -> Iterator[Finding]:
         wanted = mapping(service.spec.get("selector"))
         if not wanted or service.manager.system == "operator":
             continue
-        chosen = [one for one in platform.pods if one.of.namespace == service.namespace and wanted.items() <= one.labels.items()]
+        chosen = [
+            one
+            for one in platform.pods
+            if one.of.namespace == service.namespace and wanted.items() <= one.labels.items()
+        ]
         known = {port for one in chosen for _, container in one.containers() for port in _ports(container)}
         for number, port in enumerate(items(service.spec.get("ports"))):
             target = port.get("targetPort", port.get("port"))
             named = isinstance(target, str) and not target.isdigit()
             own = service.release is None or service.release.own
-            if chosen and str(target) not in known and (named or own and known):
+            if chosen and str(target) not in known and (named or (own and known)):
                 problem = f"is {target}, and {chosen[0].of} has no such port: {there(known, str(target))}"
                 yield finding(service, f"spec.ports[{number}].targetPort", problem, service.where)

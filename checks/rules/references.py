@@ -80,7 +80,9 @@ def ports(platform: Platform) -> Iterator[Finding]:
             continue
         known = ports_of(platform, need.namespace, need.name)
         if known and need.key not in known:
-            yield finding(thing, need.field, f"asks for port {need.key} of {need}: {there(known, need.key)}", thing.where)
+            yield finding(
+                thing, need.field, f"asks for port {need.key} of {need}: {there(known, need.key)}", thing.where
+            )
 
 
 def ports_of(platform: Platform, namespace: str, name: str) -> set[str]:
@@ -94,7 +96,9 @@ def ports_of(platform: Platform, namespace: str, name: str) -> set[str]:
 
 _LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _FULL = re.compile(rf"(?<![\w.-])({_LABEL})\.({_LABEL})\.svc(?:\.cluster\.local)?\.?(?::(\d+))?(?![\w-])")
-_SHORT = re.compile(rf"\b(?:https?|redis|postgres(?:ql)?|mysql|grpc|tcp|amqp)://(?:[^/@\s\"']*@)?({_LABEL})(?:\.({_LABEL}))?:(\d+)")
+_SHORT = re.compile(
+    rf"\b(?:https?|redis|postgres(?:ql)?|mysql|grpc|tcp|amqp)://(?:[^/@\s\"']*@)?({_LABEL})(?:\.({_LABEL}))?:(\d+)"
+)
 
 
 @rule(
@@ -164,4 +168,6 @@ def selectors(platform: Platform) -> Iterator[Finding]:
         if labels and not any(wanted.items() <= own.items() for own in labels):
             known = sorted({f"{key}={value}" for own in labels for key, value in own.items() if key in wanted})
             shown = ", ".join(f"{key}={value}" for key, value in wanted.items())
-            yield finding(service, "spec.selector", f"selects {shown}, which no pod has: {there(known, shown)}", service.where)
+            yield finding(
+                service, "spec.selector", f"selects {shown}, which no pod has: {there(known, shown)}", service.where
+            )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from dataclasses import field as also
 from difflib import get_close_matches
 
 from checks.model.platform import Platform
@@ -24,7 +25,7 @@ class Finding:
     """`file:line` of the declaration."""
     remedy: str = ""
     """What to do; empty: what the rule says in general."""
-    stacks: tuple[str, ...] = field(default=(), compare=False)
+    stacks: tuple[str, ...] = also(default=(), compare=False)
 
 
 @dataclass(frozen=True)

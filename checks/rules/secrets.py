@@ -35,9 +35,20 @@ def refreshes(platform: Platform) -> Iterator[Finding]:
         if not generators or thing.spec.get("refreshPolicy") == "CreatedOnce" or not 0 < _hours(interval) < _YEAR:
             continue
         target = str(mapping(thing.spec.get("target")).get("name") or thing.name)
-        users = sorted({str(one) for one, need in platform.needs if need.kind == "Secret" and need.name == target and need.namespace == thing.namespace})
+        users = sorted(
+            {
+                str(one)
+                for one, need in platform.needs
+                if need.kind == "Secret" and need.name == target and need.namespace == thing.namespace
+            }
+        )
         used = f"; {', '.join(users[:3])} use it" if users else ""
-        yield finding(thing, "spec.refreshInterval", f"is {interval}, and the value is of {', '.join(generators)}{used}", thing.where)
+        yield finding(
+            thing,
+            "spec.refreshInterval",
+            f"is {interval}, and the value is of {', '.join(generators)}{used}",
+            thing.where,
+        )
 
 
 def _generators(thing: Object) -> list[str]:
@@ -63,13 +74,22 @@ def sources(platform: Platform) -> Iterator[Finding]:
     for thing in platform.of_kind("external-secrets.io", "ExternalSecret"):
         generators = _generators(thing)
         target = mapping(thing.spec.get("target"))
-        words = f"{thing.name} {target.get('name', '')} {' '.join(mapping(mapping(target.get('template')).get('data')))}"
+        words = (
+            f"{thing.name} {target.get('name', '')} {' '.join(mapping(mapping(target.get('template')).get('data')))}"
+        )
         if not generators or not _SIGN_ON.search(words):
             continue
         app = re.sub(r"[-_]?(oidc|oauth2?|sso|client|secret|credentials)[-_]?", "", thing.name) or thing.namespace
-        others = sorted(f"{path} ({by[0]})" for path, by in written.items() if _names(path, app) or _names(path, thing.namespace))
+        others = sorted(
+            f"{path} ({by[0]})" for path, by in written.items() if _names(path, app) or _names(path, thing.namespace)
+        )
         if others:
-            yield finding(thing, "spec.dataFrom.sourceRef.generatorRef", f"takes a value of {', '.join(generators)}, and the same credential is in Vault at {others[0]}", thing.where)
+            yield finding(
+                thing,
+                "spec.dataFrom.sourceRef.generatorRef",
+                f"takes a value of {', '.join(generators)}, and the same credential is in Vault at {others[0]}",
+                thing.where,
+            )
     for path, by in written.items():
         if len(by) > 1:
             yield finding(by[1], "spec.data.match.remoteRef", f"writes {path} in Vault as {by[0]} does", by[1].where)
@@ -98,7 +118,11 @@ def _written(platform: Platform) -> dict[str, list[Object]]:
 def properties(platform: Platform) -> Iterator[Finding]:
     """Paths and properties that no PushSecret writes."""
     written = _written(platform)
-    stores = {one.name for one in platform.of_kind("external-secrets.io", "ClusterSecretStore") if mapping(one.spec.get("provider")).get("vault")}
+    stores = {
+        one.name
+        for one in platform.of_kind("external-secrets.io", "ClusterSecretStore")
+        if mapping(one.spec.get("provider")).get("vault")
+    }
     paths = {path.partition("#")[0] for path in written}
     for thing in platform.of_kind("external-secrets.io", "ExternalSecret"):
         if mapping(thing.spec.get("secretStoreRef")).get("name") not in stores:
@@ -109,10 +133,20 @@ def properties(platform: Platform) -> Iterator[Finding]:
             if not key or f"{key}#{name}" in written:
                 continue
             if key not in paths:
-                yield finding(thing, f"spec.data[{number}].remoteRef.key", f"is {key}, which nothing writes: {there(paths, key)}", thing.where)
+                yield finding(
+                    thing,
+                    f"spec.data[{number}].remoteRef.key",
+                    f"is {key}, which nothing writes: {there(paths, key)}",
+                    thing.where,
+                )
             elif name:
                 known = [path.partition("#")[2] for path in written if path.startswith(f"{key}#")]
-                yield finding(thing, f"spec.data[{number}].remoteRef.property", f"is {name}, and {key} has no such: {there(known, name)}", thing.where)
+                yield finding(
+                    thing,
+                    f"spec.data[{number}].remoteRef.property",
+                    f"is {name}, and {key} has no such: {there(known, name)}",
+                    thing.where,
+                )
 
 
 @rule(
@@ -123,6 +157,7 @@ def properties(platform: Platform) -> Iterator[Finding]:
 )
 def variables(platform: Platform) -> Iterator[Finding]:
     """Variables in the templates of ExternalSecrets that get no value."""
+
     def find(group: str, kind: str, namespace: str, name: str) -> Object | None:
         return next(iter(platform.find(group, kind, namespace, name)), None)
 
@@ -137,7 +172,9 @@ def variables(platform: Platform) -> Iterator[Finding]:
                     yield finding(thing, f"spec.target.template.data.{key}", problem, thing.where)
 
 
-_IMPURE = re.compile(r"\b(rand(?:AlphaNum|Alpha|Numeric|Ascii|Bytes|Int)|uuidv4|gen(?:PrivateKey|CA\w*|SelfSignedCert\w*|SignedCert\w*)|now|htpasswd|bcrypt|encryptAES)\b")
+_IMPURE = re.compile(
+    r"\b(rand(?:AlphaNum|Alpha|Numeric|Ascii|Bytes|Int)|uuidv4|gen(?:PrivateKey|CA\w*|SelfSignedCert\w*|SignedCert\w*)|now|htpasswd|bcrypt|encryptAES)\b"
+)
 
 
 @rule(
@@ -154,12 +191,19 @@ def templates(platform: Platform) -> Iterator[Finding]:
                 for inside in re.findall(r"\{\{(?!/\*|- /\*)(.*?)\}\}", line):
                     for name in _IMPURE.findall(inside):
                         place = file.relative_to(platform.root)
-                        yield finding(f"the chart {place.parts[1]}", str(place), f"calls {name}, whose result changes", f"{place}:{number}")
+                        yield finding(
+                            f"the chart {place.parts[1]}",
+                            str(place),
+                            f"calls {name}, whose result changes",
+                            f"{place}:{number}",
+                        )
     for thing in platform.of_kind("external-secrets.io", "ExternalSecret"):
         for path, text in walk(mapping(thing.spec.get("target")).get("template")):
             for inside in re.findall(r"\{\{(.*?)\}\}", text) if isinstance(text, str) else []:
                 for name in _IMPURE.findall(inside):
-                    yield finding(thing, f"spec.target.template.{path}", f"calls {name}, whose result changes", thing.where)
+                    yield finding(
+                        thing, f"spec.target.template.{path}", f"calls {name}, whose result changes", thing.where
+                    )
 
 
 _SECRET_NAME = re.compile(r"(password|passwd|secret|token|api.?key|private.?key)$", re.IGNORECASE)
@@ -186,12 +230,22 @@ def literals(platform: Platform) -> Iterator[Finding]:
             for number, variable in enumerate(items(container.get("env"))):
                 value = str(variable.get("value") or "")
                 if _SECRET_NAME.search(str(variable.get("name"))) and not _PLACEHOLDER.search(value):
-                    yield finding(one.of, f"{place}.env[{number}].value", f"gives {variable.get('name')} as a literal", one.of.where)
+                    yield finding(
+                        one.of,
+                        f"{place}.env[{number}].value",
+                        f"gives {variable.get('name')} as a literal",
+                        one.of.where,
+                    )
     for release in platform.releases:
         if release.manager.system == "flux":
             for path, value in walk(release.values):
                 name = path.rpartition(".")[2]
-                if isinstance(value, str) and _SECRET_NAME.search(name) and not re.search("existing|Ref|Key$|Name", name) and not _PLACEHOLDER.search(value):
+                if (
+                    isinstance(value, str)
+                    and _SECRET_NAME.search(name)
+                    and not re.search("existing|Ref|Key$|Name", name)
+                    and not _PLACEHOLDER.search(value)
+                ):
                     yield finding(release, f"spec.values.{path}", "gives a secret as a literal", release.where)
 
 

@@ -11,7 +11,6 @@ from checks.model.flux import ask
 from checks.model.machines import EXEMPT, TALOS_PODS
 from checks.model.objects import items, mapping
 from checks.model.platform import Platform
-from checks.model.pods import Pods
 from checks.rules.rule import Finding, finding, rule
 
 LABEL = "pod-security.kubernetes.io/enforce"
@@ -55,7 +54,12 @@ def pods(platform: Platform) -> Iterator[Finding]:
     ]
     tool = shutil.which("manifests", path=os.environ.get("PATH"))
     if tool is None:
-        yield finding("all pods", "securityContext", "were not examined: the program `manifests` was not found", remedy="Run it by `make check`.")
+        yield finding(
+            "all pods",
+            "securityContext",
+            "were not examined: the program `manifests` was not found",
+            remedy="Run it by `make check`.",
+        )
         return
     for number, facts in ask(Path(tool), {"pods": question})["pods"].items():
         one, (_, because) = asked[number], levels[number]
@@ -72,16 +76,21 @@ def pods(platform: Platform) -> Iterator[Finding]:
 )
 def sysctls(platform: Platform) -> Iterator[Finding]:
     """Sysctls that no kubelet allows."""
-    allowed = [str(name) for found in platform.talos.machine("kubelet", "extraConfig", "allowedUnsafeSysctls") for name in found]
+    allowed = [
+        str(name)
+        for found in platform.talos.machine("kubelet", "extraConfig", "allowedUnsafeSysctls")
+        for name in found
+    ]
     for text in platform.talos.machine("kubelet", "extraArgs", "allowed-unsafe-sysctls"):
         allowed += str(text).split(",")
     for one in platform.pods:
         for number, entry in enumerate(items(mapping(one.spec.get("securityContext")).get("sysctls"))):
             name = str(entry.get("name"))
-            fits = any(name == own or own.endswith("*") and name.startswith(own[:-1]) for own in allowed)
+            fits = any(name == own or (own.endswith("*") and name.startswith(own[:-1])) for own in allowed)
             if name not in SAFE_SYSCTLS and not fits:
                 place = f"{one.path}.securityContext.sysctls[{number}]"
-                problem = f"sets {name}, and machine.kubelet.extraConfig.allowedUnsafeSysctls has {', '.join(allowed) or 'nothing'}"
+                shown = ", ".join(allowed) or "nothing"
+                problem = f"sets {name}, and machine.kubelet.extraConfig.allowedUnsafeSysctls has {shown}"
                 yield finding(one.of, place, problem, one.of.where)
 
 

@@ -67,7 +67,9 @@ def shared(platform: Platform) -> Iterator[Finding]:
     for name, declared in users.items():
         if len({str(pods.of) for pods, _ in declared}) > 1:
             others = ", ".join(sorted({str(pods.of) for pods, _ in declared}))
-            yield finding(name, "spec.accessModes", f"is for one node at a time, and {others} mount it", declared[0][1].where)
+            yield finding(
+                name, "spec.accessModes", f"is for one node at a time, and {others} mount it", declared[0][1].where
+            )
 
 
 @rule(
@@ -89,7 +91,8 @@ def classes(platform: Platform) -> Iterator[Finding]:
         modes = MODES.get(str(klass.content.get("provisioner"))) if klass else None
         for mode in spec.get("accessModes") or []:
             if modes and mode not in modes:
-                problem = f"is {mode}, and {klass} ({klass.content.get('provisioner') if klass else ''}) has {', '.join(modes)}"
+                driver = klass.content.get("provisioner") if klass else ""
+                problem = f"is {mode}, and {klass} ({driver}) has {', '.join(modes)}"
                 yield finding(thing, f"{path}.accessModes", problem, thing.where)
 
 
