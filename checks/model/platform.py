@@ -45,6 +45,8 @@ class Platform:
     """What Flux will apply; None where there is no tree of it."""
     planned: list[terraform.Planned] = field(default_factory=list)
     """What a Terraform plan still owns."""
+    manifests: Path | None = None
+    """The program that holds the API server's own code, see lab/manifests."""
     outside: list[Outside] = field(default_factory=list)
     """What exists although nothing in the model makes it."""
 
@@ -132,7 +134,7 @@ def build(
 
     change: edits what the program declares before anything is derived from it.
     """
-    platform = Platform(stack, graph, settings, sources.root, records)
+    platform = Platform(stack, graph, settings, sources.root, records, manifests=sources.manifests)
     platform.objects = program.objects_of(graph)
     platform.releases = program.releases_of(graph)
     program.order_of(graph, platform.order)

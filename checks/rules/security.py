@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 from checks.model.flux import ask
 from checks.model.machines import EXEMPT, TALOS_PODS
@@ -52,8 +49,7 @@ def pods(platform: Platform) -> Iterator[Finding]:
         for number, one in asked.items()
         if levels[number][0] != "privileged"
     ]
-    tool = shutil.which("manifests", path=os.environ.get("PATH"))
-    if tool is None:
+    if platform.manifests is None:
         yield finding(
             "all pods",
             "securityContext",
@@ -61,7 +57,7 @@ def pods(platform: Platform) -> Iterator[Finding]:
             remedy="Run it by `make check`.",
         )
         return
-    for number, facts in ask(Path(tool), {"pods": question})["pods"].items():
+    for number, facts in ask(platform.manifests, {"pods": question})["pods"].items():
         one, (_, because) = asked[number], levels[number]
         for fact in facts:
             problem = f"violates {fact['check']} ({fact['detail']}), and its namespace has {because}"

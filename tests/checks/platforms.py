@@ -1,0 +1,150 @@
+"""Platforms to check: the real program of the stack prod, with a small tree of Flux behind it, and edits of both."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from checks.graph import Graph
+from checks.model import records
+from checks.model.objects import Manager, Object
+from checks.model.platform import Platform, Sources, build, site_of
+from checks.model.records import Made, Record
+from checks.program import ROOT, recorded_with_settings
+from checks.rules.all import RULES
+from checks.rules.rule import Finding
+from lab import programs
+
+TREE = Path(__file__).parent / "tree"
+Edit = Callable[[Path], None]
+Change = Callable[[Platform], None]
+
+_ROOTS = [
+    {
+        "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
+        "kind": "Kustomization",
+        "metadata": {"name": "platform", "namespace": "flux-system"},
+        "spec": {"path": "./gitops/cluster", "prune": True, "sourceRef": {"kind": "GitRepository", "name": "platform"}},
+    },
+    {
+        "apiVersion": "source.toolkit.fluxcd.io/v1",
+        "kind": "GitRepository",
+        "metadata": {"name": "platform", "namespace": "flux-system"},
+        "spec": {"url": "https://git.example.org/platform"},
+    },
+    {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "cluster-settings", "namespace": "flux-system"},
+        "data": {"domain": "test-cluster.agentydragon.com"},
+    },
+    {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "flux-system"}},
+]
+
+
+@cache
+def prod() -> tuple[Graph, dict[str, Any]]:
+    """The recorded program of prod, and its settings."""
+    return recorded_with_settings("prod")
+
+
+@cache
+def tools() -> dict[str, Path]:
+    """The programs that the checks need."""
+    return {name: found.path for name, found in programs.ensure(programs.CHECKS).items()}
+
+
+def platform(
+    directory: Path, *, edit: Edit | None = None, change: Change | None = None, plans: tuple[Path, ...] = ()
+) -> Platform:
+    """The platform of prod with the tree, after an edit of files in `directory` and a change of the program's objects."""
+    root = directory / "checkout"
+    if not root.exists():
+        shutil.copytree(ROOT / "charts", root / "charts")
+        shutil.copytree(TREE / "gitops", root / "gitops")
+        shutil.copytree(TREE / "records", root / "records")
+        checked = yaml.safe_load((root / "charts/checked.yaml").read_text())
+        checked["forge"] = {"version": "4.5.6", "keys": ["existingSecret", "strategy.*", "size"]}
+        checked["sample-operator"] = {"version": "1.2.3", "keys": ["replicas"]}
+        (root / "charts/checked.yaml").write_text(yaml.safe_dump(checked))
+    known = records.read(root / "charts/records") | _of_tests(root)
+    if edit is not None:
+        edit(root)
+        known |= {name: record for name, record in _of_tests(root).items()}
+    graph, settings = prod()
+    settings = copy.deepcopy(settings)
+
+    def declare(made: Platform) -> None:
+        made.objects = [copy.copy(thing) for thing in made.objects]
+        for thing in made.objects:
+            thing.content = copy.deepcopy(thing.content)
+        made.releases = [copy.deepcopy(release) for release in made.releases]
+        for content in copy.deepcopy(_ROOTS):
+            urn = f"urn:root::{content['kind']}"
+            made.objects.append(Object(content, Manager("pulumi", urn), "stacks/gitops.py:1", urn))
+            made.order.labels[urn] = f"{content['kind']} (Pulumi)"
+        for kind in ("Kustomization", "GitRepository", "ConfigMap"):
+            made.order.add(f"urn:root::{kind}", "urn:root::Namespace", "depends_on")
+        for release in made.releases:
+            made.order.add("urn:root::Kustomization", release.step, "depends_on")
+        if change is not None:
+            change(made)
+
+    sources = Sources(root, tools()["helm"], tools()["manifests"], plans)
+    return build("prod", graph, settings, known, sources, change=declare)
+
+
+def _of_tests(root: Path) -> dict[str, Record]:
+    """The records of the tree's charts, for the values that the tree has before it is edited."""
+    found = records.read(root / "records")
+    for name, record in found.items():
+        [file] = [one for one in (TREE / "gitops").rglob("release.yaml") if f"chart: {name}" in one.read_text()]
+        values = next(one for one in yaml.safe_load_all(file.read_text()) if one["kind"] == "HelmRelease")["spec"]["values"]
+        digest = records.split(values, site_of(prod()[1]))[0]
+        record.made = [Made(digest, {}, made.objects) for made in record.made]
+    return found
+
+
+def findings(made: Platform) -> list[Finding]:
+    """What all rules find."""
+    return [one for rule in RULES.values() for one in rule.findings(made)]
+
+
+def edited(file: str, *pairs: tuple[str, str]) -> Edit:
+    """An edit that replaces texts in a file; each must be there."""
+
+    def edit(root: Path) -> None:
+        text = (root / file).read_text()
+        for before, after in pairs:
+            assert before in text, f"{file} has no {before!r}"
+            text = text.replace(before, after)
+        (root / file).write_text(text)
+
+    return edit
+
+
+def appended(file: str, text: str) -> Edit:
+    """An edit that adds a document to a file."""
+
+    def edit(root: Path) -> None:
+        (root / file).write_text((root / file).read_text() + "---\n" + text)
+
+    return edit
+
+
+def object_of(made: Platform, kind: str, name: str) -> Object:
+    """The one declared object of a kind and a name."""
+    [found] = [thing for thing in made.objects if thing.kind == kind and thing.name == name]
+    return found
+
+
+def release_of(made: Platform, name: str) -> Any:
+    """The one release of a name."""
+    [found] = [release for release in made.releases if release.name == name]
+    return found
