@@ -77,8 +77,16 @@ class Tree:
         return [thing for one in self.kustomizations for thing in one.objects]
 
     def of(self, thing: Object) -> Kustomization | None:
-        """The Kustomization that applies an object."""
-        return next((one for one in self.kustomizations if thing in one.objects), None)
+        """The Kustomization that applies an object, or the HelmRelease that it comes from."""
+        release = thing.release.content if thing.release is not None else None
+        return next(
+            (
+                one
+                for one in self.kustomizations
+                if any(made is thing or (release and made.content is release) for made in one.objects)
+            ),
+            None,
+        )
 
 
 def tree_of(objects: Iterable[Object], root: Path, tool: Path | None) -> Tree | None:
@@ -197,7 +205,7 @@ def _release(thing: Object, tree: Tree) -> Release:
 def order_of(tree: Tree, releases: Iterable[Release], objects: Iterable[Object], order: Order) -> None:
     """Add what Flux waits for."""
     by_id = {one.id: one for one in tree.kustomizations}
-    programs = {f"{one.namespace}/{one.name}": one.step for one in objects if one.manager.system == "pulumi"}
+    programs = {f"{one.namespace}/{one.name}": one.step for one in _made_by_program(objects)}
     for one in tree.kustomizations:
         order.labels[one.begins] = order.labels[one.ready] = f"Kustomization {one.id}"
         order.add(one.ready, one.begins, "it is ready after it has begun")
@@ -214,9 +222,16 @@ def order_of(tree: Tree, releases: Iterable[Release], objects: Iterable[Object],
         itself = next((thing for thing in parent.objects if thing.content is one.content), None)
         if itself is not None and parent.waits_for(itself):
             order.add(parent.ready, one.ready, "spec.wait: it is ready only when this one is")
+    seen: set[str] = set()
     for release in releases:
-        if release.manager.system == "flux":
+        # Of one that two Kustomizations apply, the first counts: that there are two is a fault of its own.
+        if release.manager.system == "flux" and release.step not in seen:
+            seen.add(release.step)
             _order_of_release(release, tree, order)
+
+
+def _made_by_program(objects: Iterable[Object]) -> list[Object]:
+    return [one for one in objects if one.kind == "Kustomization" and one.manager.system == "pulumi"]
 
 
 def _order_of_release(release: Release, tree: Tree, order: Order) -> None:

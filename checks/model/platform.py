@@ -92,6 +92,17 @@ class Platform:
         """The releases in a namespace of which nobody knows what they make."""
         return [release for release in self.releases if not release.made and release.namespace == namespace]
 
+    def doubled(self, release: Release) -> bool:
+        """Whether another release has its name or, with another manager, its chart: a fault of its own."""
+        return any(
+            one is not release
+            and (
+                (one.namespace, one.name) == (release.namespace, release.name)
+                or (one.chart == release.chart and one.manager != release.manager)
+            )
+            for one in self.releases
+        )
+
     @property
     def unknown(self) -> list[Release]:
         """All releases of which nobody knows what they make."""

@@ -17,7 +17,7 @@ from checks.rules.rule import Finding, finding, rule
 def records(platform: Platform) -> Iterator[Finding]:
     """Releases whose chart or values nobody recorded. A chart that nobody could have is named in the summary."""
     for problem in platform.chart_problems:
-        if problem.kind == "unrecorded":
+        if problem.kind == "unrecorded" and not platform.doubled(problem.release):
             yield finding(problem.release, "spec.values", problem.message, problem.release.where)
 
 

@@ -67,7 +67,7 @@ def pins(platform: Platform) -> Iterator[Finding]:
     """Versions that are ranges or that nobody looked up, and values that the chart does not know."""
     checked = read(FILE if platform.root == FILE.parents[1] else platform.root / "charts" / "checked.yaml")
     for release in platform.releases:
-        if release.own:
+        if release.own or platform.doubled(release):
             continue
         if not re.fullmatch(r"v?\d+\.\d+\.\d+([-+][\w.+-]+)?", release.version):
             yield finding(

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+import yaml
 
 from checks.model.needs import Need
-from checks.model.objects import Object
+from checks.model.objects import Object, walk
 from checks.model.order import Edge, Order
 from checks.model.platform import Platform
 from checks.rules.rule import Finding, finding, rule, there
@@ -75,13 +79,24 @@ def _field(thing: Object) -> str:
 )
 def namespaces(platform: Platform) -> Iterator[Finding]:
     """Objects and releases whose namespace nobody makes, or makes too late."""
-    for thing in platform.objects:
-        if thing.namespace and thing.manager.system in ("pulumi", "flux"):
-            yield from _namespace(platform, thing, thing.namespace, thing.step, thing.where, _field(thing))
-    for release in platform.releases:
-        if not release.create_namespace:
-            begins = release.begins or release.step
-            yield from _namespace(platform, release, release.namespace, begins, release.where, "namespace")
+    wanted: list[tuple[object, str, str, str, str]] = [
+        (thing, thing.namespace, thing.step, thing.where, _field(thing))
+        for thing in platform.objects
+        if thing.namespace and thing.manager.system in ("pulumi", "flux")
+    ]
+    wanted += [
+        (release, release.namespace, release.begins or release.step, release.where, "namespace")
+        for release in platform.releases
+        if not release.create_namespace
+    ]
+    seen: set[tuple[str, str]] = set()
+    for of, name, step, where, field in wanted:
+        for one in _namespace(platform, of, name, step, where, field):
+            # One missing namespace, or one missing edge, is one fault, however many objects are in it.
+            key = (name, step if field != "metadata.namespace" and platform.find("", "Namespace", "", name) else "")
+            if key not in seen:
+                seen.add(key)
+                yield one
 
 
 def _namespace(platform: Platform, of: object, name: str, step: str, where: str, field: str) -> Iterator[Finding]:
@@ -112,16 +127,19 @@ def producers(platform: Platform) -> Iterator[Finding]:
     for thing, need, producer, event in _waiting(platform):
         if platform.order.follows(event, producer.step) or (event, producer.step) in looping:
             continue
-        if platform.order.follows(producer.step, event) or (event, producer.step) in done:
+        holder = platform.tree.of(thing) if platform.tree is not None else None
+        consumer = holder.id if holder is not None else event
+        if platform.order.follows(producer.step, event) or (consumer, producer.step) in done:
             continue
-        done.add((event, producer.step))
+        done.add((consumer, producer.step))
         by = producer.origin or producer.release or producer.manager
         late = ""
         if thing.manager.system == "pulumi" and producer.manager.system == "flux":
             late = "; the program ends before Flux begins"
         problem = f"needs {need}, and does not wait for {by} ({platform.order.label(producer.step)}){late}"
         who = platform.order.label(event)
-        yield finding(f"{who}: {thing}", need.field, problem, thing.where)
+        field = f"{need.field} (spec.dependsOn of Kustomization {holder.id})" if holder is not None else need.field
+        yield finding(f"{who}: {thing}", field, problem, thing.where)
 
 
 def _waiting(platform: Platform) -> Iterator[tuple[Object, Need, Object, str]]:
@@ -185,6 +203,61 @@ def _place(platform: Platform, event: str) -> str:
         if event in (one.begins, one.ready):
             return one.where
     return next((one.where for one in platform.releases if event in (one.begins, one.step)), "")
+
+
+@rule(
+    "unlisted-file",
+    title="Every manifest of the tree is part of a Kustomization",
+    why="Nobody applies it, and nothing says so.",
+    remedy="List it in the kustomization.yaml of its folder, or name it with a reason in gitops/.checkignore.",
+)
+def unlisted(platform: Platform) -> Iterator[Finding]:
+    """Manifests that no kustomization.yaml names, and folders that no Kustomization reaches."""
+    tree = platform.tree
+    if tree is None or tree.unbuilt or not tree.directory.is_dir():
+        return
+    listed = set(_listed(tree.directory))
+    for one in tree.kustomizations:
+        folder = (platform.root / one.path).resolve()
+        if folder.is_dir() and not _kustomization_in(folder):
+            listed |= {file.resolve() for file in folder.rglob("*.y*ml")}
+    ignored = _ignored(tree.directory / ".checkignore")
+    for file in sorted(tree.directory.rglob("*.y*ml")):
+        relative = file.relative_to(tree.directory).as_posix()
+        if file.name in _KUSTOMIZATIONS or file.resolve() in listed or any(fnmatch(relative, one) for one in ignored):
+            continue
+        if _is_manifest(file):
+            shown = file.relative_to(platform.root)
+            by = file.parent.relative_to(platform.root) / _KUSTOMIZATIONS[0]
+            yield finding(str(shown), "resources", f"is listed nowhere: {by} should have it", f"{shown}:1")
+
+
+_KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+
+
+def _kustomization_in(folder: Path) -> Path | None:
+    return next((folder / name for name in _KUSTOMIZATIONS if (folder / name).is_file()), None)
+
+
+def _listed(directory: Path) -> Iterator[Path]:
+    """Every file that some kustomization.yaml names, in whatever field."""
+    for name in _KUSTOMIZATIONS:
+        for file in directory.rglob(name):
+            content = yaml.safe_load(file.read_text())
+            for _, value in walk(content):
+                text = value.rpartition("=")[2] if isinstance(value, str) else ""
+                if text and (file.parent / text).is_file():
+                    yield (file.parent / text).resolve()
+
+
+def _is_manifest(file: Path) -> bool:
+    return bool(re.search(r"^apiVersion:", file.read_text(), re.MULTILINE))
+
+
+def _ignored(file: Path) -> list[str]:
+    """Patterns of files that are left out on purpose: `pattern  # reason` on each line."""
+    lines = file.read_text().splitlines() if file.is_file() else []
+    return [line.partition("#")[0].strip() for line in lines if line.partition("#")[0].strip() and "#" in line]
 
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}

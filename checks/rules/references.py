@@ -43,7 +43,7 @@ def _beyond(platform: Platform, need: Need) -> bool:
 def _elsewhere(platform: Platform, need: Need) -> str:
     """The same name in another namespace or as another kind, which is a frequent slip."""
     same = [thing for thing in platform.objects if thing.name == need.name and thing.kind != "ServiceAccount"]
-    near = sorted({str(thing) for thing in same if thing.kind == need.kind or thing.kind.endswith(need.kind)})
+    near = sorted({str(thing) for thing in same if thing.kind == need.kind or thing.namespace in ("", need.namespace)})
     return f" (elsewhere: {', '.join(near[:3])})" if near else ""
 
 
@@ -128,8 +128,7 @@ def _address(
     if name.isdigit() or "$" in name:
         return
     if not platform.find("", "Service", namespace, name):
-        pods = {one.of.name for one in platform.pods if one.of.namespace == namespace}
-        if not platform.unknown_in(namespace) and name not in pods:
+        if not platform.unknown_in(namespace):
             known = platform.named("", "Service", namespace)
             problem = f"names the Service {namespace}/{name}, which nothing makes: {there(known, name)}"
             yield finding(thing, path, problem, thing.where)

@@ -76,7 +76,7 @@ def platform(
     known = records.read(root / "charts/records") | _of_tests(root)
     if edit is not None:
         edit(root)
-        known |= {name: record for name, record in _of_tests(root).items()}
+        known |= _of_tests(root)
     graph, settings = prod()
     settings = copy.deepcopy(settings)
 
@@ -105,7 +105,9 @@ def _of_tests(root: Path) -> dict[str, Record]:
     found = records.read(root / "records")
     for name, record in found.items():
         [file] = [one for one in (TREE / "gitops").rglob("release.yaml") if f"chart: {name}" in one.read_text()]
-        values = next(one for one in yaml.safe_load_all(file.read_text()) if one["kind"] == "HelmRelease")["spec"]["values"]
+        values = next(one for one in yaml.safe_load_all(file.read_text()) if one["kind"] == "HelmRelease")["spec"][
+            "values"
+        ]
         digest = records.split(values, site_of(prod()[1]))[0]
         record.made = [Made(digest, {}, made.objects) for made in record.made]
     return found

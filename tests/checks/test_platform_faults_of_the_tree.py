@@ -39,7 +39,10 @@ def moved(source: str, target: str) -> Edit:
         old, new = root / source, root / target
         new.write_text(old.read_text())
         old.unlink()
-        for file, before, after in ((old, f"  - {old.name}\n", ""), (new, "resources:\n", f"resources:\n  - {new.name}\n")):
+        for file, before, after in (
+            (old, f"  - {old.name}\n", ""),
+            (new, "resources:\n", f"resources:\n  - {new.name}\n"),
+        ):
             kustomization = file.parent / "kustomization.yaml"
             kustomization.write_text(kustomization.read_text().replace(before, after))
 
@@ -88,7 +91,9 @@ CYCLE = several(
     edited(PHASES, ("  path: ./gitops/secrets\n", "  path: ./gitops/secrets\n  dependsOn: [{name: forge}]\n")),
     edited(PHASES, ("dependsOn: [{name: secrets}, {name: samples}]", "dependsOn: [{name: samples}]")),
     edited("gitops/forge/kustomization.yaml", ("resources:\n", "resources:\n  - namespace.yaml\n")),
-    lambda root: (root / "gitops/forge/namespace.yaml").write_text((root / "gitops/secrets/namespace.yaml").read_text()),
+    lambda root: (root / "gitops/forge/namespace.yaml").write_text(
+        (root / "gitops/secrets/namespace.yaml").read_text()
+    ),
     edited("gitops/secrets/kustomization.yaml", ("  - namespace.yaml\n", "")),
 )
 CONTAINED = several(
@@ -106,7 +111,10 @@ FAULTS: dict[str, Fault] = {
         CYCLE, "loop", ("flux-system/secrets", "flux-system/forge", "Secret forge/forge-login")
     ),
     "a release that the program installs too": Fault(
-        appended(FORGE, "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: cilium, namespace: kube-system}\nspec: {chart: {spec: {chart: cilium, version: 1.20.0, sourceRef: {kind: HelmRepository, name: samples, namespace: flux-system}}}, values: {}}\n"),
+        appended(
+            FORGE,
+            "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: cilium, namespace: kube-system}\nspec: {chart: {spec: {chart: cilium, version: 1.20.0, sourceRef: {kind: HelmRepository, name: samples, namespace: flux-system}}}, values: {}}\n",
+        ),
         "one-release",
         ("release kube-system/cilium", "Release::cilium", "HelmRelease kube-system/cilium"),
     ),
@@ -116,10 +124,15 @@ FAULTS: dict[str, Fault] = {
         ("Namespace cert-manager", "cert-manager-namespace", "Kustomization flux-system/secrets"),
     ),
     "one release in two Kustomizations": Fault(
-        copied_release, "one-owner", ("HelmRelease forge/forge", "spec.values.size", "flux-system/samples", "flux-system/forge")
+        copied_release,
+        "one-owner",
+        ("HelmRelease forge/forge", "spec.values.size", "flux-system/samples", "flux-system/forge"),
     ),
     "another name for a chart that is there": Fault(
-        appended(FORGE, "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: second, namespace: forge}\nspec: {chart: {spec: {chart: cert-manager, version: v1.21.1, sourceRef: {kind: HelmRepository, name: samples, namespace: flux-system}}}, values: {}}\n"),
+        appended(
+            FORGE,
+            "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: second, namespace: forge}\nspec: {chart: {spec: {chart: cert-manager, version: v1.21.1, sourceRef: {kind: HelmRepository, name: samples, namespace: flux-system}}}, values: {}}\n",
+        ),
         "one-release",
         ("second", "cert-manager", "CustomResourceDefinition"),
     ),
@@ -141,7 +154,7 @@ FAULTS: dict[str, Fault] = {
     "no dependency on what makes the Secret": Fault(
         edited(PHASES, ("dependsOn: [{name: secrets}, {name: samples}]", "dependsOn: [{name: samples}]")),
         "producer-first",
-        ("flux-system/forge", "Secret forge/forge-login", "SealedSecret forge/forge-login", "flux-system/secrets"),
+        ("Kustomization flux-system/forge", "Secret forge/forge-login", "SealedSecret forge/forge-login", "flux-system/secrets"),
     ),
     "a resource that may come before its definition": Fault(
         edited(PHASES, ("  dependsOn: [{name: operators}]\n", "")),
@@ -243,13 +256,19 @@ FAULTS: dict[str, Fault] = {
         edited(PAGE, ("svc:3000", "svc:3001")), "service-address", ("Deployment forge/page", "3001", "3000")
     ),
     "a version that nobody looked up": Fault(
-        edited(FORGE, ("version: 4.5.6", "version: 4.5.7")), "chart-pin", ("release forge/forge", "4.5.7", "forge 4.5.6")
+        edited(FORGE, ("version: 4.5.6", "version: 4.5.7")),
+        "chart-pin",
+        ("release forge/forge", "4.5.7", "forge 4.5.6"),
     ),
     "a range of versions": Fault(
-        edited(FORGE, ("version: 4.5.6", "version: 4.x")), "chart-pin", ("release forge/forge", "chart.spec.version", "4.x")
+        edited(FORGE, ("version: 4.5.6", "version: 4.x")),
+        "chart-pin",
+        ("release forge/forge", "chart.spec.version", "4.x"),
     ),
     "an image whose tag moves": Fault(
-        edited(PAGE, ("caddy:2.10.2", "caddy:latest")), "image-pin", ("Deployment forge/page", "containers[0].image", "latest")
+        edited(PAGE, ("caddy:2.10.2", "caddy:latest")),
+        "image-pin",
+        ("Deployment forge/page", "containers[0].image", "latest"),
     ),
     "an image that its publisher removed": Fault(
         recorded("forge", "registry.example.org/forge:4.5.6", "docker.io/bitnami/forge:4.5.6"),
@@ -262,7 +281,10 @@ FAULTS: dict[str, Fault] = {
         ("HelmRelease forge/forge", "spec.timeout", "20m", "flux-system/forge", "15m"),
     ),
     "an account that a store does not find": Fault(
-        appended(LOGIN, "apiVersion: external-secrets.io/v1\nkind: SecretStore\nmetadata: {name: local, namespace: forge}\nspec: {provider: {kubernetes: {remoteNamespace: vault, auth: {serviceAccount: {name: reader}}}}}\n"),
+        appended(
+            LOGIN,
+            "apiVersion: external-secrets.io/v1\nkind: SecretStore\nmetadata: {name: local, namespace: forge}\nspec: {provider: {kubernetes: {remoteNamespace: vault, auth: {serviceAccount: {name: reader}}}}}\n",
+        ),
         "reference",
         ("SecretStore forge/local", "serviceAccount", "ServiceAccount forge/reader"),
     ),
@@ -272,31 +294,51 @@ FAULTS: dict[str, Fault] = {
         ("Deployment forge/page", "env[0].value", "192.168.7.2", "10.0.0.0/16"),
     ),
     "two Ingresses for one host": Fault(
-        appended(PAGE, "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: other, namespace: forge}\nspec: {ingressClassName: nginx, rules: [{host: \"page.${domain}\"}]}\n"),
+        appended(
+            PAGE,
+            'apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: other, namespace: forge}\nspec: {ingressClassName: nginx, rules: [{host: "page.${domain}"}]}\n',
+        ),
         "one-ingress",
         ("Ingress forge/other", "spec.rules[0].host", "Ingress forge/page"),
     ),
     "an annotation of another controller": Fault(
-        edited(PAGE, ("  name: page\n  namespace: forge\n", "  name: page\n  namespace: forge\n  annotations: {nginx.ingress.kubernetes.io/proxy-body-size: \"0\"}\n")),
+        edited(
+            PAGE,
+            (
+                "  name: page\n  namespace: forge\n",
+                '  name: page\n  namespace: forge\n  annotations: {nginx.ingress.kubernetes.io/proxy-body-size: "0"}\n',
+            ),
+        ),
         "ingress-annotation",
         ("Ingress forge/page", "nginx.ingress.kubernetes.io/proxy-body-size"),
     ),
     "a probe at a port that is not there": Fault(
-        edited(PAGE, ("port: http}}", "port: metrics}}")), "probe-port", ("Deployment forge/page", "readinessProbe", "metrics", "http")
+        edited(PAGE, ("port: http}}", "port: metrics}}")),
+        "probe-port",
+        ("Deployment forge/page", "readinessProbe", "metrics", "http"),
     ),
     "a Service that sends elsewhere": Fault(
-        edited(PAGE, ("targetPort: http", "targetPort: web")), "target-port", ("Service forge/page", "targetPort", "web", "http")
+        edited(PAGE, ("targetPort: http", "targetPort: web")),
+        "target-port",
+        ("Service forge/page", "targetPort", "web", "http"),
     ),
     "a Service without pods": Fault(
-        edited(PAGE, ("selector: {app: page}", "selector: {app: pages}")), "service-selector", ("Service forge/page", "app=pages", "app=page")
+        edited(PAGE, ("selector: {app: page}", "selector: {app: pages}")),
+        "service-selector",
+        ("Service forge/page", "app=pages", "app=page"),
     ),
     "a Secret in clear": Fault(
-        appended(LOGIN, "apiVersion: v1\nkind: Secret\nmetadata: {name: plain, namespace: forge}\nstringData: {password: hunter2}\n"),
+        appended(
+            LOGIN,
+            "apiVersion: v1\nkind: Secret\nmetadata: {name: plain, namespace: forge}\nstringData: {password: hunter2}\n",
+        ),
         "literal-secret",
         ("Secret forge/plain", "stringData.password"),
     ),
     "an application that speaks to Vault": Fault(
-        edited(PAGE, ("http://forge-http.forge.svc:3000", "https://instance.vault.svc:8200")), "direct-vault", ("gitops/forge/page.yaml", "an address of Vault")
+        edited(PAGE, ("http://forge-http.forge.svc:3000", "https://instance.vault.svc:8200")),
+        "direct-vault",
+        ("gitops/forge/page.yaml", "an address of Vault"),
     ),
     "a mode that the driver does not have": Fault(
         edited(PAGE, ("accessModes: [ReadWriteOnce]", "accessModes: [ReadWriteMany]")),
@@ -304,23 +346,38 @@ FAULTS: dict[str, Fault] = {
         ("PersistentVolumeClaim forge/page", "accessModes", "ReadWriteMany", "csi.proxmox.sinextra.dev"),
     ),
     "a sysctl that kubelet refuses": Fault(
-        edited(PAGE, ("      automountServiceAccountToken: false", "      securityContext: {sysctls: [{name: net.core.somaxconn, value: \"1024\"}]}")),
+        edited(
+            PAGE,
+            (
+                "      automountServiceAccountToken: false",
+                '      securityContext: {sysctls: [{name: net.core.somaxconn, value: "1024"}]}',
+            ),
+        ),
         "unsafe-sysctl",
         ("Deployment forge/page", "net.core.somaxconn", "allowedUnsafeSysctls"),
     ),
     "a variable that nothing sets": Fault(
-        edited("gitops/forge/certificate.yaml", ("${domain}", "${domian}")), "flux-build", ("Kustomization flux-system/forge", "domian")
+        edited("gitops/forge/certificate.yaml", ("${domain}", "${domian}")),
+        "flux-build",
+        ("Kustomization flux-system/forge", "domian"),
     ),
     "a host outside every zone": Fault(
-        several(edited(PAGE, ("page.${domain}", "page.example.org")), edited("gitops/forge/certificate.yaml", ("page.${domain}", "page.example.org"))),
+        several(
+            edited(PAGE, ("page.${domain}", "page.example.org")),
+            edited("gitops/forge/certificate.yaml", ("page.${domain}", "page.example.org")),
+        ),
         "host-zone",
         ("Ingress forge/page", "page.example.org", "test-cluster.agentydragon.com"),
     ),
     "a certificate for another name": Fault(
-        edited("gitops/forge/certificate.yaml", ("page.${domain}", "pages.${domain}")), "host-certificate", ("Ingress forge/page", "page.test-cluster", "Certificate forge/page")
+        edited("gitops/forge/certificate.yaml", ("page.${domain}", "pages.${domain}")),
+        "host-certificate",
+        ("Ingress forge/page", "page.test-cluster", "Certificate forge/page"),
     ),
     "values that were changed without a record": Fault(
-        edited(FORGE, ("size: 5Gi", "size: 50Gi")), "chart-record", ("release forge/forge", "spec.values", "forge 4.5.6")
+        edited(FORGE, ("size: 5Gi", "size: 50Gi")),
+        "chart-record",
+        ("release forge/forge", "spec.values", "forge 4.5.6"),
     ),
 }
 
