@@ -14,12 +14,13 @@ from checks.graph import Graph
 from checks.model import charts, flux, operators, outside, program, terraform
 from checks.model.machines import Machine, Talos, brought_by_kubernetes, machines_of, talos_of
 from checks.model.machines import objects_of as brought_by_talos
-from checks.model.needs import Need, needs
+from checks.model.needs import needs
 from checks.model.objects import Identity, Object, Release, mapping
 from checks.model.order import Order
 from checks.model.outside import Outside
 from checks.model.pods import Pods, pods_of
 from checks.model.records import Record, Site
+from checks.model.reference import Need
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import yaml
 
-from checks.model.needs import Need
 from checks.model.objects import Object, walk
 from checks.model.order import Edge, Order
 from checks.model.platform import Platform
+from checks.model.reference import Need
 from checks.rules.rule import Finding, finding, rule, there
 
 BUILT_IN = frozenset(

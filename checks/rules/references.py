@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from checks.model.needs import Need
 from checks.model.objects import Object, items, mapping, walk
 from checks.model.platform import Platform, keys_of
+from checks.model.reference import Need
 from checks.rules.rule import Finding, finding, rule, there
 
 _MADE_BY_CHARTS = ("Service", "Secret", "ConfigMap", "ServiceAccount", "PersistentVolumeClaim", "Role")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from checks.application_secrets import handwritten_findings, stray_findings
+from checks.application_secrets import stray_findings
 from checks.direct_vault import file_findings, program_findings, signs
 from checks.model.objects import Object, items, mapping, walk
 from checks.model.operators import external_keys
@@ -118,11 +118,7 @@ def _written(platform: Platform) -> dict[str, list[Object]]:
 def properties(platform: Platform) -> Iterator[Finding]:
     """Paths and properties that no PushSecret writes."""
     written = _written(platform)
-    stores = {
-        one.name
-        for one in platform.of_kind("external-secrets.io", "ClusterSecretStore")
-        if mapping(one.spec.get("provider")).get("vault")
-    }
+    stores = {one.name for one in _vaults(platform)}
     paths = {path.partition("#")[0] for path in written}
     for thing in platform.of_kind("external-secrets.io", "ExternalSecret"):
         if mapping(thing.spec.get("secretStoreRef")).get("name") not in stores:
@@ -257,9 +253,40 @@ def literals(platform: Platform) -> Iterator[Finding]:
 )
 def strays(platform: Platform) -> Iterator[Finding]:
     """Objects of External Secrets Operator outside their components, or written by hand."""
-    found = [*stray_findings(platform.graph), *handwritten_findings(_gitops(platform))]
-    for one in found:
+    for one in stray_findings(platform.graph):
         yield finding(one.resource, "apiVersion", one.message, one.source)
+    vaults = {one.name for one in _vaults(platform)}
+    for thing in platform.objects:
+        if thing.manager.system == "flux" and thing.group == "external-secrets.io":
+            own = mapping(thing.spec.get("secretStoreRef")).get("name") in vaults or thing.kind == "PushSecret"
+            if own or thing.kind == "ClusterSecretStore":
+                yield finding(thing, "kind", "is made by hand, and a rotation does not know it", thing.where)
+
+
+def _vaults(platform: Platform) -> list[Object]:
+    stores = platform.of_kind("external-secrets.io", "ClusterSecretStore")
+    return [one for one in stores if mapping(one.spec.get("provider")).get("vault")]
+
+
+@rule(
+    "store-namespace",
+    title="A store serves the namespaces that use it",
+    why="External Secrets Operator refuses the store to any other namespace: no Secret is made.",
+    remedy="Declare the secret in stacks/application_secrets.py, whose component opens the store to its namespace.",
+)
+def stores(platform: Platform) -> Iterator[Finding]:
+    """Users of a ClusterSecretStore in a namespace that its conditions leave out."""
+    for kind in ("ExternalSecret", "PushSecret"):
+        for thing in platform.of_kind("external-secrets.io", kind):
+            named = [mapping(thing.spec.get("secretStoreRef")), *items(thing.spec.get("secretStoreRefs"))]
+            for reference in named:
+                found = platform.find("external-secrets.io", "ClusterSecretStore", "", str(reference.get("name") or ""))
+                for store in found if reference.get("kind") == "ClusterSecretStore" else []:
+                    conditions = items(store.spec.get("conditions"))
+                    spaces = [space for one in conditions for space in one.get("namespaces") or []]
+                    if spaces and thing.namespace not in spaces:
+                        problem = f"uses {store}, whose spec.conditions has only {', '.join(spaces)}"
+                        yield finding(thing, "spec.secretStoreRef", problem, thing.where)
 
 
 @rule(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 from collections.abc import Callable
 from functools import cache
@@ -63,7 +64,7 @@ def tools() -> dict[str, Path]:
 def platform(
     directory: Path, *, edit: Edit | None = None, change: Change | None = None, plans: tuple[Path, ...] = ()
 ) -> Platform:
-    """The platform of prod with the tree, after an edit of files in `directory` and a change of the program's objects."""
+    """The platform of prod with the tree, after an edit of files in `directory` and a change of what is declared."""
     root = directory / "checkout"
     if not root.exists():
         shutil.copytree(ROOT / "charts", root / "charts")
@@ -138,6 +139,64 @@ def appended(file: str, text: str) -> Edit:
         (root / file).write_text((root / file).read_text() + "---\n" + text)
 
     return edit
+
+
+def moved(source: str, target: str) -> Edit:
+    """An edit that moves a file from one Kustomization into another one."""
+
+    def edit(root: Path) -> None:
+        old, new = root / source, root / target
+        new.write_text(old.read_text())
+        old.unlink()
+        for file, before, after in (
+            (old, f"  - {old.name}\n", ""),
+            (new, "resources:\n", f"resources:\n  - {new.name}\n"),
+        ):
+            kustomization = file.parent / "kustomization.yaml"
+            kustomization.write_text(kustomization.read_text().replace(before, after))
+
+    return edit
+
+
+def recorded(chart: str, before: str, after: str) -> Edit:
+    """An edit of what a chart makes, as another value of it would have it."""
+
+    def edit(root: Path) -> None:
+        file = root / "records" / f"{chart}.json"
+        text = json.dumps(json.loads(file.read_text()))
+        assert before in text, f"{chart} makes no {before}"
+        file.write_text(text.replace(before, after))
+
+    return edit
+
+
+def several(*edits: Edit) -> Edit:
+    """Several edits, one after the other."""
+
+    def edit(root: Path) -> None:
+        for one in edits:
+            one(root)
+
+    return edit
+
+
+def written(file: str, source: str, part: int = 0) -> Edit:
+    """An edit that writes a document of one file into another one."""
+    return lambda root: _write(root / file, (root / source).read_text().split("---\n")[part])
+
+
+def cut(file: str, part: int) -> Edit:
+    """An edit that takes a document out of a file."""
+
+    def edit(root: Path) -> None:
+        parts = (root / file).read_text().split("---\n")
+        _write(root / file, "---\n".join(parts[:part] + parts[part + 1 :]))
+
+    return edit
+
+
+def _write(file: Path, text: str) -> None:
+    file.write_text(text)
 
 
 def object_of(made: Platform, kind: str, name: str) -> Object:

@@ -186,7 +186,12 @@ FAULTS: dict[str, Fault] = {
         ("Deployment kube-system/coredns", "talos", "Release::coredns"),
     ),
     "a cluster-wide subject without its namespace": Fault(
-        at("ClusterRoleBinding", "vault-auth-delegator", "subjects", value=[{"kind": "ServiceAccount", "name": "vault"}]),
+        at(
+            "ClusterRoleBinding",
+            "vault-auth-delegator",
+            "subjects",
+            value=[{"kind": "ServiceAccount", "name": "vault"}],
+        ),
         "service-account-subject",
         ("ClusterRoleBinding vault-auth-delegator", "subjects[0].namespace"),
     ),

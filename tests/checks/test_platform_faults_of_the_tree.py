@@ -5,13 +5,12 @@ The examples are real faults of such platforms, and others of the same kinds.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.checks.platforms import Edit, appended, edited, findings, platform
+from tests.checks.platforms import Edit, appended, cut, edited, findings, moved, platform, recorded, several, written
 
 PHASES, FORGE, PAGE = "gitops/cluster/phases.yaml", "gitops/forge/release.yaml", "gitops/forge/page.yaml"
 LOGIN = "gitops/secrets/login.yaml"
@@ -22,7 +21,9 @@ kind: ExternalSecret
 metadata: {name: forge-cache, namespace: forge}
 spec:
   refreshInterval: "0"
-  dataFrom: [{sourceRef: {generatorRef: {apiVersion: generators.external-secrets.io/v1alpha1, kind: Password, name: cache}}}]
+  dataFrom:
+    - sourceRef:
+        generatorRef: {apiVersion: generators.external-secrets.io/v1alpha1, kind: Password, name: cache}
   target: {name: forge-cache, template: {data: {key: "{{ .password }}"}}}
 ---
 apiVersion: generators.external-secrets.io/v1alpha1
@@ -30,43 +31,6 @@ kind: Password
 metadata: {name: cache, namespace: forge}
 spec: {length: 32}
 """
-
-
-def moved(source: str, target: str) -> Edit:
-    """An edit that moves a file from one Kustomization into another one."""
-
-    def edit(root: Path) -> None:
-        old, new = root / source, root / target
-        new.write_text(old.read_text())
-        old.unlink()
-        for file, before, after in (
-            (old, f"  - {old.name}\n", ""),
-            (new, "resources:\n", f"resources:\n  - {new.name}\n"),
-        ):
-            kustomization = file.parent / "kustomization.yaml"
-            kustomization.write_text(kustomization.read_text().replace(before, after))
-
-    return edit
-
-
-def recorded(chart: str, before: str, after: str) -> Edit:
-    """An edit of what a chart makes, as another value of it would have it."""
-
-    def edit(root: Path) -> None:
-        file = root / "records" / f"{chart}.json"
-        text = json.dumps(json.loads(file.read_text()))
-        assert before in text, f"{chart} makes no {before}"
-        file.write_text(text.replace(before, after))
-
-    return edit
-
-
-def several(*edits: Edit) -> Edit:
-    def edit(root: Path) -> None:
-        for one in edits:
-            one(root)
-
-    return edit
 
 
 def copied_release(root: Path) -> None:
@@ -91,19 +55,13 @@ CYCLE = several(
     edited(PHASES, ("  path: ./gitops/secrets\n", "  path: ./gitops/secrets\n  dependsOn: [{name: forge}]\n")),
     edited(PHASES, ("dependsOn: [{name: secrets}, {name: samples}]", "dependsOn: [{name: samples}]")),
     edited("gitops/forge/kustomization.yaml", ("resources:\n", "resources:\n  - namespace.yaml\n")),
-    lambda root: (root / "gitops/forge/namespace.yaml").write_text(
-        (root / "gitops/secrets/namespace.yaml").read_text()
-    ),
+    written("gitops/forge/namespace.yaml", "gitops/secrets/namespace.yaml"),
     edited("gitops/secrets/kustomization.yaml", ("  - namespace.yaml\n", "")),
 )
 CONTAINED = several(
     edited("gitops/operators/kustomization.yaml", ("resources:\n", "resources:\n  - child.yaml\n")),
-    lambda root: (root / "gitops/operators/child.yaml").write_text(
-        (root / PHASES).read_text().split("---\n")[1].replace("name: samples", "name: samples")
-    ),
-    lambda root: (root / PHASES).write_text(
-        "---\n".join(part for i, part in enumerate((root / PHASES).read_text().split("---\n")) if i != 1)
-    ),
+    written("gitops/operators/child.yaml", PHASES, 1),
+    cut(PHASES, 1),
 )
 
 FAULTS: dict[str, Fault] = {
@@ -113,7 +71,10 @@ FAULTS: dict[str, Fault] = {
     "a release that the program installs too": Fault(
         appended(
             FORGE,
-            "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: cilium, namespace: kube-system}\nspec: {chart: {spec: {chart: cilium, version: 1.20.0, sourceRef: {kind: HelmRepository, name: samples, namespace: flux-system}}}, values: {}}\n",
+            "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\n"
+            "metadata: {name: cilium, namespace: kube-system}\n"
+            "spec: {chart: {spec: {chart: cilium, version: 1.20.0, sourceRef: {kind: "
+            "HelmRepository, name: samples, namespace: flux-system}}}, values: {}}\n",
         ),
         "one-release",
         ("release kube-system/cilium", "Release::cilium", "HelmRelease kube-system/cilium"),
@@ -131,7 +92,10 @@ FAULTS: dict[str, Fault] = {
     "another name for a chart that is there": Fault(
         appended(
             FORGE,
-            "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: second, namespace: forge}\nspec: {chart: {spec: {chart: cert-manager, version: v1.21.1, sourceRef: {kind: HelmRepository, name: samples, namespace: flux-system}}}, values: {}}\n",
+            "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\n"
+            "metadata: {name: second, namespace: forge}\n"
+            "spec: {chart: {spec: {chart: cert-manager, version: v1.21.1, sourceRef: {kind: "
+            "HelmRepository, name: samples, namespace: flux-system}}}, values: {}}\n",
         ),
         "one-release",
         ("second", "cert-manager", "CustomResourceDefinition"),
@@ -154,7 +118,12 @@ FAULTS: dict[str, Fault] = {
     "no dependency on what makes the Secret": Fault(
         edited(PHASES, ("dependsOn: [{name: secrets}, {name: samples}]", "dependsOn: [{name: samples}]")),
         "producer-first",
-        ("Kustomization flux-system/forge", "Secret forge/forge-login", "SealedSecret forge/forge-login", "flux-system/secrets"),
+        (
+            "Kustomization flux-system/forge",
+            "Secret forge/forge-login",
+            "SealedSecret forge/forge-login",
+            "flux-system/secrets",
+        ),
     ),
     "a resource that may come before its definition": Fault(
         edited(PHASES, ("  dependsOn: [{name: operators}]\n", "")),
@@ -283,7 +252,10 @@ FAULTS: dict[str, Fault] = {
     "an account that a store does not find": Fault(
         appended(
             LOGIN,
-            "apiVersion: external-secrets.io/v1\nkind: SecretStore\nmetadata: {name: local, namespace: forge}\nspec: {provider: {kubernetes: {remoteNamespace: vault, auth: {serviceAccount: {name: reader}}}}}\n",
+            "apiVersion: external-secrets.io/v1\nkind: SecretStore\n"
+            "metadata: {name: local, namespace: forge}\n"
+            "spec: {provider: {kubernetes: {remoteNamespace: vault, auth: {serviceAccount: "
+            "{name: reader}}}}}\n",
         ),
         "reference",
         ("SecretStore forge/local", "serviceAccount", "ServiceAccount forge/reader"),
@@ -296,7 +268,8 @@ FAULTS: dict[str, Fault] = {
     "two Ingresses for one host": Fault(
         appended(
             PAGE,
-            'apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: other, namespace: forge}\nspec: {ingressClassName: nginx, rules: [{host: "page.${domain}"}]}\n',
+            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: other, namespace: "
+            'forge}\nspec: {ingressClassName: nginx, rules: [{host: "page.${domain}"}]}\n',
         ),
         "one-ingress",
         ("Ingress forge/other", "spec.rules[0].host", "Ingress forge/page"),
@@ -330,7 +303,8 @@ FAULTS: dict[str, Fault] = {
     "a Secret in clear": Fault(
         appended(
             LOGIN,
-            "apiVersion: v1\nkind: Secret\nmetadata: {name: plain, namespace: forge}\nstringData: {password: hunter2}\n",
+            "apiVersion: v1\nkind: Secret\nmetadata: {name: plain, namespace: forge}\n"
+            "stringData: {password: hunter2}\n",
         ),
         "literal-secret",
         ("Secret forge/plain", "stringData.password"),

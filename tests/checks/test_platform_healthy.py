@@ -1,4 +1,4 @@
-"""The checker finds nothing in a platform that works: neither in the repository's stacks nor in one with a Flux tree."""
+"""The checker finds nothing in a platform that works: the repository's own stacks, and one with a tree of Flux."""
 
 from __future__ import annotations
 
