@@ -3,7 +3,7 @@
 The program's layers only make resource objects; their registrations are tasks that begin once its last line has run,
 even if that line raises an error (run_pulumi_func in the SDK waits for all of them). So what stands between the
 layers and that line sees every resource that is not made in an `apply`, and can take the tasks back: then the engine
-gets nothing but the stack. What Outputs hold is not known yet, and no rule looks at it.
+gets nothing but the stack itself. What Outputs hold is not known yet, and no rule looks at it.
 
 Owns no rule: those in `checks/rules/` that are marked as fast run here. It adds a tenth of a second to a preview.
 """

@@ -62,6 +62,30 @@ _INVOKES: dict[str, Any] = {
 Change = Callable[[dict[str, Any]], None]
 
 
+def _staging(settings: dict[str, Any]) -> None:
+    settings["certificates"]["staging"] = not settings["certificates"].get("staging", True)
+
+
+def _without_edge(settings: dict[str, Any]) -> None:
+    settings.pop("edge", None)
+
+
+def _without_workers(settings: dict[str, Any]) -> None:
+    settings["nodes"] = {name: node for name, node in settings["nodes"].items() if node["role"] == "controlplane"}
+
+
+def _private(settings: dict[str, Any]) -> None:
+    settings["certificates"] = {"acme": False}
+
+
+def _snapshots(settings: dict[str, Any]) -> None:
+    settings.setdefault("storage", {})["snapshots"] = True
+
+
+SHAPES: tuple[Change, ...] = (_staging, _without_edge, _without_workers, _private, _snapshots)
+"""Changes of a stack file by which charts get other values than those of the repository's stacks."""
+
+
 def recorded(stack: str = "lab", *, change: Change | None = None, known: bool = True) -> Graph:
     """The graph of `stack`, whose settings `change` may edit first (keys without `homelab:`).
 

@@ -16,7 +16,7 @@ from checks.charts.releases import of_graph, of_program, pins
 from checks.crds import schema_findings
 from checks.model.platform import site_of
 from checks.model.records import DIRECTORY
-from checks.program import recorded, recorded_with_settings
+from checks.program import SHAPES, recorded, recorded_with_settings
 
 STACKS = ("lab", "prod")
 """The stacks whose values are looked up."""
@@ -52,10 +52,14 @@ def _note(options: argparse.Namespace) -> None:
     found = []
     kinds: set[str] = set()
     for stack in STACKS:
-        graph, settings = recorded_with_settings(stack)
-        kubernetes = settings["versions"]["kubernetes"]
-        found += [(release, site_of(settings)) for release in of_graph(graph, kubernetes)]
-        kinds |= kinds_of(graph)
+        for change in (None, *SHAPES):
+            try:
+                graph, settings = recorded_with_settings(stack, change=change)
+            except ValueError:  # the stack's other settings refuse this change
+                continue
+            kubernetes = settings["versions"]["kubernetes"]
+            found += [(release, site_of(settings)) for release in of_graph(graph, kubernetes)]
+            kinds |= kinds_of(graph)
     note(found, mirror=options.mirror, helm=options.helm, kinds=kinds, source=options.source, directory=options.records)
 
 

@@ -50,7 +50,7 @@ def made_by(
             contents, problem = _recorded(release, records.get(release.chart), site)
         if problem is not None:
             problems.append(problem)
-        release.made = contents is not None
+        release.made = contents is not None and problem is None
         manager = Manager("helm", f"{release.namespace}/{release.name}")
         for content in contents or []:
             found.append(Object(content, manager, release.where, release.step, release=release))
@@ -70,7 +70,9 @@ def _recorded(
         return None, ChartProblem(release, "absent", record.source)
     contents = find(record, release.values, site)
     if contents is None:
-        return None, ChartProblem(release, "unrecorded", f"nobody recorded what {held} makes with these values")
+        # What it makes with other values is nearer to the truth than nothing; the finding says that it is not known.
+        nearest = record.made[0].objects if record.made else None
+        return nearest, ChartProblem(release, "unrecorded", f"nobody recorded what {held} makes with these values")
     return contents, None
 
 
