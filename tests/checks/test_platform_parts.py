@@ -44,7 +44,8 @@ VALUES = {"host": "auth.home.example.org", "address": "10.0.0.1", "replicas": 2,
 
 def recorded() -> Record:
     digest, own = split(VALUES, SITE)
-    return Record("a", "1.0.0", made=[Made(digest, own, [{"host": "https://auth.home.example.org/", "kind": "Ingress"}])])
+    objects = [{"host": "https://auth.home.example.org/", "kind": "Ingress"}]
+    return Record("a", "1.0.0", made=[Made(digest, own, objects)])
 
 
 def test_a_record_serves_every_site() -> None:
