@@ -2,11 +2,13 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 STACK ?= lab
+WORKERS ?= 2
 PY := .venv/bin/python
 LAB := $(PY) -m lab
 
 # The stack of a command, and Pulumi's option for another file than Pulumi.<stack>.yaml.
-OF_STACK = --stack '$(STACK)' $(if $(CONFIG_FILE),--config-file '$(CONFIG_FILE)')
+OF_FILE = $(if $(CONFIG_FILE),--config-file '$(CONFIG_FILE)')
+OF_STACK = --stack '$(STACK)' $(OF_FILE)
 
 # Passed through the environment, unexpanded, so that quotes and dollar signs in a command arrive as typed.
 override CMD := $(value CMD)
@@ -14,7 +16,7 @@ override ARGS := $(value ARGS)
 export ARGS CMD LAB_ID
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse delegation certificates rotate recover check test bench seal sealing-key sealed-bootstrap enrol
+.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse delegation certificates rotate give recover check test bench seal sealing-key sealed-bootstrap enrol
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -40,10 +42,10 @@ lab-down: venv ## destroy the lab's stack, stop its processes and remove its fil
 	@$(LAB) down
 
 preview: venv ## preview STACK=name without access to a machine or a credential
-	@$(LAB) preview '$(STACK)'
+	@$(LAB) preview '$(STACK)' $(OF_FILE)
 
 rehearse: venv ## run up, a second up and destroy of STACK=name in a network namespace with the stack's own addresses
-	@$(LAB) rehearse '$(STACK)'
+	@$(LAB) rehearse '$(STACK)' $(OF_FILE)
 
 delegation: venv ## print the records that the parent zone needs for the domain of STACK=name; nothing need exist
 	@$(PY) -m stacks.commands.delegation $(OF_STACK)
@@ -53,6 +55,9 @@ certificates: venv ## say which certificates of STACK=name are not issued yet, a
 
 rotate: venv ## rotate the application secret NAME: raise its generation in the file of STACK; without NAME, list them
 	@$(PY) -m stacks.commands.rotate $(OF_STACK) --name '$(NAME)'
+
+give: venv ## put the value on standard input into Vault, for KEY= of the secret NAME of STACK; without NAME, list them
+	@$(PY) -m stacks.commands.give $(OF_STACK) --name '$(NAME)' --key '$(KEY)'
 
 recover: venv ## make STACK=name usable again after a `pulumi up` that was killed
 	@$(PY) -m stacks.commands.recover $(OF_STACK)
@@ -66,8 +71,8 @@ check: venv ## check lint, types, generated files, chart values (CHARTS_MIRROR=d
 	@$(PY) -m checks.charts
 	@$(LAB) check
 
-test: venv tools ## run all tests, including those in the lab
-	@.venv/bin/pytest
+test: venv tools ## run all tests, including those in the lab, with WORKERS=2 side by side
+	@.venv/bin/pytest --numprocesses '$(WORKERS)' --dist loadgroup --no-loadscope-reorder
 
 bench: venv tools ## print one JSON object: time and peak memory by number of nodes
 	@$(PY) -m lab.bench

@@ -6,11 +6,13 @@ import gc
 import pulumi
 
 import checks.before
+import stacks.applications
 import stacks.cluster
 import stacks.delegation
 import stacks.dns
 import stacks.edge
 import stacks.edge_host
+import stacks.gitops
 import stacks.identity
 import stacks.ingress
 import stacks.network
@@ -36,6 +38,17 @@ secrets = stacks.secrets.deploy(settings, credentials, site=site, network=networ
 dns = stacks.dns.deploy(settings, credentials, network=network, ingress=ingress, storage=storage, secrets=secrets)
 identity = stacks.identity.deploy(
     settings, network=network, ingress=ingress, storage=storage, secrets=secrets, issuer=dns.trusted
+)
+applications = stacks.applications.deploy(network=network, secrets=secrets, identity=identity)
+stacks.gitops.deploy(
+    settings,
+    credentials,
+    network=network,
+    ingress=ingress,
+    storage=storage,
+    dns=dns,
+    identity=identity,
+    applications=applications,
 )
 stacks.edge.deploy(settings, edge_host=edge_host, cluster=cluster, ingress=ingress, dns=dns)
 

@@ -1,9 +1,9 @@
 """Finds generated secrets that do not come from the one component that creates them correctly.
 
 The rule: PushSecrets and generators are children of an `ApplicationSecret`, ExternalSecrets of that, of an
-`AssembledSecret` or of a `PublicCopy`, stores of a `VaultStore`, and none of them appears in a file for Flux. Written
-by hand, such an object would have its own path in Vault, a rotation unknown to `make rotate`, or a generator whose
-refresh locks its consumers out.
+`AssembledSecret`, a `GivenSecret` or a `PublicCopy`, stores of a `VaultStore`, and none of them appears in a file for
+Flux. Written by hand, such an object would have its own path in Vault, a rotation unknown to `make rotate`, or a
+generator whose refresh locks its consumers out.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ _OWNERS = {
     "ExternalSecret": (
         "homelab:secrets:ApplicationSecret",
         "homelab:secrets:AssembledSecret",
+        "homelab:secrets:GivenSecret",
         "homelab:secrets:PublicCopy",
     ),
     "PushSecret": ("homelab:secrets:ApplicationSecret",),

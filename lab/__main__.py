@@ -7,6 +7,7 @@ import argparse
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 
 from lab import commands
@@ -25,11 +26,12 @@ def main() -> int:
         "command", choices=["tools", "check", "up", "lab-preview", "shell", "down", "preview", "rehearse"]
     )
     parser.add_argument("stack", nargs="?", default=commands.STACK, help="for preview and rehearse")
+    parser.add_argument("--config-file", type=Path, help="for these two, in place of Pulumi.<stack>.yaml")
     arguments = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        return _run(arguments.command, arguments.stack)
+        return _run(arguments.command, arguments.stack, arguments.config_file)
     except LabError as error:
         say(f"error: {error}")
         return 1
@@ -38,7 +40,7 @@ def main() -> int:
         return INTERRUPTED
 
 
-def _run(command: str, stack: str) -> int:
+def _run(command: str, stack: str, file: Path | None) -> int:
     lab = Session(os.environ.get("LAB_ID") or commands.STACK, commands.STACK)
     match command:
         case "tools":
@@ -54,9 +56,9 @@ def _run(command: str, stack: str) -> int:
         case "down":
             return commands.down(lab)
         case "preview":
-            return commands.preview(Session(f"preview-{stack}", stack))
+            return commands.preview(Session(f"preview-{stack}", stack, file))
         case _:
-            return commands.rehearse(Session(f"rehearse-{stack}", stack))
+            return commands.rehearse(Session(f"rehearse-{stack}", stack, file))
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

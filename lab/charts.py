@@ -1,8 +1,8 @@
 """Lab charts: small charts of our own with the names, versions and objects that later parts of the program rely on.
 
-They are written from the table `charts.yaml`, one for each chart that the program pins, in the layout that the setting
-`charts.mirror` expects. They stand in for the real charts only where those cannot be had: they prove the graph, its
-order and its waiting, not the values that the program gives to a real chart.
+They are written from the table `charts.yaml`, one for each chart that the program or `gitops/` pins, in the layout that
+the setting `charts.mirror` expects. They stand in for the real charts only where those cannot be had: they prove the
+graph, its order and its waiting, not the values that are given to a real chart.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from checks.gitops import tree
 from components.kit import versions
 from lab.errors import LabError
 from lab.session import write_private
@@ -30,8 +31,9 @@ STAGES = Path(__file__).with_name("stages.yaml")
 
 
 def pinned() -> list[versions.ChartPin]:
-    """Every chart that the program pins."""
-    return [value for value in vars(versions).values() if isinstance(value, versions.ChartPin)]
+    """Every chart that the program pins, and every one that Flux installs."""
+    own = [value for value in vars(versions).values() if isinstance(value, versions.ChartPin)]
+    return [*own, *tree.pins()]
 
 
 def write(directory: Path, pins: Iterable[versions.ChartPin]) -> list[Path]:
@@ -44,9 +46,7 @@ def write(directory: Path, pins: Iterable[versions.ChartPin]) -> list[Path]:
     written = []
     for pin in pins:
         if pin.name not in table:
-            raise LabError(
-                f"{TABLE}: no entry for the chart {pin.name!r}, which components/kit/versions.py pins: add one"
-            )
+            raise LabError(f"{TABLE}: no entry for the chart {pin.name!r}, which the program or gitops/ pins: add one")
         path = directory / f"{pin.name}-{pin.version}.tgz"
         content = _archive(pin.name, _files(pin.name, pin.version, table[pin.name]))
         if not path.exists() or path.read_bytes() != content:
@@ -149,7 +149,7 @@ def _service(
     spec = {
         "type": service.get("type", "ClusterIP"),
         "selector": selectors[service.get("selects", service["name"])],
-        "ports": [{"name": "main", "port": service["port"]}],
+        "ports": [{"name": service.get("portName", "main"), "port": service["port"]}],
     }
     metadata = _metadata(service["name"])
     if place := service.get("annotations"):
@@ -167,6 +167,8 @@ def _workload(chart: str, version: str, workload: Mapping[str, Any], values: dic
     container: dict[str, Any] = {"name": workload["name"], "image": f"lab.invalid/{chart}:{version}"}
     container["securityContext"] = {"privileged": True} if workload.get("privileged") else _RESTRICTED_CONTAINER
     pod: dict[str, Any] = {"containers": [container]}
+    if names := workload.get("initContainers"):
+        pod["initContainers"] = [{**container, "name": name} for name in names]
     if workload["kind"] == "DaemonSet" or workload.get("privileged") or workload.get("hostNetwork"):
         pod["tolerations"] = [{"operator": "Exists"}]
     if not workload.get("privileged"):

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from lab import configuration, network, processes, programs, report
+from lab import configuration, flux, network, processes, programs, report
 from lab.cli import Cli
 from lab.errors import LabError
 from lab.plugins import selection
@@ -25,7 +25,8 @@ def tools() -> int:
     """Build whatever is missing."""
     progress = Progress()
     with progress.stage("tools"):
-        programs.ensure((*programs.LAB, *programs.TESTS))
+        programs.ensure((*programs.LAB, *programs.GITOPS, *programs.TESTS))
+        flux.objects()
         selection.choose()
     return 0
 
@@ -62,7 +63,7 @@ def preview(session: Session, *, like_the_lab: bool = False) -> int:
         replacements = lab_replacements(session, None, {}) if mirrored else {}
         if not like_the_lab:
             replacements.pop("homelab:talos.factory", None)
-        derived = configuration.derive(configuration.read(session.stack), octet=None, replacements=replacements)
+        derived = configuration.derive(configuration.read(session), octet=None, replacements=replacements)
         cli = Cli(session, found["pulumi"].path)
         configuration.install(session, cli, derived)
         return cli.run("preview")
@@ -75,7 +76,7 @@ def lab_preview(session: Session) -> int:
     with session.locked():
         found = equip(session, programs.PREVIEW)
         octet = second_octet(session)
-        source = configuration.read(session.stack)
+        source = configuration.read(session)
         replacements = lab_replacements(session, octet, source)
         derived = configuration.derive(source, octet=octet, replacements=replacements)
         cli = Cli(session, found["pulumi"].path)
@@ -123,8 +124,11 @@ def rehearse(session: Session) -> int:
             processes.stop_all(session)
             shutil.rmtree(session.directory, ignore_errors=True)
         with Progress().stage("tools"):
-            equip(session, programs.LAB)
-        status = network.enter_namespace(["rehearse", session.stack])
+            source = configuration.read(session)
+            equip(session, programs.needed(source))
+            if source.get("homelab:gitops"):
+                flux.objects()
+        status = network.enter_namespace(["rehearse", session.stack, "--config-file", str(session.source)])
         processes.stop_all(session)
         if status == 0:
             session.remove()

@@ -24,16 +24,21 @@ from lab.errors import LabError
 from lab.network import shifted
 from lab.session import CHECKOUT, Session, write_private
 from stacks.settings import stack_file
+from stacks.settings.credentials import PROJECT
 
 API_TOKEN = "homelab:proxmoxApiToken"  # noqa: S105 (the name of a key)
 PASSWORD = "homelab:proxmoxPassword"  # noqa: S105 (the name of a key)
 TAILSCALE_KEY = "homelab:tailscaleAuthKey"
 EDGE_SSH_KEY = "homelab:edgeSshKey"
 EDGE_TSIG_KEY = "homelab:edgeTsigKey"
-SECRETS = (API_TOKEN, PASSWORD, TAILSCALE_KEY, EDGE_SSH_KEY, EDGE_TSIG_KEY)
+GIT_KEY = "homelab:gitDeployKey"
+SECRETS = (API_TOKEN, PASSWORD, TAILSCALE_KEY, EDGE_SSH_KEY, EDGE_TSIG_KEY, GIT_KEY)
 """What the lab can invent."""
 
 SEALING_KEY = "homelab:sealingKey"
+
+REHEARSED_DATASTORES = "rehearsal:datastores"
+"""The key of a stack's file, which the program does not read, with what a simulated site's datastores are."""
 
 PROXMOX = "proxmox"
 """The process that plays the site."""
@@ -50,25 +55,28 @@ class Derived:
     replaced: Mapping[str, str]
 
 
-def read(stack: str) -> dict[str, Any]:
-    """The `config` mapping of the checkout's file for a stack.
+def read(session: Session) -> dict[str, Any]:
+    """The `config` mapping of the file that a session's stack comes from.
 
     Raises:
-        LabError: if the file is missing, is refused, or has no mapping `config`.
+        LabError: if the file is missing or no text, is refused, or has no mapping `config`.
     """
-    path = CHECKOUT / f"Pulumi.{stack}.yaml"
+    path = session.source
     try:
-        document = stack_file.parse(path.read_text())
+        document = stack_file.parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         known = sorted(found.name.split(".")[1] for found in CHECKOUT.glob("Pulumi.*.yaml"))
         raise LabError(
-            f"there is no stack {stack!r}: {path} is missing. Stacks: {', '.join(known) or 'none'}"
+            f"there is no stack {session.stack!r}: {path} is missing. Stacks: {', '.join(known) or 'none'}"
         ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabError(f"{path} cannot be read as text: {error}") from None
     except stack_file.StackFileError as error:
         raise LabError(f"{path}: {error}") from None
     if not isinstance(document.get("config"), dict):
         raise LabError(f"{path} has no `config:` mapping")
-    return dict(document["config"])
+    # As the engine does it: a key without a namespace is the project's.
+    return {key if ":" in key else f"{PROJECT}:{key}": value for key, value in document["config"].items()}
 
 
 def derive(source: Mapping[str, Any], *, octet: int | None, replacements: Mapping[str, str]) -> Derived:
@@ -172,6 +180,8 @@ def _required(config: Mapping[str, Any]) -> set[str]:
         required.add(EDGE_SSH_KEY)
     if (edge.get("secondary") or {}).get("tsig") and EDGE_TSIG_KEY not in config:
         required.add(EDGE_TSIG_KEY)
+    if ((config.get("homelab:gitops") or {}).get("seed") or "").startswith("ssh://") and GIT_KEY not in config:
+        required.add(GIT_KEY)
     return required
 
 
@@ -180,7 +190,7 @@ def _generate(path: str) -> str:
         return f"root@pam!lab={uuid.uuid4()}"
     if path == TAILSCALE_KEY:
         return f"tskey-auth-lab-{secrets.token_hex(16)}"
-    if path == EDGE_SSH_KEY:
+    if path in (EDGE_SSH_KEY, GIT_KEY):
         return new_key()
     if path == EDGE_TSIG_KEY:
         return base64.b64encode(secrets.token_bytes(32)).decode()

@@ -10,24 +10,37 @@ import json
 import secrets
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from components.storage.csi_volume_names import VolumeNames
-from lab import charts, inventory, processes
-from lab.configuration import API_TOKEN, EDGE_SSH_KEY, PASSWORD, PROXMOX
+from lab import charts, flux, inventory, processes
+from lab.configuration import API_TOKEN, EDGE_SSH_KEY, GIT_KEY, PASSWORD, PROXMOX, REHEARSED_DATASTORES
 from lab.edge_host.host import NAME as EDGE_HOST
 from lab.edge_host.host import EdgeHost
 from lab.errors import LabError
-from lab.programs import Found
+from lab.git_server.server import NAME as GIT_SERVER
+from lab.git_server.server import GitServer
+from lab.programs import CONTROLLERS, Found
 from lab.session import Session, write_private
 
 if TYPE_CHECKING:
     from stacks.settings.model import Settings
 
 NODES = "talos-nodes"
+
+ROOT = "root@pam"
+
+PRIVILEGES = (
+    *("Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.AllocateTemplate", "Datastore.Audit"),
+    *("Pool.Allocate", "Pool.Audit", "SDN.Use", "Sys.Audit", "Sys.Modify", "VM.Allocate", "VM.Audit"),
+    *("VM.Config.CDROM", "VM.Config.CPU", "VM.Config.Cloudinit", "VM.Config.Disk", "VM.Config.HWType"),
+    *("VM.Config.Memory", "VM.Config.Network", "VM.Config.Options", "VM.PowerMgmt", "Realm.AllocateUser"),
+    *("User.Modify", "Permissions.Modify"),
+)
+"""Of a login that is not root's: those in docs/operations.md, and no more."""
 
 CONTROL_PLANE_TOOLS = {
     "etcd": "etcd",
@@ -51,6 +64,8 @@ class Hardware:
     """URL of the image factory that the simulator serves."""
     values: Mapping[str, str]
     """The lab's secrets by their path in the configuration."""
+    datastores: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    """What the simulated site's datastores are where the settings do not say (`lab.proxmox.settings.Datastore`)."""
 
     def start(self, tools: Mapping[str, Found]) -> list[str]:
         """Start what does not run yet and wait until it answers. Tells what was started.
@@ -79,6 +94,8 @@ class Hardware:
         self._wait_for(PROXMOX, *self.proxmox_address())
         if self.edge is not None and self.edge.start(tools):
             started.append(EDGE_HOST)
+        if self.git is not None and self.git.start(tools):
+            started.append(GIT_SERVER)
         if self.session.recall("inventory") is None:
             self.session.remember(inventory=sorted(inventory.take(self.control(PROXMOX))))
         return started
@@ -105,6 +122,15 @@ class Hardware:
         """The edge host, if the settings have one."""
         edge, key = self.settings.edge, self.values.get(EDGE_SSH_KEY)
         return None if edge is None or key is None else EdgeHost(self.session, edge, key)
+
+    @property
+    def git(self) -> GitServer | None:
+        """The Git server, if the settings hand applications over."""
+        gitops, key = self.settings.gitops, self.values.get(GIT_KEY)
+        if gitops is None or key is None:
+            return None
+        mirror = self.settings.charts.mirror
+        return GitServer(self.session, gitops, key, Path(mirror) if mirror and "://" not in mirror else None)
 
     def healthy(self) -> bool:
         """Whether both simulators run."""
@@ -135,21 +161,31 @@ class Hardware:
             "rebootSeconds": 0.5,
             # Longer than the simulated Proxmox waits for an answer through another of its hosts.
             "imageSeconds": 2.0,
+            "flux": self._flux_config(tools),
         } | {key: str(tools[tool].path) for key, tool in CONTROL_PLANE_TOOLS.items()}
+
+    def _flux_config(self, tools: Mapping[str, Found]) -> dict[str, Any]:
+        """What the lab installs in the Flux operator's place."""
+        if self.settings.gitops is None:
+            return {}
+        controllers = {name: str(tools[name].path) for name in CONTROLLERS}
+        return {"objects": str(flux.objects()), "controllers": controllers}
 
     def _proxmox_config(self) -> dict[str, Any]:
         host, port = self.proxmox_address()
         site = self.settings.site
         tokens = {}
+        login = site.username or ROOT
         if token := self.values.get(API_TOKEN):
             name, secret = token.split("=", 1)
             tokens[name] = secret
         return {
             "host": host,
             "port": port,
-            "user": site.username or "root@pam",
+            "user": login,
             # With an API token nobody logs in by password; the simulator wants one all the same.
             "password": self.values.get(PASSWORD) or secrets.token_urlsafe(24),
+            "privileges": PRIVILEGES if login != ROOT else (),
             "tokens": tokens,
             "stateDir": str(self.session.state_of(PROXMOX)),
             "control": str(self.control(PROXMOX)),
@@ -167,7 +203,7 @@ class Hardware:
         for_disks = {host.disk_datastore for host in hosts} | {self.settings.storage.datastore}
         for_images = {host.image_datastore for host in hosts}
         shared = self.settings.site.shared_image_datastores
-        return (
+        named: dict[str, dict[str, Any]] = (
             {name: {"type": "zfspool", "content": disks} for name in for_disks - for_images}
             | {name: {"type": "dir", "content": images, "shared": name in shared} for name in for_images - for_disks}
             | {
@@ -175,6 +211,9 @@ class Hardware:
                 for name in for_images & for_disks
             }
         )
+        if unknown := sorted(self.datastores.keys() - named.keys()):
+            raise LabError(f"{REHEARSED_DATASTORES}.{unknown[0]}: no setting names this datastore; remove it")
+        return {name: datastore | self.datastores.get(name, {}) for name, datastore in named.items()}
 
     def _refuse_if_taken(self, host: str, port: int) -> None:
         if processes.listening(host, port):

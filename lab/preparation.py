@@ -13,6 +13,7 @@ from lab import charts, configuration, network, programs
 from lab.cli import Cli
 from lab.edge_host.host import host_key
 from lab.errors import LabError
+from lab.git_server import server
 from lab.hardware import Hardware
 from lab.plugins import selection
 from lab.programs import Found
@@ -59,16 +60,17 @@ def prepare(session: Session, progress: Progress) -> Lab:
         LabError: if something is missing that cannot be made here.
     """
     with progress.stage("tools"):
-        found = equip(session, programs.LAB)
+        source = configuration.read(session)
+        found = equip(session, programs.needed(source))
     with progress.stage("configuration"):
         octet = None if network.inside_namespace() else second_octet(session)
-        source = configuration.read(session.stack)
         replacements = lab_replacements(session, octet, source)
         derived = configuration.derive(source, octet=octet, replacements=replacements)
         settings = parse(derived.config)
         cli = Cli(session, found["pulumi"].path)
         values = configuration.install(session, cli, derived)
-        hardware = Hardware(session, settings, replacements["homelab:talos.factory"], values)
+        datastores = source.get(configuration.REHEARSED_DATASTORES) or {}
+        hardware = Hardware(session, settings, replacements["homelab:talos.factory"], values, datastores)
         if network.inside_namespace():
             hold_addresses(session, settings)
     with progress.stage("processes"):
@@ -93,6 +95,11 @@ def lab_replacements(session: Session, octet: int | None, source: Mapping[str, A
         replacements["homelab:site.ca"] = configuration.site_authority(
             session, endpoint if octet is None else network.shifted(endpoint, octet)
         )
+    if source.get("homelab:gitops"):
+        places = {"seed": server.SEED, "own": server.OWN, "chartMirror": server.CHARTS}
+        for key, place in places.items():
+            replacements[f"homelab:gitops.{key}"] = place if octet is None else network.shifted(place, octet)
+        replacements["homelab:gitops.hostKey"] = server.host_key(session)
     if "homelab:edge" in source:
         replacements["homelab:edge.ssh.hostKey"] = host_key(session)
     if (source.get("homelab:sealing") or {}).get("certificate"):

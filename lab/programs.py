@@ -9,9 +9,10 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lab.golang import GoBinary, build, cached
 from lab.session import outer_path
@@ -170,6 +171,11 @@ _TOOLS = [
             "pebble", "tools/pebble", "github.com/letsencrypt/pebble/v2/cmd/pebble", "github.com/letsencrypt/pebble/v2"
         )
     ),
+    *(
+        Tool(GoBinary(name, f"tools/{name}", f"github.com/fluxcd/{name}", f"github.com/fluxcd/{name}"))
+        for name in ("source-controller", "kustomize-controller")
+    ),
+    Tool(GoBinary("git-server", "git_server", ".")),
     Tool(GoBinary("cert-manager-controller", "certificates", "./cmd/cert-manager-controller")),
     Tool(GoBinary("dns01-solver", "certificates", "./cmd/dns01-solver")),
     Tool(GoBinary("manifests", "manifests", ".")),
@@ -200,8 +206,19 @@ TESTS = (
 CHECKS = ("helm", "manifests")
 """What the offline checks need."""
 
-LAB = tuple(name for name in TOOLS if name not in TESTS)
-"""What a running lab needs."""
+CONTROLLERS = ("source-controller", "kustomize-controller")
+"""The controllers of Flux that can be had."""
+
+GITOPS = (*CONTROLLERS, "git-server")
+"""What a lab needs besides, if its stack hands applications over."""
+
+LAB = tuple(name for name in TOOLS if name not in (*TESTS, *GITOPS))
+"""What every running lab needs."""
+
+
+def needed(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a lab of a stack's configuration needs."""
+    return (*LAB, *(GITOPS if config.get("homelab:gitops") else ()))
 
 
 def ensure(names: Iterable[str]) -> dict[str, Found]:

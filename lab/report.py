@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from components.kit.ports import KUBERNETES_API
 from lab.plugins.selection import LANGUAGE_HOST, STAND_INS
-from lab.programs import Found
+from lab.programs import CONTROLLERS, Found
 
 if TYPE_CHECKING:
     from lab.preparation import Lab
@@ -48,6 +48,9 @@ def reality(programs: Mapping[str, Found]) -> Iterable[tuple[str, str]]:
     yield "edge host", "SSH is real; the programs sent to it are recorded, not run"
     yield "Kubernetes", f"real ({', '.join(_KUBERNETES)})"
     yield "kubelets, pods", "played by kwok"
+    if "git-server" in programs:
+        yield "Git server", "real Git, behind the lab's own SSH and HTTP"
+        yield "Flux", f"real ({', '.join(CONTROLLERS)}); its operator is played, and so are its other controllers"
     yield "network, disks", "none: addresses of this machine's loopback device"
 
 

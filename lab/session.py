@@ -34,13 +34,14 @@ _FROM_A_LAB_SHELL = ("PULUMI_STACK", "PULUMI_OPTION_CONFIG_FILE", "PULUMI_BACKEN
 class Session:
     """The directory of one lab and the files in it. Everything below it is readable by its owner only."""
 
-    def __init__(self, name: str, stack: str) -> None:
+    def __init__(self, name: str, stack: str, source: Path | None = None) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", name):
             raise LabError(f"LAB_ID={name!r}: use lower-case letters, digits and hyphens, at most 41")
         if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", stack):
             raise LabError(f"STACK={stack!r}: a stack's name has letters, digits, '_', '.' and '-'")
         self.name = name
         self.stack = stack
+        self.source = source or CHECKOUT / f"Pulumi.{stack}.yaml"
         self.directory = ROOT / name
         self.pulumi_home = self.directory / "pulumi"
         self.state = self.directory / "state"

@@ -16,6 +16,7 @@ from components.kit.entry_point import EntryPoint
 MODULES = {
     EntryPoint.CHART_DEFINITIONS: "components.kit.definitions_command",
     EntryPoint.CSI_VOLUMES: "components.storage.csi_volumes_command",
+    EntryPoint.GIT_SOURCE: "components.gitops.git_source_command",
     EntryPoint.NODE_REMOVAL: "components.talos.node_removal_command",
     EntryPoint.VM: "components.proxmox.vm_command",
     EntryPoint.VOLUME_ZONES: "components.talos.volume_zones_command",

@@ -1,8 +1,8 @@
-"""Every application secret of the program, as one table.
+"""Every application secret of the program, as two tables: what is generated, and what a person gives.
 
 Owns which secrets exist, where, and how their consumers adopt a new value. The components (`secret_store.py`), the
-namespaces that may use Vault, the names that `homelab:rotation` knows and the output of `make rotate` are derived from
-it. Contains no values. A secret's row is added together with its consumer.
+namespaces that may use Vault, the names that `homelab:rotation`, `make rotate` and `make give` know are derived from
+them. Contains no values. A secret's row is added together with its consumer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal
 from components.dns import powerdns_secrets as powerdns
 from components.identity.authentik_secrets import BOOTSTRAP, CONFIGURATION, DATABASE, NAMESPACE
 from components.kit.spelling import did_you_mean
-from components.secrets.secret_spec import OPERATOR_NAMESPACE, Password, SecretSpec
+from components.secrets.secret_spec import OPERATOR_NAMESPACE, GivenSpec, Password, Plain, SecretSpec
 from stacks import sso
 
 Uptake = Literal["nothing", "restart", "procedure"]
@@ -46,8 +46,31 @@ class DeclaredSecret:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class GivenByAPerson:
+    """A row of the table of secrets that a person gives. None of them is needed for an `up`.
+
+    consumers: who reads it, as the subject of a sentence in the plural; they do without while it is not there.
+    """
+
+    spec: GivenSpec
+    consumers: str
+
+
 STORE_PROBE = "store-probe"
 """Its round trip through Vault proves what the store's own condition cannot: login, role, policy and engine."""
+
+GITEA = sso.GITEA.namespace
+"""The namespace of Gitea, which Flux fills."""
+
+GITEA_DATABASE = SecretSpec(
+    name="gitea-database",
+    namespace=GITEA,
+    # The form in which CloudNativePG expects a database's owner. With the label it sets a changed password at once.
+    type="kubernetes.io/basic-auth",
+    keys={"username": Plain("gitea"), "password": Password(length=48)},
+    labels={"cnpg.io/reload": "true"},
+)
 
 _ROWS = (
     DeclaredSecret(
@@ -74,7 +97,29 @@ _ROWS = (
         consumers="the name servers of PowerDNS, PowerDNS Operator, external-dns and cert-manager's webhook",
         also_in=powerdns.API_CLIENTS,
     ),
+    DeclaredSecret(spec=GITEA_DATABASE, uptake="restart", consumers="Gitea's servers, after the database"),
 )
+
+GIVEN: Mapping[str, GivenByAPerson] = MappingProxyType(
+    {
+        row.spec.name: row
+        for row in (
+            GivenByAPerson(
+                spec=GivenSpec(
+                    name="gitea-mail",
+                    namespace=GITEA,
+                    keys={
+                        "server": "host name of the mail server",
+                        "user": "with which Gitea signs on there",
+                        "password": "of that user",
+                    },
+                ),
+                consumers="Gitea's servers, which send no mail without it",
+            ),
+        )
+    }
+)
+"""Every secret that a person gives, by name."""
 
 
 def table(rows: Iterable[DeclaredSecret]) -> Mapping[str, DeclaredSecret]:
@@ -113,14 +158,16 @@ SECRETS: Mapping[str, DeclaredSecret] = declared("invalid", private=False)
 """The table for code that needs only names, locations and uptake; its addresses are placeholders."""
 
 
-def namespaces(secrets: Mapping[str, DeclaredSecret]) -> list[str]:
+def namespaces(secrets: Mapping[str, DeclaredSecret], given: Mapping[str, GivenByAPerson]) -> list[str]:
     """The namespaces with secrets in Vault, sorted."""
-    return sorted({row.spec.namespace for row in secrets.values()})
+    places = [row.spec.namespace for row in secrets.values()] + [row.spec.namespace for row in given.values()]
+    return sorted(set(places))
 
 
-def unknown(name: str, secrets: Mapping[str, DeclaredSecret]) -> str | None:
+def unknown(name: str, secrets: Iterable[str]) -> str | None:
     """What is wrong with a name, and the remedy; None if such a secret exists."""
-    if name in secrets:
+    known = sorted(secrets)
+    if name in known:
         return None
-    remedy = did_you_mean(name, secrets) or f"choose one of {', '.join(sorted(secrets))}"
+    remedy = did_you_mean(name, known) or f"choose one of {', '.join(known)}"
     return f"{name!r} is not an application secret; {remedy}"

@@ -26,6 +26,7 @@ class NetworkLayer:
     cluster: ClusterLayer
     ingress_pool: AddressPool
     dns_pool: AddressPool
+    services_pool: AddressPool
 
     def inside(self, *after: pulumi.Resource) -> pulumi.ResourceOptions:
         """Options for a component whose pods need the network and names, created once `after` exists.
@@ -84,4 +85,5 @@ def deploy(settings: Settings, *, cluster: ClusterLayer) -> NetworkLayer:
         cluster=cluster,
         ingress_pool=pools["ingress"],
         dns_pool=pools["dns"],
+        services_pool=pools["services"],
     )

@@ -1,4 +1,4 @@
-"""The part of the secrets layer that needs a configured Vault: generated values, and how they reach workloads."""
+"""The part of the secrets layer that needs a configured Vault: values and how they reach workloads."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from components.kit.chart import ChartSource
 from components.kit.references import IssuerReference, VaultLogin
 from components.secrets.application_secret import ApplicationSecret, ApplicationSecretArgs
 from components.secrets.external_secrets import ExternalSecrets, ExternalSecretsArgs
+from components.secrets.given_secret import GivenSecret, GivenSecretArgs
 from components.secrets.reflector import Reflector, ReflectorArgs
 from components.secrets.reloader import Reloader, ReloaderArgs
 from components.secrets.secret_spec import OPERATOR_NAMESPACE
 from components.secrets.vault_access import VaultAccess, VaultAccessArgs
 from components.secrets.vault_store import VaultStore, VaultStoreArgs
-from stacks.application_secrets import STORE_PROBE, DeclaredSecret, declared, namespaces
+from stacks.application_secrets import GIVEN, STORE_PROBE, DeclaredSecret, GivenByAPerson, declared, namespaces
 from stacks.network import NetworkLayer
 from stacks.settings.model import Settings
 
@@ -30,16 +31,20 @@ class SecretStore:
     network: NetworkLayer
     generations: Mapping[str, int]
     secrets: Mapping[str, DeclaredSecret]
+    given: Mapping[str, GivenByAPerson]
     ready: pulumi.Resource | None = None
     """Proof that a value has made the round trip through Vault; None only while that proof is being created."""
 
     def in_namespace(self, name: str, after: pulumi.Resource) -> dict[str, ApplicationSecret]:
-        """Create the secrets declared for the namespace `name`, which exists after `after`; returned by name.
+        """Create the secrets declared for the namespace `name`, which exists after `after`; the generated ones by name.
 
         Raises ValueError if there are none.
         """
         opts = self.network.inside(after, *([self.ready] if self.ready else []))
         access = VaultAccess(f"vault-access-{name}", VaultAccessArgs(store=self.store, namespace=name), opts)
+        for given in self.given.values():
+            if given.spec.namespace == name:
+                GivenSecret(given.spec.name, GivenSecretArgs(spec=given.spec, access=access), opts)
         return {
             row.spec.name: ApplicationSecret(
                 row.spec.name,
@@ -63,6 +68,7 @@ def deploy(
     issuer: IssuerReference,
     login: VaultLogin,
     secrets: Mapping[str, DeclaredSecret] | None = None,
+    given: Mapping[str, GivenByAPerson] = GIVEN,
 ) -> SecretStore:
     """Deploy the operator, its store on Vault and the secret that proves both; also Reloader and Reflector."""
     if secrets is None:
@@ -75,7 +81,7 @@ def deploy(
     )
     store = VaultStore(
         "vault-store",
-        VaultStoreArgs(operator=operator, login=login, namespaces=namespaces(secrets)),
+        VaultStoreArgs(operator=operator, login=login, namespaces=namespaces(secrets, given)),
         opts=network.inside(),
     )
     Reloader("reloader", ReloaderArgs(charts=charts, schedulable=schedulable), opts=network.inside())
@@ -85,6 +91,7 @@ def deploy(
         network=network,
         generations=settings.rotation,
         secrets=secrets,
+        given=given,
     )
     probe = layer.in_namespace(OPERATOR_NAMESPACE, operator.ready)[STORE_PROBE]
     return replace(layer, ready=probe.reference("value").ready)

@@ -17,7 +17,7 @@ from components.vault import clients as vault_clients
 from components.vault.operator import VaultOperator, VaultOperatorArgs
 from components.vault.vault import Vault, VaultArgs
 from stacks import secret_store, sso
-from stacks.application_secrets import SECRETS, namespaces
+from stacks.application_secrets import GIVEN, SECRETS, namespaces
 from stacks.ingress import IngressLayer
 from stacks.network import NetworkLayer
 from stacks.secret_store import SecretStore
@@ -91,7 +91,9 @@ def _vault(settings: Settings, *, network: NetworkLayer, ingress: IngressLayer, 
             issuer=ingress.ca.issuer,
             storage=storage.default,
             callers=[external_secrets.PODS, nginx_ingress.PODS],
-            configuration=vault_clients.platform_configuration(namespaces(SECRETS), vault_clients.VAULT_NAMESPACE),
+            configuration=vault_clients.platform_configuration(
+                namespaces(SECRETS, GIVEN), vault_clients.VAULT_NAMESPACE
+            ),
             size=3 if len(settings.nodes) >= QUORUM_NODES else 1,
             # Vault contacts the identity provider at the address that people use, even before public DNS knows it.
             host_aliases={sso.authority(settings.cluster.domain): ingress.nginx.address},

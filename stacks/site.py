@@ -9,15 +9,20 @@ import pulumi_command as command
 import pulumi_proxmoxve as proxmox
 import pulumiverse_talos as talos
 
+from components.kit import ports
 from components.proxmox.api import ProxmoxLogin
 from components.proxmox.hooks import ProxmoxChecks
+from components.proxmox.site.plan import PlannedAccount, PlannedAddresses, PlannedHost, PlannedSite
 from components.proxmox.talos_image import TalosImage, TalosImageArgs
 from components.proxmox.talos_vm import DISK_OPTIONS, disks
-from components.proxmox.vm_pool import VmPool, VmPoolArgs
+from components.proxmox.vm_pool import VmPool, VmPoolArgs, path_of
 from components.proxmox.vm_update import PlannedVm
 from components.storage import longhorn_node
+from components.storage.csi_volume_names import CSI_VM_ID
 from components.storage.csi_volumes import CsiVolumes, CsiVolumesArgs
 from components.storage.csi_volumes_command import Plan
+from components.storage.proxmox_csi import PRIVILEGES
+from components.talos.api import PORT as TALOS_API
 from components.talos.image_factory import ImageBuilds
 from stacks.settings.credentials import Credentials
 from stacks.settings.model import Settings
@@ -81,7 +86,7 @@ def deploy(settings: Settings, credentials: Credentials) -> SiteLayer:
         VmPoolArgs(
             # Two stacks at one site never share the tag either.
             pool=checks.tag,
-            comment=checks.pool_comment,
+            comment=checks.site.pool_comment,
             hooks=pulumi.ResourceHookBinding(before_create=[checks.before_pool()], on_error=[explained]),
         ),
         opts=pulumi.ResourceOptions(providers=[provider]),
@@ -109,26 +114,70 @@ def deploy(settings: Settings, credentials: Credentials) -> SiteLayer:
 
 def _checks(settings: Settings, login: ProxmoxLogin) -> ProxmoxChecks:
     return ProxmoxChecks(
-        login=login,
-        tag=f"{pulumi.get_project()}-{pulumi.get_stack()}".lower(),
+        login=login, site=planned_site(settings, f"{pulumi.get_project()}-{pulumi.get_stack()}".lower())
+    )
+
+
+def planned_site(settings: Settings, tag: str) -> PlannedSite:
+    """What the settings demand of the site, for the stack that `tag` marks."""
+    site = settings.site
+    return PlannedSite(
+        tag=tag,
         vms={
             name: PlannedVm(
                 vm_id=node.vm_id,
                 host=node.host,
                 address=str(node.address),
-                datastore=settings.site.hosts[node.host].disk_datastore,
+                datastore=site.hosts[node.host].disk_datastore,
                 disks=disks(node.disk, settings.data_disk(node)),
                 options=DISK_OPTIONS,
             )
             for name, node in settings.nodes.items()
         },
-        datastores={host: required_datastores(settings, host) for host in settings.hosts_in_use},
-        shared=frozenset(settings.site.shared_image_datastores),
+        hosts={
+            host: PlannedHost(
+                required_datastores(settings, host), cores=site.hosts[host].cores, memory=site.hosts[host].memory
+            )
+            for host in settings.hosts_in_use
+        },
+        shared=frozenset(site.shared_image_datastores),
+        reserved={CSI_VM_ID: "is the storage driver's, whose volumes are called vm-9999-*"},
+        bridge=site.bridge,
+        vlan=site.vlan,
+        # For snapshots the driver has root's password instead.
+        account=None if settings.storage.snapshots else storage_account(settings, tag),
+        volumes=settings.storage.datastore,
+        addresses=_addresses(settings),
     )
 
 
-def required_datastores(settings: Settings, host: str) -> dict[str, str]:
-    """The datastores that `host` must have, each with the content types it must take, joined by commas.
+def storage_account(settings: Settings, tag: str) -> PlannedAccount:
+    """The account that the storage driver gets: rights on its datastore and on this stack's VMs, and no others."""
+    return PlannedAccount(
+        name=f"{settings.cluster.name}-csi",
+        # The tag as well: a second stack may have given its cluster the same name.
+        comment=f"Proxmox CSI of cluster {settings.cluster.name} of {tag}, managed by Pulumi",
+        privileges=PRIVILEGES,
+        paths=[f"/storage/{settings.storage.datastore}", path_of(tag)],
+    )
+
+
+def _addresses(settings: Settings) -> list[PlannedAddresses]:
+    """Virtual addresses of the cluster, with the ports that its services have there."""
+    network = settings.network
+    pools = {"ingress": (ports.HTTP, ports.HTTPS), "dns": (ports.DNS,), "services": (ports.HTTP, ports.HTTPS)}
+    return [
+        PlannedAddresses("homelab:network.apiVip", network.api_vip, network.api_vip, (TALOS_API, ports.KUBERNETES_API)),
+        *(
+            PlannedAddresses(f"homelab:network.pools.{name}", pool.first, pool.last, listens)
+            for name, listens in pools.items()
+            for pool in [getattr(network.pools, name)]
+        ),
+    ]
+
+
+def required_datastores(settings: Settings, host: str) -> dict[str, list[str]]:
+    """The datastores that `host` must have, each with the content types that it must take.
 
     That of the volumes is among them: a volume is made on the host of the node that wants it.
     """
@@ -138,7 +187,7 @@ def required_datastores(settings: Settings, host: str) -> dict[str, str]:
         (stores.disk_datastore, "images"),
         (settings.storage.datastore, "images"),
     )
-    return {name: ",".join(dict.fromkeys(kind for other, kind in wanted if other == name)) for name, _ in wanted}
+    return {name: list(dict.fromkeys(kind for other, kind in wanted if other == name)) for name, _ in wanted}
 
 
 def _provider(login: ProxmoxLogin, checks: ProxmoxChecks) -> proxmox.Provider:

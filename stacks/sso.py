@@ -50,7 +50,7 @@ PRIVATE_AUTHORITY = PrivateAuthority(secret="sign-on-authority", key="ca.crt")  
 
 
 def _gitea(client: Client) -> Configuration:
-    """Chart gitea 12.6: the Secret's keys are `key` and `secret`, other entries are options of `add-oauth`.
+    """Chart gitea 12.7: the Secret's keys are `key` and `secret`, other entries are options of `add-oauth`.
 
     An init container runs that command, which asks the provider, so that it needs the authority as well. Go reads the
     file in addition to the directories of certificates (crypto/x509, root_unix.go).
@@ -338,7 +338,7 @@ SERVICES = (
 )
 """In the order in which they are set up; Vault's provider comes last, in a phase of its own."""
 
-VAULT = SERVICES[-1]
+GITEA, VAULT = SERVICES[0], SERVICES[-1]
 
 
 BLUEPRINT = "blueprint.yaml"

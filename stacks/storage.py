@@ -12,6 +12,7 @@ from components.kit.chart import ChartSource
 from components.kit.references import StorageClassReference
 from components.proxmox.account import ProxmoxAccount, ProxmoxAccountArgs
 from components.proxmox.account_leftovers import AccountLeftovers
+from components.proxmox.site.plan import PlannedAccount
 from components.proxmox.talos_vm import DATA_DISK_PATH
 from components.storage.csi_volume_names import VolumeNames
 from components.storage.longhorn import Longhorn, LonghornArgs
@@ -21,16 +22,7 @@ from components.storage.volume_snapshots import VolumeSnapshots, VolumeSnapshots
 from stacks.network import NetworkLayer
 from stacks.settings.credentials import Credentials
 from stacks.settings.model import SNAPSHOT_USER, Settings
-from stacks.site import SiteLayer
-
-CSI_PRIVILEGES = ("Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.Audit", "VM.Audit", "VM.Config.Disk")
-"""The privileges that Proxmox CSI requires: https://github.com/sergelogvinov/proxmox-csi-plugin/blob/v0.19.1/docs/install.md
-
-Each is needed (read in v0.19.1 and in Proxmox's API schema): AllocateSpace makes a volume, Audit finds datastores and
-their space, Allocate lists, attaches and deletes volumes that belong to a VM other than the one they are attached to.
-The driver finds VMs in /cluster/resources and reads and writes their configuration (pkg/csi/utils.go, pkg/proxmoxpool);
-all three ask for VM privileges on /vms/<id>, which a VM has from its pool (PVE::RPCEnvironment, compile_acl_path).
-"""
+from stacks.site import SiteLayer, storage_account
 
 
 @dataclass(frozen=True)
@@ -61,7 +53,7 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, net
         )
         after.append(snapshots)
     else:
-        account = _account(settings, site)
+        account = _account(storage_account(settings, site.tag), site)
         login = {"token_id": account.token_id, "token_secret": account.token_secret}
         after.append(account)
     csi = ProxmoxCsi(
@@ -102,15 +94,14 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, net
     return StorageLayer(csi, default.reference)
 
 
-def _account(settings: Settings, site: SiteLayer) -> ProxmoxAccount:
-    """An account with privileges on its datastore and this cluster's VMs only."""
+def _account(account: PlannedAccount, site: SiteLayer) -> ProxmoxAccount:
     return ProxmoxAccount(
         "csi",
         ProxmoxAccountArgs(
-            account=f"{settings.cluster.name}-csi",
-            comment=f"Proxmox CSI of cluster {settings.cluster.name}, managed by Pulumi",
-            privileges=CSI_PRIVILEGES,
-            paths=[f"/storage/{settings.storage.datastore}", site.pool.path],
+            account=account.name,
+            comment=account.comment,
+            privileges=account.privileges,
+            paths=account.paths,
             after=[site.pool.pool],
             hooks=pulumi.ResourceHookBinding(
                 before_create=[AccountLeftovers(site.checks.login).before_create()], on_error=[site.explained]

@@ -1,4 +1,4 @@
-"""Checks that the real charts know the values that the program passes to them.
+"""Checks that the real charts know the values that the program and the HelmReleases of `gitops/` pass to them.
 
     python -m checks.charts                        check that the values passed were looked up in the real charts
     python -m checks.charts --mirror DIRECTORY     look them up in the charts there, render these with Helm, and check

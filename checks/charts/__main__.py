@@ -6,14 +6,15 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from checks.charts.examine import Examination, examine
 from checks.charts.making import kinds_of, note
 from checks.charts.record import FILE, read, unrecorded, write
-from checks.charts.releases import of_graph, of_program, pins
+from checks.charts.releases import ChartRelease, of_graph, of_program, pins
 from checks.crds import schema_findings
+from checks.gitops.values import of_stack, replaced_lists
 from checks.model.platform import site_of
 from checks.model.records import DIRECTORY
 from checks.program import SHAPES, recorded, recorded_with_settings
@@ -26,13 +27,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the check and return its exit status."""
     options = _options(arguments)
     try:
-        releases = of_program(STACKS)
+        releases = [*of_program(STACKS), *of_gitops(STACKS)]
         pinned = pins(releases)
         result = examine(releases, mirror=options.mirror, helm=options.helm, only_present=options.only_present)
     except ValueError as error:
         print(error)
         return 1
-    findings = list(result.findings)
+    findings = [*result.findings, *replaced_lists()]
     if options.mirror is None:
         findings += unrecorded(releases, read(options.checked))
     elif options.record and not findings:
@@ -61,6 +62,14 @@ def _note(options: argparse.Namespace) -> None:
             found += [(release, site_of(settings)) for release in of_graph(graph, kubernetes)]
             kinds |= kinds_of(graph)
     note(found, mirror=options.mirror, helm=options.helm, kinds=kinds, source=options.source, directory=options.records)
+
+
+def of_gitops(stacks: Iterable[str]) -> list[ChartRelease]:
+    """Return the HelmReleases of `gitops/` in some stacks; equal ones once."""
+    found: list[ChartRelease] = []
+    for stack in stacks:
+        found += [release for release in of_stack(stack) if release not in found]
+    return found
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:

@@ -135,18 +135,24 @@ class Postgres(pulumi.ComponentResource):
         self.register_outputs({"host": self.host, "ready": self.ready.id})
 
 
-def _access(cluster: str, clients: Sequence[Pods]) -> list[Access]:
-    """The database for clients, and what the operator and the servers of a cluster have to do with each other.
+def pods(cluster: str) -> dict[str, str]:
+    """Labels of the servers of a cluster, and of its Jobs: one copies the first server to make a second one."""
+    return {"cnpg.io/cluster": cluster}
 
-    Its Jobs, one of which copies the first server to make a second one, have the same label as the servers. Ports:
-    https://cloudnative-pg.io/docs/current/networking/
+
+def among_servers(cluster: str) -> Access:
+    """What the operator and the servers of a cluster have to do with each other.
+
+    Ports: https://cloudnative-pg.io/docs/current/networking/
     """
-    servers = {"cnpg.io/cluster": cluster}
-    own = [Pods(labels=servers), cloudnative_pg.PODS]
-    return [
-        Access(name=f"{cluster}-servers", to=servers, ports=[PORT, _STATUS_PORT], callers=own),
-        Access(name=f"{cluster}-clients", to=servers, ports=[PORT], callers=clients),
-    ]
+    callers = [Pods(labels=pods(cluster)), cloudnative_pg.PODS]
+    return Access(name=f"{cluster}-servers", to=pods(cluster), ports=[PORT, _STATUS_PORT], callers=callers)
+
+
+def _access(cluster: str, clients: Sequence[Pods]) -> list[Access]:
+    """The database for itself, its operator and its clients."""
+    to_clients = Access(name=f"{cluster}-clients", to=pods(cluster), ports=[PORT], callers=clients)
+    return [among_servers(cluster), to_clients]
 
 
 def _user(spec: SecretSpec) -> str:

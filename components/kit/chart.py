@@ -149,7 +149,7 @@ def in_directory(mirror: Path, pin: ChartPin) -> Path:
     if archive.is_file():
         return archive
     if (unpacked / "Chart.yaml").is_file():
-        found = str(yaml.safe_load((unpacked / "Chart.yaml").read_text())["version"])
+        found = _version_in(unpacked / "Chart.yaml")
         if found.removeprefix("v") != pin.version.removeprefix("v"):
             raise ChartError(
                 f"{unpacked} holds {pin.name} {found}, but its values are written for "
@@ -162,6 +162,13 @@ def in_directory(mirror: Path, pin: ChartPin) -> Path:
         f"neither {archive.name} nor {pin.name}/Chart.yaml is in {mirror}; "
         f"fetch it with: helm pull {chart} --version {pin.version} -d {mirror}"
     )
+
+
+def _version_in(file: Path) -> str:
+    try:
+        return str(yaml.safe_load(file.read_text(encoding="utf-8"))["version"])
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+        raise ChartError(f"{file} names no version ({type(error).__name__}); unpack the chart again") from None
 
 
 def _digest(chart: Path) -> str:

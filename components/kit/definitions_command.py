@@ -47,6 +47,10 @@ class DefinitionError(Exception):
     """The cluster does not take a definition; the message says which, and why."""
 
 
+class MissingError(DefinitionError):
+    """There is nothing at a path of the API."""
+
+
 def definitions(place: ChartPlace) -> list[Definition]:
     """The CustomResourceDefinitions in a chart's directories `crds`, sorted by name.
 
@@ -93,6 +97,25 @@ class Cluster:
         except OSError as error:
             raise DefinitionError(f"{name}: {self._server.geturl()}: {error}") from None
 
+    def get(self, path: str) -> dict[str, Any] | None:
+        """The object at a path; None if there is none, or no such kind. Raises DefinitionError."""
+        try:
+            with self._answer("GET", path) as answer:
+                found: dict[str, Any] = json.load(answer)
+                return found
+        except MissingError:
+            return None
+        except OSError as error:
+            raise DefinitionError(f"{path}: {self._server.geturl()}: {error}") from None
+
+    def patch(self, path: str, body: str, kind: str) -> None:
+        """Change the object at a path; `kind`: the content type of `body`. Raises DefinitionError."""
+        try:
+            with self._answer("PATCH", path, body, kind) as answer:
+                answer.read()
+        except OSError as error:
+            raise DefinitionError(f"{path}: {self._server.geturl()}: {error}") from None
+
     def _served(self, spec: Mapping[str, Any]) -> None:
         """Ask for the objects of a definition until there is an answer.
 
@@ -132,7 +155,7 @@ class Cluster:
         connection.request(method, path, body, {"Content-Type": kind} if kind else {})
         answer = connection.getresponse()
         if answer.status >= 300:
-            raise DefinitionError(
+            raise (MissingError if answer.status == http.client.NOT_FOUND else DefinitionError)(
                 f"{path.partition('?')[0]}: {answer.status}: {answer.read().decode(errors='replace')}"
             )
         return answer

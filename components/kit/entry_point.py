@@ -13,6 +13,7 @@ class EntryPoint(StrEnum):
 
     CHART_DEFINITIONS = "chart-definitions"
     CSI_VOLUMES = "csi-volumes"
+    GIT_SOURCE = "git-source"
     NODE_REMOVAL = "node-removal"
     VM = "vm"
     VOLUME_ZONES = "volume-zones"

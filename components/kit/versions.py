@@ -93,6 +93,13 @@ CERT_MANAGER_WEBHOOK_PDNS = ChartPin(
     "cert-manager-webhook-pdns", "3.2.5", "https://zachomedia.github.io/cert-manager-webhook-pdns"
 )
 
+# renovate: datasource=docker depName=ghcr.io/controlplaneio-fluxcd/charts/flux-operator
+FLUX_OPERATOR = ChartPin("flux-operator", "0.58.1", "oci://ghcr.io/controlplaneio-fluxcd/charts")
+
+# The operator knows the releases that its own source has in config/data/flux: an update of it comes first.
+# renovate: datasource=github-releases depName=fluxcd/flux2
+FLUX = "2.9.4"
+
 # renovate: datasource=helm depName=longhorn registryUrl=https://charts.longhorn.io
 LONGHORN = ChartPin("longhorn", "1.12.1", "https://charts.longhorn.io")
 

@@ -20,15 +20,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any
+from typing import Any, Final
 
 import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
+from components.kit.network_policy import Pods
 from components.kit.ports import DNS
 from components.kit.scheduling import one_per_node
 from components.kit.versions import COREDNS, COREDNS_SERVER
+
+_NAMESPACE: Final = "kube-system"
+
+PODS: Final = Pods(labels={"k8s-app": "kube-dns"}, namespace=_NAMESPACE)
+"""The servers, under the label that they have everywhere: the chart's `k8sAppLabelOverride`."""
 
 _TTL = 60
 """Seconds for which a pod may keep an inside address."""
@@ -70,13 +76,14 @@ class CoreDns(pulumi.ComponentResource):
         configured["image"] = {"repository": COREDNS_SERVER.repository, "tag": COREDNS_SERVER.version}
         # `DNSServiceIPs` in pkg/machinery/config/types/v1alpha1/v1alpha1_clusterconfig.go of Talos.
         configured["service"]["clusterIP"] = str(args.services[10])
+        configured["k8sAppLabelOverride"] = PODS.labels["k8s-app"]
         configured["replicaCount"] = min(2, args.nodes)
-        configured["topologySpreadConstraints"] = one_per_node({"k8s-app": configured["k8sAppLabelOverride"]})
+        configured["topologySpreadConstraints"] = one_per_node(PODS.labels)
         if args.inside:
             [everything] = configured["servers"]
             configured["servers"] = [everything, _site(args, everything["plugins"])]
         self.ready = args.charts.install(
-            COREDNS, name, parent=self, name="coredns", namespace="kube-system", values=configured
+            COREDNS, name, parent=self, name="coredns", namespace=_NAMESPACE, values=configured
         )
         self.register_outputs({"release": self.ready.name})
 

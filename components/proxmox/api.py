@@ -93,6 +93,8 @@ class ProxmoxApi:
         self._ca = ca
         self._context = tls_context(insecure, ca)
         self._headers: dict[str, str] = {}
+        self.who = ""
+        """The user or token that is logged in."""
 
     @classmethod
     def of_command(
@@ -109,13 +111,15 @@ class ProxmoxApi:
     def use_token(self, token: str) -> None:
         """Authenticates further requests with an API token `user@realm!name=uuid`, and proves that it is accepted."""
         self._headers = {"Authorization": f"PVEAPIToken={token}"}
+        self.who = token.partition("=")[0]
         try:
             self.get("/version")
         except ProxmoxError as error:
-            raise self._login_error(error, f"the API token {token.partition('=')[0]}", "proxmoxApiToken") from None
+            raise self._login_error(error, f"the API token {self.who}", "proxmoxApiToken") from None
 
     def log_in(self, username: str, password: str) -> None:
         """Gets a ticket for `username`; valid for two hours."""
+        self.who = username
         try:
             ticket = self._request("POST", "/access/ticket", {"username": username, "password": password})
         except ProxmoxError as error:

@@ -2,11 +2,11 @@
 
 Owns these checks and an explanation, all in `up` and none in a preview:
 
-- before anything is created: Proxmox accepts the login, the provider accepts Proxmox's certificate, the hosts and
-  datastores exist, and no planned VM id is taken by a VM that is not this stack's. The provider would adopt such a VM
-  and `destroy` would delete it.
-- before one VM is created: its id is free, or is held by an orphan of an interrupted `up` of this stack; and nothing
-  answers yet at the address that its node is to have.
+- before anything is created: Proxmox accepts the login, the provider accepts Proxmox's certificate, and the site has
+  what the settings demand of it (`site/`), all of it in one report. No planned VM id is taken by a VM that is not this
+  stack's: the provider would adopt such a VM, and `destroy` would delete it.
+- before one VM is created: its host was asked so in this `up`; its id is free, or is held by an orphan of an
+  interrupted `up` of this stack; and nothing answers yet at the address that its node is to have.
 - before one VM is updated: see `vm_update.py`.
 - before the image is downloaded: whether hosts share its datastore, so that one file is never taken for several.
 - before the pool is created: none of its name is there, except one that an interrupted `up` of this stack left.
@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,8 +27,12 @@ from typing import Any
 import pulumi
 
 from components.proxmox.api import ProxmoxApi, ProxmoxError, ProxmoxLogin
+from components.proxmox.site import hosts, names
+from components.proxmox.site.plan import PlannedSite
+from components.proxmox.site.report import refuse
 from components.proxmox.trust import DISTRUSTED, accepted_by_plugin, plugin_remedy
-from components.proxmox.vm_update import PlannedVm, elsewhere, join_pool, prepare
+from components.proxmox.vm_pool import path_of
+from components.proxmox.vm_update import PlannedVm, join_pool, prepare
 from components.talos.api import PORT, answers
 
 _LOGIN_REFUSED = ("HTTP 401", "failed to authenticate")
@@ -43,32 +46,28 @@ _ADDRESS_TIMEOUT = 2.0
 class ProxmoxChecks:
     """The checks for one stack.
 
-    tag: the tag that marks this stack's VMs.
-    vms: every planned VM by name.
-    datastores: per host the datastores that must exist, each with the content types it must take, joined by commas.
-    shared: the datastores for images that are one and the same on every host.
+    site: what the settings demand of the site.
     """
 
     login: ProxmoxLogin
-    tag: str
-    vms: Mapping[str, PlannedVm]
-    datastores: Mapping[str, Mapping[str, str]]
-    shared: frozenset[str] = frozenset()
+    site: PlannedSite
     _told: list[str] = field(default_factory=list)
     """The resource whose failure was explained; the others of the same update fail for the same reason."""
+    _checked: set[str] = field(default_factory=set)
+    """The hosts that this `up` has asked already."""
 
     @property
-    def pool_comment(self) -> str:
-        """What marks the pool of this stack's VMs."""
-        return f"VMs of {self.tag}, managed by Pulumi"
+    def tag(self) -> str:
+        """The tag that marks this stack's VMs."""
+        return self.site.tag
 
     def before_anything(self) -> pulumi.ResourceHook:
         """For the Proxmox provider itself: every resource in Proxmox depends on it, so a refusal is reported once."""
 
         async def site_is_ready(_: pulumi.ResourceHookArgs) -> None:
             api = await self.login.connect()
-            await asyncio.to_thread(self._check_plugin)
-            await asyncio.to_thread(self._check_site, api)
+            await refuse(api, self.site, *await asyncio.to_thread(self._plugin))
+            self._checked.update(self.site.hosts)
 
         return pulumi.ResourceHook("proxmox-is-ready", site_is_ready)
 
@@ -77,9 +76,10 @@ class ProxmoxChecks:
 
         async def vm_id_is_free(args: pulumi.ResourceHookArgs) -> None:
             api = await self.login.connect()
+            await self._check_host(api, self.site.vms[args.name].host)
             found = await asyncio.to_thread(api.guests)
             vm_id = int(_plain(args.new_inputs, "vmId"))
-            self._check_vm(args.name, self.vms[args.name], found)
+            self._check_vm(args.name, self.site.vms[args.name], found)
             if vm_id not in found:
                 await self._check_address(args.name)
             elif not found[vm_id].get("pool"):
@@ -93,7 +93,7 @@ class ProxmoxChecks:
 
         async def vm_is_as_recorded(args: pulumi.ResourceHookArgs) -> None:
             api = await self.login.connect()
-            await asyncio.to_thread(prepare, api, self.vms[args.name], args)
+            await asyncio.to_thread(prepare, api, self.site.vms[args.name], args)
 
         return pulumi.ResourceHook("vm-is-as-recorded", vm_is_as_recorded)
 
@@ -103,10 +103,12 @@ class ProxmoxChecks:
         async def image_store_is_as_declared(args: pulumi.ResourceHookArgs) -> None:
             api = await self.login.connect()
             host, datastore = _plain(args.new_inputs, "nodeName"), _plain(args.new_inputs, "datastoreId")
+            await self._check_host(api, host)
             entries = await asyncio.to_thread(api.get, f"/nodes/{host}/storage")
             for entry in entries:
                 if entry["storage"] == datastore:
-                    self._check_image_store(host, entry)
+                    for finding in hosts.image_store(self.site.shared, host, entry):
+                        raise ProxmoxError(finding)
 
         return pulumi.ResourceHook("image-store-is-as-declared", image_store_is_as_declared)
 
@@ -142,53 +144,16 @@ class ProxmoxChecks:
             return str(error)
         return f"Proxmox at {self.login.endpoint} ended the session in the middle of this update"
 
-    def _check_plugin(self) -> None:
-        """Raises ProxmoxError when the provider, which is not given the site's authority, would refuse it."""
-        if not self.login.insecure and not accepted_by_plugin(self.login.endpoint, os.environ):
-            raise ProxmoxError(plugin_remedy(self.login.endpoint))
+    def _plugin(self) -> list[str]:
+        """A finding when the provider, which is not given the site's authority, would refuse it."""
+        accepted = self.login.insecure or accepted_by_plugin(self.login.endpoint, os.environ)
+        return [] if accepted else [plugin_remedy(self.login.endpoint)]
 
-    def _check_site(self, api: ProxmoxApi) -> None:
-        hosts = {entry["node"]: entry for entry in api.get("/nodes")}
-        for host, datastores in self.datastores.items():
-            if hosts.get(host, {}).get("status") != "online":
-                raise ProxmoxError(
-                    f"Proxmox at {api.endpoint} has no online host {host}; "
-                    f"it has {', '.join(sorted(hosts)) or 'none'}: correct homelab:site.hosts, or start the host"
-                )
-            entries = {entry["storage"]: entry for entry in api.get(f"/nodes/{host}/storage")}
-            offered = {name: entry.get("content", "").split(",") for name, entry in entries.items()}
-            for datastore, wanted in datastores.items():
-                if datastore not in offered:
-                    raise ProxmoxError(
-                        f"host {host} has no datastore {datastore}; it has {', '.join(sorted(offered))}: "
-                        f"correct homelab:site.hosts.{host} or homelab:storage.datastore, or create it"
-                    )
-                missing = [content for content in wanted.split(",") if content not in offered[datastore]]
-                if missing:
-                    raise ProxmoxError(
-                        f"datastore {datastore} on host {host} does not take content type {' and '.join(missing)}; "
-                        f"allow it: pvesm set {datastore} --content {','.join([*offered[datastore], *missing])}"
-                    )
-                if "import" in wanted.split(","):
-                    self._check_image_store(host, entries[datastore])
-        found = api.guests()
-        for name, planned in self.vms.items():
-            self._check_vm(name, planned, found)
-
-    def _check_image_store(self, host: str, entry: Mapping[str, Any]) -> None:
-        """Raises ProxmoxError unless Proxmox and the settings agree on whether hosts share a datastore for images."""
-        name = entry["storage"]
-        if entry.get("shared") and name not in self.shared:
-            raise ProxmoxError(
-                f"datastore {name} on host {host} is shared in Proxmox, where one file of it would be taken for one on "
-                f"each host, and be deleted for all of them with the first; add {name} to "
-                "homelab:site.sharedImageDatastores"
-            )
-        if name in self.shared and not entry.get("shared"):
-            raise ProxmoxError(
-                f"datastore {name} on host {host} is not shared in Proxmox, so each host has its own; remove {name} "
-                f"from homelab:site.sharedImageDatastores, or, if it is one: pvesm set {name} --shared 1"
-            )
+    async def _check_host(self, api: ProxmoxApi, host: str) -> None:
+        """Once an `up`, for a stack that is there already and grows: its first `up` asked the whole site."""
+        if host in self.site.hosts and host not in self._checked:
+            await refuse(api, self.site.on(host))
+            self._checked.add(host)
 
     def _free_pool(self, api: ProxmoxApi, pool: str) -> None:
         """Removes the pool if an interrupted `up` of this stack left it.
@@ -196,7 +161,7 @@ class ProxmoxChecks:
         Raises ProxmoxError if it is another's, or if the login may not make or see pools: it would never see that its
         VMs are in one.
         """
-        path = f"/pool/{pool}"
+        path = path_of(pool)
         held = api.get(f"/access/permissions?path={path}").get(path, {})
         if missing := [privilege for privilege in ("Pool.Allocate", "Pool.Audit") if privilege not in held]:
             raise ProxmoxError(
@@ -208,7 +173,7 @@ class ProxmoxChecks:
         if pool not in comments:
             return
         members = [member["id"] for member in api.get(f"/pools?poolid={pool}")[0]["members"]]
-        if comments[pool] != self.pool_comment or members:
+        if comments[pool] != self.site.pool_comment or members:
             raise ProxmoxError(
                 f"pool {pool} ({comments[pool]!r}, with {', '.join(members) or 'no members'}) exists, and this stack "
                 "did not record it. It was not touched. Take its members out and delete it: "
@@ -219,28 +184,16 @@ class ProxmoxChecks:
 
     def _check_vm(self, name: str, planned: PlannedVm, found: Mapping[int, Mapping[str, Any]]) -> None:
         """Raises ProxmoxError unless the VM's id is free, or held by a VM of this stack on the planned host."""
-        vm_id, vm = planned.vm_id, found.get(planned.vm_id)
+        vm = found.get(planned.vm_id)
         if vm is None:
             return
-        described = f"VM {vm_id} ({vm.get('name', 'unnamed')!r} on host {vm['node']}, {vm.get('status', 'unknown')})"
-        if self.tag not in re.split("[;, ]", vm.get("tags") or ""):
-            raise ProxmoxError(
-                f"{described} is not this stack's: it lacks the tag {self.tag}. It was not touched. "
-                f"Give {name} another vmId in homelab:nodes, or remove that VM yourself"
-            )
-        if vm["node"] != planned.host:
-            raise ProxmoxError(elsewhere(name, planned, vm["node"]))
-        if vm.get("name") != name:
-            raise ProxmoxError(
-                f"{described} is this stack's, under another name than {name}. It was not touched. A node with another "
-                f"name is another node: give {name} a vmId and an address of its own in homelab:nodes, or remove the "
-                "old one first, by a `pulumi up` without either"
-            )
-        pulumi.log.info(f"{described} is an orphan of an earlier run of this stack; taking it back")
+        for finding in names.taken(self.tag, name, planned, vm):
+            raise ProxmoxError(finding)
+        pulumi.log.info(f"{names.described(vm)} is an orphan of an earlier run of this stack; taking it back")
 
     async def _check_address(self, name: str) -> None:
         """Raises ProxmoxError when the node's address is in use, as by the node that had it under another name."""
-        address = self.vms[name].address
+        address = self.site.vms[name].address
         if await answers(address, _ADDRESS_TIMEOUT):
             raise ProxmoxError(
                 f"{name} is to have address {address}, where another machine answers on port {PORT}; no VM was made. "

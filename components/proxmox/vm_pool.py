@@ -58,5 +58,10 @@ class VmPool(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, hooks=args.hooks),
         )
         self.id = self.pool.pool_id
-        self.path = f"/pool/{args.pool}"
+        self.path = path_of(args.pool)
         self.register_outputs({"id": self.id})
+
+
+def path_of(pool: str) -> str:
+    """Where access to a pool, and to what is in it, is granted."""
+    return f"/pool/{pool}"

@@ -1,7 +1,8 @@
-"""What an application secret consists of, as plain data: its keys and how the value of each is made.
+"""What an application secret consists of, as plain data: its keys and how the value of each is made, or who gives it.
 
-Owns the recipes and the rules of a `SecretSpec`. Owns no resource: `application_secret.py` makes them. No value is ever
-here, only how one is made in the cluster; a `Plain` field is one that anybody may know.
+Owns the recipes and the rules of a `SecretSpec` and of a `GivenSpec`. Owns no resource: `application_secret.py` and
+`given_secret.py` make them. No value is ever here, only how one is made in the cluster; a `Plain` field is one that
+anybody may know.
 
 The recipes are those of External Secrets' Password generator, whose characters come from the system's random source.
 Its SSHKey generator knows only OpenSSH's own format; a recipe for it can come with its first consumer.
@@ -113,11 +114,7 @@ class SecretSpec:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for what, value in (("name", self.name), ("namespace", self.namespace)):
-            if not _NAME.fullmatch(value):
-                raise ValueError(
-                    f"{what}: {value!r} is not a DNS label; use up to 63 lower-case letters, digits and inner dashes"
-                )
+        _check_place(self.name, self.namespace)
         for name in ("keys", "derived", "labels"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         if not self.generated:
@@ -167,9 +164,47 @@ class SecretSpec:
             raise ValueError(f"derived: {key!r} uses {name!r}, which is not generated; {remedy}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class GivenSpec:
+    """One Secret whose values a person gives, such as a token of somebody else's service.
+
+    name, namespace: of the Secret, and of its place in Vault.
+    keys: for each key of the Secret, what it is, for the person.
+    """
+
+    name: str
+    namespace: str
+    keys: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        _check_place(self.name, self.namespace)
+        object.__setattr__(self, "keys", MappingProxyType(dict(self.keys)))
+        if not self.keys:
+            raise ValueError(f"keys: {self.name} has none; name what a person gives")
+        for key in self.keys:
+            if not _KEY.fullmatch(key):
+                raise ValueError(
+                    f"keys: {key!r} cannot be given; use letters, digits, dashes and underscores (a dot would address "
+                    "a part of the value in Vault)"
+                )
+
+    @property
+    def path(self) -> str:
+        """Where in Vault's KV store the values are; a value that is given again is another version there."""
+        return f"{self.namespace}/{self.name}/given"
+
+
 def template_fields(template: str) -> set[str]:
     """The fields that a Go template uses."""
     return {one or other for action in _ACTION.findall(template) for one, other in _FIELD.findall(action)}
+
+
+def _check_place(name: str, namespace: str) -> None:
+    for what, value in (("name", name), ("namespace", namespace)):
+        if not _NAME.fullmatch(value):
+            raise ValueError(
+                f"{what}: {value!r} is not a DNS label; use up to 63 lower-case letters, digits and inner dashes"
+            )
 
 
 def _generator(length: int, encoding: str) -> dict[str, Any]:

@@ -28,6 +28,15 @@ NAMESPACE = "csi-proxmox"
 PROVISIONER = "csi.proxmox.sinextra.dev"
 """Name of the driver; the chart cannot change it."""
 
+PRIVILEGES = ("Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.Audit", "VM.Audit", "VM.Config.Disk")
+"""The privileges that Proxmox CSI requires: https://github.com/sergelogvinov/proxmox-csi-plugin/blob/v0.19.1/docs/install.md
+
+Each is needed (read in v0.19.1 and in Proxmox's API schema): AllocateSpace makes a volume, Audit finds datastores and
+their space, Allocate lists, attaches and deletes volumes that belong to a VM other than the one they are attached to.
+The driver finds VMs in /cluster/resources and reads and writes their configuration (pkg/csi/utils.go, pkg/proxmoxpool);
+all three ask for VM privileges on /vms/<id>, which a VM has from its pool (PVE::RPCEnvironment, compile_acl_path).
+"""
+
 AUTHORITIES = "/etc/pki/tls/certs"
 """Where the driver finds the authority of Proxmox.
 

@@ -22,6 +22,7 @@ STAND_INS = {
     "talos": GoBinary("pulumi-resource-talos", "talos", "./cmd/pulumi-resource-talos"),
     "kubernetes": GoBinary("pulumi-resource-kubernetes", "plugins/kubernetes", "."),
     "tls": GoBinary("pulumi-resource-tls", "plugins/command_tls", "./cmd/pulumi-resource-tls"),
+    "random": GoBinary("pulumi-resource-random", "plugins/command_tls", "./cmd/pulumi-resource-random"),
     "command": GoBinary("pulumi-resource-command", "plugins/command_tls", "./cmd/pulumi-resource-command"),
 }
 """The stand-in for each provider that the program uses."""

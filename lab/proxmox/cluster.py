@@ -21,6 +21,7 @@ from fakepve.server import API, USER, ok
 
 from lab.proxmox.access import Access
 from lab.proxmox.faults import Faults, api_path
+from lab.proxmox.hosts import MIB
 from lab.proxmox.power import PowerReports
 from lab.proxmox.qemu import LabVm, Qemu, VmList
 from lab.proxmox.settings import Settings
@@ -28,7 +29,6 @@ from lab.proxmox.storage import Storage, current_node, make_storage
 
 log = logging.getLogger("lab.proxmox")
 
-MIB = 1024**2
 REMEMBERED_REQUESTS = 10_000
 _READS = ("GET", "HEAD", "OPTIONS")
 
@@ -39,6 +39,8 @@ class LabPve(Faults, Access, Qemu, Storage):
     def __init__(self, settings: Settings, reports: PowerReports, changed: Callable[[], None]) -> None:
         super().__init__(settings.user, settings.password.get_secret_value(), settings.host, settings.port)
         self.settings = settings
+        first = next(iter(settings.nodes.values())).version
+        self.version, self.release_version = first, ".".join(first.split(".")[:2])
         self.time_scale = settings.time_scale
         self.nodes = {name: {"online": True} for name in settings.nodes}
         self.storages = {name: make_storage(store, list(self.nodes)) for name, store in settings.datastores.items()}
@@ -48,6 +50,8 @@ class LabPve(Faults, Access, Qemu, Storage):
         self.seen: deque[dict[str, Any]] = deque(maxlen=REMEMBERED_REQUESTS)
         self.counters: Counter[str] = Counter()
         self._sequence = itertools.count(1)
+        if settings.privileges:
+            self.set_up_login(settings.privileges)
         for tokenid, value in settings.tokens.items():
             self.add_token(tokenid, value.get_secret_value())
 
@@ -159,14 +163,7 @@ class LabPve(Faults, Access, Qemu, Storage):
 
     def _capacity(self, node: str) -> dict[str, Any]:
         host = self.settings.nodes[node]
-        return {"maxcpu": host.cores, "maxmem": host.memory_mib * MIB, "mem": self._used_memory(node)}
-
-    def _used_memory(self, node: str) -> int:
-        return sum(
-            int(str(vm.config.get("memory", 512)).split("=")[-1]) * MIB
-            for vm in self.vms
-            if vm.node == node and vm.status == "running"
-        )
+        return {"maxcpu": host.cores, "maxmem": host.memory_mib * MIB, "mem": self.used_memory(node)}
 
     async def _nodes(self, request: web.Request) -> web.StreamResponse:
         return self._with_capacity(await super()._nodes(request))
@@ -181,25 +178,3 @@ class LabPve(Faults, Access, Qemu, Storage):
                 item.update(self._capacity(item["node"]))
         answer: web.StreamResponse = ok(items)
         return answer
-
-    def _routes_lab_nodes(self) -> list[tuple[str, str, Any]]:
-        return [("GET", "/nodes/{node}/status", self._node_status), ("GET", "/nodes/{node}/network", self._network)]
-
-    async def _node_status(self, v: dict[str, Any], _user: str) -> Any:
-        host, node = self.settings.nodes[v["node"]], v["node"]
-        total, used = host.memory_mib * MIB, self._used_memory(node)
-        known = {
-            "memory": {"total": total, "used": used, "free": total - used, "available": total - used},
-            "cpuinfo": {"cpus": host.cores, "cores": host.cores, "sockets": 1},
-            "pveversion": f"pve-manager/{self.version}/lab",
-        }
-        return self._complete("/nodes/{node}/status", known, node=node)
-
-    async def _network(self, v: dict[str, Any], _user: str) -> list[dict[str, Any]]:
-        """The node's bridges. Their address is the simulator's: a client that dials it stays on this machine."""
-        bridges = [
-            {"iface": name, "type": "bridge", "method": "manual", "active": 1, "autostart": 1, "priority": number}
-            for number, name in enumerate(self.settings.bridges, 3)
-        ]
-        bridges[0] |= {"method": "static", "address": self.host, "netmask": "32", "cidr": f"{self.host}/32"}
-        return [bridge for bridge in bridges if v.get("type") in (None, "bridge", "any_bridge")]

@@ -21,6 +21,9 @@ from fakepve.shapes import PRIVILEGES, ROLES
 
 _TOP_PATHS = ("/", "/access", "/access/groups", "/mapping", "/nodes", "/pool", "/sdn", "/storage", "/vms")
 
+LOGIN_ROLE = "Homelab"
+"""The role in docs/operations.md."""
+
 
 class Permissions(FakePve):  # type: ignore[misc]
     """Mixin: authentication and the permission check, enforced for everyone but root@pam."""
@@ -33,6 +36,11 @@ class Permissions(FakePve):  # type: ignore[misc]
         self.accounts: dict[str, dict[str, Any]] = {self.user: {"enable": 1, "expire": 0}}
         self.account_tokens: dict[str, dict[str, Any]] = {}
         self.acls: list[dict[str, Any]] = []
+
+    def set_up_login(self, privileges: tuple[str, ...]) -> None:
+        """Give the site's user a role with these privileges on `/`, as an administrator does by hand."""
+        self.roles[LOGIN_ROLE] = set(privileges)
+        self.acls.append({"path": "/", "type": "user", "ugid": self.user, "roleid": LOGIN_ROLE, "propagate": 1})
 
     def add_token(self, tokenid: str, value: str) -> None:
         """A token `user@realm!name` with all of its user's rights.

@@ -21,6 +21,7 @@ from fakepve.schema import load, validate
 from fakepve.server import ok, params
 
 from lab.proxmox.drives import Drives
+from lab.proxmox.hosts import Hosts
 from lab.proxmox.storage import on_node, parts_of
 
 _CLOUD_INIT = re.compile(r"^(ipconfig\d+|nameserver|searchdomain|ciuser|cipassword|citype|ciupgrade|cicustom|sshkeys)$")
@@ -60,7 +61,7 @@ class VmList(list[Any]):
         self._removed(vm)
 
 
-class Qemu(Drives):
+class Qemu(Drives, Hosts):
     """Mixin: configuration, reset, and what is reported of a VM."""
 
     def plant_vm(self, vmid: int, node: str, name: str, tags: str, disk_bytes: int, status: str, storage: str) -> LabVm:
@@ -128,6 +129,7 @@ class Qemu(Drives):
         values, _ = validate(method["parameters"], {**p, "node": vm.node, "vmid": vm.vmid})
         values = {key: value for key, value in values.items() if key not in ("node", "vmid", "background_delay")}
         made: list[str] = []
+        self.require_bridges(user, values)
         try:
             for key in sorted(values):
                 if DRIVE_KEY.match(key):

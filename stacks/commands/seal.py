@@ -9,7 +9,6 @@ stack's file only: no cluster, no passphrase.
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -19,7 +18,7 @@ from typing import Any
 import yaml
 
 from components.secrets.sealing import PlainSecret, Scope, SealingError, make_keypair, seal
-from stacks.commands.stack import CommandError, Stack, read, run, take_config_file, take_stack
+from stacks.commands.stack import CommandError, Stack, read, run, take_config_file, take_stack, value_from_input
 from stacks.settings.credentials import PREFIX
 
 SECTION, CERTIFICATE = f"{PREFIX}sealing", "certificate"
@@ -75,7 +74,7 @@ def _act(chosen: argparse.Namespace) -> None:
 
 def _seal_value(chosen: argparse.Namespace) -> None:
     certificate = read(chosen.certificate) if chosen.certificate else _certificate(Stack.chosen(chosen))
-    value = _value_from_input()
+    value = value_from_input("pass show mail | make seal ...")
     secret = PlainSecret(namespace=chosen.namespace, name=chosen.name, data={chosen.key: value}, type=chosen.type)
     _print([seal(secret, certificate, chosen.scope)])
 
@@ -122,20 +121,6 @@ def _bootstrap_secret(number: int, item: Any) -> PlainSecret:
         raise CommandError(
             f"stack output {BOOTSTRAP_SECRETS}[{number}]: not of the form {{namespace, name, type, data}}"
         ) from None
-
-
-def _value_from_input() -> bytes:
-    """The value: typed without being shown, or all of standard input, byte for byte."""
-    if sys.stdin.isatty():
-        return getpass.getpass("Value (not shown): ").encode()
-    value = sys.stdin.buffer.read()
-    if not value:
-        raise CommandError(
-            "there is no value on standard input; pipe it in, for example: pass show mail | make seal ..."
-        )
-    if value.endswith(b"\n"):
-        _say("note: the value ends with a line break, which is sealed with it; printf %s prints a text without one")
-    return value
 
 
 def _section(config: dict[str, Any]) -> dict[str, Any]:

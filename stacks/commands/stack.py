@@ -11,6 +11,7 @@ commands only (not of `pulumi stack`), but every one of them takes it from the e
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
 import re
 import shutil
@@ -195,6 +196,24 @@ def execute(
         words = " ".join(takewhile(lambda word: not word.startswith("-"), command))
         raise CommandError(f"{words}: " + ("; ".join(errors[-3:]) or f"failed with exit status {done.returncode}"))
     return done
+
+
+def value_from_input(example: str) -> bytes:
+    """A secret value: typed without being shown, or all of standard input, byte for byte.
+
+    Raises CommandError, which shows `example` of a command line, if there is none.
+    """
+    if sys.stdin.isatty():
+        return getpass.getpass("Value (not shown): ").encode()
+    value = sys.stdin.buffer.read()
+    if not value:
+        raise CommandError(f"there is no value on standard input; pipe it in, for example: {example}")
+    if value.endswith(b"\n"):
+        print(
+            "note: the value ends with a line break, which is kept; printf %s prints a text without one",
+            file=sys.stderr,
+        )
+    return value
 
 
 @contextmanager

@@ -141,6 +141,22 @@ def _public_resolvers(settings: Settings) -> Findings:
             )
 
 
+def _secondaries(settings: Settings) -> Findings:
+    """A secondary is another name server: the cluster's own would be told of changes that it has made itself."""
+    places: list[tuple[tuple[str | int, ...], IPv4Address]] = [
+        (("dns", "transfer", "notify", index), address) for index, address in enumerate(settings.dns.transfer.notify)
+    ]
+    if settings.edge:
+        places.append((("edge", "secondary", "address"), settings.edge.secondary.address))
+    for place, address in places:
+        if owner := inside_the_cluster(settings, address):
+            yield (
+                place,
+                f"{address} belongs to the cluster ({owner}), which has the zone already; give the address of the "
+                "other name server",
+            )
+
+
 def inside_the_cluster(settings: Settings, address: IPv4Address) -> str | None:
     """The setting that makes an address part of the cluster, if there is one."""
     owners = {node.address: f"nodes.{name}.address" for name, node in settings.nodes.items()}
@@ -166,12 +182,20 @@ def _inner_networks(settings: Settings) -> Findings:
     for key, (one, usual) in inner.items():
         if noun := _special(settings, one):
             yield ("network", key), f"{one} contains {noun}; choose a private network, such as {usual}"
-        elif settings.talos.extensions.tailscale and one.overlaps(_TAILNET):
+        elif one.is_global:
             yield (
                 ("network", key),
-                f"{one} overlaps {_TAILNET}, from which Tailscale gives nodes their addresses; choose another private "
-                f"network, such as {usual}",
+                f"{one} belongs to the internet, whose hosts there would be out of reach; choose a private network, "
+                f"such as {usual}",
             )
+    if settings.talos.extensions.tailscale:
+        for key, (one, usual) in {"subnet": (network.subnet, "10.0.0.0/16"), **inner}.items():
+            if one.overlaps(_TAILNET):
+                yield (
+                    ("network", key),
+                    f"{one} overlaps {_TAILNET}, from which Tailscale gives nodes their addresses; choose another "
+                    f"private network, such as {usual}",
+                )
 
 
 def _hosts_outside(settings: Settings) -> Findings:
@@ -236,6 +260,12 @@ def _backends(settings: Settings) -> Findings:
     otherwise = [(("edge", "otherwise"), edge.otherwise)] if edge.otherwise else []
     for place, backend in (*backends, *otherwise):
         for index, address in enumerate(backend.addresses):
+            noun = None if address.is_loopback else _special(settings, address)
+            if noun:
+                yield (
+                    (*place, "addresses", index),
+                    f"{address} is {noun}; give the address at which the edge reaches the host",
+                )
             here = address in (edge.address, edge.secondary.address) or address.is_loopback
             if here and backend.port == HTTPS:
                 yield (
@@ -262,6 +292,7 @@ RULES: Final = (
     _pools,
     _networks,
     _public_resolvers,
+    _secondaries,
     _inner_networks,
     _hosts_outside,
     _backends,

@@ -31,9 +31,15 @@ def check(settings: Settings) -> Iterator[str]:
     mirror = settings.charts.mirror
     if mirror is None or "://" in mirror:
         return
-    directory = Path(mirror).expanduser()
     place = path(("charts", "mirror"))
-    if not directory.is_dir():
+    try:
+        directory = Path(mirror).expanduser()
+        there = directory.is_dir()
+    except (OSError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "there is no such user"
+        yield f"{place}: {mirror[:100]!r} cannot be looked into ({reason}); correct the path, or its permissions"
+        return
+    if not there:
         yield (
             f"{place}: there is no directory {directory.absolute()}; correct the path, create it and fill it with "
             "`helm pull`, or omit the key to use each chart's own repository"

@@ -33,6 +33,7 @@ def findings(values: Mapping[str, str], settings: Settings) -> Iterator[str]:
         "sealingKey": _sealing_key,
         "edgeSshKey": _ssh_key,
         "edgeTsigKey": _tsig_key,
+        "gitDeployKey": _ssh_key,
     }
     for key, value in values.items():
         if not value.strip():

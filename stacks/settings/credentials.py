@@ -37,6 +37,8 @@ class Credentials:
     """Private key of `edge.ssh.user`, in OpenSSH's format or PEM."""
     edge_tsig_key: pulumi.Output[str] | None
     """Secret of `edge.secondary.tsig`, in Base64."""
+    git_deploy_key: pulumi.Output[str] | None
+    """Private key that may read `gitops.seed` over SSH, in OpenSSH's format or PEM."""
 
 
 SECRET_KEYS = tuple(to_camel(field.name) for field in fields(Credentials))
@@ -48,6 +50,7 @@ SET_A_SECRET = f"set {', '.join(SECRET_KEYS[:-1])} or {SECRET_KEYS[-1]} with `pu
 _PASSWORD, _TOKEN = "proxmoxPassword", "proxmoxApiToken"
 _AUTH_KEY, _SEALING_KEY = "tailscaleAuthKey", "sealingKey"
 _EDGE_SSH_KEY, _EDGE_TSIG_KEY = "edgeSshKey", "edgeTsigKey"
+_DEPLOY_KEY = "gitDeployKey"
 
 
 def read() -> Credentials:
@@ -95,6 +98,12 @@ def check(raw: Mapping[str, object]) -> list[str]:
                 f"{PREFIX}{key}: missing, but {'.'.join(wanted_by)} is set; set it with "
                 f"`pulumi config set --secret {PREFIX}{key}`"
             )
+    seed = _at(raw, "gitops", "seed")
+    if isinstance(seed, str) and seed.startswith("ssh://") and _DEPLOY_KEY not in present:
+        findings.append(
+            f"{PREFIX}{_DEPLOY_KEY}: missing, but gitops.seed is read over SSH; set it with "
+            f"`pulumi config set --secret {PREFIX}{_DEPLOY_KEY}`"
+        )
     sealed = _at(raw, "sealing", "certificate") is not None
     if sealed != (_SEALING_KEY in present):
         there, missing = (_SEALING_KEY, "sealing.certificate")[:: -1 if sealed else 1]

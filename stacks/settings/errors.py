@@ -31,6 +31,9 @@ class SettingsError(ValueError, pulumi.RunError):
 
 Location = tuple[str | int, ...]
 
+_LONGEST = 300
+"""Characters of a value that a finding shows; a domain has 253 at most."""
+
 _SECRET_NAME = re.compile(r"pass(word|wd|phrase)?$|secret|token|credential|(auth|api|private)_?key$", re.IGNORECASE)
 _SECRET_VALUE = re.compile(
     r"\btskey-[a-z]+-"  # a Tailscale key
@@ -39,11 +42,12 @@ _SECRET_VALUE = re.compile(
     r"|://[^/\s@]+:[^/\s@]+@"  # a password inside a URL
 )
 _SIZE = re.compile(r"([0-9]+) ?([KMGTkmgt])(i?B)?")
-_UNITS = {"memory": "MiB", "disk": "GiB"}
-"""Of the sizes in a stack file, by their key."""
+_DURATION = re.compile(r"([0-9]+) ?(s|m|min|h)")
+_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600}
+_UNITS = {"memory": "MiB", "disk": "GiB", "node": "seconds", "drain": "seconds", "api": "seconds"}
+"""Of the sizes and durations in a stack file, by their key."""
 
 _EXPECTED = {
-    "int_type": "a whole number; write it in digits, without quotes",
     "bool_type": "true or false; write one of them, without quotes",
     "string_type": "text; write it in quotes",
     "list_type": "a list; write each item on its own line after '- '",
@@ -54,8 +58,14 @@ _EXPECTED = {
 
 def path(location: Location) -> str:
     """The location of a value in the stack file, such as `homelab:network.resolvers[0]`."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{_on_one_line(part)}" for part in location)
     return PREFIX + text.removeprefix(".")
+
+
+def _on_one_line(text: str) -> str:
+    """As much of a text as a person needs, with escapes for what a terminal would not show."""
+    plain = text if text.isprintable() else repr(text)[1:-1]
+    return plain if len(plain) <= _LONGEST else f"{plain[:_LONGEST]}..."
 
 
 def secrets_in_plain_text(raw: Mapping[str, object]) -> dict[Location, str]:
@@ -75,7 +85,10 @@ def translate(error: ValidationError, leaked: Mapping[Location, str]) -> list[st
     for detail in error.errors(include_url=False):
         location = tuple(part for part in detail["loc"] if part != "[key]")
         if not any(place[: len(location)] == location for place in leaked):
-            findings.append(f"{path(location)}: {_sentence(detail, location)}")
+            sentence, value = _sentence(detail, location), detail["input"]
+            if isinstance(value, str) and len(value) > _LONGEST:
+                sentence = sentence.replace(repr(value)[1:-1], _on_one_line(value)).replace(value, _on_one_line(value))
+            findings.append(f"{path(location)}: {sentence}")
     return findings
 
 
@@ -94,17 +107,23 @@ def _sentence(detail: Any, location: Location) -> str:
             return f"{value} is less than the minimum {context['ge']}{_in(location)}; give {context['ge']} or more"
         case "less_than_equal":
             return f"{value} is more than the maximum {context['le']}; give {context['le']} or less"
+        case "string_too_long":
+            return f"{value!r} has {len(value)} characters; give one of {context['max_length']} or fewer"
+        case "string_too_short":
+            return "is empty; give a value, or remove the key"
         case "too_short":
             return "is empty, but needs at least one entry; add one"
-        case _ if kind in _EXPECTED and value is None:
+        case _ if value is None and (kind in _EXPECTED or kind == "int_type"):
             return "has no value; give one, or remove the key"
         case "string_type" if isinstance(value, Mapping | list):
             return f"{_shown(value)} is not text; write a single value after the colon"
         case "int_type" if isinstance(value, str) and (number := _in_unit_of(location, value)):
             return f"{value!r} is not a whole number{_of(location)}; write {number}"
+        case "int_type":
+            return f"{_shown(value)} is not a whole number{_of(location)}; write it in digits, without quotes"
         case _ if kind in _EXPECTED:
             return f"{_shown(value)} is not {_EXPECTED[kind]}"
-    return f"{_shown(value)} is refused: {detail['msg']}"
+    return f"{_shown(value)} is refused ({detail['msg']}); correct it, or remove the key"
 
 
 def _of(location: Location) -> str:
@@ -121,7 +140,11 @@ def _in(location: Location) -> str:
 
 def _in_unit_of(location: Location, text: str) -> int | None:
     """The number that a text with a unit, such as 32G, is in the unit of a value; None if it is not a whole one."""
-    unit, written = _UNITS.get(str(location[-1])), _SIZE.fullmatch(text)
+    unit = _UNITS.get(str(location[-1]))
+    if unit == "seconds":
+        duration = _DURATION.fullmatch(text)
+        return int(duration[1]) * _SECONDS[duration[2]] if duration else None
+    written = _SIZE.fullmatch(text)
     if not unit or not written:
         return None
     letters = "KMGT"

@@ -90,7 +90,7 @@ class Node(Model):
     """Memory in MiB, fully reserved. Talos requires 2048 on a control plane and 1024 on a worker."""
     disk: int = Field(ge=10)
     """Size of the system disk in GiB. Talos requires 10."""
-    host: str
+    host: str = Field(max_length=253)
     """The Proxmox VE node that runs it, a key of `site.hosts`."""
 
 
@@ -161,7 +161,7 @@ class Timeouts(Model):
 class Talos(Model):
     """Talos on the nodes: image and machine configuration."""
 
-    factory: t.ServiceUrl = "https://factory.talos.dev"
+    factory: t.FactoryUrl = "https://factory.talos.dev"
     """Image Factory that builds and serves the nodes' image."""
     extensions: Extensions = Extensions()
     kernel_args: Annotated[list[t.KernelArgument], t.Distinct] = []
@@ -182,5 +182,5 @@ class Tailscale(Model):
     """Networks that the control planes advertise."""
     tags: Annotated[list[t.TailscaleTag], t.Distinct] = []
     """Tags of the nodes, such as tag:cluster-router."""
-    login_server: t.ServiceUrl | None = None
+    login_server: t.LoginServerUrl | None = None
     """URL of a Headscale server; if omitted, Tailscale's own server."""

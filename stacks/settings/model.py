@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
 from components.storage import longhorn_node
+from stacks.settings import git
 from stacks.settings import types as t
 from stacks.settings.base import Model
 from stacks.settings.machines import Cluster, Network, Node, Site, Tailscale, Talos, Versions
@@ -167,6 +169,32 @@ class Identity(Model):
     """Users by sign-on name. Never reuse a name for another person."""
 
 
+class Gitops(Model):
+    """The Git repository of the applications, which Flux deploys. If omitted, the cluster has neither."""
+
+    seed: git.Url
+    """URL of the repository outside the cluster, from which every new cluster starts. One that begins with ssh:// is
+    read with `homelab:gitDeployKey`; any other must be readable by everybody."""
+    host_key: t.HostKey | None = None
+    """Public key of the SSH server in `seed`; by default that of `edge.ssh`, if it is the same host."""
+    source: Literal["seed", "self"] = "seed"
+    """Where Flux reads: the seed, or the cluster's own Gitea, once that has the same commits (docs/gitops.md)."""
+    own: git.Url = "http://gitea-http.gitea.svc.cluster.local:3000/homelab/homelab.git"
+    """URL of the same repository in the cluster's own Gitea."""
+    branch: git.Branch = "main"
+    """The branch that is deployed."""
+    path: git.Folder = "./gitops"
+    """The folder whose kustomization.yaml lists the applications."""
+    chart_mirror: t.MirrorUrl | None = None
+    """URL of one Helm repository that replaces that of every HelmRepository; by default `charts.mirror`, if it is one
+    that the cluster can read."""
+
+    @property
+    def over_ssh(self) -> bool:
+        """Whether the seed is read with a key."""
+        return self.seed.startswith("ssh://")
+
+
 class Features(Model):
     """Switches for features that consume resources even when unused."""
 
@@ -195,6 +223,7 @@ class Settings(Model):
     rotation: dict[t.DnsLabel, Annotated[int, Field(ge=2)]] = {}
     """Generations of application secrets by name, where not the first; raised by `make rotate`."""
     identity: Identity = Identity()
+    gitops: Gitops | None = None
     features: Features = Features()
 
     @property
@@ -251,6 +280,18 @@ class Settings(Model):
         networks = [one for one in allowed if isinstance(one, IPv4Network)]
         covered = {*allowed, *(one for one in self.secondaries if any(one in network for network in networks))}
         return [*allowed, *(one for one in self.secondaries if one not in covered)]
+
+    @property
+    def seed_host_key(self) -> str | None:
+        """The public key of the SSH server that has the repository of the applications, as far as it is known."""
+        if self.gitops is None or not self.gitops.over_ssh:
+            return None
+        edge = self.edge
+        if self.gitops.host_key is None and edge is not None:
+            seed = urlsplit(self.gitops.seed)
+            if (seed.hostname, seed.port or 22) == (edge.ssh.host or str(edge.address), edge.ssh.port):
+                return edge.ssh.host_key
+        return self.gitops.host_key
 
     @property
     def kubelet_mounts(self) -> list[str]:

@@ -8,6 +8,7 @@ already been checked; a value that one rule refused is not refused again for the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from components.identity.directory import TEMPLATE, reserved
 from components.kit.spelling import did_you_mean
@@ -15,11 +16,13 @@ from stacks.application_secrets import SECRETS, DeclaredSecret, unknown
 from stacks.settings import address_rules, machine_rules
 from stacks.settings.address_rules import inside_the_cluster, named_pools
 from stacks.settings.errors import path
+from stacks.settings.hosts import is_this_machine
 from stacks.settings.machine_rules import Findings
 from stacks.settings.model import SNAPSHOT_USER, Settings
+from stacks.settings.public_names import RESIDENTIAL, unknown_top_level
 from stacks.sso import groups
 
-_NEVER_DELEGATED = ("home.arpa", "local", "localhost", "internal", "invalid", "test", "example", "onion", "alt", "lan")
+_NEVER_DELEGATED = (RESIDENTIAL, "local", "localhost", "internal", "invalid", "test", "example", "onion", "alt", "lan")
 """Names of https://www.iana.org/assignments/special-use-domain-names, ICANN's `internal`, and the usual `lan`."""
 
 
@@ -35,6 +38,7 @@ def check(settings: Settings) -> list[str]:
         _dns,
         _delegation,
         _names,
+        _gitops,
         rotation,
     )
     return [f"{path(place)}: {text}" for rule in rules for place, text in rule(settings)]
@@ -42,7 +46,8 @@ def check(settings: Settings) -> list[str]:
 
 def needed_by_up(settings: Settings) -> list[str]:
     """Findings about what a preview can do without, and an `up` cannot; empty if there are none."""
-    return [f"{path(place)}: {text}" for place, text in _edge_secured(settings)]
+    found = (*_edge_secured(settings), *_seed_known(settings))
+    return [f"{path(place)}: {text}" for place, text in found]
 
 
 def _edge_secured(settings: Settings) -> Findings:
@@ -67,8 +72,50 @@ def _edge_secured(settings: Settings) -> Findings:
         )
 
 
+def _seed_known(settings: Settings) -> Findings:
+    """Flux deploys what it reads, so it reads from no server whose key it does not know."""
+    gitops = settings.gitops
+    if gitops is None or not gitops.over_ssh or settings.seed_host_key is not None:
+        return
+    host = urlsplit(gitops.seed).hostname
+    yield (
+        ("gitops", "hostKey"),
+        f"missing, so any server that answers at {host} could deploy to the cluster; set it to what "
+        f"`ssh-keyscan -t ed25519 {host}` prints after the address, once the host's own console has shown the same",
+    )
+
+
+def _gitops(settings: Settings) -> Findings:
+    gitops = settings.gitops
+    if gitops is None:
+        return
+    if gitops.host_key is not None and not gitops.over_ssh:
+        yield (
+            ("gitops", "hostKey"),
+            f"has no effect, as gitops.seed {gitops.seed} is not read over SSH; remove it",
+        )
+    if gitops.own == gitops.seed:
+        yield (
+            ("gitops", "own"),
+            f"{gitops.own} is also gitops.seed, which has to outlive the cluster; give a seed outside it",
+        )
+    if gitops.own.startswith("ssh://"):
+        yield (
+            ("gitops", "own"),
+            f"{gitops.own} is read over SSH, but the key is for the seed; give the http URL of Gitea's Service",
+        )
+
+
 def _tailscale(settings: Settings) -> Findings:
     if settings.talos.extensions.tailscale:
+        for index, route in enumerate(settings.tailscale.routes):
+            # CalcAdvertiseRoutes in net/netutil/routes.go of Tailscale refuses it without ::/0.
+            if route.prefixlen == 0:
+                yield (
+                    ("tailscale", "routes", index),
+                    f"{route} would make the nodes half of an exit node, and Tailscale refuses to start with it; name "
+                    "the networks that are to be reached, such as network.subnet",
+                )
         return
     tailscale = settings.tailscale
     values = {
@@ -95,6 +142,13 @@ def _edge(settings: Settings) -> Findings:
                 f"lies below cluster.domain {settings.cluster.domain}, whose names go to the cluster; create an "
                 "Ingress for it there, or choose a name outside that domain",
             )
+    login = urlsplit(settings.tailscale.login_server or "").hostname or ""
+    if edge.headscale and f".{login}".endswith(f".{settings.cluster.domain}"):
+        yield (
+            ("tailscale", "loginServer"),
+            f"{login} lies below cluster.domain {settings.cluster.domain}, whose names go to the cluster, but "
+            "Headscale runs on the edge host; choose a name outside that domain",
+        )
     if edge.headscale:
         missing = {
             "talos.extensions.tailscale": not settings.talos.extensions.tailscale,
@@ -172,7 +226,8 @@ def _dns(settings: Settings) -> Findings:
 def _delegation(settings: Settings) -> Findings:
     """Let's Encrypt asks public name servers, which know nothing of names that are never delegated."""
     domain = settings.cluster.domain
-    ending = next((one for one in _NEVER_DELEGATED if f".{domain}".endswith(f".{one}")), None)
+    special = (one for one in _NEVER_DELEGATED if f".{domain}".endswith(f".{one}"))
+    ending = next(special, None) or unknown_top_level(domain)
     certificates = settings.certificates
     if ending and certificates.acme and not certificates.staging:
         yield (
@@ -195,6 +250,15 @@ def _delegation(settings: Settings) -> Findings:
 
 
 def _names(settings: Settings) -> Findings:
+    own = {
+        ("site", "endpoint"): urlsplit(settings.site.endpoint).hostname,
+        ("talos", "factory"): urlsplit(settings.talos.factory).hostname,
+        ("tailscale", "loginServer"): urlsplit(settings.tailscale.login_server or "").hostname,
+        ("edge", "ssh", "host"): settings.edge.ssh.host if settings.edge else None,
+    }
+    for place, host in own.items():
+        if host and is_this_machine(host):
+            yield place, f"{host} means the machine itself on every machine; give the name by which others reach it"
     for name in settings.nodes:
         if name == "localhost":
             yield ("nodes", name), f"{name} means the machine itself on every machine; choose another name"

@@ -11,10 +11,9 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, NetmaskValueError
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 from pathlib import PurePosixPath
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -27,6 +26,8 @@ from components.kit.address_range import AddressRange
 from components.kit.namespace import SERVICE_DOMAIN
 from components.proxmox.trust import ROOT_CA
 from components.storage.csi_volume_names import LONGEST_CLUSTER_NAME
+from stacks.settings import hosts
+from stacks.settings.public_names import is_public_suffix
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _CLUSTER_NAME = re.compile(rf"[a-z0-9]([a-z0-9-]{{0,{LONGEST_CLUSTER_NAME - 2}}}[a-z0-9])?")
@@ -40,9 +41,11 @@ _USER = re.compile(r"[^\s:/@!]+@[A-Za-z][A-Za-z0-9._-]+")
 _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`|~-]+@[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
 _SYSTEM_DISK = re.compile(r"/dev/sd[a-z]")
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
-_SERVER_NAME = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
+_SERVER_NAME = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
 _KEY_TYPE = re.compile(r"ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)")
 _HOST_KEY = re.compile(rf"({_KEY_TYPE.pattern}) [A-Za-z0-9+/]{{60,}}={{0,2}}")
+_OF_TALOS = ("/var/lib/etcd", "/var/lib/containerd", "/var/lib/kubelet", "/var/run", "/var/system")
+"""From pkg/machinery/constants/constants.go of Talos 1.13, and the mounts of its kubelet (services/kubelet.go)."""
 _LONGEST_CLUSTER_DOMAIN = 253 - 1 - 63
 """Leaves room for one label below it: https://www.rfc-editor.org/rfc/rfc1035#section-2.3.4."""
 
@@ -53,7 +56,11 @@ def _address(text: str) -> IPv4Address:
     try:
         return IPv4Address(text)
     except AddressValueError:
-        raise ValueError(f"{text!r} is not an IPv4 address; write four numbers up to 255, such as 10.0.1.1") from None
+        remedy = "write four numbers up to 255, such as 10.0.1.1"
+        for end in (":", "/"):
+            with suppress(AddressValueError):
+                remedy = f"write {IPv4Address(text.partition(end)[0])} alone"
+        raise ValueError(f"{text!r} is not an IPv4 address; {remedy}") from None
 
 
 def _network(text: str) -> IPv4Network:
@@ -117,6 +124,11 @@ def _domain(text: str) -> str:
 
 
 def _cluster_domain(text: str) -> str:
+    if is_public_suffix(text):
+        raise ValueError(
+            f"{text} is a public suffix, below which names belong to different people; choose a domain that you own, "
+            f"such as one below {text}"
+        )
     if len(_domain(text)) > _LONGEST_CLUSTER_DOMAIN:
         raise ValueError(
             f"{text!r} has {len(text)} characters, which leaves no room for names below it (253 are the limit in "
@@ -127,58 +139,6 @@ def _cluster_domain(text: str) -> str:
             f"{text} belongs to Kubernetes's own DNS, so pods would never ask the platform's name servers for it; "
             "choose a domain that you own, or one below home.arpa"
         )
-    return text
-
-
-def _url(text: str, schemes: tuple[str, ...], example: str, *, path: bool) -> str:
-    """Check an absolute URL, and return it without a trailing slash."""
-    if re.search(r"://[^/]*@", text):
-        raise ValueError(
-            f"names a user, which may be a secret and is not shown; write it without one, such as {example}"
-        )
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        raise ValueError(f"{text!r} is not a URL; write a URL such as {example}") from None
-    if parts.scheme not in schemes or not parts.hostname or port == 0 or re.search(r"\s", text):
-        raise ValueError(f"{text!r} is not an {' or '.join(schemes)} URL; write a URL such as {example}")
-    if parts.query or parts.fragment or (not path and parts.path not in ("", "/")):
-        raise ValueError(f"{text!r} contains more than scheme, host and port; write a URL such as {example}")
-    return text.rstrip("/")
-
-
-def _proxmox_endpoint(text: str) -> str:
-    url = _url(text, ("https",), "https://10.0.0.2:8006/", path=False)
-    if urlsplit(url).port is None:
-        raise ValueError(f"{text!r} has no port; Proxmox VE listens on 8006, write {url}:8006/")
-    return f"{url}/"
-
-
-def _service_url(text: str) -> str:
-    return _url(text, ("https", "http"), "https://factory.talos.dev", path=False)
-
-
-def _mirror_url(text: str) -> str:
-    return _url(text, ("https", "http"), "https://registry.example.org", path=True)
-
-
-def _registry(text: str) -> str:
-    name, colon, port = text.partition(":")
-    labels = name.split(".")
-    named = all(_LABEL.fullmatch(label) for label in labels)
-    if text != "*" and (not named or bool(colon) != port.isdecimal()):
-        raise ValueError(
-            f"{text!r} is not a registry host; write a name with an optional port, such as docker.io, or *"
-        )
-    return text
-
-
-def _chart_source(text: str) -> str:
-    if "://" in text:
-        return _url(text, ("https", "http", "oci"), "https://charts.example.org", path=True)
-    if not text.strip() or text != text.strip():
-        raise ValueError(f"{text!r} is neither a directory nor a URL; give one, or omit the key")
     return text
 
 
@@ -199,6 +159,22 @@ def _system_disk(text: str) -> str:
     return text
 
 
+def _bridge(text: str) -> str:
+    bridge, dot, tag = text.rpartition(".")
+    if dot and tag.isdecimal():
+        raise ValueError(
+            f"{text} is the name of a VLAN on {bridge}, not of a bridge; write {bridge}, and {tag} under site.vlan"
+        )
+    return text
+
+
+def _user_name(text: str) -> str:
+    name, _, realm = text.rpartition("@")
+    if realm.lower() in ("pam", "pve") and not realm.islower():
+        raise ValueError(f"{text} has a realm in capitals, which Proxmox does not know; write {name}@{realm.lower()}")
+    return text
+
+
 def _var_path(text: str) -> str:
     path = PurePosixPath(text)
     if path.parts[:2] != ("/", "var") or len(path.parts) < 3 or ".." in path.parts or str(path) != text:
@@ -206,6 +182,13 @@ def _var_path(text: str) -> str:
             f"{text!r} is not a directory under /var, the only persistent writable place on a Talos node; "
             "write one such as /var/lib/storage"
         )
+    for own in _OF_TALOS:
+        if path.is_relative_to(own) or PurePosixPath(own).is_relative_to(path):
+            where = "" if text == own else f"holds {own}, " if own.startswith(text) else f"lies in {own}, "
+            raise ValueError(
+                f"{text} {where}{'which ' if where else ''}is used by Talos itself; write a directory that nothing "
+                "else uses, such as /var/lib/storage"
+            )
     return text
 
 
@@ -220,14 +203,6 @@ def _host_key(text: str) -> str:
     if not _HOST_KEY.fullmatch(key):
         raise ValueError(f"{text!r} is not an SSH host key; write a line that `ssh-keyscan -t ed25519 <host>` prints")
     return key
-
-
-def _ssh_host(text: str) -> str:
-    with suppress(AddressValueError):
-        return str(IPv6Address(text))
-    if not all(_HOST_NAME.fullmatch(label) for label in text.split(".")):
-        raise ValueError(f"{text!r} is neither a host name nor an address; write it without scheme, port and brackets")
-    return text
 
 
 def _certificate(text: str) -> str:
@@ -272,7 +247,7 @@ def _distinct(values: list[Any]) -> list[Any]:
     return values
 
 
-def _schema(description: str, pattern: re.Pattern[str] | None = None) -> WithJsonSchema:
+def text_schema(description: str, pattern: re.Pattern[str] | None = None) -> WithJsonSchema:
     schema = {"type": "string", "description": description}
     return WithJsonSchema(schema | {"pattern": f"^{pattern.pattern}$"} if pattern else schema)
 
@@ -305,23 +280,28 @@ def _parsed(parse: Callable[[str], object]) -> BeforeValidator:
 
     def convert(value: object) -> object:
         if not isinstance(value, str):
-            raise ValueError(f"{value!r} is not text; write it in quotes")
+            if value is None:
+                raise ValueError("has no value; give one, or remove the key")
+            shown = "a map" if isinstance(value, dict) else "a list" if isinstance(value, list) else repr(value)
+            raise ValueError(f"{shown} is not an address or a network; write one, such as 10.0.1.1 or 10.0.0.0/16")
         return parse(value)
 
     return BeforeValidator(convert)
 
 
-Address = Annotated[IPv4Address, _parsed(_address), _schema("an IPv4 address")]
-Network = Annotated[IPv4Network, _parsed(_network), _schema("an IPv4 network without host bits, such as 10.0.0.0/16")]
+Address = Annotated[IPv4Address, _parsed(_address), text_schema("an IPv4 address")]
+Network = Annotated[
+    IPv4Network, _parsed(_network), text_schema("an IPv4 network without host bits, such as 10.0.0.0/16")
+]
 Subnet = Annotated[Network, AfterValidator(_subnet)]
 ServiceNetwork = Annotated[Network, AfterValidator(_service_network)]
 AddressOrNetwork = Annotated[
     IPv4Address | IPv4Network,
     _parsed(_address_or_network),
-    _schema("an IPv4 address, or a network without host bits, such as 10.0.0.0/8"),
+    text_schema("an IPv4 address, or a network without host bits, such as 10.0.0.0/8"),
 ]
 Range = Annotated[
-    AddressRange, _parsed(AddressRange.parse), _schema("one IPv4 address, or a range such as 10.0.3.4-10.0.3.20")
+    AddressRange, _parsed(AddressRange.parse), text_schema("one IPv4 address, or a range such as 10.0.3.4-10.0.3.20")
 ]
 DnsLabel = Annotated[str, _Named(_LABEL, "a DNS label", "use at most 63 lower-case letters, digits and inner hyphens")]
 ClusterName = Annotated[
@@ -337,11 +317,15 @@ StorageId = Annotated[
     str, _Named(_STORAGE_ID, "a Proxmox storage ID", "use letters, digits, '-', '_' and '.', starting with a letter")
 ]
 Bridge = Annotated[
-    str, _Named(_INTERFACE, "a bridge name", "use at most 15 letters, digits, '-', '_' and '.', starting with a letter")
+    str,
+    _Named(_INTERFACE, "a bridge name", "use at most 15 letters, digits, '-', '_' and '.', starting with a letter"),
+    AfterValidator(_bridge),
 ]
 Version = Annotated[str, _Named(_VERSION, "a release", "write it in full with a leading v, such as v1.13.9")]
 TailscaleTag = Annotated[str, _Named(_TAG, "a Tailscale tag", "write tag: followed by letters, digits and hyphens")]
-UserName = Annotated[str, _Named(_USER, "a Proxmox user", "write name and realm, such as root@pam")]
+UserName = Annotated[
+    str, _Named(_USER, "a Proxmox user", "write name and realm, such as root@pam"), AfterValidator(_user_name)
+]
 Person = Annotated[
     str,
     _Named(
@@ -351,31 +335,38 @@ Person = Annotated[
     ),
 ]
 Email = Annotated[str, _Named(_EMAIL, "an e-mail address", "write name@domain, with the domain in lower case")]
-Domain = Annotated[str, AfterValidator(_domain), _schema("a DNS domain of lower-case labels, without a trailing dot")]
-ClusterDomain = Annotated[
-    str, AfterValidator(_cluster_domain), _schema("a DNS domain of lower-case labels, without a trailing dot")
+Domain = Annotated[
+    str, AfterValidator(_domain), text_schema("a DNS domain of lower-case labels, without a trailing dot")
 ]
-Mac = Annotated[str, AfterValidator(_mac), _schema("a unicast MAC address; Proxmox's own range starts with BC:24:11")]
-ProxmoxEndpoint = Annotated[str, AfterValidator(_proxmox_endpoint), _schema("https://host:port/ of the Proxmox VE API")]
-ServiceUrl = Annotated[str, AfterValidator(_service_url), _schema("http(s)://host[:port]")]
-MirrorUrl = Annotated[str, AfterValidator(_mirror_url), _schema("an http(s) URL")]
-Registry = Annotated[str, AfterValidator(_registry), _schema("a registry host with an optional port, or *")]
-ChartSource = Annotated[str, AfterValidator(_chart_source), _schema("a directory, or an http(s) or oci URL")]
-KernelArgument = Annotated[str, AfterValidator(_kernel_argument), _schema("one kernel argument")]
-SystemDisk = Annotated[str, AfterValidator(_system_disk), _schema("a disk on the virtio-scsi bus", _SYSTEM_DISK)]
-VarPath = Annotated[str, AfterValidator(_var_path), _schema("an absolute path under /var")]
+ClusterDomain = Annotated[
+    str, AfterValidator(_cluster_domain), text_schema("a DNS domain of lower-case labels, without a trailing dot")
+]
+Mac = Annotated[
+    str, AfterValidator(_mac), text_schema("a unicast MAC address; Proxmox's own range starts with BC:24:11")
+]
+ProxmoxEndpoint = Annotated[
+    str, AfterValidator(hosts.proxmox_endpoint), text_schema("https://host:port/ of the Proxmox VE API")
+]
+FactoryUrl = Annotated[str, AfterValidator(hosts.factory_url), text_schema("http(s)://host[:port]")]
+LoginServerUrl = Annotated[str, AfterValidator(hosts.login_server_url), text_schema("http(s)://host[:port]")]
+MirrorUrl = Annotated[str, AfterValidator(hosts.mirror_url), text_schema("an http(s) URL")]
+Registry = Annotated[str, AfterValidator(hosts.registry), text_schema("a registry host with an optional port, or *")]
+ChartSource = Annotated[str, AfterValidator(hosts.chart_source), text_schema("a directory, or an http(s) or oci URL")]
+KernelArgument = Annotated[str, AfterValidator(_kernel_argument), text_schema("one kernel argument")]
+SystemDisk = Annotated[str, AfterValidator(_system_disk), text_schema("a disk on the virtio-scsi bus", _SYSTEM_DISK)]
+VarPath = Annotated[str, AfterValidator(_var_path), text_schema("an absolute path under /var")]
 Account = Annotated[str, _Named(_ACCOUNT, "an account name", "use lower-case letters, digits, '_' and '-'")]
 ServerName = Annotated[
     str,
     _Named(_SERVER_NAME, "a server name", "write lower-case labels joined by dots, after *. to cover all names below"),
 ]
-SshHost = Annotated[str, AfterValidator(_ssh_host), _schema("a host name, or an IPv4 or IPv6 address")]
+SshHost = Annotated[str, AfterValidator(hosts.ssh_host), text_schema("a host name, or an IPv4 or IPv6 address")]
 HostKey = Annotated[
-    str, AfterValidator(_host_key), _schema("an SSH host key: a line that `ssh-keyscan -t ed25519 <host>` prints")
+    str, AfterValidator(_host_key), text_schema("an SSH host key: a line that `ssh-keyscan -t ed25519 <host>` prints")
 ]
-Certificate = Annotated[str, AfterValidator(_certificate), _schema("an X.509 certificate with an RSA key, in PEM")]
+Certificate = Annotated[str, AfterValidator(_certificate), text_schema("an X.509 certificate with an RSA key, in PEM")]
 Authority = Annotated[
-    str, AfterValidator(_authority), _schema("X.509 certificates of authorities that have not expired, in PEM")
+    str, AfterValidator(_authority), text_schema("X.509 certificates of authorities that have not expired, in PEM")
 ]
 Distinct = AfterValidator(_distinct)
 """For a list whose items must differ."""

@@ -1,10 +1,10 @@
-"""What the program gives to Helm charts was looked up in the real charts, which are not here."""
+"""What the program and Flux give to Helm charts was looked up in the real charts, which are not here."""
 
 from __future__ import annotations
 
 import pytest
 
-from checks.charts.__main__ import STACKS
+from checks.charts.__main__ import STACKS, of_gitops
 from checks.charts.examine import examine
 from checks.charts.record import FILE, read, unrecorded
 from checks.charts.releases import ChartRelease, of_program, pins
@@ -12,7 +12,7 @@ from checks.charts.releases import ChartRelease, of_program, pins
 
 @pytest.fixture(scope="module")
 def releases() -> list[ChartRelease]:
-    return of_program(STACKS)
+    return [*of_program(STACKS), *of_gitops(STACKS)]
 
 
 def test_every_key_was_looked_up_in_exactly_the_pinned_chart(releases: list[ChartRelease]) -> None:
@@ -23,5 +23,5 @@ def test_our_own_charts_know_every_key(releases: list[ChartRelease]) -> None:
     assert [str(finding) for finding in examine(releases, mirror=None, helm=None).findings] == []
 
 
-def test_the_record_holds_only_charts_that_the_program_uses(releases: list[ChartRelease]) -> None:
+def test_the_record_holds_only_charts_that_are_installed(releases: list[ChartRelease]) -> None:
     assert set(read(FILE)) - set(pins(releases)) == set()

@@ -1,4 +1,4 @@
-"""What holds for every resource of the real program, in each stack that the repository brings."""
+"""What holds for every resource of the real program: in each stack that the repository brings, and for other sites."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from checks.graph import Graph, component_types, convention_findings, leaked_val
 from checks.program import PLANTED, ROOT, recorded
 from tests.charts.kubelet import commands, deaf, loses_a_dollar, pods
 from tests.keypairs import keypair
+from tests.sites import SITES
+from tests.sites import settings as settings_of
 
 STACKS = ("lab", "prod")
 
@@ -35,6 +37,12 @@ COMPONENT_TYPES = {
     "homelab:edge:EdgeSecondary",
     "homelab:edge:HeadscaleNodes",
     "homelab:edge:HeadscaleRoutes",
+    "homelab:gitops:ApplicationNamespace",
+    "homelab:gitops:Border",
+    "homelab:gitops:Flux",
+    "homelab:gitops:GitSource",
+    "homelab:gitops:HandOver",
+    "homelab:gitops:Receiver",
     "homelab:identity:Authentik",
     "homelab:identity:AuthentikHome",
     "homelab:identity:OidcProbe",
@@ -52,6 +60,7 @@ COMPONENT_TYPES = {
     "homelab:secrets:ApplicationSecret",
     "homelab:secrets:AssembledSecret",
     "homelab:secrets:ExternalSecrets",
+    "homelab:secrets:GivenSecret",
     "homelab:secrets:PublicCopy",
     "homelab:secrets:Reflector",
     "homelab:secrets:Reloader",
@@ -78,7 +87,15 @@ already runs needs an alias in the component, else its resources are deleted and
 
 @cache
 def graph_of(stack: str, *, known: bool) -> Graph:
-    return recorded(stack, known=known)
+    """The graph of a stack, or of a site."""
+    if stack not in SITES:
+        return recorded(stack, known=known)
+
+    def change(settings: dict[str, Any]) -> None:
+        settings.clear()
+        settings.update(settings_of(stack))
+
+    return recorded(change=change, known=known)
 
 
 @cache
@@ -91,7 +108,7 @@ def graph_with_a_sealing_key() -> Graph:
     return recorded("prod", change=change)
 
 
-@pytest.fixture(params=STACKS)
+@pytest.fixture(params=[*STACKS, *SITES])
 def stack(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -130,6 +147,7 @@ def test_every_function_is_called_once_its_arguments_are_known(stack: str) -> No
     assert graph_of(stack, known=True).invokes_skipped == []
 
 
+@pytest.mark.parametrize("stack", STACKS)
 def test_every_faked_answer_is_asked_for(stack: str) -> None:
     assert graph_of(stack, known=True).unused_fakes == []
 

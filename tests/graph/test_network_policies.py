@@ -103,6 +103,15 @@ def pods(labels: Mapping[str, str], namespace: str) -> Pods:
     return Pods(labels=labels, namespace=namespace)
 
 
+def flux_controller(name: str) -> Pods:
+    """With the labels that Flux's own manifests give a controller's pods."""
+    labels = {"app": f"{name}-controller", "app.kubernetes.io/part-of": "flux"}
+    return Pods(labels={**labels, "app.kubernetes.io/component": f"{name}-controller"}, namespace="flux-system")
+
+
+GITEA = Pods(labels={"app.kubernetes.io/name": "gitea", "app": "gitea"}, namespace="gitea")
+
+
 def test_no_namespace_with_secrets_is_open_by_accident(graph: Graph) -> None:
     found = namespaces_with_secrets(graph)
     assert str(UNKNOWN) not in found
@@ -131,6 +140,10 @@ def test_no_namespace_with_secrets_is_open_by_accident(graph: Graph) -> None:
         (nginx_ingress.PODS, "authentik", SERVER, 9000),
         (pods(oidc_probe.PODS.labels, "authentik"), "authentik", SERVER, 9000),
         (nginx_ingress.PODS, "authentik", SOLVERS.to, 8089),
+        (flux_controller("kustomize"), "flux-system", flux_controller("source").labels, 9090),
+        (flux_controller("helm"), "flux-system", flux_controller("source").labels, 9090),
+        (flux_controller("source"), "flux-system", flux_controller("notification").labels, 9090),
+        (GITEA, "flux-system", flux_controller("notification").labels, 9292),
     ],
 )
 def test_who_needs_a_pod_reaches_it(
@@ -151,6 +164,10 @@ def test_who_needs_a_pod_reaches_it(
         (STRANGER, "authentik", SERVER, 9000),
         (nginx_ingress.PODS, "authentik", WORKER, 9000),
         (STRANGER, "external-dns", {}, 7979),
+        (STRANGER, "flux-system", flux_controller("source").labels, 9090),
+        (STRANGER, "flux-system", flux_controller("notification").labels, 9292),
+        (GITEA, "flux-system", flux_controller("source").labels, 9090),
+        (GITEA, "flux-system", flux_controller("notification").labels, 9090),
     ],
 )
 def test_nobody_else_does(graph: Graph, caller: Pods, namespace: str, labels: Mapping[str, str], port: int) -> None:

@@ -178,9 +178,10 @@ class LiveLab:
         settings = {key.removeprefix("homelab:"): value for key, value in content["config"].items()}
         change(settings)
         known = {key.removeprefix("homelab:") for key in content["config"]}
-        content["config"] = {
-            key: settings.get(key.removeprefix("homelab:"), value) for key, value in content["config"].items()
-        } | {f"homelab:{key}": value for key, value in settings.items() if key not in known}
+        kept = {key: key.removeprefix("homelab:") for key in content["config"]}
+        content["config"] = {key: settings[name] for key, name in kept.items() if name in settings} | {
+            f"homelab:{key}": value for key, value in settings.items() if key not in known
+        }
         self.session.config.write_text(yaml.safe_dump(content, sort_keys=False))
         try:
             yield

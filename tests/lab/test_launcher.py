@@ -127,7 +127,7 @@ def test_a_replacement_leaves_the_source_alone() -> None:
 
 def test_a_stack_without_a_file_is_refused_with_the_known_ones() -> None:
     with pytest.raises(LabError, match=r"no stack 'absent'.*Stacks: lab, prod"):
-        configuration.read("absent")
+        configuration.read(Session("trial", "absent"))
 
 
 def test_every_pinned_chart_has_a_lab_chart(tmp_path: Path) -> None:
@@ -322,3 +322,12 @@ def _until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not so within {seconds} s"
         time.sleep(0.02)
+
+
+def test_the_lab_chart_of_a_release_of_flux_has_what_its_patches_name(tmp_path: Path) -> None:
+    (archive,) = charts.write(tmp_path, [pin for pin in charts.pinned() if pin.name == "gitea"])
+    specs = {item["metadata"]["name"]: item["spec"] for item in objects_of(archive, "gitea")}
+    pod = specs["gitea"]["template"]["spec"]
+    assert [container["name"] for container in pod["containers"]] == ["gitea"]
+    assert "configure-gitea" in [container["name"] for container in pod["initContainers"]]
+    assert specs["gitea-http"]["ports"] == [{"name": "http", "port": 3000}]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.lab.proxmox_site import GIB, Refused, Site
@@ -210,3 +212,15 @@ def test_what_was_given_on_a_pool_goes_with_it(site: Site) -> None:
     granted(site, "/pool/homelab")
     site.api("DELETE", "/pools?poolid=homelab")
     assert site.api("GET", "/access/acl") == []
+
+
+def test_a_sites_own_login_has_the_privileges_that_it_was_given_and_no_more(tmp_path: Path) -> None:
+    token = "homelab@pve!api=00000000-0000-4000-8000-000000000002"
+    name, _, value = token.partition("=")
+    given = Site(tmp_path, user="homelab@pve", privileges=["Datastore.Audit"], tokens={name: value})
+    try:
+        assert given.api("GET", "/nodes/pve1/storage", token=token)
+        with pytest.raises(Refused, match="403 Permission check failed"):
+            given.api("POST", "/nodes/pve1/qemu", {"vmid": 100}, token=token)
+    finally:
+        given.close()

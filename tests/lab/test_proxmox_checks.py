@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -13,6 +11,7 @@ import pytest
 from components.proxmox import api as proxmox_api
 from components.proxmox.api import ProxmoxApi, ProxmoxError, ProxmoxLogin
 from components.proxmox.hooks import ProxmoxChecks
+from components.proxmox.site.plan import PlannedSite
 from components.proxmox.vm_update import PlannedVm, prepare
 from components.talos.api import PORT as TALOS_PORT
 from tests.lab.proxmox_site import HOST, PASSWORD, Site
@@ -31,21 +30,16 @@ def planned(vm_id: int, disk: int = 20) -> PlannedVm:
     return PlannedVm(vm_id, "pve1", ADDRESS, "local-zfs", {"scsi0": disk})
 
 
-def checks(datastores: dict[str, dict[str, str]] | None = None) -> ProxmoxChecks:
+def checks() -> ProxmoxChecks:
     """The checks for one planned VM."""
     login = ProxmoxLogin(endpoint="unused", insecure=True, username=None, password=None, api_token=None)
-    stores = datastores or {"pve1": {"local": "import", "local-zfs": "images"}}
-    return ProxmoxChecks(login=login, tag=TAG, vms={"worker-0": planned(2001)}, datastores=stores)
+    return ProxmoxChecks(login=login, site=PlannedSite(tag=TAG, vms={"worker-0": planned(2001)}))
 
 
-def checked(site: Site, *, datastores: dict[str, dict[str, str]] | None = None) -> None:
-    """What the hook on the Proxmox provider does."""
-    checks(datastores)._check_site(client(site))
-
-
-def test_a_site_that_has_everything_is_accepted(site: Site) -> None:
-    checked(site)
-    assert site.control("GET", "/state")["vms"] == []
+def looked_at(site: Site) -> None:
+    """What the hook before a VM's creation does about its id."""
+    asked = checks()
+    asked._check_vm("worker-0", asked.site.vms["worker-0"], client(site).guests())
 
 
 def test_a_refused_password_names_the_key_to_set_and_not_the_password(site: Site) -> None:
@@ -80,72 +74,25 @@ def test_a_certificate_that_nobody_signed_is_refused_unless_told_otherwise(site:
         ProxmoxApi(f"https://{HOST}:{site.server.pve.port}", insecure=False).log_in("root@pam", PASSWORD)
 
 
-def test_a_host_that_the_site_lacks_is_named_with_those_it_has(site: Site) -> None:
-    with pytest.raises(ProxmoxError, match="no online host pve7; it has pve1, pve2"):
-        checked(site, datastores={"pve7": {}})
-
-
-def test_a_datastore_that_the_host_lacks_is_named_with_those_it_has(site: Site) -> None:
-    with pytest.raises(ProxmoxError, match=r"host pve1 has no datastore tank; it has .*local-zfs"):
-        checked(site, datastores={"pve1": {"tank": "images"}})
-
-
-def test_a_datastore_without_the_content_type_comes_with_the_command_that_allows_it(site: Site) -> None:
-    with pytest.raises(ProxmoxError, match=r"pvesm set local-zfs --content .*images.*,import"):
-        checked(site, datastores={"pve1": {"local-zfs": "import"}})
-
-
-def test_a_datastore_must_take_every_content_type_that_is_wanted_of_it(site: Site) -> None:
-    with pytest.raises(ProxmoxError, match=r"local-zfs on host pve1 does not take content type import; allow"):
-        checked(site, datastores={"pve1": {"local-zfs": "import,images"}})
-
-
-NFS = {
-    "nfs": {"type": "nfs", "content": "import", "shared": True},
-    "local-zfs": {"type": "zfspool", "content": "images"},
-    "local": {"type": "dir", "content": "import"},
-}
-
-
-@pytest.mark.parametrize(
-    ("datastore", "declared", "told"),
-    [
-        ("nfs", frozenset(), "is shared in Proxmox.*add nfs to homelab:site.sharedImageDatastores"),
-        ("local", frozenset({"local"}), "is not shared in Proxmox.*remove local from homelab:site.sharedImageData"),
-    ],
-)
-def test_a_datastore_for_images_is_shared_exactly_where_the_settings_say_so(
-    tmp_path: Path, datastore: str, declared: frozenset[str], told: str
-) -> None:
-    site = Site(tmp_path, datastores=NFS)
-    try:
-        asked = replace(checks({"pve1": {datastore: "import"}}), shared=declared)
-        with pytest.raises(ProxmoxError, match=told):
-            asked._check_site(client(site))
-        replace(asked, shared=frozenset({"nfs"}))._check_site(client(site))
-    finally:
-        site.close()
-
-
 def test_a_vm_without_the_stacks_tag_is_refused(site: Site) -> None:
     site.create(2001, tags="precious")
     with pytest.raises(
         ProxmoxError, match=r"VM 2001 \('vm-2001' on host pve1, stopped\) is not this stack's.*not touched"
     ):
-        checked(site)
+        looked_at(site)
 
 
 def test_a_vm_whose_tag_only_begins_like_the_stacks_is_refused(site: Site) -> None:
     site.create(2001, tags=f"{TAG}-2")
     with pytest.raises(ProxmoxError, match="is not this stack's"):
-        checked(site)
+        looked_at(site)
 
 
 def test_an_orphan_of_this_stack_is_taken_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(pulumi.log, "info", said.append)
     site.create(2001, tags=f"talos;{TAG}", name="worker-0")
-    checked(site)
+    looked_at(site)
     assert said == [
         "VM 2001 ('worker-0' on host pve1, stopped) is an orphan of an earlier run of this stack; taking it back"
     ]
@@ -154,7 +101,7 @@ def test_an_orphan_of_this_stack_is_taken_back(site: Site, monkeypatch: pytest.M
 def test_a_vm_of_the_stack_is_not_taken_over_by_a_node_of_another_name(site: Site) -> None:
     site.create(2001, tags=TAG, name="worker-1")
     with pytest.raises(ProxmoxError, match=r"another name than worker-0.*not touched.*give worker-0 a vmId"):
-        checked(site)
+        looked_at(site)
 
 
 def test_an_address_where_a_machine_answers_is_not_given_to_a_new_node() -> None:
@@ -174,13 +121,13 @@ def test_an_address_where_nothing_answers_is_given_to_a_new_node() -> None:
 def test_an_orphan_on_another_host_comes_with_the_command_that_moves_it(site: Site) -> None:
     site.create(2001, "pve2", tags=TAG)
     with pytest.raises(ProxmoxError, match=r"qm migrate 2001 pve1 --online --with-local-disks \(on pve2\).*host: pve2"):
-        checked(site)
+        looked_at(site)
 
 
 def test_a_pool_that_an_interrupted_up_left_is_made_anew(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(pulumi.log, "info", said.append)
-    site.api("POST", "/pools", {"poolid": TAG, "comment": checks().pool_comment})
+    site.api("POST", "/pools", {"poolid": TAG, "comment": checks().site.pool_comment})
     checks()._free_pool(client(site), TAG)
     assert site.api("GET", "/pools") == []
     assert said == [f"pool {TAG} is of an earlier run of this stack, and empty; making it anew"]
@@ -194,7 +141,7 @@ def test_a_pool_of_somebody_else_is_refused_and_stays(site: Site) -> None:
 
 
 def test_a_pool_with_members_is_refused_and_keeps_them(site: Site) -> None:
-    site.api("POST", "/pools", {"poolid": TAG, "comment": checks().pool_comment})
+    site.api("POST", "/pools", {"poolid": TAG, "comment": checks().site.pool_comment})
     site.create(9001, pool=TAG)
     with pytest.raises(ProxmoxError, match=r"with qemu/9001\) exists.*pvesh delete /pools --poolid"):
         checks()._free_pool(client(site), TAG)

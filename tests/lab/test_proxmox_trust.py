@@ -14,6 +14,7 @@ import pytest
 from components.proxmox import trust
 from components.proxmox.api import ProxmoxApi, ProxmoxError, ProxmoxLogin
 from components.proxmox.hooks import ProxmoxChecks
+from components.proxmox.site.plan import PlannedSite
 from components.proxmox.trust import accepted_by_plugin
 from lab.proxmox.tls import ensure_certificate
 from tests.lab import pulumi_program
@@ -105,12 +106,12 @@ def test_a_site_that_the_plugin_would_refuse_is_refused_before_anything_is_made(
 ) -> None:
     for name in ("SSL_CERT_DIR", "SSL_CERT_FILE"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(ProxmoxError, match=r"export SSL_CERT_DIR=/etc/ssl/certs:/etc/pki/tls/certs:<directory>"):
-        checks(site, insecure=False)._check_plugin()
+    [finding] = checks(site, insecure=False)._plugin()
+    assert "export SSL_CERT_DIR=/etc/ssl/certs:/etc/pki/tls/certs:<directory>" in finding
 
 
 def test_a_site_that_is_not_to_be_verified_is_not_refused_for_its_certificate(site: Site) -> None:
-    checks(site, insecure=True)._check_plugin()
+    assert checks(site, insecure=True)._plugin() == []
 
 
 def test_a_certificate_that_the_plugin_refuses_in_an_update_is_explained(site: Site) -> None:
@@ -125,7 +126,7 @@ def checks(site: Site, *, insecure: bool) -> ProxmoxChecks:
     login = ProxmoxLogin(
         endpoint=endpoint(site), insecure=insecure, ca=ca, username=None, password=None, api_token=None
     )
-    return ProxmoxChecks(login=login, tag="homelab-test", vms={}, datastores={})
+    return ProxmoxChecks(login=login, site=PlannedSite(tag="homelab-test"))
 
 
 @pytest.fixture

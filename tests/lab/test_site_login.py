@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from lab.hardware import PRIVILEGES
 from tests.lab.live import ROOT, LiveLab
 
 ROLE, USER, TOKEN = "Homelab", "pulumi@pve", "api"
@@ -18,6 +19,10 @@ def documented_privileges() -> list[str]:
     found = re.search(rf'pveum role add {ROLE} --privs "([^"]+)"', page)
     assert found, "the page no longer has the command that makes the role"
     return found[1].replace("\\\n", " ").split()
+
+
+def test_a_rehearsals_login_has_the_documented_privileges() -> None:
+    assert sorted(PRIVILEGES) == sorted(documented_privileges())
 
 
 @contextmanager

@@ -28,6 +28,7 @@ import pulumiverse_talos as talos
 
 from components.proxmox.api import ProxmoxLogin
 from components.proxmox.hooks import ProxmoxChecks
+from components.proxmox.site.plan import PlannedSite
 from components.proxmox.talos_image import TalosImage, TalosImageArgs
 
 config = pulumi.Config()
@@ -36,7 +37,7 @@ login = ProxmoxLogin(
     endpoint=config.require("endpoint"), insecure=True, username="root@pam",
     password=config.require_secret("password"), api_token=None,
 )
-checks = ProxmoxChecks(login=login, tag="homelab-trial", vms={{}}, datastores={{}}, shared=frozenset(shared))
+checks = ProxmoxChecks(login=login, site=PlannedSite(tag="homelab-trial", shared=frozenset(shared)))
 provider = proxmox.Provider(
     "proxmox", endpoint=login.endpoint, insecure=True, username=login.username, password=login.password
 )

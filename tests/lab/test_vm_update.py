@@ -33,6 +33,7 @@ import pulumi_proxmoxve as proxmox
 
 from components.proxmox.api import ProxmoxLogin
 from components.proxmox.hooks import ProxmoxChecks
+from components.proxmox.site.plan import PlannedSite
 from components.proxmox.talos_vm import DISK_OPTIONS, TalosVm, TalosVmArgs, disks
 from components.proxmox.vm_pool import VmPool, VmPoolArgs
 from components.proxmox.vm_rebuilds import VmRebuilds, VmRebuildsArgs
@@ -51,7 +52,7 @@ planned = PlannedVm(
     vm_id={VM}, host=vm["host"], address="127.34.2.1", datastore=vm["datastore"],
     disks=disks(vm["disk"], vm["data_disk"]), options=DISK_OPTIONS,
 )
-checks = ProxmoxChecks(login=login, tag="homelab-trial", vms={{"{NAME}": planned}}, datastores={{}})
+checks = ProxmoxChecks(login=login, site=PlannedSite(tag="homelab-trial", vms={{"{NAME}": planned}}))
 provider = proxmox.Provider(
     "proxmox", endpoint=login.endpoint, insecure=True, username=login.username, password=login.password
 )

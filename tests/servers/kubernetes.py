@@ -11,6 +11,7 @@ import base64
 import contextlib
 import functools
 import json
+import os
 import secrets
 import ssl
 import urllib.error
@@ -154,6 +155,12 @@ class KubernetesApi:
         served = self.request("GET", base)["resources"]
         plural = next(item["name"] for item in served if item["kind"] == kind and "/" not in item["name"])
         return f"{base}/namespaces/{namespace}/{plural}" if namespace else f"{base}/{plural}"
+
+
+def with_kubectl(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment with kubectl on its PATH; its cache is in HOME."""
+    kubectl = ensure(["kubectl"])["kubectl"].path.parent
+    return {**environment, "PATH": f"{kubectl}:{environment.get('PATH', os.environ['PATH'])}"}
 
 
 @contextlib.contextmanager

@@ -1,11 +1,16 @@
-"""Objects of a recorded graph as manifests, for a real API server."""
+"""Objects of a recorded graph, and the definitions of the lab's charts, as manifests for a real API server."""
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import yaml
+
 from checks.graph import Graph, reveal
+from lab import charts
 
 
 def manifests(graph: Graph, *kinds: str) -> Iterator[dict[str, Any]]:
@@ -13,6 +18,19 @@ def manifests(graph: Graph, *kinds: str) -> Iterator[dict[str, Any]]:
     for node in graph.nodes.values():
         if node.custom and node.type.startswith("kubernetes:") and node.type.rpartition(":")[2] in kinds:
             yield _whole(reveal(node.inputs))
+
+
+def definitions(directory: Path) -> list[dict[str, Any]]:
+    """The kinds that charts bring; `directory` is made, for the charts."""
+    directory.mkdir()
+    charts.write(directory, charts.pinned())
+    found = []
+    for archive in sorted(directory.glob("*.tgz")):
+        with tarfile.open(archive) as opened:
+            for member in opened.getmembers():
+                if "/crds/" in member.name and (file := opened.extractfile(member)):
+                    found += [document for document in yaml.safe_load_all(file.read()) if document]
+    return found
 
 
 def _whole(value: Any) -> Any:

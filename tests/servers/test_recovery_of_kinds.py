@@ -11,26 +11,23 @@ import json
 import os
 import signal
 import subprocess
-import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from checks.graph import Node, is_unknown, reveal
 from checks.program import recorded
 from components.kit.stack_mark import ANNOTATION
-from lab import charts
-from lab.programs import ensure
 from stacks.commands.recover import recover
 from stacks.commands.recover_cluster import MANAGER, Cluster
 from stacks.commands.stack import Stack
 from tests.lab import pulumi_program
 from tests.lab.pulumi_program import Program
-from tests.servers.kubernetes import KubernetesApi
+from tests.servers.kubernetes import KubernetesApi, with_kubectl
+from tests.servers.manifests import definitions
 from tests.servers.processes import eventually
 from tests.servers.slow_answers import SlowAnswers, slow_answers
 
@@ -74,25 +71,6 @@ def inputs(node: Node) -> dict[str, Any]:
     if annotations.pop("pulumi.com/waitFor", None) or node.type.endswith(":Job"):
         given["metadata"] = given["metadata"] | {"annotations": annotations | {"pulumi.com/skipAwait": "true"}}
     return given
-
-
-def definitions(directory: Path) -> list[dict[str, Any]]:
-    """The kinds that charts bring."""
-    directory.mkdir()
-    charts.write(directory, charts.pinned())
-    found = []
-    for archive in sorted(directory.glob("*.tgz")):
-        with tarfile.open(archive) as opened:
-            for member in opened.getmembers():
-                if "/crds/" in member.name and (file := opened.extractfile(member)):
-                    found += [document for document in yaml.safe_load_all(file.read()) if document]
-    return found
-
-
-def with_kubectl(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment with kubectl on its PATH; its cache is in HOME."""
-    kubectl = ensure(["kubectl"])["kubectl"].path.parent
-    return {**environment, "PATH": f"{kubectl}:{environment.get('PATH', os.environ['PATH'])}"}
 
 
 @dataclass

@@ -13,22 +13,12 @@ import pytest
 from components.vault.lint import KEYS
 from components.vault.oidc import OidcAuth
 from tests.servers.kubernetes import KubernetesApi
-from tests.servers.manifests import manifests
 from tests.servers.processes import eventually
-from tests.servers.vault import VaultServer, vault_server
-from tests.servers.vault_pods import server_pod
+from tests.servers.vault import VaultServer, first_document, platform_vault
 from tests.serving import serving
-from tests.unit.vault.examples import addition, configuration, made
+from tests.unit.vault.examples import addition, configuration
 
-OURS = ("Namespace", "ServiceAccount", "Role", "RoleBinding", "ClusterRoleBinding", "MutatingAdmissionPolicy")
 SECRET = {"OIDC_CLIENT_SECRET": "only-letters-1"}
-
-
-def first_document(api: KubernetesApi) -> dict[str, Any]:
-    """As in the resource; there is no name kubernetes.default.svc here."""
-    document = configuration().document()
-    document["auth"][0]["config"]["kubernetes_host"] = api.url
-    return document
 
 
 def second_document(api: KubernetesApi, provider: str) -> dict[str, Any]:
@@ -40,23 +30,8 @@ def second_document(api: KubernetesApi, provider: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def vault(kubernetes: KubernetesApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VaultServer]:
-    """Unsealed and configured."""
-    (resource,) = manifests(made(), "Vault")
-    kubernetes.apply(*manifests(made(), *OURS))
-    for namespace in ("gitea", "dns", "stranger"):
-        kubernetes.namespace(namespace)
-        for account in ("vault-client", "other"):
-            kubernetes.apply(
-                {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account, "namespace": namespace}}
-            )
-    kubernetes.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": SNAPSHOT})
-    pod = server_pod(resource["spec"], "instance-0", "vault")
-    del pod["spec"]["containers"][0]["securityContext"]["capabilities"]["add"]
-    kubernetes.request("POST", "/api/v1/namespaces/vault/pods", pod)
-    with vault_server(kubernetes, resource["spec"], tmp_path_factory.mktemp("vault")) as server:
-        server.unseal()
-        eventually(lambda: server.request("GET", "sys/health").status == 200 or None, "active Vault")
-        server.configure(first_document(kubernetes))
+    with platform_vault(kubernetes, tmp_path_factory.mktemp("vault")) as server:
+        kubernetes.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": SNAPSHOT})
         yield server
 
 

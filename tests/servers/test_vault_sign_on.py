@@ -16,7 +16,7 @@ import pytest
 from components.identity.vault_sso import CLUSTER_AUTHORITY, MOUNT, ROLE, sign_on, text
 from components.vault.clients import platform_configuration
 from stacks import sso
-from stacks.application_secrets import SECRETS, namespaces
+from stacks.application_secrets import GIVEN, SECRETS, namespaces
 from tests.servers.kubernetes import KubernetesApi
 from tests.servers.manifests import manifests
 from tests.servers.oidc_provider import OidcProvider, Registered, oidc_provider
@@ -28,7 +28,7 @@ from tests.unit.vault.examples import made
 DOMAIN = "example.org"
 [PAGE, COMMAND] = sso.VAULT.redirect_uris(DOMAIN)
 [ADMINS, USERS] = sso.VAULT.groups
-FIRST = platform_configuration(namespaces(SECRETS), "vault")
+FIRST = platform_configuration(namespaces(SECRETS, GIVEN), "vault")
 PEOPLE = {
     "ann": [ADMINS, "gitea-users"],
     "bob": [USERS],

@@ -19,10 +19,16 @@ from typing import Any
 
 from lab.programs import ensure
 from tests.servers.kubernetes import KubernetesApi
-from tests.servers.pods import pod, run_in_pod
-from tests.servers.processes import free_ports
+from tests.servers.manifests import manifests
+from tests.servers.pods import pod as process
+from tests.servers.pods import run_in_pod
+from tests.servers.processes import eventually, free_ports
+from tests.servers.vault_pods import server_pod
+from tests.unit.vault.examples import configuration, made
 
 NAMESPACE = ACCOUNT = "vault"
+
+_OURS = ("Namespace", "ServiceAccount", "Role", "RoleBinding", "ClusterRoleBinding", "MutatingAdmissionPolicy")
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,7 @@ class VaultServer:
     def configurer(self, *documents: Mapping[str, Any]) -> Iterator[Path]:
         """The configurer at work on documents until the end of the block, as the operator runs it; gives its log."""
         command = self._command("configure", "--disable-metrics", *self._written(documents))
-        with pod(self.api, NAMESPACE, ACCOUNT, command, directory=self.directory, ready=lambda: True) as log:
+        with process(self.api, NAMESPACE, ACCOUNT, command, directory=self.directory, ready=lambda: True) as log:
             yield log
 
     def _written(self, documents: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -160,8 +166,35 @@ def vault_server(api: KubernetesApi, spec: Mapping[str, Any], directory: Path) -
         *("env", "VAULT_K8S_POD_NAME=instance-0", f"HOME={directory}"),
         *(str(ensure(["vault"])["vault"].path), "server", f"-config={directory / 'vault.json'}"),
     ]
-    with pod(api, NAMESPACE, ACCOUNT, command, directory=directory, ready=lambda: _answers(vault)):
+    with process(api, NAMESPACE, ACCOUNT, command, directory=directory, ready=lambda: _answers(vault)):
         yield vault
+
+
+@contextlib.contextmanager
+def platform_vault(api: KubernetesApi, directory: Path) -> Iterator[VaultServer]:
+    """An active Vault with the platform's first document, for namespaces `gitea` and `dns`, until the block's end."""
+    (resource,) = manifests(made(), "Vault")
+    api.apply(*manifests(made(), *_OURS))
+    for namespace in ("gitea", "dns", "stranger"):
+        api.namespace(namespace)
+        for account in ("vault-client", "other"):
+            metadata = {"name": account, "namespace": namespace}
+            api.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+    pod = server_pod(resource["spec"], "instance-0", NAMESPACE)
+    del pod["spec"]["containers"][0]["securityContext"]["capabilities"]["add"]
+    api.request("POST", f"/api/v1/namespaces/{NAMESPACE}/pods", pod)
+    with vault_server(api, resource["spec"], directory) as server:
+        server.unseal()
+        eventually(lambda: server.request("GET", "sys/health").status == 200 or None, "active Vault")
+        server.configure(first_document(api))
+        yield server
+
+
+def first_document(api: KubernetesApi) -> dict[str, Any]:
+    """The platform's configuration as in the resource; there is no name kubernetes.default.svc here."""
+    document = configuration().document()
+    document["auth"][0]["config"]["kubernetes_host"] = api.url
+    return document
 
 
 def _answers(vault: VaultServer) -> bool:

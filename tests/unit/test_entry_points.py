@@ -20,6 +20,7 @@ def test_names_and_command_lines_never_change() -> None:
     assert [point.command("retain") for point in EntryPoint] == [
         ".venv/bin/python -m program chart-definitions retain",
         ".venv/bin/python -m program csi-volumes retain",
+        ".venv/bin/python -m program git-source retain",
         ".venv/bin/python -m program node-removal retain",
         ".venv/bin/python -m program vm retain",
         ".venv/bin/python -m program volume-zones retain",
@@ -43,4 +44,4 @@ def test_an_unknown_name_is_refused_with_those_that_there_are(root: Path, argume
         [sys.executable, "-m", "program", *arguments], cwd=root, capture_output=True, text=True, check=False
     )
     assert done.returncode != 0
-    assert "csi-volumes, node-removal, vm, volume-zones" in done.stderr
+    assert "csi-volumes, git-source, node-removal, vm, volume-zones" in done.stderr

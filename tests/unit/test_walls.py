@@ -30,6 +30,7 @@ COMPONENTS = (
     {"storage", "certificates", "edge"},
     {"vault"},
     {"identity"},
+    {"gitops"},
 )
 STACKS = (
     {"sso"},
@@ -45,6 +46,8 @@ STACKS = (
     {"secrets"},
     {"dns"},
     {"identity", "edge"},
+    {"applications"},
+    {"gitops"},
 )
 
 # The program's layers are nobody's library: checks see them by recording the program, the lab by running it.

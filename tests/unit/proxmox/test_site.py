@@ -10,7 +10,7 @@ from stacks.site import required_datastores
 from tests.unit.settings import fixtures
 
 
-def required(**sections: Any) -> dict[str, str]:
+def required(**sections: Any) -> dict[str, list[str]]:
     raw = copy.deepcopy(fixtures.BASE)
     for section, values in sections.items():
         raw[section] = raw.get(section, {}) | values
@@ -19,11 +19,15 @@ def required(**sections: Any) -> dict[str, str]:
 
 
 def test_a_host_needs_the_datastore_of_the_volumes() -> None:
-    assert required(storage={"datastore": "volumes"}) == {"local": "import", "local-zfs": "images", "volumes": "images"}
+    assert required(storage={"datastore": "volumes"}) == {
+        "local": ["import"],
+        "local-zfs": ["images"],
+        "volumes": ["images"],
+    }
 
 
 def test_a_datastore_for_everything_must_take_everything() -> None:
     hosts = copy.deepcopy(fixtures.BASE["site"]["hosts"])
     for host in hosts.values():
         host |= {"imageDatastore": "tank", "diskDatastore": "tank"}
-    assert required(site={"hosts": hosts}, storage={"datastore": "tank"}) == {"tank": "import,images"}
+    assert required(site={"hosts": hosts}, storage={"datastore": "tank"}) == {"tank": ["import", "images"]}

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from components.secrets.secret_spec import Password, SecretSpec
-from stacks.application_secrets import SECRETS, STORE_PROBE, DeclaredSecret, namespaces, table
+from components.secrets.secret_spec import GivenSpec, Password, SecretSpec
+from stacks.application_secrets import SECRETS, STORE_PROBE, DeclaredSecret, GivenByAPerson, namespaces, table
 from stacks.settings.load import parse
 from stacks.settings.rules import rotation
 from tests.unit.settings import fixtures
@@ -57,4 +57,7 @@ def test_an_uptake_without_its_procedure_is_refused(changes: dict[str, str]) -> 
 
 def test_the_store_serves_exactly_the_namespaces_of_the_table() -> None:
     other = SecretSpec(name="other", namespace="apps", keys={"key": Password()})
-    assert namespaces(table([row(), row("second"), row(spec=other, also_in=("edge",))])) == ["apps", "dns"]
+    given = GivenSpec(name="mail", namespace="chat", keys={"password": "of the mail server"})
+    generated = table([row(), row("second"), row(spec=other, also_in=("edge",))])
+    by_people = {"mail": GivenByAPerson(spec=given, consumers="nobody")}
+    assert namespaces(generated, by_people) == ["apps", "chat", "dns"]

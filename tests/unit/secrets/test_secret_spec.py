@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.secrets.secret_spec import Hex, Password, Plain, SecretSpec
+from components.secrets.secret_spec import GivenSpec, Hex, Password, Plain, SecretSpec
 
 
 def spec(**changes: Any) -> SecretSpec:
@@ -82,6 +82,21 @@ def test_a_derived_key_may_name_a_key_with_a_dash() -> None:
 def test_what_could_not_work_is_refused(changes: dict[str, Any], finding: str) -> None:
     with pytest.raises(ValueError, match=finding):
         spec(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "finding"),
+    [
+        ({"name": "Mail"}, "name: 'Mail' is not a DNS label"),
+        ({"keys": {}}, "keys: mail has none; name what a person gives"),
+        ({"keys": {"a.b": "of the server"}}, "keys: 'a.b' cannot be given"),
+    ],
+    ids=["name", "nothing", "key"],
+)
+def test_what_nobody_could_give_is_refused(changes: dict[str, Any], finding: str) -> None:
+    known: dict[str, Any] = {"name": "mail", "namespace": "apps", "keys": {"password": "of the server"}}
+    with pytest.raises(ValueError, match=finding):
+        GivenSpec(**known | changes)
 
 
 def test_a_plain_value_that_looks_like_a_template_arrives_as_it_is() -> None:

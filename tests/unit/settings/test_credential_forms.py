@@ -60,6 +60,7 @@ def public_key() -> str:
         ("edgeSshKey", protected_ssh_key(), "is protected by a passphrase"),
         ("edgeSshKey", protected_pem(), "is protected by a passphrase"),
         ("edgeSshKey", "planted", "is not a private SSH key"),
+        ("gitDeployKey", public_key(), "is a public key"),
         ("edgeTsigKey", "not base64!", "is not Base64"),
         ("edgeTsigKey", "YWJjZ", "is not Base64"),
     ],
@@ -90,5 +91,6 @@ def test_credentials_of_the_right_form_are_accepted() -> None:
         "sealingKey": keypair().private_key_pem,
         "edgeSshKey": ssh_key(),
         "edgeTsigKey": base64.b64encode(b"planted").decode(),
+        "gitDeployKey": ssh_key(),
     }
     assert list(findings(values, settings(**{"sealing.certificate": keypair().certificate_pem}))) == []

@@ -30,6 +30,7 @@ VALUES = {
     AUTH_KEY: f"tskey-auth-{PLANTED}",
     "homelab:edgeSshKey": new_key(),
     "homelab:edgeTsigKey": "cGxhbnRlZA==",
+    "homelab:gitDeployKey": new_key(),
     "homelab:sealingKey": keypair().private_key_pem,
 }
 """The credentials whose form is checked; all others are PLANTED."""
@@ -211,6 +212,38 @@ def test_an_up_refuses_an_edge_whose_host_key_is_unknown(load_with: Load) -> Non
     ]
 
 
+GITOPS = {"seed": "ssh://git@192.0.2.10/srv/git/homelab.git"}
+GIT_KEY = "homelab:gitDeployKey"
+
+
+def test_a_repository_over_ssh_without_its_key_is_refused(load_with: Load) -> None:
+    known = GITOPS | {"hostKey": EDGE["ssh"]["hostKey"]}
+    assert refusal(load_with, base(gitops=known), (TOKEN,)) == [
+        "homelab:gitDeployKey: missing, but gitops.seed is read over SSH; set it with "
+        "`pulumi config set --secret homelab:gitDeployKey`"
+    ]
+
+
+def test_an_up_refuses_a_repository_whose_server_nobody_knows(load_with: Load) -> None:
+    assert refusal(load_with, base(gitops=GITOPS), (TOKEN, GIT_KEY)) == [
+        "homelab:gitops.hostKey: missing, so any server that answers at 192.0.2.10 could deploy to the cluster; set it "
+        "to what `ssh-keyscan -t ed25519 192.0.2.10` prints after the address, once the host's own console has shown "
+        "the same"
+    ]
+
+
+def test_a_repository_on_the_edge_host_is_known_by_that_hosts_key(load_with: Load) -> None:
+    settings, _ = load_with(base(edge=EDGE, gitops=GITOPS), (TOKEN, *EDGE_KEYS, GIT_KEY))
+    assert settings.edge is not None
+    assert settings.seed_host_key == settings.edge.ssh.host_key
+
+
+def test_a_repository_at_another_port_of_the_edge_host_is_another_server(load_with: Load) -> None:
+    there = {"seed": "ssh://git@192.0.2.10:2222/srv/git/homelab.git"}
+    [finding] = refusal(load_with, base(edge=EDGE, gitops=there), (TOKEN, *EDGE_KEYS, GIT_KEY))
+    assert finding.startswith("homelab:gitops.hostKey: missing")
+
+
 def test_an_up_refuses_transfers_that_nobody_signs(load_with: Load) -> None:
     assert refusal(load_with, base(edge=UNSIGNED), (TOKEN, "homelab:edgeSshKey")) == [
         "homelab:edge.secondary.tsig: missing, so whoever has an address that may transfer the zone gets all of it, "
@@ -240,8 +273,8 @@ def test_a_section_that_holds_a_secret_is_refused_and_not_shown(load_with: Load)
     raw = base(site={"bridge": f"{PLANTED}!"})
     assert refusal(load_with, raw, ("homelab:site", TOKEN)) == [
         "homelab:site: is stored as a secret, but settings are plain text; remove it, and set proxmoxPassword, "
-        "proxmoxApiToken, tailscaleAuthKey, sealingKey, edgeSshKey or edgeTsigKey with `pulumi config set --secret "
-        "homelab:<key>`",
+        "proxmoxApiToken, tailscaleAuthKey, sealingKey, edgeSshKey, edgeTsigKey or gitDeployKey with `pulumi config "
+        "set --secret homelab:<key>`",
     ]
 
 
@@ -334,3 +367,25 @@ def test_a_chart_of_another_version_in_the_mirror_is_refused(load_with: Load, tm
     (tmp_path / CILIUM.name / "Chart.yaml").write_text("version: 1.2.3\n")
     [finding] = refusal(load_with, base(charts={"mirror": str(tmp_path)}), (TOKEN,))
     assert f"holds cilium 1.2.3, but its values are written for {CILIUM.version}" in finding
+
+
+@pytest.mark.parametrize(
+    ("mirror", "reason"),
+    [("~nobody-of-that-name/charts", "there is no such user"), ("a" * 5000, "File name too long")],
+)
+def test_a_chart_mirror_that_cannot_even_be_looked_for_is_refused(load_with: Load, mirror: str, reason: str) -> None:
+    [finding] = refusal(load_with, base(charts={"mirror": mirror}), (TOKEN,))
+    wrong = f"{mirror[:100]!r} cannot be looked into ({reason})"
+    assert finding == f"homelab:charts.mirror: {wrong}; correct the path, or its permissions"
+
+
+@pytest.mark.parametrize("content", ["", "- 1", "name: cilium", "version: [", "version: \xff"])
+def test_a_chart_in_the_mirror_that_names_no_version_is_refused(load_with: Load, tmp_path: Path, content: str) -> None:
+    for pin in charts(parse(base())):
+        (tmp_path / f"{pin.name}-{pin.version}.tgz").touch()
+    (tmp_path / f"{CILIUM.name}-{CILIUM.version}.tgz").unlink()
+    (tmp_path / CILIUM.name).mkdir()
+    file = tmp_path / CILIUM.name / "Chart.yaml"
+    file.write_bytes(content.encode("latin-1"))
+    [finding] = refusal(load_with, base(charts={"mirror": str(tmp_path)}), (TOKEN,))
+    assert finding.startswith(f"homelab:charts.mirror: {file} names no version (")

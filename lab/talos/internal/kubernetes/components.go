@@ -114,7 +114,11 @@ func (c *ControlPlane) ensureAPI(ctx context.Context) error {
 			return err
 		}
 	}
-	return c.ensureVolumes(ctx)
+
+	if err = c.ensureVolumes(ctx); err != nil {
+		return err
+	}
+	return c.ensureFlux(ctx, ruling, host, server)
 }
 
 // ensure starts the component when it does not run, and restarts it when its flags or files changed.
@@ -183,7 +187,8 @@ func (c *ControlPlane) stopComponents(reason string, end func(*process.Process))
 	}
 
 	// The apiserver goes last, so that the others can release their leases.
-	for _, name := range []string{stagesName, "kwok", "kube-scheduler", "kube-controller-manager", apiServerName} {
+	names := slices.Sorted(maps.Keys(c.binaries.Flux.Controllers))
+	for _, name := range append(names, stagesName, "kwok", "kube-scheduler", "kube-controller-manager", apiServerName) {
 		if known := components[name]; known != nil {
 			end(known.process)
 		}

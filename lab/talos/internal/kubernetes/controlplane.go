@@ -32,6 +32,7 @@ type Binaries struct {
 	Kwok              string `json:"kwok"`
 	KwokConfig        string `json:"kwokConfig"`
 	Kubectl           string `json:"kubectl"`
+	Flux              Flux   `json:"flux"`
 }
 
 // Member is a configured control plane machine. Values are copied in; the configuration is never changed in place.

@@ -181,7 +181,7 @@ func (c *ControlPlane) kubectl(ctx context.Context, objects []map[string]any, ar
 
 	output, err := kubectl.Output()
 	if err != nil {
-		err = fmt.Errorf("bootstrap manifests: kubectl %s: %w: %.500s", arguments[0], err, errorText.String())
+		err = fmt.Errorf("kubectl %s: %w: %.500s", arguments[0], err, errorText.String())
 	}
 	return output, err
 }

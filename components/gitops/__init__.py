@@ -1,0 +1,1 @@
+"""What hands the applications over to Flux: a component a module."""

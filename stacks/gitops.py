@@ -1,0 +1,136 @@
+"""The hand-over layer: Flux, and the repository from which it deploys the applications.
+
+Everything before it is the program's; what Flux deploys is the repository's. docs/gitops.md draws the border.
+"""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_random as random
+
+from components.gitops.flux import Flux, FluxArgs
+from components.gitops.git_source import GitSource, GitSourceArgs
+from components.gitops.hand_over import DeployKey, HandOver, HandOverArgs
+from components.gitops.receiver import Receiver, ReceiverArgs
+from components.kit.chart import ChartSource
+from components.kit.network_policy import Pods
+from components.network import nginx_ingress
+from stacks.applications import ApplicationsLayer
+from stacks.dns import DnsLayer
+from stacks.identity import IdentityLayer
+from stacks.ingress import IngressLayer
+from stacks.network import NetworkLayer
+from stacks.settings.credentials import Credentials
+from stacks.settings.model import Gitops, Settings
+from stacks.storage import StorageLayer
+
+GITEA = Pods(labels={"app.kubernetes.io/name": "gitea"}, namespace="gitea")
+"""The application that tells Flux of each push."""
+
+
+def deploy(
+    settings: Settings,
+    credentials: Credentials,
+    *,
+    network: NetworkLayer,
+    ingress: IngressLayer,
+    storage: StorageLayer,
+    dns: DnsLayer,
+    identity: IdentityLayer,
+    applications: ApplicationsLayer,
+) -> None:
+    """Deploy Flux and hand the applications over to it; nothing without `homelab:gitops`."""
+    gitops = settings.gitops
+    if gitops is None:
+        return
+    flux = Flux(
+        "flux",
+        FluxArgs(charts=ChartSource(settings.charts.mirror), callers=[GITEA]),
+        opts=network.inside(),
+    )
+    hand_over = HandOver(
+        "applications",
+        HandOverArgs(
+            flux=flux,
+            url=_source(gitops, flux, network=network),
+            branch=gitops.branch,
+            path=gitops.path,
+            key=_key(settings, credentials),
+            variables=variables(
+                settings, network=network, ingress=ingress, storage=storage, dns=dns, identity=identity
+            ),
+            chart_mirror=_chart_mirror(settings, gitops),
+        ),
+        # What an application refers to is there before it: issuers, the zone, sign-on, the class of its volumes.
+        opts=network.inside(
+            ingress.nginx.ready,
+            storage.default.ready,
+            dns.trusted.ready,
+            dns.zone.ready,
+            identity.authentik.ready,
+            applications.border.ready,
+            *(part for namespace in applications.namespaces.values() for part in namespace.ready),
+        ),
+    )
+    generator = random.Provider("random", opts=pulumi.ResourceOptions(depends_on=[network.cluster.kubernetes]))
+    Receiver(
+        "receiver",
+        ReceiverArgs(flux=flux, hand_over=hand_over),
+        opts=pulumi.ResourceOptions.merge(network.inside(), pulumi.ResourceOptions(providers=[generator])),
+    )
+
+
+def variables(
+    settings: Settings,
+    *,
+    network: NetworkLayer,
+    ingress: IngressLayer,
+    storage: StorageLayer,
+    dns: DnsLayer,
+    identity: IdentityLayer,
+) -> dict[str, pulumi.Input[str]]:
+    """What `${name}` stands for in the files of the applications: names and addresses of what is there before them."""
+    return {
+        "stack": pulumi.get_stack(),
+        "domain": settings.cluster.domain,
+        "ingress_address": ingress.nginx.address,
+        "ingress_class": ingress.nginx.class_name,
+        "ingress_namespace": str(nginx_ingress.PODS.namespace),
+        "services_pool": network.services_pool.pool_name,
+        "dns_pool": network.dns_pool.pool_name,
+        "storage_class": storage.default.name,
+        "cluster_issuer": dns.trusted.name,
+        "sign_on_url": identity.authentik.url,
+        "service_subnet": str(settings.network.service_cidr),
+        "pod_subnet": str(settings.network.pod_cidr),
+    }
+
+
+def _source(gitops: Gitops, flux: Flux, *, network: NetworkLayer) -> pulumi.Input[str]:
+    """Where Flux reads; only the seed is outside the cluster, and needs the key."""
+    if gitops.source == "seed":
+        return gitops.seed
+    return GitSource(
+        "git-source",
+        GitSourceArgs(
+            flux=flux,
+            seed=gitops.seed,
+            own=gitops.own,
+            branch=gitops.branch,
+            kubeconfig=network.cluster.talos.kubeconfig,
+        ),
+        opts=network.inside(),
+    ).url
+
+
+def _key(settings: Settings, credentials: Credentials) -> DeployKey | None:
+    gitops = settings.gitops
+    if gitops is None or not gitops.over_ssh or credentials.git_deploy_key is None:
+        return None
+    return DeployKey(url=gitops.seed, private_key=credentials.git_deploy_key, host_key=settings.seed_host_key)
+
+
+def _chart_mirror(settings: Settings, gitops: Gitops) -> str | None:
+    """A mirror that is a directory is one of the machine that runs Pulumi, where no pod can read it."""
+    general = settings.charts.mirror
+    return gitops.chart_mirror or (general if general and "://" in general else None)

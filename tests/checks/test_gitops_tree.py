@@ -1,0 +1,148 @@
+"""HelmReleases as the checks read them: chart, values, and what is refused because nobody could check it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from checks.gitops.ingress import foreign_in_files, foreign_in_program
+from checks.gitops.tree import FluxRelease, pins, releases, variables
+from checks.gitops.values import merged, replaced_lists, secret_values
+from checks.graph import Graph
+from checks.program import ROOT, recorded
+from components.kit.versions import ChartPin
+
+REPOSITORY = {
+    "apiVersion": "source.toolkit.fluxcd.io/v1",
+    "kind": "HelmRepository",
+    "metadata": {"name": "demo"},
+    "spec": {"url": "https://charts.example.org/"},
+}
+FROM_REPOSITORY = {"chart": "demo", "version": "1.2.3", "sourceRef": {"kind": "HelmRepository", "name": "demo"}}
+
+
+def write(tmp_path: Path, chart: dict[str, Any] | None = None, namespace: str | None = "demo", **spec: Any) -> Path:
+    """A tree with one application."""
+    folder = tmp_path / "gitops" / "demo"
+    folder.mkdir(parents=True)
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump({"namespace": namespace}))
+    release = {
+        "kind": "HelmRelease",
+        "metadata": {"name": "demo"},
+        "spec": {"chart": {"spec": chart or FROM_REPOSITORY}, **spec},
+    }
+    (folder / "release.yaml").write_text(yaml.safe_dump_all([REPOSITORY, release]))
+    return folder.parent
+
+
+def test_a_release_has_the_chart_of_its_repository(tmp_path: Path) -> None:
+    [release] = releases(write(tmp_path))
+    assert release.pin == ChartPin("demo", "1.2.3", "https://charts.example.org")
+    assert (release.namespace, release.source) == ("demo", "gitops/demo/release.yaml")
+
+
+def test_a_release_has_a_chart_of_this_repository(tmp_path: Path) -> None:
+    chart = {"chart": "./charts/app", "sourceRef": {"kind": "GitRepository", "name": "homelab"}}
+    [release] = releases(write(tmp_path, chart))
+    assert (release.pin, release.path) == (None, ROOT / "charts" / "app")
+
+
+def test_charts_are_listed_once(tmp_path: Path) -> None:
+    directory = write(tmp_path)
+    (directory / "demo" / "other.yaml").write_text((directory / "demo" / "release.yaml").read_text())
+    assert pins(directory) == [ChartPin("demo", "1.2.3", "https://charts.example.org")]
+
+
+def test_a_variable_is_replaced_by_its_name(tmp_path: Path) -> None:
+    directory = write(tmp_path, values={"class": "${storage_class}", "list": ["a.${domain}", "$${script}"]})
+    [release] = releases(directory)
+    assert release.values == {"class": "storage-class", "list": ["a.domain", "$${script}"]}
+    assert variables(directory) == {"storage_class", "domain"}
+
+
+@pytest.mark.parametrize("version", ["", "*", "1.x", ">=1.0.0", "~1.2.3", "12"])
+def test_a_chart_without_an_exact_version_is_refused(tmp_path: Path, version: str) -> None:
+    with pytest.raises(ValueError, match="one exact version"):
+        releases(write(tmp_path, {**FROM_REPOSITORY, "version": version}))
+
+
+def test_a_repository_that_is_not_beside_the_release_is_refused(tmp_path: Path) -> None:
+    chart = {**FROM_REPOSITORY, "sourceRef": {"kind": "HelmRepository", "name": "other"}}
+    with pytest.raises(ValueError, match="there is no HelmRepository other in demo/"):
+        releases(write(tmp_path, chart))
+
+
+def test_a_release_without_a_namespace_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no namespace"):
+        releases(write(tmp_path, namespace=None))
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        {"kind": "ConfigMap", "name": "x"},
+        {"kind": "Secret", "name": "x", "targetPath": "a.b"},
+        {"kind": "Secret", "name": "x", "valuesKey": "other"},
+    ],
+)
+def test_values_that_nobody_looks_into_are_refused(tmp_path: Path, reference: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="are not looked into"):
+        releases(write(tmp_path, valuesFrom=[reference]))
+
+
+def test_the_values_of_a_secret_for_signing_on_are_known() -> None:
+    release = FluxRelease("gitea", "gitea", None, None, source="x")
+    found = secret_values(release, "oidc-gitea", "example.org", private=False)
+    assert found["gitea"]["config"]["server"]["ROOT_URL"] == "https://git.example.org/"
+
+
+@pytest.mark.parametrize(("secret", "namespace"), [("oidc-gitea", "other"), ("other", "gitea")])
+def test_the_values_of_any_other_secret_are_refused(secret: str, namespace: str) -> None:
+    release = FluxRelease("gitea", namespace, None, None, source="x")
+    with pytest.raises(ValueError, match=r"which no service of stacks/sso\.py makes there"):
+        secret_values(release, secret, "example.org", private=False)
+
+
+def test_values_are_merged_as_helm_does() -> None:
+    one = {"a": {"b": 1, "c": [1, 2]}, "d": {"e": 1}}
+    assert merged(one, {"a": {"c": [3]}, "d": 2}) == {"a": {"b": 1, "c": [3]}, "d": 2}
+
+
+def test_no_release_replaces_a_list_of_its_secret() -> None:
+    assert replaced_lists() == []
+
+
+def test_a_list_that_replaces_one_of_its_secret_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = FluxRelease(
+        "gitea", "gitea", None, None, {"extraVolumes": [{"name": "x"}]}, ("oidc-gitea",), "gitops/gitea/release.yaml"
+    )
+    monkeypatch.setattr("checks.gitops.values.releases", lambda: [release])
+    [finding] = replaced_lists()
+    assert "its list extraVolumes replaces the one of Secret oidc-gitea" in finding.message
+
+
+def test_an_annotation_of_another_controller_is_a_finding_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "ingress.yaml").write_text('a: 1\n"nginx.ingress.kubernetes.io/proxy-body-size": "0"\n')
+    [finding] = foreign_in_files(tmp_path)
+    assert str(finding).startswith(
+        f"{tmp_path}/ingress.yaml:2: ingress.yaml: nginx.ingress.kubernetes.io/proxy-body-size is"
+    )
+
+
+def test_the_counterpart_of_the_controller_that_runs_is_none(tmp_path: Path) -> None:
+    (tmp_path / "ingress.yaml").write_text('nginx.org/client-max-body-size: "0"\n')
+    assert foreign_in_files(tmp_path) == []
+
+
+def test_such_an_annotation_in_the_program_is_a_finding() -> None:
+    graph: Graph = recorded("lab")
+    node = next(node for node in graph.resources() if node.type == "kubernetes:helm.sh/v3:Release")
+    kept = node.inputs["values"]
+    node.inputs["values"] = {**kept, "ingress": {"annotations": {"nginx.ingress.kubernetes.io/x": "1"}}}
+    try:
+        assert [finding.rule for finding in foreign_in_program(graph)] == ["ingress-annotation"]
+    finally:
+        node.inputs["values"] = kept

@@ -1,0 +1,160 @@
+"""What Flux applies, as it is in `gitops/`: it builds, and agrees with the program's side of each thing."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from checks.gitops.ingress import foreign_in_files, foreign_in_program
+from checks.gitops.tree import GITOPS, documents, releases, variables
+from checks.gitops.values import merged, secret_values
+from checks.program import ROOT, recorded
+from checks.sign_on import PUBLIC, consumer, disagreements, providers
+from components.identity.sso import VALUES_KEY
+from components.kit.versions import POSTGRESQL
+from stacks import sso
+from tests.charts.kustomize import built
+
+DOMAIN = "home.example.org"
+
+
+@cache
+def kustomizations() -> dict[str, dict[str, Any]]:
+    """What the root hands to Flux, by name."""
+    return {name: item for (_, name), item in built(GITOPS).items()}
+
+
+@cache
+def folder(path: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """A folder of the tree as Flux applies it, with each variable's own name in its place."""
+    names = {name: name.replace("_", "-") for name in variables(GITOPS)}
+    networks = {"pod_subnet": "10.244.0.0/16", "service_subnet": "10.96.0.0/12"}
+    return built(ROOT / path, {**names, **networks, "domain": DOMAIN})
+
+
+def test_the_root_hands_over_kustomizations_alone() -> None:
+    assert {item["kind"] for item in kustomizations().values()} == {"Kustomization"}
+
+
+@pytest.mark.parametrize("name", sorted(kustomizations()))
+def test_each_kustomization_has_a_folder_that_builds(name: str) -> None:
+    assert folder(kustomizations()[name]["spec"]["path"]) != {}
+
+
+def test_each_dependency_is_there() -> None:
+    wanted = {one["name"] for item in kustomizations().values() for one in item["spec"].get("dependsOn", [])}
+    assert wanted <= set(kustomizations())
+
+
+def minutes(text: str) -> int:
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?", text)
+    assert found is not None, text
+    return 60 * int(found.group(1) or 0) + int(found.group(2) or 0)
+
+
+@pytest.mark.parametrize("name", sorted(kustomizations()))
+def test_a_kustomization_waits_longer_than_what_is_in_it(name: str) -> None:
+    spec = kustomizations()[name]["spec"]
+    inner = [item["spec"]["timeout"] for (kind, _), item in folder(spec["path"]).items() if kind == "HelmRelease"]
+    assert all(minutes(spec["timeout"]) > minutes(timeout) for timeout in inner)
+
+
+@pytest.mark.parametrize("stack", ["lab", "prod"])
+def test_no_object_has_two_owners(stack: str) -> None:
+    program = {
+        (node.inputs.get("kind") or node.type.rpartition(":")[2], about.get("namespace"), about.get("name"))
+        for node in recorded(stack).resources()
+        if (about := node.inputs.get("metadata")) and isinstance(about, dict)
+    }
+    flux = {
+        (kind, item["metadata"].get("namespace"), name)
+        for one in kustomizations().values()
+        for (kind, name), item in folder(one["spec"]["path"]).items()
+    }
+    assert sorted(program & flux, key=str) == []
+
+
+def test_no_file_annotates_for_another_ingress_controller() -> None:
+    assert [str(finding) for finding in foreign_in_files(GITOPS, ROOT / "charts")] == []
+
+
+@pytest.mark.parametrize("stack", ["lab", "prod"])
+def test_the_program_annotates_for_no_other_ingress_controller(stack: str) -> None:
+    assert [str(finding) for finding in foreign_in_program(recorded(stack))] == []
+
+
+def services() -> list[Any]:
+    """The services that people sign on to and whose release is in the tree, each with it."""
+    return [
+        (service, release) for release in releases() for service in sso.SERVICES if service.secret in release.secrets
+    ]
+
+
+@pytest.mark.parametrize(("service", "release"), services(), ids=lambda value: getattr(value, "slug", ""))
+def test_a_service_runs_where_its_sign_on_expects_it(service: Any, release: Any) -> None:
+    assert release.namespace == service.namespace
+    made = folder(f"gitops/{release.name}")["Ingress", release.name]["spec"]
+    host = f"{service.host}.{DOMAIN}"
+    assert [rule["host"] for rule in made["rules"]] == [host]
+    assert made["tls"] == [{"hosts": [host]}]
+
+
+@pytest.mark.parametrize("private", [False, True], ids=["public", "private"])
+@pytest.mark.parametrize(("service", "release"), services(), ids=lambda value: getattr(value, "slug", ""))
+def test_both_sides_of_a_sign_on_agree_with_the_values_of_the_release(
+    service: Any, release: Any, private: bool
+) -> None:
+    values = merged(secret_values(release, service.secret, DOMAIN, private), release.values)
+    spec = sso.credentials(service, DOMAIN, private=private)
+    secret = {key: getattr(value, "value", "") for key, value in spec.keys.items()} | dict(spec.derived)
+    own = consumer(service.slug, {**secret, VALUES_KEY: yaml.safe_dump(values)})
+    signer = f"{sso.PRIVATE_AUTHORITY.secret}/{sso.PRIVATE_AUTHORITY.key}" if private else PUBLIC
+    blueprint = sso.platform_blueprint(DOMAIN, []).text()
+    there = providers([blueprint], sso.authority(DOMAIN), signer)[service.slug]
+    assert list(disagreements(service.slug, there, own)) == []
+
+
+def databases() -> list[tuple[Path, dict[str, Any]]]:
+    return [(file, item) for file, item in documents(GITOPS) if item.get("kind") == "Cluster"]
+
+
+@pytest.mark.parametrize(("file", "cluster"), databases(), ids=lambda value: getattr(value, "name", ""))
+def test_a_database_is_of_the_version_that_the_program_runs(file: Path, cluster: dict[str, Any]) -> None:
+    assert cluster["spec"]["imageName"] == POSTGRESQL.reference, file
+
+
+@pytest.mark.parametrize(("file", "cluster"), databases(), ids=lambda value: getattr(value, "name", ""))
+def test_a_line_that_is_taken_out_of_git_does_not_take_a_database(file: Path, cluster: dict[str, Any]) -> None:
+    assert cluster["metadata"]["annotations"]["kustomize.toolkit.fluxcd.io/prune"] == "disabled", file
+
+
+def test_gitea_finds_the_database_that_is_made_for_it() -> None:
+    cluster = folder("gitops/gitea/database")["Cluster", "gitea-postgres"]
+    [release] = [release for release in releases() if release.name == "gitea"]
+    said, made = release.values["gitea"]["config"]["database"], cluster["spec"]["bootstrap"]["initdb"]
+    host = f"{cluster['metadata']['name']}-rw.{cluster['metadata']['namespace']}.svc:5432"
+    assert (said["HOST"], said["NAME"].partition("?")[0], said["USER"]) == (host, made["database"], made["owner"])
+    variables = {
+        one["name"]: one["valueFrom"]["secretKeyRef"] for one in release.values["gitea"]["additionalConfigFromEnvs"]
+    }
+    assert variables["GITEA__DATABASE__PASSWD"] == {"name": made["secret"]["name"], "key": "password"}
+
+
+def test_gitea_verifies_its_database_by_a_file_that_it_has() -> None:
+    [release] = [release for release in releases() if release.name == "gitea"]
+    database = release.values["gitea"]["config"]["database"]
+    file = database["NAME"].partition("?sslrootcert=")[2]
+    assert (database["SSL_MODE"], file) == ("verify-full", "/database-authority/ca.crt")
+    made = folder("gitops/gitea")["HelmRelease", "gitea"]["spec"]["postRenderers"]
+    [patch] = made[0]["kustomize"]["patches"]
+    pod = yaml.safe_load(patch["patch"])["spec"]["template"]["spec"]
+    [volume] = pod["volumes"]
+    directory, _, key = file.rpartition("/")
+    assert volume["secret"] == {"secretName": "gitea-postgres-ca", "items": [{"key": key, "path": key}]}
+    mounts = [mount for one in [*pod["initContainers"], *pod["containers"]] for mount in one["volumeMounts"]]
+    assert [(mount["name"], mount["mountPath"]) for mount in mounts] == [(volume["name"], directory)] * 2

@@ -1,0 +1,235 @@
+"""The hand-over with Flux's real source and kustomize controllers, from a real Git server, in the lab's platform.
+
+The tests are steps, in order; the last one leaves the platform as its settings say.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.gitops.defaults import SETTINGS
+from components.gitops.flux import NAMESPACE
+from components.gitops.hand_over import REPOSITORY, ROOT
+from components.kit.stack_mark import ANNOTATION
+from lab.git_server.server import NAME
+from tests.lab.live import LiveLab
+
+SECONDS = 30.0
+"""By when a commit is deployed, on a machine that does much else."""
+
+COMMITS = 5
+
+
+class Repository:
+    """A clone of the lab's seed, of whose commits Flux is told as a Receiver would."""
+
+    def __init__(self, lab: LiveLab, directory: Path) -> None:
+        self.lab, self.directory = lab, directory
+        seed = lab.session.state_of(NAME) / "seed" / "homelab.git"
+        _git(directory.parent, "clone", "--quiet", str(seed), str(directory))
+        self.first = _git(directory, "rev-parse", "HEAD")
+
+    def commit(self, files: dict[str, Any]) -> str:
+        """Write these files (None removes one), list the applications among them, push, and tell Flux."""
+        for name, content in files.items():
+            path = self.directory / name
+            if content is None:
+                path.unlink()
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(yaml.safe_dump(content))
+        listed = sorted(path.name for path in (self.directory / "gitops").glob("*.yaml"))
+        listed.remove("kustomization.yaml")
+        root = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": listed}
+        (self.directory / "gitops" / "kustomization.yaml").write_text(yaml.safe_dump(root))
+        _git(self.directory, "add", "--all")
+        _git(self.directory, "commit", "--quiet", "-m", "a change")
+        return self.push("HEAD")
+
+    def push(self, what: str) -> str:
+        """Make the branch this commit, and tell Flux."""
+        _git(self.directory, "push", "--quiet", "--force", "origin", f"{what}:main")
+        asked = f"reconcile.fluxcd.io/requestedAt={time.time_ns()}"
+        told = self.lab.run("kubectl", "-n", NAMESPACE, "annotate", "--overwrite", f"gitrepository/{REPOSITORY}", asked)
+        assert told.returncode == 0, told.stdout
+        return _git(self.directory, "rev-parse", what)
+
+
+def _git(directory: Path, *arguments: str) -> str:
+    who = {f"GIT_{role}_{part}": "test@lab.invalid" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")} | who
+    done = subprocess.run(
+        ["git", *arguments], cwd=directory, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def application(name: str, **spec: Any) -> dict[str, Any]:
+    """The Kustomization file of an application, as short as one may be."""
+    return {
+        "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
+        "kind": "Kustomization",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {
+            "interval": "1h",
+            "path": f"./gitops/{name}",
+            "prune": True,
+            "sourceRef": {"kind": "GitRepository", "name": REPOSITORY},
+            **spec,
+        },
+    }
+
+
+def config_map(name: str, **data: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": "default"},
+        "data": data,
+    }
+
+
+def asked(lab: LiveLab, *arguments: str) -> Any:
+    done = lab.run("kubectl", "get", *arguments, "-o", "json")
+    assert done.returncode == 0, done.stdout
+    return json.loads(done.stdout)
+
+
+def applications(lab: LiveLab) -> dict[str, dict[str, Any]]:
+    """By the name of each Kustomization: its condition Ready, and the revision that was applied last."""
+    found = {}
+    for item in asked(lab, "kustomizations.kustomize.toolkit.fluxcd.io", "-A")["items"]:
+        status = item.get("status", {})
+        [ready] = [one for one in status.get("conditions", []) if one["type"] == "Ready"] or [{"status": "Unknown"}]
+        found[item["metadata"]["name"]] = ready | {"revision": status.get("lastAppliedRevision", "")}
+    return found
+
+
+def until(holds: Callable[[], Any], seconds: float = SECONDS) -> float:
+    """Seconds until something holds."""
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() < began + seconds, f"not within {seconds} s"
+        time.sleep(0.2)
+    return time.monotonic() - began
+
+
+def applied(lab: LiveLab, commit: str, *names: str) -> bool:
+    known = applications(lab)
+    return all(
+        name in known and known[name]["status"] == "True" and known[name]["revision"].endswith(commit) for name in names
+    )
+
+
+def uids(lab: LiveLab) -> dict[tuple[str, str, str], str]:
+    """Every object of some kinds that the program made, by kind, namespace and name."""
+    kinds = "namespaces,configmaps,secrets,networkpolicies,ingresses,storageclasses,clusterroles"
+    return {
+        (item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"]): item["metadata"]["uid"]
+        for item in asked(lab, kinds, "-A")["items"]
+        if ANNOTATION in item["metadata"].get("annotations", {})
+    }
+
+
+@pytest.fixture(scope="module")
+def repository(lab: LiveLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
+    found = Repository(lab, tmp_path_factory.mktemp("seed") / "homelab")
+    yield found
+    found.push(found.first)
+    until(lambda: applied(lab, found.first, ROOT))
+
+
+def test_every_application_of_the_checkout_is_ready(lab: LiveLab, repository: Repository) -> None:
+    listed = yaml.safe_load((repository.directory / "gitops" / "kustomization.yaml").read_text())["resources"]
+    assert listed
+    until(lambda: all(one["status"] == "True" for one in applications(lab).values()), 120)
+    assert {one["revision"] for one in applications(lab).values()} == {f"main@sha1:{repository.first}"}
+    assert len(applications(lab)) > len(listed)
+
+
+def test_a_commit_is_deployed_in_seconds(lab: LiveLab, repository: Repository) -> None:
+    took = []
+    for number in range(COMMITS):
+        files = {
+            "gitops/timed.yaml": application("timed"),
+            "gitops/timed/map.yaml": config_map("timed", number=f"{number}", domain="${domain}"),
+        }
+        commit = repository.commit(files)
+        took.append(until(functools.partial(applied, lab, commit, "timed")))
+    took.sort()
+    print(f"commit to Ready: median {took[len(took) // 2]:.1f} s, p95 {took[-1]:.1f} s of {COMMITS}")
+    found = asked(lab, "-n", "default", "configmap/timed")["data"]
+    assert found == {
+        "number": f"{COMMITS - 1}",
+        "domain": asked(lab, "-n", NAMESPACE, f"configmap/{SETTINGS}")["data"]["domain"],
+    }
+
+
+def test_an_application_that_fails_blocks_only_those_that_need_it(lab: LiveLab, repository: Repository) -> None:
+    commit = repository.commit(
+        {
+            "gitops/broken.yaml": application("broken"),
+            "gitops/broken/map.yaml": config_map("broken", value="${nobody_defines_this}"),
+            "gitops/needing.yaml": application("needing", dependsOn=[{"name": "broken"}]),
+            "gitops/needing/map.yaml": config_map("needing", value="x"),
+            "gitops/beside.yaml": application("beside", dependsOn=[{"name": "timed"}]),
+            "gitops/beside/map.yaml": config_map("beside", value="x"),
+        }
+    )
+    until(lambda: applied(lab, commit, ROOT, "timed", "beside"))
+    until(lambda: applications(lab)["broken"]["status"] == "False")
+    known = applications(lab)
+    assert "variable not set" in known["broken"]["message"]
+    assert "'flux-system/broken' is not ready" in known["needing"]["message"]
+
+
+def test_an_application_that_is_taken_out_goes_and_nothing_of_pulumis(lab: LiveLab, repository: Repository) -> None:
+    before = uids(lab)
+    assert len(before) > 20
+    gone = ("broken", "needing", "beside")
+    commit = repository.commit({f"gitops/{name}{end}": None for name in gone for end in (".yaml", "/map.yaml")})
+    until(lambda: applied(lab, commit, ROOT))
+    until(lambda: not applications(lab).keys() & set(gone))
+    left = {item["metadata"]["name"] for item in asked(lab, "-n", "default", "configmaps")["items"]}
+    assert not left & set(gone)
+    assert "timed" in left
+    assert uids(lab) == before
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_hand_over_is_taken_back_within_a_minute_and_no_workload_goes(lab: LiveLab) -> None:
+    def off(settings: dict[str, Any]) -> None:
+        del settings["gitops"]
+
+    there = asked(lab, "-n", "default", "configmap/timed")["metadata"]["uid"]
+    with lab.changed(off):
+        began = time.monotonic()
+        done = lab.up()
+        took = time.monotonic() - began
+    assert done.returncode == 0, done.stdout
+    print(f"hand-over off: {took:.1f} s, the whole of `pulumi up`")
+    assert asked(lab, "-n", "default", "configmap/timed")["metadata"]["uid"] == there
+    assert NAMESPACE not in {item["metadata"]["name"] for item in asked(lab, "namespaces")["items"]}
+    crds = {item["metadata"]["name"] for item in asked(lab, "crds")["items"]}
+    assert not {name for name in crds if name.endswith(("toolkit.fluxcd.io", "fluxcd.controlplane.io"))}
+    assert took < 60
+
+
+def test_a_hand_over_that_comes_back_takes_its_applications_over_again(lab: LiveLab, repository: Repository) -> None:
+    done = lab.up()
+    assert done.returncode == 0, done.stdout
+    until(lambda: applied(lab, _git(repository.directory, "rev-parse", "HEAD"), ROOT, "timed"))
+    commit = repository.commit({"gitops/timed.yaml": None, "gitops/timed/map.yaml": None})
+    until(lambda: applied(lab, commit, ROOT) and "timed" not in applications(lab))
+    assert "timed" not in {item["metadata"]["name"] for item in asked(lab, "-n", "default", "configmaps")["items"]}
