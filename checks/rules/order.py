@@ -129,6 +129,8 @@ def producers(platform: Platform) -> Iterator[Finding]:
             continue
         holder = platform.tree.of(thing) if platform.tree is not None else None
         consumer = holder.id if holder is not None else event
+        if holder is not None and producer.step in platform.graph.nodes:
+            continue  # an `up` makes it whatever Flux does, and Flux tries again until then
         if platform.order.follows(producer.step, event) or (consumer, producer.step) in done:
             continue
         done.add((consumer, producer.step))

@@ -121,7 +121,7 @@ def properties(platform: Platform) -> Iterator[Finding]:
     stores = {one.name for one in _vaults(platform)}
     paths = {path.partition("#")[0] for path in written}
     for thing in platform.of_kind("external-secrets.io", "ExternalSecret"):
-        if mapping(thing.spec.get("secretStoreRef")).get("name") not in stores:
+        if mapping(thing.spec.get("secretStoreRef")).get("name") not in stores or _given(platform, thing):
             continue
         for number, entry in enumerate(items(thing.spec.get("data"))):
             place = mapping(entry.get("remoteRef"))
@@ -143,6 +143,13 @@ def properties(platform: Platform) -> Iterator[Finding]:
                     f"is {name}, and {key} has no such: {there(known, name)}",
                     thing.where,
                 )
+
+
+def _given(platform: Platform, thing: Object) -> bool:
+    """Whether a person writes its values to Vault."""
+    node = platform.graph.nodes.get(thing.step)
+    above = platform.graph.nodes.get(node.parent) if node is not None else None
+    return above is not None and above.type == "homelab:secrets:GivenSecret"
 
 
 @rule(

@@ -26,7 +26,7 @@ TREE = Path(__file__).parent / "tree"
 Edit = Callable[[Path], None]
 Change = Callable[[Platform], None]
 
-_ROOTS = [
+_ROOTS: list[dict[str, Any]] = [
     {
         "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
         "kind": "Kustomization",
@@ -82,7 +82,7 @@ def platform(
     settings = copy.deepcopy(settings)
 
     def declare(made: Platform) -> None:
-        made.objects = [copy.copy(thing) for thing in made.objects]
+        made.objects = [copy.copy(thing) for thing in made.objects if not _handed_over(thing)]
         for thing in made.objects:
             thing.content = copy.deepcopy(thing.content)
         made.releases = [copy.deepcopy(release) for release in made.releases]
@@ -92,13 +92,20 @@ def platform(
             made.order.labels[urn] = f"{content['kind']} (Pulumi)"
         for kind in ("Kustomization", "GitRepository", "ConfigMap"):
             made.order.add(f"urn:root::{kind}", "urn:root::Namespace", "depends_on")
-        for release in made.releases:
-            made.order.add("urn:root::Kustomization", release.step, "depends_on")
+        flux = [thing.step for thing in made.objects if thing.kind == "FluxInstance"]
+        for step in [*flux, *(release.step for release in made.releases)]:
+            made.order.add("urn:root::Namespace", step, "depends_on")
         if change is not None:
             change(made)
 
     sources = Sources(root, tools()["helm"], tools()["manifests"], plans)
     return build("prod", graph, settings, known, sources, change=declare)
+
+
+def _handed_over(thing: Object) -> bool:
+    """Whether the tree of the tests has this in place of the program's own."""
+    replaced = [(root["kind"], root["metadata"]["name"]) for root in _ROOTS]
+    return thing.kind in ("Kustomization", "GitRepository") or (thing.kind, thing.name) in replaced
 
 
 def _of_tests(root: Path) -> dict[str, Record]:

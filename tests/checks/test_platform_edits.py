@@ -156,8 +156,8 @@ TREE: dict[str, Edit] = {
         KUSTOMIZATION,
         (
             "resources:\n",
-            'patches: [{target: {kind: Deployment, name: page}, patch: "[{op: replace, path: '
-            '/spec/replicas, value: 1}]"}]\nresources:\n',
+            "patches:\n  - target: {kind: Deployment, name: page}\n    patch: |\n"
+            "      - {op: replace, path: /spec/replicas, value: 1}\nresources:\n",
         ),
     ),
     "a generated ConfigMap": edited(

@@ -34,6 +34,13 @@ spec: {length: 32}
 
 
 def copied_release(root: Path) -> None:
+    edited(
+        PHASES,
+        (
+            "  dependsOn: [{name: operators}]\n  interval: 10m\n  timeout: 5m\n",
+            "  dependsOn: [{name: operators}, {name: secrets}]\n  interval: 10m\n  timeout: 15m\n",
+        ),
+    )(root)
     text = (root / FORGE).read_text().replace("5Gi", "6Gi")
     (root / "gitops/samples/forge.yaml").write_text(text)
     edited("gitops/samples/kustomization.yaml", ("resources:\n", "resources:\n  - forge.yaml\n"))(root)
