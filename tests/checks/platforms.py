@@ -45,7 +45,6 @@ _ROOTS: list[dict[str, Any]] = [
         "metadata": {"name": "cluster-settings", "namespace": "flux-system"},
         "data": {"domain": "test-cluster.agentydragon.com"},
     },
-    {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "flux-system"}},
 ]
 
 
@@ -90,11 +89,10 @@ def platform(
             urn = f"urn:root::{content['kind']}"
             made.objects.append(Object(content, Manager("pulumi", urn), "stacks/gitops.py:1", urn))
             made.order.labels[urn] = f"{content['kind']} (Pulumi)"
-        for kind in ("Kustomization", "GitRepository", "ConfigMap"):
-            made.order.add(f"urn:root::{kind}", "urn:root::Namespace", "depends_on")
         flux = [thing.step for thing in made.objects if thing.kind == "FluxInstance"]
         for step in [*flux, *(release.step for release in made.releases)]:
-            made.order.add("urn:root::Namespace", step, "depends_on")
+            for content in _ROOTS:
+                made.order.add(f"urn:root::{content['kind']}", step, "depends_on")
         if change is not None:
             change(made)
 
