@@ -12,7 +12,8 @@ OF_STACK = --stack '$(STACK)' $(OF_FILE)
 
 # Passed through the environment, unexpanded, so that quotes and dollar signs in a command arrive as typed.
 override CMD := $(value CMD)
-export CMD LAB_ID
+override ARGS := $(value ARGS)
+export ARGS CMD LAB_ID
 
 .DEFAULT_GOAL := help
 .PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse delegation certificates rotate give recover check test mutants bench seal sealing-key sealed-bootstrap enrol
@@ -61,13 +62,14 @@ give: venv ## put the value on standard input into Vault, for KEY= of the secret
 recover: venv ## make STACK=name usable again after a `pulumi up` that was killed
 	@$(PY) -m stacks.commands.recover $(OF_STACK)
 
-check: venv ## check lint, types, generated files, blueprints, chart values (CHARTS_MIRROR=dir: look them up in the charts there)
+check: venv ## check lint, types, generated files, chart values (CHARTS_MIRROR=dir: in the charts there), and the whole platform (ARGS='--json')
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@$(PY) -m stacks.settings.schema --check
 	@$(PY) -m checks.blueprints
 	@$(PY) -m checks.charts
+	@$(LAB) check
 
 test: venv tools ## run all tests, including those in the lab, with WORKERS=2 side by side
 	@.venv/bin/pytest --numprocesses '$(WORKERS)' --dist loadgroup --no-loadscope-reorder

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +31,14 @@ def tools() -> int:
         flux.objects()
         selection.choose()
     return 0
+
+
+def check(arguments: str) -> int:
+    """Run the offline checks, `python -m checks`, with the programs that they need on PATH."""
+    found = programs.ensure(programs.CHECKS)
+    path = os.pathsep.join([*(str(one.path.parent) for one in found.values()), os.environ.get("PATH", "")])
+    command = [sys.executable, "-m", "checks", *shlex.split(arguments)]
+    return subprocess.run(command, cwd=CHECKOUT, env={**os.environ, "PATH": path}, check=False).returncode
 
 
 def up(session: Session) -> int:

@@ -198,6 +198,7 @@ _TOOLS = [
     Tool(GoBinary("git-server", "git_server", ".")),
     Tool(GoBinary("cert-manager-controller", "certificates", "./cmd/cert-manager-controller")),
     Tool(GoBinary("dns01-solver", "certificates", "./cmd/dns01-solver")),
+    Tool(GoBinary("manifests", "manifests", ".")),
 ]
 
 TOOLS = {tool.binary.name: tool for tool in _TOOLS}
@@ -221,8 +222,12 @@ TESTS = (
     "cloudnative-pg",
     "cert-manager-controller",
     "dns01-solver",
+    "manifests",
 )
 """What only the tests and checks need: the lab's provider plugin has Helm in it, and its pods are played."""
+
+CHECKS = ("helm", "manifests")
+"""What the offline checks need."""
 
 REAL_CONTROLLERS = ("source-controller", "kustomize-controller")
 """The controllers of Flux that can be had."""
