@@ -12,10 +12,11 @@ OF_STACK = --stack '$(STACK)' $(OF_FILE)
 
 # Passed through the environment, unexpanded, so that quotes and dollar signs in a command arrive as typed.
 override CMD := $(value CMD)
-export CMD LAB_ID
+override ARGS := $(value ARGS)
+export ARGS CMD LAB_ID
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse delegation certificates rotate give recover check test bench seal sealing-key sealed-bootstrap enrol
+.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse delegation certificates rotate give recover check test mutants bench seal sealing-key sealed-bootstrap enrol
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -41,7 +42,7 @@ lab-down: venv ## destroy the lab's stack, stop its processes and remove its fil
 	@$(LAB) down
 
 preview: venv ## preview STACK=name without access to a machine or a credential
-	@$(LAB) preview '$(STACK)' $(OF_FILE)
+	@$(LAB) preview '$(STACK)' $(OF_FILE) $(if $(JSON),--json '$(JSON)')
 
 rehearse: venv ## run up, a second up and destroy of STACK=name in a network namespace with the stack's own addresses
 	@$(LAB) rehearse '$(STACK)' $(OF_FILE)
@@ -61,16 +62,20 @@ give: venv ## put the value on standard input into Vault, for KEY= of the secret
 recover: venv ## make STACK=name usable again after a `pulumi up` that was killed
 	@$(PY) -m stacks.commands.recover $(OF_STACK)
 
-check: venv ## check lint, types, generated files, blueprints, chart values (CHARTS_MIRROR=dir: look them up in the charts there)
+check: venv ## check lint, types, generated files, chart values (CHARTS_MIRROR=dir: in the charts there), and the whole platform (ARGS='--json')
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@$(PY) -m stacks.settings.schema --check
 	@$(PY) -m checks.blueprints
 	@$(PY) -m checks.charts
+	@$(LAB) check
 
 test: venv tools ## run all tests, including those in the lab, with WORKERS=2 side by side
 	@.venv/bin/pytest --numprocesses '$(WORKERS)' --dist loadgroup --no-loadscope-reorder
+
+mutants: venv tools ## break the program in one place at a time, and say which breakages no fast test notices (SAMPLE=n: try n)
+	@$(PY) -m tests.mutants --workers '$(WORKERS)' $(if $(SAMPLE),--sample '$(SAMPLE)')
 
 bench: venv tools ## print one JSON object: time and peak memory by number of nodes
 	@$(PY) -m lab.bench

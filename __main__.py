@@ -5,6 +5,7 @@ import gc
 
 import pulumi
 
+import checks.before
 import stacks.applications
 import stacks.cluster
 import stacks.delegation
@@ -25,6 +26,7 @@ from stacks.settings.load import load
 gc.freeze()
 
 settings, credentials = load()
+seen = checks.before.watch()
 
 site = stacks.site.deploy(settings, credentials)
 edge_host = stacks.edge_host.deploy(settings, credentials, site=site)
@@ -49,6 +51,8 @@ stacks.gitops.deploy(
     applications=applications,
 )
 stacks.edge.deploy(settings, edge_host=edge_host, cluster=cluster, ingress=ingress, dns=dns)
+
+checks.before.refuse(seen, settings.model_dump(mode="json", by_alias=True))
 
 stacks.outputs.export(
     {

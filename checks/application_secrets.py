@@ -42,7 +42,13 @@ def stray_findings(graph: Graph) -> list[Finding]:
 
 
 def handwritten_findings(directory: Path) -> list[Finding]:
-    """Return where files below `directory` contain such an object, including inside templates and other objects."""
+    """Return where files below `directory` contain such an object, including inside templates and other objects.
+
+    Raises:
+        ValueError: there is no such directory, so nothing would ever be found in it.
+    """
+    if not directory.is_dir():
+        raise ValueError(f"{directory}: is no directory, and a search there could find nothing; name one that is there")
     return sorted(
         Finding(_RULE, found[1], _message(""), f"{file}:{text.count(chr(10), 0, found.start(1)) + 1}")
         for file in sorted(directory.rglob("*"))

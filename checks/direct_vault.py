@@ -44,7 +44,13 @@ def program_findings(graph: Graph) -> list[Finding]:
 
 
 def file_findings(directory: Path) -> list[Finding]:
-    """Return where files below `directory` access Vault; empty if the directory does not exist."""
+    """Return where files below `directory` access Vault.
+
+    Raises:
+        ValueError: there is no such directory, so nothing would ever be found in it.
+    """
+    if not directory.is_dir():
+        raise ValueError(f"{directory}: is no directory, and a search there could find nothing; name one that is there")
     return sorted(
         Finding(_RULE, str(file.relative_to(directory)), _message(sign), f"{file}:{number}")
         for file in sorted(directory.rglob("*"))

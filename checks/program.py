@@ -63,11 +63,42 @@ _INVOKES: dict[str, Any] = {
 Change = Callable[[dict[str, Any]], None]
 
 
+def _staging(settings: dict[str, Any]) -> None:
+    settings["certificates"]["staging"] = not settings["certificates"].get("staging", True)
+
+
+def _without_edge(settings: dict[str, Any]) -> None:
+    settings.pop("edge", None)
+
+
+def _without_workers(settings: dict[str, Any]) -> None:
+    settings["nodes"] = {name: node for name, node in settings["nodes"].items() if node["role"] == "controlplane"}
+
+
+def _private(settings: dict[str, Any]) -> None:
+    settings["certificates"] = {"acme": False}
+
+
+def _snapshots(settings: dict[str, Any]) -> None:
+    settings.setdefault("storage", {})["snapshots"] = True
+
+
+SHAPES: tuple[Change, ...] = (_staging, _without_edge, _without_workers, _private, _snapshots)
+"""Changes of a stack file by which charts get other values than those of the repository's stacks."""
+
+
 def recorded(stack: str = "lab", *, change: Change | None = None, known: bool = True) -> Graph:
     """The graph of `stack`, whose settings `change` may edit first (keys without `homelab:`).
 
     known: answer as providers do in a second preview; otherwise outputs are unknown, as in a first preview.
     """
+    return recorded_with_settings(stack, change=change, known=known)[0]
+
+
+def recorded_with_settings(
+    stack: str, *, change: Change | None = None, known: bool = True
+) -> tuple[Graph, dict[str, Any]]:
+    """The graph of `stack`, as `recorded` makes it, and the settings that it was made of (without `homelab:`)."""
     config = load_stack_config(ROOT, stack)
     settings = {key.removeprefix("homelab:"): json.loads(value) for key, value in config.items() if "homelab:" in key}
     others = {key: value for key, value in config.items() if "homelab:" not in key}
@@ -77,7 +108,7 @@ def recorded(stack: str = "lab", *, change: Change | None = None, known: bool = 
     keys += ["homelab:sealingKey"] if "sealing" in settings else []
     keys += ["homelab:tailscaleAuthKey", *(["homelab:edgeSshKey", "homelab:edgeTsigKey"] if "edge" in settings else [])]
     keys += ["homelab:gitDeployKey"] if (settings.get("gitops") or {}).get("seed", "").startswith("ssh://") else []
-    return record(
+    graph = record(
         ROOT,
         project="homelab",
         stack=stack,
@@ -86,3 +117,4 @@ def recorded(stack: str = "lab", *, change: Change | None = None, known: bool = 
         fakes=_FAKES if known else {},
         invokes=_INVOKES if known else {},
     )
+    return graph, settings

@@ -1,4 +1,5 @@
-"""`python -m lab COMMAND`: what the Makefile's recipes run. LAB_ID in the environment names the lab, CMD a command."""
+"""`python -m lab COMMAND`: what the Makefile's recipes run. LAB_ID in the environment names the lab, CMD a command,
+ARGS what `check` is given."""
 
 from __future__ import annotations
 
@@ -21,14 +22,17 @@ INTERRUPTED = 130
 def main() -> int:
     """Run one command and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
-    parser.add_argument("command", choices=["tools", "up", "lab-preview", "shell", "down", "preview", "rehearse"])
+    parser.add_argument(
+        "command", choices=["tools", "check", "up", "lab-preview", "shell", "down", "preview", "rehearse"]
+    )
     parser.add_argument("stack", nargs="?", default=commands.STACK, help="for preview and rehearse")
     parser.add_argument("--config-file", type=Path, help="for these two, in place of Pulumi.<stack>.yaml")
+    parser.add_argument("--json", type=Path, help="for preview: a file that gets the inputs of each resource")
     arguments = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        return _run(arguments.command, arguments.stack, arguments.config_file)
+        return _run(arguments.command, arguments.stack, arguments.config_file, arguments.json)
     except LabError as error:
         say(f"error: {error}")
         return 1
@@ -37,11 +41,13 @@ def main() -> int:
         return INTERRUPTED
 
 
-def _run(command: str, stack: str, file: Path | None) -> int:
+def _run(command: str, stack: str, file: Path | None, plan: Path | None) -> int:
     lab = Session(os.environ.get("LAB_ID") or commands.STACK, commands.STACK)
     match command:
         case "tools":
             return commands.tools()
+        case "check":
+            return commands.check(os.environ.get("ARGS") or "")
         case "up":
             return commands.up(lab)
         case "lab-preview":
@@ -51,7 +57,7 @@ def _run(command: str, stack: str, file: Path | None) -> int:
         case "down":
             return commands.down(lab)
         case "preview":
-            return commands.preview(Session(f"preview-{stack}", stack, file))
+            return commands.preview(Session(f"preview-{stack}", stack, file), plan=plan)
         case _:
             return commands.rehearse(Session(f"rehearse-{stack}", stack, file))
 

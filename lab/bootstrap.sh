@@ -19,8 +19,20 @@ apt_install() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
 }
 
+# What installs Python here, in this system's words; lab/packages.py has all the others.
+how() {
+    for words in 'apt-get install python3 python3-venv' 'dnf install python3' 'pacman -S python' 'apk add python3' \
+        'zypper install python311' 'brew install python'; do
+        if command -v "${words%% *}" >/dev/null 2>&1; then
+            echo "$words"
+            return
+        fi
+    done
+    echo "your system's package of it"
+}
+
 if ! command -v "$PYTHON" >/dev/null 2>&1; then
-    debian_root || fail "$PYTHON is missing. Install Python 3.11 or newer: apt-get install python3 python3-venv"
+    debian_root || fail "$PYTHON is missing. Install Python 3.11 or newer: $(how)"
     apt_install python3 python3-venv
 fi
 
@@ -28,7 +40,7 @@ fi
     fail "$("$PYTHON" --version) is too old: Python 3.11 or newer is needed. Name another one: make PYTHON=python3.12 ..."
 
 if ! "$PYTHON" -c 'import venv, ensurepip' 2>/dev/null; then
-    debian_root || fail "Python's venv module is missing. Install it: apt-get install python3-venv"
+    debian_root || fail "Python's venv module is missing. Install it: $(how)"
     apt_install python3-venv
 fi
 

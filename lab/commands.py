@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
-from lab import configuration, flux, network, processes, programs, report
+from lab import configuration, flux, network, preview_difference, processes, programs, report
 from lab.cli import Cli
 from lab.errors import LabError
 from lab.plugins import selection
@@ -29,6 +33,14 @@ def tools() -> int:
     return 0
 
 
+def check(arguments: str) -> int:
+    """Run the offline checks, `python -m checks`, with the programs that they need on PATH."""
+    found = programs.ensure(programs.CHECKS)
+    path = os.pathsep.join([*(str(one.path.parent) for one in found.values()), os.environ.get("PATH", "")])
+    command = [sys.executable, "-m", "checks", *shlex.split(arguments)]
+    return subprocess.run(command, cwd=CHECKOUT, env={**os.environ, "PATH": path}, check=False).returncode
+
+
 def up(session: Session) -> int:
     """Bring the lab up, or complete it."""
     progress = Progress()
@@ -45,8 +57,11 @@ def up(session: Session) -> int:
     return 0
 
 
-def preview(session: Session, *, like_the_lab: bool = False) -> int:
-    """Preview a stack on an empty state, with no process of the lab running and no credential."""
+def preview(session: Session, *, like_the_lab: bool = False, plan: Path | None = None) -> int:
+    """Preview a stack on an empty state, with no process of the lab running and no credential.
+
+    plan: a file that gets the inputs of each resource, for `lab.preview_difference`.
+    """
     with session.locked(wait=True):
         found = equip(session, programs.PREVIEW)
         mirrored = like_the_lab or os.environ.get("CHARTS_MIRROR")
@@ -56,7 +71,11 @@ def preview(session: Session, *, like_the_lab: bool = False) -> int:
         derived = configuration.derive(configuration.read(session), octet=None, replacements=replacements)
         cli = Cli(session, found["pulumi"].path)
         configuration.install(session, cli, derived)
-        return cli.run("preview")
+        status = cli.run("preview")
+        if plan is not None and status == 0:
+            found_plan = preview_difference.plan(cli.capture("preview", "--json"), CHECKOUT)
+            plan.write_text(json.dumps(found_plan, indent=1), encoding="utf-8")
+        return status
 
 
 def lab_preview(session: Session) -> int:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lab.errors import LabError
+from lab.packages import how_to_install
 from lab.progress import ticking
 
 SEARCHED = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
@@ -38,7 +39,8 @@ def ensure(packages: Mapping[str, str]) -> dict[str, Path]:
     missing = _missing(packages)
     if missing:
         if os.geteuid() != 0 or shutil.which("apt-get") is None:
-            raise LabError(f"{', '.join(missing)} missing. Install with: sudo {' '.join(_command(missing))}")
+            programs = sorted(program for program in packages if _which(program) is None)
+            raise LabError(f"{', '.join(programs)} missing: {how_to_install(missing)}")
         with _alone():
             if still_missing := _missing(packages):
                 _install(still_missing)

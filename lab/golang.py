@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import LabError
+from lab.packages import how_to_install
 from lab.progress import say, ticking
 
 LAB = Path(__file__).resolve().parent
@@ -186,13 +187,13 @@ def find_go() -> str:
         subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False)
     go = shutil.which("go")
     if go is None:
-        raise LabError("Go is missing, and the lab's tools are built with it. Install it: apt-get install golang-go")
+        raise LabError(f"Go is missing, and the lab's tools are built with it: {how_to_install(['golang-go'])}")
     text = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout.strip()
     found = re.match(r"go(\d+)\.(\d+)", text)
     if found is None or (int(found.group(1)), int(found.group(2))) < OLDEST_GO:
         raise LabError(
             f"{go} is {text or 'of unknown version'}: Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or newer is needed. "
-            "Install a newer one, for example from Debian's backports: apt-get install -t bookworm-backports golang-go"
+            "Install a newer one, for example from https://go.dev/dl or, on Debian, its backports"
         )
     return go
 

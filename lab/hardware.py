@@ -167,7 +167,7 @@ class Hardware:
         """What the lab installs in the Flux operator's place."""
         if self.settings.gitops is None:
             return {}
-        controllers = {name: str(tools[name].path) for name in CONTROLLERS}
+        controllers = {name: str(tools[tool].path) for name, tool in CONTROLLERS.items()}
         return {"objects": str(flux.objects()), "controllers": controllers}
 
     def _proxmox_config(self) -> dict[str, Any]:

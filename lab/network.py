@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import LabError
+from lab.packages import how_to_install
 
 DEFAULT_OCTET = 20
 """The second octet of the addresses in Pulumi.lab.yaml."""
@@ -84,7 +85,7 @@ def enter_namespace(arguments: list[str]) -> int:
     """
     unshare = shutil.which("unshare")
     if unshare is None:
-        raise LabError("unshare is missing, and a rehearsal needs it. Install it: apt-get install util-linux")
+        raise LabError(f"unshare is missing, and a rehearsal needs it: {how_to_install(['util-linux'])}")
     attempts = [["-r", "-n", "-m"], ["-n", "-m"]]
     refusals = []
     for flags in attempts:

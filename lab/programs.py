@@ -109,6 +109,7 @@ _TOOLS = [
     ),
     Tool(GoBinary("talos-nodes", "talos", "./cmd/talos-nodes")),
     Tool(GoBinary("edge-host", "edge_host", ".")),
+    Tool(GoBinary("helm-player", "helm_player", ".")),
     Tool(
         GoBinary(
             "helm",
@@ -197,6 +198,7 @@ _TOOLS = [
     Tool(GoBinary("git-server", "git_server", ".")),
     Tool(GoBinary("cert-manager-controller", "certificates", "./cmd/cert-manager-controller")),
     Tool(GoBinary("dns01-solver", "certificates", "./cmd/dns01-solver")),
+    Tool(GoBinary("manifests", "manifests", ".")),
 ]
 
 TOOLS = {tool.binary.name: tool for tool in _TOOLS}
@@ -220,13 +222,20 @@ TESTS = (
     "cloudnative-pg",
     "cert-manager-controller",
     "dns01-solver",
+    "manifests",
 )
 """What only the tests and checks need: the lab's provider plugin has Helm in it, and its pods are played."""
 
-CONTROLLERS = ("source-controller", "kustomize-controller")
+CHECKS = ("helm", "manifests")
+"""What the offline checks need."""
+
+REAL_CONTROLLERS = ("source-controller", "kustomize-controller")
 """The controllers of Flux that can be had."""
 
-GITOPS = (*CONTROLLERS, "git-server")
+CONTROLLERS = {**{name: name for name in REAL_CONTROLLERS}, "helm-controller": "helm-player"}
+"""The program that a lab runs for each controller of Flux."""
+
+GITOPS = (*CONTROLLERS.values(), "git-server")
 """What a lab needs besides, if its stack hands applications over."""
 
 LAB = tuple(name for name in TOOLS if name not in (*TESTS, *GITOPS))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from components.kit.ports import KUBERNETES_API
 from lab.plugins.selection import LANGUAGE_HOST, STAND_INS
-from lab.programs import CONTROLLERS, Found
+from lab.programs import REAL_CONTROLLERS, Found
 
 if TYPE_CHECKING:
     from lab.preparation import Lab
@@ -50,7 +50,7 @@ def reality(programs: Mapping[str, Found]) -> Iterable[tuple[str, str]]:
     yield "kubelets, pods", "played by kwok"
     if "git-server" in programs:
         yield "Git server", "real Git, behind the lab's own SSH and HTTP"
-        yield "Flux", f"real ({', '.join(CONTROLLERS)}); its operator is played, and so are its other controllers"
+        yield "Flux", f"real ({', '.join(REAL_CONTROLLERS)}); its operator is played, and so are its other controllers"
     yield "network, disks", "none: addresses of this machine's loopback device"
 
 

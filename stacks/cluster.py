@@ -79,6 +79,7 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edg
             installer=site.image.installer,
             install_disk=settings.talos.install_disk,
             registry_mirrors=settings.talos.registry_mirrors,
+            host_entries=settings.talos.host_entries,
             kubelet_mounts=_kubelet_mounts(settings),
             kernel_modules=_kernel_modules(settings),
             worker_sysctls=longhorn_node.SYSCTLS if settings.features.longhorn_v2 else {},

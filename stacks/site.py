@@ -148,6 +148,7 @@ def planned_site(settings: Settings, tag: str) -> PlannedSite:
         account=None if settings.storage.snapshots else storage_account(settings, tag),
         volumes=settings.storage.datastore,
         addresses=_addresses(settings),
+        nobody=settings.network.subnet.broadcast_address,
     )
 
 

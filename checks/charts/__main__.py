@@ -10,11 +10,14 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from checks.charts.examine import Examination, examine
+from checks.charts.making import kinds_of, note
 from checks.charts.record import FILE, read, unrecorded, write
-from checks.charts.releases import ChartRelease, of_program, pins
+from checks.charts.releases import ChartRelease, of_graph, of_program, pins
 from checks.crds import schema_findings
 from checks.gitops.values import of_stack, replaced_lists
-from checks.program import recorded
+from checks.model.platform import site_of
+from checks.model.records import DIRECTORY
+from checks.program import SHAPES, recorded, recorded_with_settings
 
 STACKS = ("lab", "prod")
 """The stacks whose values are looked up."""
@@ -36,12 +39,29 @@ def main(arguments: list[str] | None = None) -> int:
     elif options.record and not findings:
         kept = {name: entry for name, entry in read(options.checked).items() if name in pinned}
         write({**kept, **result.checked}, options.checked)
+        _note(options)
     for stack in STACKS if result.crds else ():
         findings += schema_findings(recorded(stack), result.crds)
     for finding in sorted(set(findings)):
         print(finding)
     _summary(options, pinned, result)
     return 1 if findings else 0
+
+
+def _note(options: argparse.Namespace) -> None:
+    """Record what the charts make, for each stack."""
+    found = []
+    kinds: set[str] = set()
+    for stack in STACKS:
+        for change in (None, *SHAPES):
+            try:
+                graph, settings = recorded_with_settings(stack, change=change)
+            except ValueError:  # the stack's other settings refuse this change
+                continue
+            kubernetes = settings["versions"]["kubernetes"]
+            found += [(release, site_of(settings)) for release in of_graph(graph, kubernetes)]
+            kinds |= kinds_of(graph)
+    note(found, mirror=options.mirror, helm=options.helm, kinds=kinds, source=options.source, directory=options.records)
 
 
 def of_gitops(stacks: Iterable[str]) -> list[ChartRelease]:
@@ -58,6 +78,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--only-present", action="store_true", help="accept charts that are not in the mirror")
     parser.add_argument("--record", action="store_true", help="write what was looked up, if all of it is known")
     parser.add_argument("--checked", type=Path, default=FILE, help="the record; default: charts/checked.yaml")
+    parser.add_argument("--records", type=Path, default=DIRECTORY, help="what charts make; default: charts/records")
+    parser.add_argument("--source", default="the publisher's archive", help="where the charts came from, in words")
     parser.add_argument("--helm", type=Path, help="the helm to render with; default: the one on PATH")
     options = parser.parse_args(arguments)
     if options.mirror is None and os.environ.get("CHARTS_MIRROR") and "://" not in os.environ["CHARTS_MIRROR"]:

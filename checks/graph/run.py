@@ -25,6 +25,9 @@ from checks.graph.config import StackConfig
 from checks.graph.graph import Graph
 from checks.graph.recorder import Callbacks, Fake, FakeInvoke, Recorder
 
+RECORDING: contextvars.ContextVar[bool] = contextvars.ContextVar("recording", default=False)
+"""Whether the program that runs here is being recorded, so that whoever records it judges what it made."""
+
 Program = str | Path | Callable[[], Any]
 
 # The names that generated SDKs call a provider function by.
@@ -67,6 +70,7 @@ def record(
     values, secret_keys = _merged_config(project, config or {}, secrets or {})
 
     def in_context() -> None:
+        RECORDING.set(True)
         pulumi.runtime.set_all_config(values, secret_keys)
         pulumi.runtime.configure(_settings(recorder, project, stack, directory))
         asyncio.run(_run(program, directory, graph, timeout))

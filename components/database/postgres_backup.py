@@ -97,7 +97,8 @@ class PostgresBackup(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[args.storage.ready],
+                # The database's password comes after the namespace, whose name alone says nothing of it.
+                depends_on=[args.storage.ready, args.database.password.ready],
                 custom_timeouts=pulumi.CustomTimeouts(create="2m", update="2m", delete="5m"),
             ),
         )

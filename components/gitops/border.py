@@ -32,11 +32,9 @@ import pulumi
 import pulumi_kubernetes.admissionregistration.v1 as admission
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
+from components.gitops.flux import WRITERS
 from components.kit.namespace import OWNER_LABEL, PROGRAM
 from components.kit.stack_mark import ANNOTATION
-
-CONTROLLERS: Final = ("kustomize-controller", "helm-controller")
-"""Those of Flux that write what is in a repository, and their accounts; the others write objects of Flux alone."""
 
 _NAME: Final = "what-is-pulumis"
 _HELM_NOTE: Final = "meta.helm.sh/release-name"
@@ -89,7 +87,7 @@ class Border(pulumi.ComponentResource):
 
 
 def _policy(args: BorderArgs) -> admission.ValidatingAdmissionPolicySpecArgs:
-    accounts = [f"system:serviceaccount:{args.namespace}:{controller}" for controller in CONTROLLERS]
+    accounts = [f"system:serviceaccount:{args.namespace}:{controller}" for controller in WRITERS]
     everything = admission.NamedRuleWithOperationsArgs(
         api_groups=["*"], api_versions=["*"], operations=["CREATE", "UPDATE", "DELETE"], resources=["*/*"]
     )

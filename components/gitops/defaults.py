@@ -25,10 +25,10 @@ WITHOUT_VARIABLES: Final = "kustomize.toolkit.fluxcd.io/substitute"
 WITHOUT_DEFAULTS: Final = "homelab/defaults"
 """Label of a Kustomization that, with the value `disabled`, gets none of the other defaults."""
 
-RELEASE_MINUTES: Final = 10
+RELEASE_MINUTES: Final = 15
 """How long a Helm release may take."""
 
-KUSTOMIZATION_MINUTES: Final = 15
+KUSTOMIZATION_MINUTES: Final = 20
 """How long a Kustomization waits for what it applies: longer than for a release in it, which would else be the one to
 be given up, without a reason."""
 

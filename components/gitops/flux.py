@@ -51,8 +51,13 @@ _NOTIFICATION, _SOURCE, _KUSTOMIZE, _HELM = (
     f"{part}-controller" for part in ("notification", "source", "kustomize", "helm")
 )
 
+WRITERS: Final = (_KUSTOMIZE, _HELM)
+"""The controllers that write what is in a repository, and their accounts; the others write objects of Flux alone."""
+
 _FLAGS: Final[Mapping[str, Sequence[str]]] = {
     _KUSTOMIZE: (
+        # What is applied is in the repository, and not fetched from another one in the course of it.
+        "--no-remote-bases=true",
         f"--requeue-dependency={REQUEUE}s",
         # A changed ConfigMap or Secret that an object refers to is applied at once, except those that Helm keeps.
         "--watch-configs-label-selector=owner!=helm",

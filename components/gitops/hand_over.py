@@ -124,23 +124,17 @@ class HandOver(pulumi.ComponentResource):
         self.register_outputs({"ready": self.ready.id, "source": self.source.id})
 
     def _repository(self, name: str, args: HandOverArgs) -> CustomResource:
-        spec: dict[str, Any] = {
-            "interval": "1m",
-            "timeout": "60s",
-            "url": args.url,
-            "ref": {"branch": args.branch},
-        }
         after: list[pulumi.Resource] = [self._flux]
         if args.key is not None:
             after.append(self._secret(name, args.key))
-            # The key is for the seed alone.
-            spec["secretRef"] = pulumi.Output.from_input(args.url).apply(_secret_of)
         return CustomResource(
             f"{name}-source",
             api_version=SOURCE_API,
             kind="GitRepository",
             metadata=self._metadata(REPOSITORY, READY),
-            spec=spec,
+            spec=pulumi.Output.from_input(args.url).apply(
+                lambda url: repository(url, args.branch, keyed=bool(args.key))
+            ),
             opts=self._options(*after, create="10m"),
         )
 
@@ -168,8 +162,11 @@ class HandOver(pulumi.ComponentResource):
         )
 
 
-def _secret_of(url: str) -> dict[str, str] | None:
-    return {"name": _KEY} if url.startswith("ssh://") else None
+def repository(url: str, branch: str, *, keyed: bool) -> dict[str, Any]:
+    """The `spec` of the GitRepository; `keyed`: whether there is a key, which is for a URL of SSH alone."""
+    spec: dict[str, Any] = {"interval": "1m", "timeout": "60s", "url": url, "ref": {"branch": branch}}
+    # Left out rather than null, which the API server refuses.
+    return spec | ({"secretRef": {"name": _KEY}} if keyed and url.startswith("ssh://") else {})
 
 
 def _base64(text: str) -> str:

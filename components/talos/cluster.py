@@ -71,6 +71,7 @@ class TalosClusterArgs:
     installer: pulumi.Input[str]
     install_disk: str
     registry_mirrors: Mapping[str, Sequence[str]]
+    host_entries: Mapping[str, IPv4Address]
     kubelet_mounts: Sequence[str]
     kernel_modules: Sequence[str]
     worker_sysctls: Mapping[str, str]
@@ -234,6 +235,7 @@ class TalosCluster(pulumi.ComponentResource):
                 config.api_certificate(addresses),
                 config.etcd_addresses(args.subnet),
                 config.no_cluster_dns(),
+                config.control_plane_metrics(node.address),
             ]
             if len(args.controlplanes) == len(args.nodes):
                 documents.append(config.ordinary_pods_on_control_planes())
@@ -245,6 +247,7 @@ class TalosCluster(pulumi.ComponentResource):
         documents += [
             config.registry_mirror(registry, endpoints) for registry, endpoints in args.registry_mirrors.items()
         ]
+        documents += config.host_entries(args.host_entries)
         if args.tailscale is not None:
             join = args.tailscale
             documents.append(

@@ -7,6 +7,7 @@ Each builder returns one document; its docstring links the reference it follows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -23,6 +24,12 @@ LINK = "net0"
 
 REGION_LABEL = "topology.kubernetes.io/region"
 ZONE_LABEL = "topology.kubernetes.io/zone"
+
+_API_PATH = re.compile(r"/v2(/|$)")
+"""In the URL of a registry: where its API begins."""
+
+ETCD_METRICS_PORT = 2381
+"""The port that Talos's and etcd's own documentation use for it."""
 
 
 def render(documents: Iterable[Document]) -> list[str]:
@@ -134,11 +141,46 @@ def kernel(*, modules: Sequence[str], sysctls: Mapping[str, str]) -> Document:
 def registry_mirror(registry: str, endpoints: Sequence[str]) -> Document:
     """Pull images of `registry` from `endpoints` first, and from the registry itself when they do not answer.
 
+    containerd adds `/v2` to an endpoint. One that has it already, such as the proxy cache of a Harbor
+    (`https://registry.example.org/v2/docker.io`), is taken as it is: with a second one every pull would fall back.
     https://www.talos.dev/v1.13/reference/configuration/cri/registrymirrorconfig/
     """
-    urls = [{"url": endpoint} for endpoint in endpoints]
+    urls = [
+        {"url": endpoint, **({"overridePath": True} if _API_PATH.search(endpoint) else {})} for endpoint in endpoints
+    ]
     kind = "RegistryMirrorConfig"
     return {"apiVersion": "v1alpha1", "kind": kind, "name": registry, "endpoints": urls, "skipFallback": False}
+
+
+def host_entries(addresses: Mapping[str, IPv4Address]) -> list[Document]:
+    """Names that a node itself resolves without a name server; its pods do not see them.
+
+    https://www.talos.dev/v1.13/reference/configuration/network/statichostconfig/
+    """
+    by_address: dict[IPv4Address, list[str]] = {}
+    for name, address in addresses.items():
+        by_address.setdefault(address, []).append(name)
+    return [
+        {"apiVersion": "v1alpha1", "kind": "StaticHostConfig", "name": str(address), "hostnames": sorted(names)}
+        for address, names in sorted(by_address.items())
+    ]
+
+
+def control_plane_metrics(address: IPv4Address) -> Document:
+    """Metrics of etcd, controller-manager and scheduler at the node's address; for control planes.
+
+    etcd's port has nothing but metrics and health, and no TLS. The other two keep theirs and ask who calls; they listen
+    everywhere, because the kubelet's probes come to localhost.
+    https://www.talos.dev/v1.13/kubernetes-guides/configuration/etcd-metrics/
+    """
+    everywhere = {"extraArgs": {"bind-address": "0.0.0.0"}}  # noqa: S104
+    return {
+        "cluster": {
+            "etcd": {"extraArgs": {"listen-metrics-urls": f"http://{address}:{ETCD_METRICS_PORT}"}},
+            "controllerManager": everywhere,
+            "scheduler": everywhere,
+        }
+    }
 
 
 def tailscale(*, routes: Sequence[IPv4Network], tags: Sequence[str], login_server: str | None) -> Document:

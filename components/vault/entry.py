@@ -55,7 +55,8 @@ class VaultEntry(pulumi.ComponentResource):
         certificate = Certificate(
             f"{name}-certificate",
             CertificateArgs(namespace=place.namespace, secret_name=name, dns_names=[args.host], issuer=args.issuer),
-            opts=pulumi.ResourceOptions(parent=self),
+            # The name of a namespace does not wait for it; Vault does.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.vault.ready]),
         )
         open_to(name, [SOLVERS], args.vault.namespace, parent=self)
         self.ingress = Ingress(

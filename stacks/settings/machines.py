@@ -169,7 +169,10 @@ class Talos(Model):
     install_disk: t.SystemDisk = "/dev/sda"
     """Device path of the system disk inside the node; VMs have it on the virtio-scsi bus."""
     registry_mirrors: dict[t.Registry, Annotated[list[t.MirrorUrl], t.Distinct, Field(min_length=1)]] = {}
-    """Mirrors by registry (`docker.io`, or `*`), tried in order before the registry itself."""
+    """Mirrors by registry (`docker.io`, or `*`), tried in order before the registry itself. One whose path begins with
+    `/v2` is taken as it is, as a proxy cache of Harbor needs it."""
+    host_entries: dict[t.Domain, t.Address] = {}
+    """Addresses of names that the nodes themselves resolve without DNS, such as the one of a mirror."""
     kubelet_mounts: Annotated[list[t.VarPath], t.Distinct] = []
     """Directories under /var that pods may mount, in addition to those in `storage.localPaths`."""
     timeouts: Timeouts = Timeouts()

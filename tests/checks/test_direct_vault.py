@@ -48,8 +48,9 @@ def test_what_only_sounds_like_vault_is_not_a_finding(tmp_path: Path, line: str)
     assert file_findings(tmp_path) == []
 
 
-def test_a_directory_that_is_not_there_has_no_finding(tmp_path: Path) -> None:
-    assert file_findings(tmp_path / "gitops") == []
+def test_a_search_in_a_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="gitops: is no directory, and a search there could find nothing"):
+        file_findings(tmp_path / "gitops")
 
 
 def program(parent: str, values: dict[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from checks.gitops.images import moving
 from checks.gitops.ingress import foreign_in_files, foreign_in_program
 from checks.gitops.tree import FluxRelease, pins, releases, variables
 from checks.gitops.values import merged, replaced_lists, secret_values
@@ -146,3 +147,31 @@ def test_such_an_annotation_in_the_program_is_a_finding() -> None:
         assert [finding.rule for finding in foreign_in_program(graph)] == ["ingress-annotation"]
     finally:
         node.inputs["values"] = kept
+
+
+@pytest.mark.parametrize(
+    ("values", "place"),
+    [
+        ({"image": {"tag": "latest"}}, "spec.values.image.tag is 'latest'"),
+        ({"image": {"tag": ""}}, "spec.values.image.tag is ''"),
+        ({"image": "ghcr.io/example/notes"}, "spec.values.image is 'ghcr.io/example/notes'"),
+        ({"a": [{"image": "registry:5000/notes"}]}, "spec.values.a.0.image is 'registry:5000/notes'"),
+        ({"image": "notes:stable"}, "spec.values.image is 'notes:stable'"),
+    ],
+)
+def test_an_image_that_moves_is_a_finding(tmp_path: Path, values: dict[str, Any], place: str) -> None:
+    [finding] = moving(write(tmp_path, values=values))
+    assert finding.message.startswith(place)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"image": {"tag": "1.27.3"}},
+        {"image": {"repository": "ghcr.io/example/notes"}},
+        {"image": "registry:5000/notes:1.2.3"},
+        {"image": f"notes@sha256:{'0' * 64}"},
+    ],
+)
+def test_an_image_of_one_version_is_none(tmp_path: Path, values: dict[str, Any]) -> None:
+    assert moving(write(tmp_path, values=values)) == []

@@ -11,6 +11,7 @@ from pulumi_kubernetes.apiextensions import CustomResource
 
 from checks.application_secrets import handwritten_findings, stray_findings
 from checks.graph import record
+from tests.manifests import manifests
 
 GROUP = "external-secrets.io"
 
@@ -94,6 +95,10 @@ def test_other_text_is_not_a_finding(tmp_path: Path, name: str, text: str) -> No
     assert handwritten_findings(tmp_path) == []
 
 
-def test_this_repository_has_no_handwritten_secret(root: Path) -> None:
-    looked_at = [root / name for name in ("charts", "gitops") if (root / name).is_dir()]
-    assert [finding for directory in looked_at for finding in handwritten_findings(directory)] == []
+def test_a_search_in_a_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="gitops: is no directory, and a search there could find nothing"):
+        handwritten_findings(tmp_path / "gitops")
+
+
+def test_this_repository_has_no_handwritten_secret() -> None:
+    assert [finding for directory in manifests() for finding in handwritten_findings(directory)] == []

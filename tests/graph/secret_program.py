@@ -95,6 +95,7 @@ def recorded(made: dict[str, ApplicationSecret] | None = None, **rotation: int) 
                 ready=around.vault,
             ),
             secrets=SAMPLE,
+            given={},
         )
         (made if made is not None else {}).update(layer.in_namespace("dns", around.consumer))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from itertools import combinations, pairwise
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -91,6 +93,12 @@ def test_a_vm_that_is_made_anew_takes_its_configuration_along(graph: Graph, name
     dependent = resource.format(name)
     assert graph.depends(dependent, vm(name), via=key)
     assert graph[dependent].option("deleteBeforeReplace")
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_a_node_that_is_made_anew_is_configured_from_the_start(graph: Graph, name: str) -> None:
+    # Nothing in the configuration has changed, so only a replacement applies it again.
+    assert "applyMode" in graph[f"lab-{name}"].option("replaceOnChanges")
 
 
 def test_nothing_is_done_to_a_node_that_stays(graph: Graph) -> None:
@@ -193,6 +201,35 @@ def test_a_vm_is_checked_before_it_is_made_and_around_its_change(graph: Graph, n
         "after_update": ["node-is-back-after-vm-restart"],
         "on_error": ["lost-access-is-told"],
     }
+
+
+class _AskedError(Exception):
+    """Raised where etcd's quorum would be asked for."""
+
+
+@pytest.mark.parametrize(
+    ("resource", "change"),
+    [(vm("controlplane-1"), {}), ("lab-controlplane-1", {"node": "127.20.1.2"})],
+    ids=["of a VM", "of a configuration"],
+)
+def test_what_runs_before_a_change_asks_for_the_quorum_without_that_node(
+    graph: Graph, resource: str, change: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Not by the name of the hook: what is bound to the resource is run. What its answer does is in tests/unit/talos.
+    hook = graph.hook(graph[resource].hooks["before_update"][0])
+    checks = cast(Any, hook.callback).__globals__["TalosChecks"]
+
+    async def asked(_: object, name: str) -> None:
+        raise _AskedError(name)
+
+    async def nothing(_: object) -> None:
+        pass
+
+    monkeypatch.setattr(checks, "_quorum_survives_without", asked)
+    monkeypatch.setattr(checks, "_versions_may_change", nothing)
+    args = SimpleNamespace(name="controlplane-1", new_inputs=change, old_inputs=change)
+    with pytest.raises(_AskedError, match="controlplane-1"):
+        asyncio.run(cast(Any, hook.callback)(args))
 
 
 def test_an_image_is_built_before_a_host_downloads_it(graph: Graph) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from checks.application_secrets import stray_findings
 from checks.direct_vault import program_findings
 from checks.graph import Graph, component_types, convention_findings, leaked_values, plain_strings, reveal
 from checks.program import PLANTED, ROOT, recorded
@@ -128,6 +129,18 @@ def test_every_command_in_a_pod_reaches_its_container_as_it_is_written(graph: Gr
     assert [repr(node) for node, command in found if loses_a_dollar(command)] == []
 
 
+def test_every_object_in_kubernetes_says_which_stack_made_it(graph: Graph) -> None:
+    # After an `up` that was killed, nothing else tells an object of this stack from one of another.
+    objects = [
+        node for node in graph.resources() if node.type.startswith("kubernetes:") and ":helm.sh" not in node.type
+    ]
+    assert len(objects) > 50
+    marks = {node: (reveal(node.inputs["metadata"]).get("annotations") or {}).get("homelab/stack") for node in objects}
+    # VMs carry it too, and their pool has its name.
+    stack = graph["proxmoxve:index/poolLegacy:PoolLegacy vm-pool"].inputs["poolId"]
+    assert {node: mark for node, mark in marks.items() if mark != stack} == {}
+
+
 def test_every_pod_of_the_program_ends_when_it_is_told(graph: Graph) -> None:
     found = [(node, pod) for node in graph.nodes.values() for pod in pods(reveal(node.inputs))]
     assert found
@@ -175,6 +188,10 @@ def test_a_pinned_type_belongs_to_exactly_one_component_class() -> None:
 
 def test_nothing_but_vaults_own_parts_speaks_to_vault(graph: Graph) -> None:
     assert [str(finding) for finding in program_findings(graph)] == []
+
+
+def test_no_generated_secret_is_made_outside_its_component(graph: Graph) -> None:
+    assert [str(finding) for finding in stray_findings(graph)] == []
 
 
 def test_no_secret_of_the_configuration_shows_in_clear(graph: Graph) -> None:

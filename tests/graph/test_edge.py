@@ -54,6 +54,11 @@ def test_connections_go_to_the_address_of_the_ingress(graph: Graph) -> None:
     assert "server 127.20.3.2:80 max_fails=0;" in told
 
 
+@pytest.mark.parametrize("command", [ROUTER, SECONDARY])
+def test_people_are_sent_to_the_cluster_once_it_answers(graph: Graph, command: str) -> None:
+    assert graph.depends(command, "kubernetes:helm.sh/v3:Release nginx-ingress", transitive=True)
+
+
 def test_the_secondary_comes_after_the_primary_knows_its_key(graph: Graph) -> None:
     assert graph.depends(SECONDARY, TRANSFER_KEY, transitive=True)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from checks.gitops.images import moving
 from checks.gitops.ingress import foreign_in_files, foreign_in_program
 from checks.gitops.tree import GITOPS, documents, releases, variables
 from checks.gitops.values import merged, secret_values
@@ -86,6 +87,10 @@ def test_no_file_annotates_for_another_ingress_controller() -> None:
 @pytest.mark.parametrize("stack", ["lab", "prod"])
 def test_the_program_annotates_for_no_other_ingress_controller(stack: str) -> None:
     assert [str(finding) for finding in foreign_in_program(recorded(stack))] == []
+
+
+def test_no_image_moves_without_a_commit() -> None:
+    assert [str(finding) for finding in moving()] == []
 
 
 def services() -> list[Any]:

@@ -47,7 +47,7 @@ def test_each_object_goes_before_what_it_needs_to_go(graph: Graph, one: str, out
     "first",
     [
         "kubernetes:storage.k8s.io/v1:StorageClass proxmox",
-        "kubernetes:dns.cav.enablers.ob/v1alpha2:ClusterZone zone",
+        "kubernetes:dns.cav.enablers.ob/v1alpha2:ClusterZone dns-zone",
         "kubernetes:helm.sh/v3:Release nginx-ingress",
         "kubernetes:helm.sh/v3:Release authentik",
     ],
@@ -93,12 +93,16 @@ def test_a_public_repository_is_read_without_a_key() -> None:
     assert KEY not in graph
 
 
-def test_without_a_repository_there_is_no_flux() -> None:
+def test_without_a_repository_there_is_no_flux_and_applications_keep_their_namespaces() -> None:
     def off(settings: dict[str, Any]) -> None:
         del settings["gitops"]
 
-    graph = recorded("prod", change=off)
-    assert [node for node in graph.nodes.values() if ":gitops:" in node.type or "flux" in node.type] == []
+    left = {
+        node.type
+        for node in recorded("prod", change=off).nodes.values()
+        if ":gitops:" in node.type or "flux" in node.type
+    }
+    assert left == {"homelab:gitops:ApplicationNamespace", "homelab:gitops:Border"}
 
 
 def test_applications_know_these_variables(graph: Graph) -> None:
@@ -113,8 +117,8 @@ def test_applications_know_these_variables(graph: Graph) -> None:
         "services_pool": "services-pool",
         "dns_pool": "dns-pool",
         "storage_class": "proxmox",
-        "cluster_issuer": "letsencrypt-dns",
-        "sign_on_url": "https://auth.test-cluster.agentydragon.com",
+        "cluster_issuer": "letsencrypt-prod-dns",
+        "sign_on_url": "https://auth.test-cluster.agentydragon.com/",
         "service_subnet": "10.96.0.0/12",
         "pod_subnet": "10.244.0.0/16",
     }

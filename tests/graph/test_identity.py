@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from checks.direct_vault import file_findings
 from checks.graph import Graph
-from checks.program import ROOT, recorded
+from checks.program import recorded
 from checks.sign_on import PUBLIC, consumer, disagreements, providers, vault
 from components.secrets.secret_spec import template_fields
 from stacks import sso
+from tests.manifests import manifests
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 EXTERNAL = "kubernetes:external-secrets.io/v1:ExternalSecret"
@@ -263,5 +265,6 @@ def test_what_runs_twice_does_so_where_two_nodes_hold_it(nodes: str, expected: i
     assert (spec["instances"], spec["enablePDB"]) == (expected, expected > 1)
 
 
-def test_no_application_of_flux_speaks_to_vault() -> None:
-    assert file_findings(ROOT / "gitops") == []
+@pytest.mark.parametrize("folder", manifests(), ids=lambda folder: folder.name)
+def test_nothing_that_is_given_to_kubernetes_as_text_speaks_to_vault(folder: Path) -> None:
+    assert [str(finding) for finding in file_findings(folder)] == []

@@ -64,6 +64,15 @@ def test_a_pool_and_its_announcement_wait_for_the_release_that_brings_their_kind
     assert graph.depends(f"{pool}-advertisement", f"{POOL} {pool}")
 
 
+def test_every_pool_is_announced_by_its_own_name_where_metallb_looks_for_it(graph: Graph) -> None:
+    # An advertisement of a pool that does not exist is valid, and then nobody answers for the addresses.
+    namespace = graph[f"{RELEASE} metallb"].inputs["namespace"]
+    for pool in POOLS:
+        made, announced = graph[f"{POOL} {pool}"].inputs, graph[f"{pool}-advertisement"].inputs
+        assert announced["spec"]["ipAddressPools"] == [made["metadata"]["name"]]
+        assert made["metadata"]["namespace"] == announced["metadata"]["namespace"] == namespace
+
+
 def test_the_pools_are_those_of_the_settings(graph: Graph) -> None:
     assert {pool: graph[f"{POOL} {pool}"].inputs["spec"]["addresses"] for pool in POOLS} == {
         "ingress-pool": ["127.20.3.2-127.20.3.2"],

@@ -157,6 +157,7 @@ def test_who_needs_a_pod_reaches_it(
     [
         (STRANGER, "vault", VAULT, 8200),
         (external_secrets.PODS, "vault", VAULT, 8201),
+        (pods({"app.kubernetes.io/name": "vault-configurator", "vault_cr": "instance"}, "vault"), "vault", VAULT, 8201),
         (STRANGER, "authentik", DATABASE, 5432),
         (pods(VAULT, "vault"), "authentik", DATABASE, 5432),
         (pods(SERVER, "authentik"), "authentik", DATABASE, 8000),

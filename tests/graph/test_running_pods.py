@@ -11,6 +11,7 @@ import pytest
 from checks.graph import reveal
 from components.database.postgres import PORT
 from components.kit.versions import AUTHENTIK, AUTHENTIK_SERVER
+from components.vault.clients import VAULT_NAMESPACE
 from tests.graph.test_conventions import graph_of
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
@@ -102,6 +103,22 @@ def test_a_new_leader_of_reloader_restarts_what_changed_and_nothing_else() -> No
         True,
         "env-vars",
     )
+
+
+@pytest.mark.parametrize("part", ["controller", "speaker"])
+def test_nothing_throttles_what_answers_for_the_clusters_addresses(part: str) -> None:
+    """A throttled speaker answered ARP requests 15 seconds late; the source is beside the values."""
+    assert set(values("metallb")[part]["resources"]["limits"]) == {"memory"}
+
+
+def test_vaults_operator_keeps_copies_of_one_namespace_alone() -> None:
+    """Its memory grows with what it watches; the source is beside the values."""
+    assert values("vault-operator")["watchNamespace"] == VAULT_NAMESPACE
+
+
+def test_external_dns_keeps_no_copies_of_pods() -> None:
+    """It needs none for Services of this one type, and its memory would grow with them."""
+    assert values("external-dns")["extraArgs"]["service-type-filter"] == "LoadBalancer"
 
 
 def test_definitions_outside_templates_come_before_the_release() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from checks.application_secrets import stray_findings
 from checks.graph import Graph, convention_findings
 from tests.graph.secret_program import BINDING, EXTERNAL, PASSWORD, PUSH, RELEASE, STORE, recorded, spec
 
@@ -16,10 +15,6 @@ def graph() -> Graph:
 
 def test_the_conventions_are_kept(graph: Graph) -> None:
     assert convention_findings(graph, "homelab") == []
-
-
-def test_no_secret_is_made_outside_its_component(graph: Graph) -> None:
-    assert stray_findings(graph) == []
 
 
 @pytest.mark.parametrize("name", [f"{PUSH} dns-key-v1-hex-32", f"{EXTERNAL} dns-key", STORE])

@@ -50,3 +50,18 @@ def test_pods_of_an_operator_get_as_much_time_as_those_of_a_release(graph: Graph
     made = graph.of_type(kind)
     assert made
     assert [node.urn for node in made if seconds(node, "create") * LINE < LARGEST_STEP] == []
+
+
+PATIENCE = 120
+"""Seconds that each of the program's Jobs waits at least for what it asks: an API of which no pod is ready yet."""
+
+
+def test_a_job_has_the_time_for_its_image_and_for_what_it_waits_for(graph: Graph) -> None:
+    jobs = graph.of_type("kubernetes:batch/v1:Job")
+    assert jobs
+    for job in jobs:
+        spec = job.inputs["spec"]
+        assert spec["activeDeadlineSeconds"] > PATIENCE, job
+        # A node that goes takes a pod along, and a Job that may not start another one would have failed.
+        assert spec["backoffLimit"] >= 1, job
+        assert seconds(job, "create") > spec["activeDeadlineSeconds"], job

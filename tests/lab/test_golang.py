@@ -110,5 +110,5 @@ def test_missing_go_is_named_with_the_command_to_install_it(monkeypatch: pytest.
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     golang.find_go.cache_clear()
-    with pytest.raises(LabError, match="apt-get install golang-go"):
+    with pytest.raises(LabError, match="what Debian calls golang-go"):
         golang.find_go()

@@ -44,9 +44,14 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @cache
 def requests() -> dict[str, dict[str, Any]]:
-    """What the program asks the provider for, for one node of each role."""
+    """What the program asks the provider for, for one node of each role, with what a stack may leave out."""
     token = "talos:machine/getConfiguration:getConfiguration"
-    asked = [invoke.args for invoke in recorded().invokes if invoke.token == token]
+
+    def change(settings: dict[str, Any]) -> None:
+        settings["talos"]["registryMirrors"] = {"docker.io": ["https://registry.lab.home.arpa/v2/docker.io"]}
+        settings["talos"]["hostEntries"] = {"registry.lab.home.arpa": "127.20.3.2"}
+
+    asked = [invoke.args for invoke in recorded(change=change).invokes if invoke.token == token]
     return {arguments["machineType"]: arguments for arguments in asked}
 
 

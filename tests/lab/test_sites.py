@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -11,10 +12,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from tests.conftest import ROOT
+from tests.privileges import unshare
 from tests.sites import SITES
 
-AT_ONCE = 2
-"""Each has a network namespace of its own, and waits for half of its time."""
+AT_ONCE = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
+"""Each has a network namespace of its own, and waits for half of its time; other workers have use for that."""
 
 SECONDS = 600
 """For one of them; on an idle machine it is one or two minutes."""
@@ -40,6 +42,7 @@ def rehearsals(request: pytest.FixtureRequest) -> Iterator[Rehearsals]:
     """All that were asked for, begun together; each test waits for its own."""
     items = [item for item in request.session.items if isinstance(item, pytest.Function) and item.path == request.path]
     chosen = [str(item.callspec.params["site"]) for item in items]
+    unshare("--net", "--mount")  # Else the tests are left out, by this name.
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {site: pool.submit(rehearse, site) for site in chosen}
         pool.shutdown(cancel_futures=True)

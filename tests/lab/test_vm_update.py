@@ -60,7 +60,7 @@ opts = pulumi.ResourceOptions(providers=[provider, command.Provider("command")])
 pool = VmPool(
     "vm-pool",
     VmPoolArgs(
-        pool="homelab-trial", comment=checks.pool_comment,
+        pool="homelab-trial", comment=checks.site.pool_comment,
         hooks=pulumi.ResourceHookBinding(before_create=[checks.before_pool()]),
     ),
     opts,
@@ -235,6 +235,14 @@ def test_a_vm_of_an_older_platform_is_put_into_its_pool_and_not_made_anew(site: 
     program.up()
     assert site.control("GET", "/state")["pools"]["homelab-trial"]["vms"] == [VM]
     assert (site.config(VM)["scsi0"], VOLUME in site.config(VM)["scsi1"]) == (life, True)
+
+
+def test_another_host_in_the_settings_alone_neither_moves_a_vm_nor_makes_it_anew(site: Site, program: Program) -> None:
+    life = disk_of(site)
+    wanted(program, disk=30, data_disk=10, host="pve2")
+    refused = program.up(fails=True)
+    assert f"VM {VM} ({NAME}) is on host pve1, and the settings place it on pve2. It was not touched" in refused
+    assert (place(site), disk_of(site)) == ("pve1", life)
 
 
 def test_a_moved_vm_is_refused_with_both_hosts_and_stays_where_it_is(site: Site, program: Program) -> None:

@@ -113,7 +113,7 @@ def webhook(api: KubernetesApi, group: str, directory: Path) -> Iterator[Path]:
     known_by = write_pair(directory, "webhook", name)
     api.apply(*_rights(group))
     command = [
-        *("env", f"GROUP_NAME={group}", _webhook_program()),
+        *("env", f"GROUP_NAME={group}", webhook_program()),
         *(f"--tls-cert-file={directory / 'webhook.crt'}", f"--tls-private-key-file={directory / 'webhook.key'}"),
         *("--bind-address=127.0.0.1", f"--secure-port={port}"),
     ]
@@ -123,13 +123,16 @@ def webhook(api: KubernetesApi, group: str, directory: Path) -> Iterator[Path]:
         yield log
 
 
-def _webhook_program() -> str:
+def webhook_program() -> str:
+    """Path of the webhook's program: the real one where it is installed."""
     return shutil.which(WEBHOOK, path=outer_path()) or str(ensure(["dns01-solver"])["dns01-solver"].path)
 
 
 def _registered(api: KubernetesApi, group: str) -> bool:
     found = api.get("apiregistration.k8s.io/v1", "APIService", f"v1alpha1.{group}")
-    return any(one["type"] == "Available" and one["status"] == "True" for one in found["status"]["conditions"])
+    return any(
+        one["type"] == "Available" and one["status"] == "True" for one in found.get("status", {}).get("conditions", [])
+    )
 
 
 def _registration(group: str, port: int, known_by: str) -> list[Manifest]:

@@ -8,12 +8,12 @@ with the rights of that service account and no others.
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from tests.privileges import unshare
 from tests.servers.kubernetes import KubernetesApi
 from tests.servers.processes import server
 
@@ -84,20 +84,4 @@ def _inside(
     (account / "ca.crt").write_bytes(api.ca.read_bytes())
     (account / "token").touch(mode=0o600)
     (account / "token").write_text(api.token(namespace, service_account))
-    return [*_unshare(), "sh", "-c", _SCRIPT, str(account), *command]
-
-
-@functools.cache
-def _unshare() -> tuple[str, ...]:
-    """The command that gives a process a mount namespace on this machine."""
-    refusals = []
-    for flags in (("--map-root-user", "--mount"), ("--mount",)):
-        trial = subprocess.run(["unshare", *flags, "true"], capture_output=True, text=True, check=False)
-        if trial.returncode == 0:
-            return ("unshare", *flags)
-        refusals.append(trial.stderr.strip())
-    raise AssertionError(
-        f"this machine allows no mount namespace ({'; '.join(refusals)}). Allow user namespaces "
-        "(sysctl kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0), run as root, "
-        "or in a container give it CAP_SYS_ADMIN"
-    )
+    return [*unshare("--mount"), "sh", "-c", _SCRIPT, str(account), *command]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab import debian
 from lab.edge_host.host import new_key, public_key
+from tests.privileges import need_root
 from tests.servers.powerdns import listening
 from tests.servers.processes import free_ports, server
 
@@ -39,12 +39,8 @@ class Sshd:
 
 @contextlib.contextmanager
 def sshd(here: Path) -> Iterator[Sshd]:
-    """The server, until the end of the block.
-
-    Raises:
-        AssertionError: the tests do not run as root, as whom the programs of the edge have to run.
-    """
-    assert os.geteuid() == 0, "what the edge's programs do needs root, or sudo without a password: run this as root"
+    """The server, until the end of the block. The test is left out without root, as whom the edge's programs run."""
+    need_root("what the edge's programs do on the public host needs root there, and here")
     program = debian.ensure({"sshd": "openssh-server"})["sshd"]
     # Where the server puts its unprivileged half; the package's service makes it at its start.
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)

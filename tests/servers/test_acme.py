@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from components.dns.powerdns_secrets import API_KEY, API_SECRET
-from tests.servers import certificates
+from tests.servers import certificates, memory
 from tests.servers import names as site
 from tests.servers.certificates import NAMESPACE, Authority
 from tests.servers.kubernetes import KubernetesApi
@@ -146,3 +146,10 @@ def test_a_name_outside_the_zone_has_no_solver(issuing: KubernetesApi) -> None:
         return next((event["message"] for event in events if event["reason"] == "Solver"), None)
 
     assert "no configured challenge solvers" in eventually(warning, "warning", seconds=60)
+
+
+@pytest.mark.usefixtures("issuing")
+def test_the_webhook_needs_less_than_half_of_its_memory_limit() -> None:
+    """After the challenges of the tests above. Nearly all of that is the API server in it, which is the real one."""
+    limit = memory.limit(site.release_values("dns01-webhook")["resources"])
+    assert memory.peak(certificates.webhook_program()) < limit / 2

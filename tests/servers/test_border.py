@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from checks.program import recorded
-from components.gitops.border import CONTROLLERS
 from components.gitops.flux import NAMESPACE as FLUX_NAMESPACE
+from components.gitops.flux import WRITERS
 from components.kit.stack_mark import ANNOTATION
 from stacks.applications import DEFINITIONS
 from tests.servers.kubernetes import ApiError, KubernetesApi
@@ -129,19 +129,19 @@ def api(kubernetes: KubernetesApi) -> KubernetesApi:
     if kubernetes.find("v1", "Namespace", FLUX_NAMESPACE) is None:
         labels = {"homelab/owner": "pulumi"}
         kubernetes.apply(named("v1", "Namespace", FLUX_NAMESPACE, metadata={"labels": labels} | MARK))
-    for account in (*CONTROLLERS, "source-controller"):
+    for account in (*WRITERS, "source-controller"):
         kubernetes.apply(named("v1", "ServiceAccount", account, FLUX_NAMESPACE))
         subject = {"kind": "ServiceAccount", "name": account, "namespace": FLUX_NAMESPACE}
         reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
         binding = named("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", account)
         kubernetes.apply(binding | {"roleRef": reference, "subjects": [subject]})
     kubernetes.apply(KUSTOMIZATION, *THERE.values(), *manifests(graph, *POLICY))
-    flux = Flux(kubernetes, CONTROLLERS[0])
+    flux = Flux(kubernetes, WRITERS[0])
     eventually(lambda: flux.deletes(THERE["closed"]), "policy at work", seconds=60)
     return kubernetes
 
 
-@pytest.fixture(params=CONTROLLERS)
+@pytest.fixture(params=WRITERS)
 def flux(request: pytest.FixtureRequest, api: KubernetesApi) -> Flux:
     return Flux(api, request.param)
 

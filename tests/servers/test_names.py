@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from components.dns.external_dns import host_annotations
+from tests.servers import memory
 from tests.servers import names as site
 from tests.servers.kubernetes import KubernetesApi
 from tests.servers.names import DOMAIN, KEY, Manifest, Names, ingress, report_address
@@ -93,9 +94,8 @@ def test_the_zone_is_one_that_a_secondary_may_have(names: Names) -> None:
 
 
 def test_the_operator_needs_less_than_half_of_its_memory_limit(operator: Path) -> None:
-    limit = site.release_values("powerdns-operator")["resources"]["limits"]["memory"]
-    assert limit.endswith("Mi")
-    assert peak_memory("powerdns-operator") < int(limit.removesuffix("Mi")) / 2, operator
+    limit = memory.limit(site.release_values("powerdns-operator")["resources"])
+    assert memory.peak("powerdns-operator") < limit / 2, operator
 
 
 @pytest.mark.parametrize("case", ["a key that is refused", "a server that is not there"])
@@ -243,6 +243,17 @@ def test_a_service_has_a_name_if_it_asks_for_one(kubernetes: KubernetesApi, name
     assert names.look_up("silent") == []
 
 
+@pytest.mark.usefixtures("external_dns")
+def test_external_dns_needs_less_than_half_of_its_memory_limit(kubernetes: KubernetesApi, names: Names) -> None:
+    """Its memory grows with what it keeps copies of: Ingresses and Services, of which there are plenty here."""
+    for number in range(150):
+        kubernetes.apply(ingress(f"many-{number}", f"many-{number}"))
+    until_answered(names, "many-149", [PUBLIC])
+    assert memory.peak("external-dns") < memory.limit(site.release_values("external-dns")["resources"]) / 2
+    for number in range(150):
+        disappear(kubernetes, f"many-{number}")
+
+
 def test_while_a_key_is_rotated_nothing_is_lost_and_afterwards_all_goes_on(
     kubernetes: KubernetesApi, names: Names, external_dns: Path, rendered: Manifest, directory: Path
 ) -> None:
@@ -256,16 +267,3 @@ def test_while_a_key_is_rotated_nothing_is_lost_and_afterwards_all_goes_on(
     with site.external_dns(kubernetes, rendered, names, directory / "restarted"):
         until_answered(names, "during", [PUBLIC])
         until_answered(names, "before", [])
-
-
-def peak_memory(program: str) -> float:
-    """MiB of memory that a running program had at most."""
-    peaks = [
-        int(line.split()[1]) / 1024
-        for status in Path("/proc").glob("[0-9]*/status")
-        if program in (status.parent / "cmdline").read_text(errors="replace").split("\0")[0]
-        for line in status.read_text().splitlines()
-        if line.startswith("VmHWM:")
-    ]
-    [peak] = peaks
-    return peak

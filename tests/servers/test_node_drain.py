@@ -201,11 +201,39 @@ def test_a_refusal_says_what_to_do_about_the_budget(
     assert way_out in str(refused.value).splitlines()
 
 
+class Counted(ByToken):
+    """The API, and how many evictions it was asked for."""
+
+    evictions = 0
+
+    def request(self, method: str, path: str, body: object = None, kind: str = "application/json") -> Answer:
+        self.evictions += path.endswith("/eviction")
+        return super().request(method, path, body, kind)
+
+
 def test_a_pod_that_its_controller_puts_there_again_holds_nothing_up(node: ServerApi) -> None:
+    api = Counted(node)
     pod(node, "instance-manager")
     with kubelet(node, again=True):
-        Drain(ByToken(node), NODE, 20).run()
-    assert names(node) == ["instance-manager"]
+        Drain(api, NODE, 20).run()
+    assert (names(node), api.evictions) == (["instance-manager"], 1)
+
+
+class ReplacedMeanwhile(ByToken):
+    """The API, where a pod is replaced by another of its name just before its eviction arrives."""
+
+    def request(self, method: str, path: str, body: object = None, kind: str = "application/json") -> Answer:
+        if path == f"{PODS}/ordinal-0/eviction":
+            self._api.request("DELETE", f"{PODS}/ordinal-0?gracePeriodSeconds=0")
+            pod(self._api, "ordinal-0")
+        return super().request(method, path, body, kind)
+
+
+def test_a_pod_that_took_the_place_of_an_evicted_one_is_left_alone(node: ServerApi) -> None:
+    pod(node, "ordinal-0")
+    with kubelet(node):
+        Drain(ReplacedMeanwhile(node), NODE, 20).run()
+    assert names(node) == ["ordinal-0"]
 
 
 def test_a_pod_that_does_not_stop_in_time_is_named(node: ServerApi) -> None:

@@ -16,6 +16,7 @@ from components.kit.chart import values
 from lab import debian
 from tests.charts.helm import rendered
 from tests.charts.kubelet import expanded
+from tests.privileges import unshare
 from tests.servers import powerdns
 from tests.servers.powerdns import Server
 from tests.servers.powerdns_api import Api
@@ -121,7 +122,7 @@ def test_a_server_that_is_process_1_ends_when_its_pod_does(directory: Path) -> N
         database.executescript(schema.read_text())
     backend = f"launch=gsqlite3\ngsqlite3-database={place}/zones\n"
     (place / "pdns.conf").write_text(f"{backend}local-address={OTHER}\nlocal-port={port}\nsocket-dir={place}\n")
-    alone = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", str(programs["pdns_server"])]
+    alone = [*unshare("--pid", "--fork", "--kill-child", "--mount-proc"), str(programs["pdns_server"])]
     log = place / "pdns.log"
     with powerdns.process([*alone, f"--config-dir={place}", "--disable-syslog"], log) as running:
         server = Server(OTHER, port, place, log)

@@ -8,17 +8,19 @@ from collections.abc import Sequence
 
 import pytest
 
+from tests.privileges import unshare
+
 READY = "print('ready', flush=True); "
 PYTHON = [sys.executable, "-c", READY + "import time; time.sleep(60)"]
 SHELL = ["sh", "-c", "echo ready; sleep 60; true"]
-ALONE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"]
 
 
 def ends(command: Sequence[str], *, first: bool) -> bool:
     """Whether a program ends within two seconds of a TERM, as process 1 or as one below the pod's own process 1."""
     # The one that starts it sends the signal from outside of the namespace, as a container runtime does.
     below = '"$@" & echo started; wait'
-    inner = [*ALONE, 'exec "$@"' if first else below, "sh", *command]
+    alone = [*unshare("--pid", "--fork", "--kill-child", "--mount-proc"), "sh", "-c"]
+    inner = [*alone, 'exec "$@"' if first else below, "sh", *command]
     with subprocess.Popen(inner, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout
         while running.stdout.readline() != "ready\n":

@@ -30,6 +30,7 @@ from components.secrets.sealing import PlainSecret, Scope, make_keypair, seal
 from components.secrets.sealing_key import given
 from lab.golang import LAB, find_go
 from lab.programs import ensure
+from tests.servers import memory
 from tests.servers.kubernetes import ApiError, KubernetesApi, kubernetes_api
 from tests.servers.pods import pod
 from tests.servers.processes import eventually, free_ports, run
@@ -214,6 +215,21 @@ def test_the_controller_has_the_programs_keypair_and_no_other(cluster: Cluster) 
 
 def test_the_controller_hands_out_the_programs_certificate(cluster: Cluster, installation: Installation) -> None:
     assert answer(cluster.controller, "/v1/cert.pem") == installation.certificate + "\n"
+
+
+def test_the_controller_needs_less_than_half_of_its_memory_limit(cluster: Cluster, installation: Installation) -> None:
+    """With Secrets of others that are as large as Helm's records, and a few SealedSecrets more."""
+    release = base64.b64encode(bytes(100_000)).decode()
+    for number in range(60):
+        metadata = {"name": f"sh.helm.release.v1.chart.v{number}", "namespace": "other", "labels": {"owner": "helm"}}
+        cluster.api.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"release": release}})
+    for number in range(12):
+        secret = PlainSecret(namespace="apps", name=f"more-{number}", data=VALUES)
+        cluster.api.apply(seal(secret, installation.certificate))
+    cluster.opened("apps", "more-11")
+    [container] = installation.pod["containers"]
+    program = str(ensure(["sealed-secrets-controller"])["sealed-secrets-controller"].path)
+    assert memory.peak(program) < memory.limit(container["resources"]) / 2
 
 
 def test_the_controllers_pod_is_let_in_at_the_strictest_pod_security_level(

@@ -23,9 +23,6 @@ COMMON = (22, 80, 443)
 _ONE, _ALL, _AT_ONCE = 2.0, 10.0, 256
 """Seconds for one connection, seconds for all, and connections at a time: a process may have 1024 files open."""
 
-_NOBODY, _HERE = IPv4Address("192.0.2.1"), IPv4Address("127.0.0.1")
-"""An address that no machine has (TEST-NET-1, RFC 5737), and this machine."""
-
 Probe = Callable[[str, int], Awaitable[bool]]
 
 
@@ -61,7 +58,7 @@ async def findings(plan: PlannedSite, answers: Answers, probe: Probe | None = No
         for number in range(int(each.first), int(each.last) + 1)
         for port in dict.fromkeys((*each.ports, *COMMON))
     }
-    found = await _answering(list(wanted), probe or accepts)
+    found = await _answering(list(wanted), plan.nobody, probe or accepts)
     lines: dict[str, dict[IPv4Address, list[int]]] = {}
     for (address, port), answered in found.items():
         if answered:
@@ -69,18 +66,19 @@ async def findings(plan: PlannedSite, answers: Answers, probe: Probe | None = No
     if len(found) < len(wanted):
         unasked = len({address for address, _ in wanted.keys() - found.keys()})
         pulumi.log.info(f"{unasked} addresses of the settings were not probed: there was no more time for them")
-    return [
-        f"{key}: {_where(users)} answers already, and nothing of this stack is there; choose an address that is free, "
-        "outside the range of a DHCP server, or turn that machine off"
-        for key, users in lines.items()
-    ]
+    remedy = "choose an address that is free, outside the range of a DHCP server, or turn that machine off"
+    if answers.ours(plan.tag):
+        remedy += "; if it is a node that the settings have no more, remove it first, by a `pulumi up` without either"
+    return [f"{key}: {_where(users)} answers already, but it has to be free; {remedy}" for key, users in lines.items()]
 
 
-async def _answering(wanted: Sequence[tuple[IPv4Address, int]], probe: Probe) -> Mapping[tuple[IPv4Address, int], bool]:
+async def _answering(
+    wanted: Sequence[tuple[IPv4Address, int]], nobody: IPv4Address | None, probe: Probe
+) -> Mapping[tuple[IPv4Address, int], bool]:
     """What was found out in time about each address and port.
 
-    Where something accepts every connection, as some VPNs do, or a service of this machine listens on all of its
-    addresses, an accepted connection says nothing.
+    A port that is accepted where no machine can be says nothing about the others: some VPNs and proxies accept every
+    connection, and a service of this machine may listen on all of its addresses.
     """
     limit = asyncio.Semaphore(_AT_ONCE)
     found: dict[tuple[IPv4Address, int], bool] = {}
@@ -89,15 +87,16 @@ async def _answering(wanted: Sequence[tuple[IPv4Address, int]], probe: Probe) ->
         async with limit:
             found[address, port] = await probe(str(address), port)
 
-    yardsticks = {(_HERE if address.is_loopback else _NOBODY, port) for address, port in wanted}
+    yardsticks = {(nobody, port): None for _, port in wanted} if nobody is not None else {}
     try:
         async with asyncio.timeout(_ALL), asyncio.TaskGroup() as group:
             for address, port in [*yardsticks, *wanted]:
                 group.create_task(ask(address, port))
     except TimeoutError:
         pass
+    meaningless = {port for _, port in yardsticks if nobody is not None and found.get((nobody, port))}
     return {
-        (address, port): answered and not found.get((_HERE if address.is_loopback else _NOBODY, port), False)
+        (address, port): answered and port not in meaningless
         for (address, port), answered in found.items()
         if (address, port) not in yardsticks
     }

@@ -64,6 +64,11 @@ def storage(host: str) -> str:
     return f"/nodes/{host}/storage"
 
 
+def disks(host: str, datastore: str) -> str:
+    """The path of the VM disks on a host's datastore."""
+    return f"{storage(host)}/{datastore}/content?content=images"
+
+
 def bridges(host: str) -> str:
     """The path of a host's bridges, those of other kinds than Linux's and of SDN among them."""
     return f"/nodes/{host}/network?type=any_bridge"

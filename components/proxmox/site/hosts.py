@@ -161,16 +161,21 @@ def _clocks(ahead: Mapping[str, float]) -> Iterator[str]:
     for host in off:
         side = "ahead of" if ahead[host] > 0 else "behind"
         yield (
-            f"homelab:site.hosts.{host}: its clock is {abs(round(ahead[host]))} s {side} this machine's, and "
+            f"homelab:site.hosts.{host}: its clock is {_tens(ahead[host])} s {side} this machine's, and "
             f"certificates and logins tolerate {CLOCK_LIMIT} s; set the wrong one of the two (chronyc tracking says "
             "how a host keeps its time)"
         )
     for one, other in combinations(sorted(set(ahead) - off), 2):
         if abs(apart := ahead[one] - ahead[other]) > CLOCK_LIMIT:
             yield (
-                f"homelab:site.hosts.{one}: its clock and that of {other} are {abs(round(apart))} s apart, and hosts "
+                f"homelab:site.hosts.{one}: its clock and that of {other} are {_tens(apart)} s apart, and hosts "
                 f"accept each other's logins up to {CLOCK_LIMIT} s; have both keep the same time (chronyc tracking)"
             )
+
+
+def _tens(seconds: float) -> int:
+    """A host answers in whole seconds, some time after it was asked."""
+    return round(abs(seconds) / 10) * 10
 
 
 def _listed(names: Mapping[str, Any] | list[str]) -> str:

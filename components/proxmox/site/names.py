@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from components.proxmox.site.answers import ACL, POOLS, ROLES, USERS, Answers, carries
+from components.proxmox.site.answers import ACL, POOLS, ROLES, USERS, Answers, carries, disks
 from components.proxmox.site.plan import PlannedAccount, PlannedSite
 from components.proxmox.vm_update import PlannedVm, elsewhere
 
@@ -20,6 +20,8 @@ def findings(plan: PlannedSite, answers: Answers) -> Iterator[str]:
     for name, vm in plan.vms.items():
         if vm.vm_id in guests:
             yield from taken(plan.tag, name, vm, guests[vm.vm_id])
+        else:
+            yield from _disks_left(plan, name, vm, answers)
         for vm_id, guest in guests.items():
             if guest.get("name") == name and vm_id != vm.vm_id and not carries(guest, plan.tag):
                 yield (
@@ -61,6 +63,27 @@ def taken(tag: str, name: str, planned: PlannedVm, guest: Mapping[str, Any]) -> 
             f"{where}: {described(guest)} is this stack's, under another name than {name}. It was not touched. A node "
             f"with another name is another node: give {name} a vmId and an address of its own in homelab:nodes, or "
             "remove the old one first, by a `pulumi up` without either"
+        )
+
+
+def _disks_left(plan: PlannedSite, name: str, vm: PlannedVm, answers: Answers) -> Iterator[str]:
+    """Disks belong to the VM whose id is in their name, also one that is made later.
+
+    This program deletes a VM with all that bear its id, `destroy-unreferenced-disks` (`vm_command.py`). Those on a
+    shared datastore are seen on each host.
+    """
+    found = {
+        str(entry["volid"]): host
+        for host, planned in plan.hosts.items()
+        for datastore in planned.datastores
+        for entry in answers.items(disks(host, datastore))
+        if int(entry.get("vmid") or 0) == vm.vm_id
+    }
+    if found:
+        left = ", ".join(f"{volume} (on {host})" for volume, host in sorted(found.items()))
+        yield (
+            f"homelab:nodes.{name}.vmId: no guest has the id {vm.vm_id}, but disks of one that had it are left, and "
+            f"would be deleted with the node's VM: {left}; give {name} another vmId, or delete each: pvesm free <disk>"
         )
 
 

@@ -59,6 +59,7 @@ class PlannedSite:
     account: what is made for the storage driver, if anything.
     volumes: the datastore of the volumes.
     addresses: those of the stack as a whole; the nodes' are in `vms`.
+    nobody: an address of their network that no machine can have, such as its broadcast address.
     """
 
     tag: str
@@ -71,6 +72,7 @@ class PlannedSite:
     account: PlannedAccount | None = None
     volumes: str | None = None
     addresses: Sequence[PlannedAddresses] = ()
+    nobody: IPv4Address | None = None
 
     @property
     def pool_comment(self) -> str:

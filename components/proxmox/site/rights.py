@@ -99,35 +99,32 @@ def bridge_path(plan: PlannedSite) -> str:
 
 
 def findings(plan: PlannedSite, answers: Answers, who: str) -> Iterator[str]:
-    """One line for the privileges that the login lacks for one purpose; `who` is its user or token."""
-    lacking: dict[tuple[str, tuple[str, ...]], dict[str, None]] = {}
+    """One line for all privileges that one command grants; `who` is the login's user or token."""
+    lacking: dict[Granting, dict[tuple[str, str], list[str]]] = {}
     for need in needs(plan):
-        held = [(path, _held(answers, path)) for path, _ in need.grants]
-        if any(rights is None for _, rights in held):
-            continue  # It was not answered, and that is reported.
-        missing = [
-            (path, [name for name in names if name not in (rights or {})])
-            for (path, names), (_, rights) in zip(need.grants, held, strict=True)
-        ]
-        if all(names for _, names in missing):
-            path, names = missing[0]
-            lacking.setdefault((need.purpose, tuple(names)), {})[path] = None
-    for purpose, per_paths in _by_purpose(lacking).items():
-        for where, names in per_paths.items():
-            yield (
-                f"{_key(who)}: {who} lacks {_listed(names)} on {_listed(where)}, {purpose}; "
-                f"grant it: {_command(answers, who, where[0], names)}"
-            )
+        if missing := _missing(need, answers):
+            path, names = missing
+            purposes = lacking.setdefault(_granting(answers, who, path), {})
+            purposes.setdefault((need.purpose, path), []).extend(names)
+    for granting, purposes in lacking.items():
+        paths_of: dict[tuple[str, ...], list[str]] = {}
+        for (purpose, path), names in purposes.items():
+            paths_of.setdefault((purpose, *dict.fromkeys(names)), []).append(path)
+        told = [f"{_listed(names)} on {_listed(where)} ({purpose})" for (purpose, *names), where in paths_of.items()]
+        privileges = sorted({name for names in purposes.values() for name in names})
+        command = granting.command(answers, who, privileges)
+        yield f"{_key(who)}: {who} lacks {'; '.join(told)}; grant it: {command}"
 
 
-def _by_purpose(
-    lacking: Mapping[tuple[str, tuple[str, ...]], Iterable[str]],
-) -> dict[str, dict[tuple[str, ...], list[str]]]:
-    """Privileges that are missing for one purpose on the same paths, together."""
-    joined: dict[str, dict[tuple[str, ...], list[str]]] = {}
-    for (purpose, names), where in lacking.items():
-        joined.setdefault(purpose, {}).setdefault(tuple(where), []).extend(names)
-    return joined
+def _missing(need: Need, answers: Answers) -> tuple[str, list[str]] | None:
+    """The path and privileges to ask for; None if the need is met, or Proxmox did not say."""
+    lacks = []
+    for path, names in need.grants:
+        held = _held(answers, path)
+        if held is None:
+            return None  # That is reported by itself.
+        lacks.append((path, [name for name in names if name not in held]))
+    return lacks[0] if all(names for _, names in lacks) else None
 
 
 def may_see_bridge(plan: PlannedSite, answers: Answers) -> bool:
@@ -141,26 +138,43 @@ def _held(answers: Answers, path: str) -> Mapping[str, Any] | None:
     return None if given is None else dict(given.get(path, {}))
 
 
-def _command(answers: Answers, who: str, path: str, names: Sequence[str]) -> str:
-    """What grants the privileges: to the login's role where it has one of its own, else by a further role.
-
-    A role beside the one that counts is granted where that is: an entry nearer to the path would take its place
-    (PVE::AccessControl, roles).
-    """
-    user, _, token = who.partition("!")
-    entries = [entry for entry in answers.items(ACL) if entry["ugid"] in (user, who)]
+def _entry(answers: Answers, who: str, path: str) -> Mapping[str, Any] | None:
+    """The login's entry that counts on a path: the nearest (PVE::AccessControl, roles)."""
+    entries = [entry for entry in answers.items(ACL) if entry["ugid"] in (who.partition("!")[0], who)]
     above = [entry for entry in entries if path == entry["path"] or path.startswith(entry["path"].rstrip("/") + "/")]
-    nearest = max(above, key=lambda entry: len(entry["path"]), default=None)
+    return max(above, key=lambda entry: len(entry["path"]), default=None)
+
+
+@dataclass(frozen=True)
+class Granting:
+    """What is to grant something: the login's own role, or ROLE beside one that cannot be changed.
+
+    place: where it is to be granted, if it is not: an entry nearer to the path would take the other's place.
+    """
+
+    role: str
+    place: str | None = None
+
+    def command(self, answers: Answers, who: str, privileges: Sequence[str]) -> str:
+        """What an administrator types."""
+        known = self.place is None or self.role in {entry["roleid"] for entry in answers.items(ROLES)}
+        verb, more = ("modify", " --append 1") if known else ("add", "")
+        changed = f'pveum role {verb} {self.role}{more} --privs "{" ".join(privileges)}"'
+        if self.place is None:
+            return changed
+        user, _, token = who.partition("!")
+        separated = f" (and --tokens '{who}', if the token's privileges are separated)" if token else ""
+        return f"{changed}, then pveum acl modify {self.place} --users {user} --roles {self.role}{separated}"
+
+
+def _granting(answers: Answers, who: str, path: str) -> Granting:
+    entry = _entry(answers, who, path)
+    if entry is None:
+        return Granting(ROLE, "/")
     special = {role["roleid"] for role in answers.items(ROLES) if int(role.get("special") or 0)}
-    missing = " ".join(names)
-    if nearest is not None and nearest["roleid"] not in special and not nearest["roleid"].startswith("PVE"):
-        return f'pveum role modify {nearest["roleid"]} --append 1 --privs "{missing}"'
-    place = nearest["path"] if nearest is not None else "/"
-    separated = f" (and --tokens '{who}', if the token's privileges are separated)" if token else ""
-    return (
-        f'pveum role add {ROLE} --privs "{missing}" (or, if there is one: pveum role modify {ROLE} --append 1 '
-        f'--privs "{missing}"), and pveum acl modify {place} --users {user} --roles {ROLE}{separated}'
-    )
+    if entry["roleid"] in special or entry["roleid"].startswith("PVE"):
+        return Granting(ROLE, entry["path"])
+    return Granting(entry["roleid"])
 
 
 def _key(who: str) -> str:

@@ -25,6 +25,7 @@ from components.proxmox.site.answers import (
     Api,
     bridges,
     clock,
+    disks,
     privileges,
     storage,
     version,
@@ -40,8 +41,22 @@ async def take(api: Api, plan: PlannedSite) -> Answers:
     hosts = await _ask(
         api, [of(host) for host in plan.hosts if host in online for of in (storage, bridges, version, clock)]
     )
+    volumes = await _ask(api, [] if site.ours(plan.tag) else _disks(plan, hosts))
     clocks = {host: hosts.clocks[clock(host)] for host in plan.hosts if clock(host) in hosts.clocks}
-    return Answers({**site.found, **hosts.found}, {**site.failed, **hosts.failed}, clocks)
+    rounds = (site, hosts, volumes)
+    found = {path: answer for each in rounds for path, answer in each.found.items()}
+    failed = {path: error for each in rounds for path, error in each.failed.items()}
+    return Answers(found, failed, clocks)
+
+
+def _disks(plan: PlannedSite, hosts: Answers) -> list[str]:
+    """What lies on the datastores that a new stack is to use, where they are there."""
+    return [
+        disks(name, entry["storage"])
+        for name, host in plan.hosts.items()
+        for entry in hosts.items(storage(name))
+        if "images" in host.datastores.get(entry["storage"], ()) and int(entry.get("active", 1))
+    ]
 
 
 async def _ask(api: Api, paths: Iterable[str]) -> Answers:

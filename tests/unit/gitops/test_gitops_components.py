@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from components.gitops.git_source_command import HeadsDifferError, Plan, chosen, revision
-from components.gitops.hand_over import DeployKey, HandOverArgs
+from components.gitops.hand_over import DeployKey, HandOverArgs, repository
 from components.kit.definitions_command import Cluster
 from tests.unit.arguments import Known, refused
 
@@ -74,3 +74,8 @@ def test_what_is_read_already_is_not_compared_again() -> None:
 def test_an_answer_from_before_the_question_does_not_count() -> None:
     old = {"status": {"lastHandledReconcileAt": "1", "conditions": [{"type": "Ready", "status": "True"}]}}
     assert revision(old, "2") is None
+
+
+def test_the_key_of_the_seed_is_not_shown_to_another_server() -> None:
+    assert repository(PLAN.seed, "main", keyed=True)["secretRef"]
+    assert "secretRef" not in repository(PLAN.own, "main", keyed=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -111,6 +112,13 @@ def test_another_client_id_in_authentik_is_found(slug: str) -> None:
 def test_a_claim_that_authentik_does_not_give_is_found(slug: str) -> None:
     found = messages(slug, authentik(slug, old='"groups":', new='"teams":'), own(slug))
     assert [text.partition(";")[0] for text in found] == ["claim: Authentik has no 'groups'"]
+
+
+@pytest.mark.parametrize("slug", BY_SECRET)
+def test_a_scope_that_authentik_does_not_give_is_found(slug: str) -> None:
+    provider = authentik(slug)
+    found = messages(slug, replace(provider, scopes=provider.scopes - {"email"}), own(slug))
+    assert [text.partition(";")[0] for text in found] == ["scope: Authentik has no 'email'"]
 
 
 @pytest.mark.parametrize("slug", BY_SECRET)

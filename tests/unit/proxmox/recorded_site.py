@@ -39,7 +39,7 @@ ALL = (
     "User.Modify",
 )
 ACCOUNT = PlannedAccount("test-csi", f"Proxmox CSI of {TAG}", ("VM.Audit",), ("/storage/volumes", f"/pool/{TAG}"))
-VIP = IPv4Address("198.51.100.31")
+VIP, BROADCAST = IPv4Address("198.51.100.31"), IPv4Address("198.51.100.255")
 
 
 def vm(vm_id: int, host: str = "pve1") -> PlannedVm:
@@ -56,6 +56,7 @@ PLAN = PlannedSite(
     account=ACCOUNT,
     volumes="volumes",
     addresses=(PlannedAddresses("homelab:network.apiVip", VIP, VIP, (6443,)),),
+    nobody=BROADCAST,
 )
 
 
@@ -70,6 +71,11 @@ def _host(name: str) -> dict[str, Any]:
             {"storage": store, "type": kind, "content": content, "enabled": 1, "active": 1, "shared": 0}
             for store, kind, content in stores
         ],
+        **{
+            f"/nodes/{name}/storage/{store}/content?content=images": []
+            for store, _, content in stores
+            if content == "images"
+        },
         f"/nodes/{name}/network?type=any_bridge": [
             {"iface": "vmbr0", "type": "bridge", "active": 1, "bridge_ports": "eno1"}
         ],

@@ -12,7 +12,7 @@ import pytest
 
 from components.proxmox.site import addresses
 from components.proxmox.site.plan import PlannedAddresses, PlannedSite
-from tests.unit.proxmox.recorded_site import PLAN, TAG, RecordedApi, guest, planned
+from tests.unit.proxmox.recorded_site import BROADCAST, PLAN, TAG, RecordedApi, guest, planned
 
 
 class Network:
@@ -43,7 +43,7 @@ def test_nothing_is_found_where_nobody_answers() -> None:
 @pytest.mark.parametrize("port", [6443, 22, 80, 443])
 def test_a_machine_at_the_vip_is_named_with_its_port(port: int) -> None:
     assert found(Network(("198.51.100.31", port))) == [
-        f"homelab:network.apiVip: 198.51.100.31 (port {port}) answers already, and nothing of this stack is there; "
+        f"homelab:network.apiVip: 198.51.100.31 (port {port}) answers already, but it has to be free; "
         "choose an address that is free, outside the range of a DHCP server, or turn that machine off"
     ]
 
@@ -66,7 +66,13 @@ def test_of_a_range_the_first_that_answer_are_named_and_the_others_counted() -> 
 def test_a_stack_that_is_there_answers_at_its_own_addresses() -> None:
     network = Network(("198.51.100.31", 6443), ("198.51.100.1", 50000))
     assert found(network, guests=(guest(2001, "worker-0", tags=TAG),)) == []
-    assert {address for address, _ in network.asked} == {"198.51.100.2", "192.0.2.1"}
+    assert {address for address, _ in network.asked} == {"198.51.100.2", str(BROADCAST)}
+
+
+def test_a_node_that_takes_the_address_of_one_that_goes_is_told_to_wait_for_that() -> None:
+    own = guest(2005, "worker-5", tags=TAG)
+    [finding] = found(Network(("198.51.100.2", 50000)), guests=(guest(2001, "worker-0", tags=TAG), own))
+    assert finding.endswith("that the settings have no more, remove it first, by a `pulumi up` without either")
 
 
 def test_a_node_that_is_to_get_another_id_has_its_address_for_now() -> None:
@@ -74,14 +80,12 @@ def test_a_node_that_is_to_get_another_id_has_its_address_for_now() -> None:
 
 
 def test_where_everything_is_accepted_an_answer_says_nothing() -> None:
-    assert found(Network(("198.51.100.31", 443), ("192.0.2.1", 443))) == []
+    assert found(Network(("198.51.100.31", 443), (str(BROADCAST), 443))) == []
 
 
-def test_a_service_on_all_addresses_of_this_machine_says_nothing_about_one_of_them() -> None:
-    here = IPv4Address("127.0.0.9")
-    plan = planned(vms={}, addresses=(PlannedAddresses("homelab:network.apiVip", here, here, (6443,)),))
-    assert found(Network(("127.0.0.9", 22), ("127.0.0.1", 22)), plan) == []
-    assert len(found(Network(("127.0.0.9", 6443), ("127.0.0.1", 22)), plan)) == 1
+def test_an_answer_on_another_port_still_counts_there() -> None:
+    [finding] = found(Network(("198.51.100.31", 443), ("198.51.100.31", 6443), (str(BROADCAST), 443)))
+    assert finding.startswith("homelab:network.apiVip: 198.51.100.31 (port 6443) answers")
 
 
 def test_no_more_time_is_spent_than_there_is(monkeypatch: pytest.MonkeyPatch) -> None:

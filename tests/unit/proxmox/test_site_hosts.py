@@ -165,7 +165,7 @@ def test_a_vlan_is_accepted_on_every_bridge_that_can_carry_it(bridge: dict[str, 
 def test_a_clock_that_differs_from_this_machines_is_named() -> None:
     api = RecordedApi(ahead={"pve1": 10, "pve2": -400})
     [finding] = found(api)
-    assert finding.startswith("homelab:site.hosts.pve2: its clock is 40")
+    assert finding.startswith("homelab:site.hosts.pve2: its clock is 400 s")
     assert "s behind this machine's, and certificates and logins tolerate 300 s; set the wrong one" in finding
 
 

@@ -72,6 +72,33 @@ def test_a_node_of_another_cluster_with_the_same_name_is_named() -> None:
     ]
 
 
+def left(api: RecordedApi, host: str, volume: str, vm_id: int) -> RecordedApi:
+    datastore = volume.partition(":")[0]
+    entry = {"volid": volume, "vmid": vm_id, "content": "images", "format": "raw", "size": 8589934592}
+    api.answers[f"/nodes/{host}/storage/{datastore}/content?content=images"].append(entry)
+    return api
+
+
+def test_disks_of_a_vm_that_is_gone_are_named_as_the_new_one_would_own_them() -> None:
+    api = left(left(RecordedApi(), "pve1", "local-zfs:vm-2001-disk-0", 2001), "pve2", "volumes:vm-2001-disk-1", 2001)
+    assert found(api) == [
+        "homelab:nodes.worker-0.vmId: no guest has the id 2001, but disks of one that had it are left, and would be "
+        "deleted with the node's VM: local-zfs:vm-2001-disk-0 (on pve1), volumes:vm-2001-disk-1 (on pve2); give "
+        "worker-0 another vmId, or delete each: pvesm free <disk>"
+    ]
+
+
+def test_disks_of_other_ids_and_volumes_are_nobodys_business() -> None:
+    api = left(RecordedApi(), "pve1", "local-zfs:vm-300-disk-0", 300)
+    assert found(left(api, "pve1", "volumes:vm-9999-pvc-test-0", 9999)) == []
+
+
+def test_a_stack_that_is_there_is_not_asked_about_disks() -> None:
+    api = left(with_guests(guest(2001, "worker-0", tags=TAG)), "pve2", "local-zfs:vm-2002-disk-0", 2002)
+    assert found(api) == []
+    assert [path for path in api.asked if "/content" in path] == []
+
+
 def test_a_guest_with_the_storage_drivers_id_is_named_whoever_made_it() -> None:
     assert found(with_guests(guest(9999, "debian", template=1, status="stopped", tags=TAG))) == [
         "homelab:storage: template 9999 ('debian' on host pve1, stopped) has an id that is the storage driver's. "

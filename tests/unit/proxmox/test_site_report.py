@@ -63,7 +63,7 @@ def test_what_proxmox_refuses_to_show_is_named_by_the_privilege_that_it_takes() 
     api = RecordedApi(lacks=[("/nodes/pve1", "Sys.Audit")])
     api.answers["/nodes/pve1/time"] = ProxmoxError("answered 403 to GET /nodes/pve1/time", 403)
     [finding] = refused(api)
-    assert "lacks Sys.Audit on /nodes/pve1, to read its release and its clock" in finding
+    assert "lacks Sys.Audit on /nodes/pve1 (to read its release and its clock)" in finding
 
 
 def test_a_refusal_that_no_known_privilege_explains_is_shown_itself() -> None:
@@ -83,4 +83,4 @@ def test_a_stack_that_grows_asks_for_one_host_only() -> None:
 def test_the_requests_of_a_first_up_are_counted() -> None:
     api = RecordedApi()
     asyncio.run(refuse(api, PLAN))
-    assert len(api.asked) == len(set(api.asked)) == 29
+    assert len(api.asked) == len(set(api.asked)) == 33

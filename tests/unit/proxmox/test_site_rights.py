@@ -44,19 +44,32 @@ def test_a_login_that_may_do_everything_lacks_nothing() -> None:
 )
 def test_each_privilege_that_is_missing_is_named_with_its_path(path: str, privilege: str) -> None:
     [finding] = lacking((path, privilege))
-    assert finding.startswith(f"homelab:proxmoxApiToken: pulumi@pve!api lacks {privilege} on {path}, ")
+    assert finding.startswith(f"homelab:proxmoxApiToken: pulumi@pve!api lacks {privilege} on {path} (")
     assert f'--privs "{privilege}"' in finding
 
 
 def test_what_is_missing_on_many_paths_is_one_finding() -> None:
     [finding] = lacking(("/vms/2001", "VM.Audit"), ("/vms/2002", "VM.Audit"), ("/vms/9999", "VM.Audit"))
-    assert "lacks VM.Audit on /vms/2001, /vms/2002 and /vms/9999, to see whether an id is taken" in finding
+    assert "lacks VM.Audit on /vms/2001, /vms/2002 and /vms/9999 (to see whether an id is taken)" in finding
 
 
 def test_all_that_is_missing_for_one_purpose_is_one_finding() -> None:
     vms = [(path, name) for path in ("/vms/2001", "/vms/2002", POOL) for name in ("VM.Allocate", "VM.PowerMgmt")]
     [finding] = lacking(*vms)
-    assert "lacks VM.Allocate and VM.PowerMgmt on /vms/2001 and /vms/2002, for the nodes' VMs" in finding
+    assert "lacks VM.Allocate and VM.PowerMgmt on /vms/2001 and /vms/2002 (for the nodes' VMs)" in finding
+
+
+def test_all_that_one_command_grants_is_one_finding() -> None:
+    [finding] = lacking((POOL, "Pool.Allocate"), ("/access", "Sys.Modify"))
+    assert "lacks Pool.Allocate on /pool/homelab-test (for the pool of the VMs); Sys.Modify on /access (" in finding
+    assert '--privs "Pool.Allocate Sys.Modify"' in finding
+
+
+def test_a_role_that_is_there_already_is_not_added_again() -> None:
+    api = RecordedApi(lacks=[(POOL, "Pool.Allocate")])
+    api.answers["/access/roles"].append({"roleid": "Homelab", "privs": "VM.Audit"})
+    [finding] = rights.findings(PLAN, api.taken(), api.who)
+    assert 'pveum role modify Homelab --append 1 --privs "Pool.Allocate", then pveum acl modify /' in finding
 
 
 def test_a_right_on_the_pool_makes_vms_as_one_on_their_ids_does() -> None:
@@ -67,7 +80,7 @@ def test_an_image_is_fetched_with_either_of_two_rights() -> None:
     lacks = [("/", "Sys.Modify")]
     refused = lacking(*lacks)
     assert [finding.split("; ")[0] for finding in refused] == [
-        "homelab:proxmoxApiToken: pulumi@pve!api lacks Sys.Modify on /, to fetch the image"
+        "homelab:proxmoxApiToken: pulumi@pve!api lacks Sys.Modify on / (to fetch the image)"
     ]
 
 
@@ -96,7 +109,7 @@ def test_a_login_without_a_role_of_its_own_gets_one_where_its_other_is(acl: tupl
     [finding] = lacking((POOL, "Pool.Allocate"), acl=acl)
     assert 'pveum role add Homelab --privs "Pool.Allocate"' in finding
     assert finding.endswith(
-        "and pveum acl modify / --users pulumi@pve --roles Homelab (and --tokens 'pulumi@pve!api', if the token's "
+        "then pveum acl modify / --users pulumi@pve --roles Homelab (and --tokens 'pulumi@pve!api', if the token's "
         "privileges are separated)"
     )
 

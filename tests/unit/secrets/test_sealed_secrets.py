@@ -25,8 +25,8 @@ KEYPAIR = "kubernetes:core/v1:Secret sealed-secrets-keypair"
 
 
 @cache
-def recorded(*, given: bool) -> Graph:
-    """The controller with the keypair of a configuration, or with one that is made."""
+def recorded(*, given: bool, number: int = 0) -> Graph:
+    """The controller with the keypair `number` of a configuration, or with one that is made."""
 
     def program() -> None:
         providers = [
@@ -36,7 +36,8 @@ def recorded(*, given: bool) -> Graph:
         ]
         options = pulumi.ResourceOptions(providers=providers)
         if given:
-            pair = sealing_key.given(keypair().certificate_pem, keypair().private_key_pem)
+            own = keypair(number) if number else keypair()
+            pair = sealing_key.given(own.certificate_pem, own.private_key_pem)
         else:
             pair = sealing_key.SealingKey("sealing-key", options).keypair
         args = SealedSecretsArgs(charts=ChartSource(), kubeconfig="{}", keypair=pair)
@@ -111,9 +112,14 @@ def test_the_controller_makes_no_keypair_of_its_own() -> None:
     assert controller_values(recorded(given=True))["keyrenewperiod"] == "0"
 
 
-def test_another_keypair_restarts_the_controller() -> None:
-    annotations = controller_values(recorded(given=True))["podAnnotations"]
-    assert len(annotations["homelab/sealing-certificate"]) == 64
+def test_another_keypair_restarts_the_controller_and_the_same_one_does_not() -> None:
+    # It reads its keys when it starts; what is not in the pod's template starts no pod.
+    def annotations(number: int) -> Any:
+        return controller_values(recorded(given=True, number=number))["podAnnotations"]
+
+    assert annotations(0) != annotations(1)
+    again = recorded.__wrapped__(given=True, number=0)
+    assert controller_values(again)["podAnnotations"] == annotations(0)
 
 
 def test_the_controller_has_the_names_that_kubeseal_asks_for() -> None:
@@ -146,3 +152,8 @@ def test_two_halves_of_one_keypair_are_taken() -> None:
 def test_halves_of_two_keypairs_are_refused_before_the_controller_gets_them() -> None:
     with pytest.raises(SealingError, match="the sealing key is not the certificate's; set both from one keypair"):
         the_check_of(keypair().certificate_pem, make_keypair().private_key_pem)
+
+
+def test_a_keypair_is_looked_at_before_it_is_made_and_before_it_is_changed() -> None:
+    hooks = recorded(given=True)[KEYPAIR].hooks
+    assert hooks == {"before_create": ["sealing-keypair-fits"], "before_update": ["sealing-keypair-fits"]}

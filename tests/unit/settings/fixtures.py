@@ -1,7 +1,9 @@
 """The fixture files of this directory.
 
 Each changes `base.yaml`: `change` maps dotted paths to new values, `remove` lists dotted paths. A file in refused/ has
-in `expect` every line of the refusal; one in accepted/ has in `gives` attributes of the settings, as text.
+in `expect` every line of the refusal; one in refused_with_credentials/ has also `secret`, the credentials by key (null
+for one of the right form), and `plain`, what else the stack's file has as text. One in accepted/ has in `gives`
+attributes of the settings, as text.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ CREDENTIALS = {
     "proxmoxApiToken": "root@pam!ci=00000000-0000-0000-0000-000000000000",
     "tailscaleAuthKey": "tskey-auth-x",
 }
-CREDENTIALS |= {"edgeSshKey": "x", "edgeTsigKey": "x"}
+CREDENTIALS |= {"edgeSshKey": "x", "edgeTsigKey": "x", "gitDeployKey": "x"}
 HOST_KEY = f"ssh-ed25519 {'A' * 68}"
 
 # Missing, empty, of another type, huge, in another script, and what YAML, JSON, a shell or a template could trip over.

@@ -14,6 +14,7 @@ import pytest
 from checks.graph import Graph, Node, Secret, record, reveal
 from components.kit.chart import ChartSource
 from components.proxmox.api import ProxmoxLogin
+from components.storage import longhorn_node
 from components.storage.csi_volume_names import VolumeNames
 from components.storage.csi_volumes import CsiVolumes, CsiVolumesArgs
 from components.storage.csi_volumes_command import Plan
@@ -298,3 +299,8 @@ def test_a_replaced_command_begins_with_the_deletion_that_running_vms_refuse() -
 def test_a_login_without_credentials_is_refused() -> None:
     with pytest.raises(ValueError, match="login: give a password or an API token"):
         volumes()
+
+
+def test_a_worker_reserves_the_memory_that_the_settings_allow_for() -> None:
+    # A page is 2 MiB on x86-64; what is reserved is lost to pods.
+    assert int(longhorn_node.SYSCTLS["vm.nr_hugepages"]) * 2 == longhorn_node.HUGE_PAGES

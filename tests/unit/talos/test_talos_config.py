@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
 
-import yaml
+import pytest
 
 from components.talos import config as config
 
@@ -34,6 +34,34 @@ def test_a_registry_mirror_falls_back_to_the_registry() -> None:
     document = config.registry_mirror("docker.io", ["http://10.0.3.4:5000"])
     assert document["skipFallback"] is False
     assert document["endpoints"] == [{"url": "http://10.0.3.4:5000"}]
+
+
+@pytest.mark.parametrize("url", ["https://registry.example.org/v2/docker.io", "http://10.0.3.4:5000/v2"])
+def test_a_mirror_that_names_the_api_is_taken_as_it_is(url: str) -> None:
+    [endpoint] = config.registry_mirror("docker.io", [url])["endpoints"]
+    assert endpoint == {"url": url, "overridePath": True}
+
+
+@pytest.mark.parametrize(
+    "url", ["https://v2.example.org", "https://mirror.example.org/v2ray", "https://m.example.org/x"]
+)
+def test_a_mirror_that_does_not_gets_the_api_added(url: str) -> None:
+    [endpoint] = config.registry_mirror("docker.io", [url])["endpoints"]
+    assert endpoint == {"url": url}
+
+
+def test_names_of_one_address_are_in_one_document() -> None:
+    entries = {"b.example.org": "10.0.3.2", "a.example.org": "10.0.3.2", "c.example.org": "10.0.3.4"}
+    documents = config.host_entries({name: IPv4Address(address) for name, address in entries.items()})
+    assert [(document["name"], document["hostnames"]) for document in documents] == [
+        ("10.0.3.2", ["a.example.org", "b.example.org"]),
+        ("10.0.3.4", ["c.example.org"]),
+    ]
+
+
+def test_etcd_gives_its_metrics_at_the_nodes_own_address_alone() -> None:
+    etcd = config.control_plane_metrics(IPv4Address("10.0.1.1"))["cluster"]["etcd"]
+    assert etcd["extraArgs"] == {"listen-metrics-urls": "http://10.0.1.1:2381"}
 
 
 def test_tailscale_settings_carry_no_key() -> None:
@@ -70,9 +98,14 @@ def test_kubelet_sees_a_mounted_directory_at_the_same_path() -> None:
     assert "rshared" in mount["options"]
 
 
-def test_rendered_documents_are_yaml_that_reads_back() -> None:
-    documents = [
-        config.kubeprism(),
-        config.pod_network(pods=IPv4Network("10.244.0.0/16"), services=IPv4Network("10.96.0.0/12")),
-    ]
-    assert [yaml.safe_load(text) for text in config.render(documents)] == documents
+def test_a_document_is_text_as_talos_reads_it() -> None:
+    # A word that YAML 1.1 takes for a boolean stays in quotes: Talos wants the word.
+    [text] = config.render([config.hostname("worker-0")])
+    assert text == "apiVersion: v1alpha1\nkind: HostnameConfig\nauto: 'off'\nhostname: worker-0\n"
+
+
+def test_each_patch_is_a_document_of_its_own() -> None:
+    # One text with several would be read as one document, and Talos would see the last of equal keys alone.
+    rendered = config.render([config.kubeprism(), config.no_cluster_dns()])
+    assert len(rendered) == 2
+    assert [text for text in rendered if "---" in text] == []

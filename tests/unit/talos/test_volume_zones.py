@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from components.talos import volume_zones_command
+from components.talos.api import TalosCredentials, TalosError
 from components.talos.volume_zones import VolumeZonesArgs
-from components.talos.volume_zones_command import Plan, stranded
+from components.talos.volume_zones_command import Plan, check, stranded
 from tests.unit.talos.test_upgrade_checks import NO_CREDENTIALS
 
 
@@ -69,3 +73,38 @@ def test_a_plan_is_read_as_it_was_written() -> None:
 def test_a_cluster_without_a_node_for_ordinary_pods_is_refused() -> None:
     with pytest.raises(ValueError, match="zones: none"):
         VolumeZonesArgs(zones=frozenset(), controlplanes=[], client=NO_CREDENTIALS)
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster that answers, with a node in each zone and one volume, on pve2."""
+    there = {"/api/v1/persistentvolumes": [volume(["pve2"])], "/api/v1/nodes": NODES}
+
+    async def api(*_: object) -> SimpleNamespace:
+        return SimpleNamespace(items=there.__getitem__)
+
+    monkeypatch.setattr(volume_zones_command, "_api", api)
+
+
+def asked(*zones: str) -> None:
+    nobody = TalosCredentials(b"", b"", b"")
+    asyncio.run(check(Plan(zones=zones, controlplanes=["192.0.2.1"]), nobody))
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_change_that_strands_a_volume_is_refused_with_its_zone_and_its_claim() -> None:
+    with pytest.raises(TalosError, match="left on pve2, and these volumes live only there: pvc-1 of database/db-1"):
+        asked("pve1")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_change_that_strands_nothing_goes_on() -> None:
+    asked("pve1", "pve2")
+
+
+def test_a_cluster_that_is_not_there_yet_strands_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def none(*_: object) -> None:
+        return None
+
+    monkeypatch.setattr(volume_zones_command, "_api", none)
+    asked("pve1")

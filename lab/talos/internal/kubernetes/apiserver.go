@@ -192,7 +192,7 @@ func (c *ControlPlane) controllerManagerArgs(m Member, host, server string) ([]s
 		// A machine that is switched off shows up within half a minute instead of a whole one.
 		"node-monitor-grace-period": "25s",
 	}
-	return render(flags, cluster.ControllerManager().ExtraArgs()), f.err
+	return render(flags, cluster.ControllerManager().ExtraArgs(), "bind-address"), f.err
 }
 
 func (c *ControlPlane) schedulerArgs(m Member, host, server string) ([]string, error) {
@@ -213,7 +213,7 @@ func (c *ControlPlane) schedulerArgs(m Member, host, server string) ([]string, e
 			"clientConnection": map[string]any{"kubeconfig": kubeconfig},
 		}),
 	}
-	return render(flags, m.Config.Cluster().Scheduler().ExtraArgs()), f.err
+	return render(flags, m.Config.Cluster().Scheduler().ExtraArgs(), "bind-address"), f.err
 }
 
 func (c *ControlPlane) kwokArgs(m Member, host string, port int, server string) ([]string, error) {
@@ -242,10 +242,13 @@ type clusterConfig = interface {
 	AESCBCEncryptionSecret() string
 }
 
-// render sorts the flags; extraArgs of the machine configuration win.
-func render(flags map[string]string, extra map[string][]string) []string {
+// render sorts the flags; extraArgs of the machine configuration win, except for what is kept: a node of the lab is an
+// address of this machine, where listening everywhere would be listening for all labs and all who reach it.
+func render(flags map[string]string, extra map[string][]string, kept ...string) []string {
 	for name, values := range extra {
-		flags[name] = strings.Join(values, ",")
+		if !slices.Contains(kept, name) {
+			flags[name] = strings.Join(values, ",")
+		}
 	}
 
 	var args []string

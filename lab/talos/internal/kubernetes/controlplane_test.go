@@ -72,3 +72,11 @@ func TestExtraArgumentsOfTheConfigurationWin(t *testing.T) {
 		t.Errorf("got %q", args)
 	}
 }
+
+func TestANodeOfTheLabListensAtItsOwnAddressWhateverTheConfigurationSays(t *testing.T) {
+	flags := map[string]string{"bind-address": "127.20.1.1", "v": "1"}
+	args := render(flags, map[string][]string{"bind-address": {"0.0.0.0"}, "v": {"4"}}, "bind-address")
+	if strings.Join(args, " ") != "--bind-address=127.20.1.1 --v=4" {
+		t.Errorf("got %q", args)
+	}
+}

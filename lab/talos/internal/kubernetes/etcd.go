@@ -89,7 +89,7 @@ func (c *ControlPlane) startMember(m Member, state string, others []string) erro
 
 	client, peer := "https://"+m.Address+":2379", "https://"+m.Address+":2380"
 
-	started, err := process.Start("etcd-"+m.Name, c.path("etcd-"+strconv.Itoa(m.Machine)+".log"), c.binaries.Etcd,
+	args := append(render(map[string]string{}, m.Config.Cluster().Etcd().ExtraArgs()),
 		"--name", m.Name, "--data-dir", m.DataDir,
 		"--listen-client-urls", client, "--advertise-client-urls", client,
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
@@ -101,6 +101,8 @@ func (c *ControlPlane) startMember(m Member, state string, others []string) erro
 		"--peer-skip-client-san-verification",
 		// The disks are simulated too: a power cut loses nothing here, and a laptop's disk is spared.
 		"--unsafe-no-fsync", "--log-level", "warn")
+
+	started, err := process.Start("etcd-"+m.Name, c.path("etcd-"+strconv.Itoa(m.Machine)+".log"), c.binaries.Etcd, args...)
 	if err != nil {
 		return err
 	}

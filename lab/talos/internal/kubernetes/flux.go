@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
@@ -25,7 +26,8 @@ const (
 	fluxNamespace = "flux-system"
 	fluxInstance  = "/apis/fluxcd.controlplane.io/v1/namespaces/" + fluxNamespace + "/fluxinstances/flux"
 	fluxFinalizer = "fluxcd.controlplane.io/finalizer"
-	fluxHealth    = 9440 // each controller's own port follows
+	fluxPlayed    = "helm-controller" // lab/helm_player in its place, which knows fewer flags
+	fluxHealth    = 9440              // each controller's own port follows
 	fluxStorage   = 9790
 	fluxUninstall = 60 * time.Second
 )
@@ -214,9 +216,14 @@ func (c *ControlPlane) fluxArgs(instance *fluxInstanceObject, name string, rulin
 
 	args := []string{
 		"KUBECONFIG=" + kubeconfig, "RUNTIME_NAMESPACE=" + fluxNamespace, "TMPDIR=" + scratch,
-		c.binaries.Flux.Controllers[name],
-		"--events-addr=", "--metrics-addr=0", "--health-addr=" + health, "--watch-all-namespaces", "--log-level=info", "--log-encoding=json",
+		c.binaries.Flux.Controllers[name], "--health-addr=" + health,
 	}
+	if name == fluxPlayed {
+		known := slices.DeleteFunc(flags, func(flag string) bool { return !strings.HasPrefix(flag, "--requeue-dependency=") })
+		return append(append(args, "--kubeconfig="+kubeconfig), known...), f.err
+	}
+
+	args = append(args, "--events-addr=", "--metrics-addr=0", "--watch-all-namespaces", "--log-level=info", "--log-encoding=json")
 	if name == "source-controller" {
 		storage := net.JoinHostPort(host, strconv.Itoa(fluxStorage))
 		args = append(args, "--storage-path="+data, "--storage-addr="+storage, "--storage-adv-addr="+storage)

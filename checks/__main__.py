@@ -1,0 +1,105 @@
+"""Finds faults of a platform before anything of it is created.
+
+    python -m checks                      check every stack of the repository
+    python -m checks --stack prod         check one
+    python -m checks --plan plan.json     also against a Terraform plan (terraform show -json)
+    python -m checks --explain RULE       say what a rule is for
+    python -m checks --json, --sarif      print findings for programs
+
+Exit status 1 with findings, 2 where it could not check.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from checks.model import records
+from checks.model.platform import Platform, Sources, build
+from checks.program import ROOT, recorded_with_settings
+from checks.report import as_json, as_sarif, as_text, explained
+from checks.rules.all import RULES
+from checks.rules.rule import Finding
+from checks.waivers import FILE, Waivers
+
+STACKS = ("lab", "prod")
+
+
+def platforms(stacks: Iterable[str], sources: Sources) -> list[Platform]:
+    """The model of each stack."""
+    known = records.read(sources.root / "charts" / "records")
+    found = []
+    for stack in stacks:
+        graph, settings = recorded_with_settings(stack)
+        found.append(build(stack, graph, settings, known, sources))
+    return found
+
+
+def examine(found: Iterable[Platform], times: dict[str, float]) -> list[Finding]:
+    """All rules' findings; equal ones of several stacks once, with the stacks' names."""
+    merged: dict[Finding, Finding] = {}
+    for platform in found:
+        for rule in RULES.values():
+            start = time.perf_counter()
+            for one in rule.findings(platform):
+                before = merged.get(one, one)
+                merged[one] = replace(one, stacks=(*before.stacks, platform.stack))
+            times[rule.id] = times.get(rule.id, 0.0) + time.perf_counter() - start
+    return sorted(merged.values())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    options = _options(arguments)
+    if options.explain:
+        print(explained(RULES[options.explain]))
+        return 0
+    start, times = time.perf_counter(), dict[str, float]()
+    try:
+        found = platforms(options.stack or STACKS, Sources.found(ROOT, options.plan))
+        waivers = Waivers.read(options.waivers)
+        findings = waivers.applied(examine(found, times))
+    except ValueError as error:
+        print(f"checks: {error}", file=sys.stderr)
+        return 2
+    form = as_json if options.json else as_sarif if options.sarif else as_text
+    print(form(findings, RULES), end="")
+    if not (options.json or options.sarif):
+        _summary(found, findings, times, time.perf_counter() - start)
+    return 1 if findings else 0
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m checks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--stack", action="append", help="a stack to check; default: all of the repository")
+    parser.add_argument("--plan", action="append", type=Path, default=[], help="a Terraform plan in JSON")
+    parser.add_argument("--waivers", type=Path, default=FILE, help="the waivers; default: checks/waivers.yaml")
+    parser.add_argument("--explain", choices=sorted(RULES), metavar="RULE", help="say what a rule is for")
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--json", action="store_true", help="print findings as JSON")
+    forms.add_argument("--sarif", action="store_true", help="print findings as SARIF 2.1.0, for pull requests")
+    return parser.parse_args(arguments)
+
+
+def _summary(found: list[Platform], findings: list[Finding], times: dict[str, float], seconds: float) -> None:
+    said = [
+        f"{platform.stack}: {len(platform.objects)} objects, {len(platform.releases)} releases" for platform in found
+    ]
+    absent = sorted(
+        {f"{one.release.chart}: {one.message}" for p in found for one in p.chart_problems if one.kind == "absent"}
+    )
+    said += [f"unknown is what a chart makes: {text}" for text in absent]
+    slow = sorted(times.items(), key=lambda item: -item[1])
+    said.append("rules: " + ", ".join(f"{name} {1000 * took:.0f} ms" for name, took in slow))
+    said.append(f"{len(findings) or 'no'} findings by {len(RULES)} rules in {seconds:.1f} s")
+    print("\n".join(f"checks: {line}" for line in said), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

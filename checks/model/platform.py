@@ -1,0 +1,192 @@
+"""Everything that will exist in one stack, and questions about it that several rules ask."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from checks.graph import Graph
+from checks.model import charts, flux, operators, outside, program, terraform
+from checks.model.machines import Machine, Talos, brought_by_kubernetes, machines_of, talos_of
+from checks.model.machines import objects_of as brought_by_talos
+from checks.model.needs import needs
+from checks.model.objects import Identity, Object, Release, mapping
+from checks.model.order import Order
+from checks.model.outside import Outside
+from checks.model.pods import Pods, pods_of
+from checks.model.records import Record, Site
+from checks.model.reference import Need
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Platform:
+    """One stack's whole platform."""
+
+    stack: str
+    graph: Graph
+    settings: dict[str, Any]
+    """The stack file's values, without `homelab:`."""
+    root: Path = ROOT
+    """The repository, for the files that are no program."""
+    records: Mapping[str, Record] = field(default_factory=dict)
+    objects: list[Object] = field(default_factory=list)
+    releases: list[Release] = field(default_factory=list)
+    order: Order = field(default_factory=Order)
+    chart_problems: list[charts.ChartProblem] = field(default_factory=list)
+    machines: list[Machine] = field(default_factory=list)
+    talos: Talos = field(default_factory=Talos)
+    tree: flux.Tree | None = None
+    """What Flux will apply; None where there is no tree of it."""
+    planned: list[terraform.Planned] = field(default_factory=list)
+    """What a Terraform plan still owns."""
+    manifests: Path | None = None
+    """The program that holds the API server's own code, see lab/manifests."""
+    outside: list[Outside] = field(default_factory=list)
+    """What exists although nothing in the model makes it."""
+
+    @cached_property
+    def _by_identity(self) -> dict[Identity, list[Object]]:
+        found: dict[Identity, list[Object]] = defaultdict(list)
+        for thing in self.objects:
+            found[thing.identity].append(thing)
+        return found
+
+    @cached_property
+    def needs(self) -> list[tuple[Object, Need]]:
+        """Every reference of every object."""
+        return [(thing, need) for thing in self.objects for need in needs(thing)]
+
+    @cached_property
+    def pods(self) -> list[Pods]:
+        """The pods of every workload that the model knows."""
+        return [pods for thing in self.objects if (pods := pods_of(thing)) is not None]
+
+    @cached_property
+    def definitions(self) -> dict[tuple[str, str], list[Object]]:
+        """The CustomResourceDefinitions by group and kind."""
+        found: dict[tuple[str, str], list[Object]] = defaultdict(list)
+        for thing in self.of_kind("apiextensions.k8s.io", "CustomResourceDefinition"):
+            kind = str(mapping(thing.spec.get("names")).get("kind"))
+            found[str(thing.spec.get("group")), kind].append(thing)
+        return found
+
+    def find(self, group: str, kind: str, namespace: str, name: str) -> list[Object]:
+        """The declarations of an object."""
+        return self._by_identity.get(Identity(group, kind, namespace, name), [])
+
+    def of_kind(self, group: str, kind: str) -> Iterator[Object]:
+        """All objects of a kind."""
+        return (thing for thing in self.objects if thing.kind == kind and thing.group == group)
+
+    def named(self, group: str, kind: str, namespace: str) -> list[str]:
+        """The names of all objects of a kind in a namespace, sorted: what exists where something else was meant."""
+        return sorted({thing.name for thing in self.of_kind(group, kind) if thing.namespace == namespace})
+
+    def unknown_in(self, namespace: str) -> list[Release]:
+        """The releases in a namespace of which nobody knows what they make."""
+        return [release for release in self.releases if not release.made and release.namespace == namespace]
+
+    def doubled(self, release: Release) -> bool:
+        """Whether another release has its name or, with another manager, its chart: a fault of its own."""
+        return any(
+            one is not release
+            and (
+                (one.namespace, one.name) == (release.namespace, release.name)
+                or (one.chart == release.chart and one.manager != release.manager)
+            )
+            for one in self.releases
+        )
+
+    @property
+    def unknown(self) -> list[Release]:
+        """All releases of which nobody knows what they make."""
+        return [release for release in self.releases if not release.made]
+
+
+def keys_of(thing: Object) -> set[str]:
+    """The keys of a Secret or ConfigMap."""
+    return {str(key) for name in ("data", "stringData", "binaryData") for key in mapping(thing.content.get(name))}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where a platform is read from."""
+
+    root: Path = ROOT
+    helm: Path | None = None
+    manifests: Path | None = None
+    """The program that builds a tree of Flux, see lab/manifests."""
+    plans: tuple[Path, ...] = ()
+    """Terraform plans, as `terraform show -json` prints them."""
+
+    @classmethod
+    def found(cls, root: Path = ROOT, plans: Iterable[Path] = ()) -> Sources:
+        """With the tools that are on PATH."""
+        helm, manifests = shutil.which("helm"), shutil.which("manifests")
+        return cls(root, Path(helm) if helm else None, Path(manifests) if manifests else None, tuple(plans))
+
+
+def build(
+    stack: str,
+    graph: Graph,
+    settings: dict[str, Any],
+    records: Mapping[str, Record],
+    sources: Sources,
+    *,
+    change: Callable[[Platform], None] | None = None,
+) -> Platform:
+    """Put the model together.
+
+    change: edits what the program declares before anything is derived from it.
+    """
+    platform = Platform(stack, graph, settings, sources.root, records, manifests=sources.manifests)
+    platform.objects = program.objects_of(graph)
+    platform.releases = program.releases_of(graph)
+    program.order_of(graph, platform.order)
+    platform.machines, platform.talos = machines_of(graph), talos_of(graph)
+    platform.objects += brought_by_kubernetes() + brought_by_talos(platform.talos)
+    if change is not None:
+        change(platform)
+    platform.outside = outside.read()
+    platform.objects += [one.thing for one in platform.outside]
+    platform.tree = flux.tree_of(platform.objects, sources.root, sources.manifests)
+    if platform.tree is not None:
+        platform.objects += platform.tree.objects
+        platform.releases += flux.releases_of(platform.tree)
+    for plan in sources.plans:
+        platform.planned += terraform.planned(plan)
+    kubernetes = str(mapping(settings.get("versions")).get("kubernetes") or "")
+    made, platform.chart_problems = charts.made_by(
+        platform.releases,
+        records,
+        site_of(settings),
+        charts=sources.root / "charts",
+        helm=sources.helm,
+        kubernetes=kubernetes,
+    )
+    platform.objects += made
+    declared: dict[Identity, Object] = {thing.identity: thing for thing in platform.objects}
+
+    def find(group: str, kind: str, namespace: str, name: str) -> Object | None:
+        return declared.get(Identity(group, kind, namespace, name))
+
+    platform.objects += operators.made_of(platform.objects, find)
+    if platform.tree is not None:
+        flux.order_of(platform.tree, platform.releases, platform.objects, platform.order)
+    return platform
+
+
+def site_of(settings: Mapping[str, Any]) -> Site:
+    """The words of a stack's settings that are in charts' values."""
+    cluster, edge = mapping(settings.get("cluster")), mapping(settings.get("edge"))
+    secondary = mapping(edge.get("secondary")).get("name")
+    nameserver = mapping(settings.get("dns")).get("nameserver")
+    domains = [str(word) for word in (cluster.get("domain"), secondary, nameserver) if word]
+    return Site(domains, str(cluster.get("name", "")))

@@ -1,0 +1,29 @@
+"""Every rule: loading a module registers what it holds. A new module gets a line here."""
+
+from __future__ import annotations
+
+from checks.rules import (
+    capacity,
+    charts,
+    fields,
+    images,
+    names,
+    network,
+    order,
+    ownership,
+    probes,
+    program,
+    references,
+    secrets,
+    security,
+    storage,
+    values,
+)
+from checks.rules.rule import RULES
+
+MODULES = (
+    *(references, order, ownership, network, capacity, storage, security, secrets, images, names, probes, fields),
+    *(values, charts, program),
+)
+
+__all__ = ["MODULES", "RULES"]

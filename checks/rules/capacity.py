@@ -1,0 +1,178 @@
+"""Capacity: what is asked for fits what there is."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from checks.model.objects import items, mapping
+from checks.model.platform import Platform
+from checks.model.pods import Pods
+from checks.rules.rule import Finding, finding, rule
+
+NODE_MEMORY = 2048
+"""MiB that Talos asks for on a control plane; a worker gets by with 1024
+(https://www.talos.dev/v1.13/introduction/system-requirements/)."""
+WORKER_MEMORY = 1024
+
+_UNITS = {
+    "": 1.0,
+    "m": 0.001,
+    "k": 1e3,
+    "M": 1e6,
+    "G": 1e9,
+    "T": 1e12,
+    "Ki": 2**10,
+    "Mi": 2**20,
+    "Gi": 2**30,
+    "Ti": 2**40,
+}
+
+
+@rule(
+    "vm-memory",
+    title="A VM's guaranteed memory is enough for its node, and not above its maximum",
+    why="Proxmox takes memory from the guest down to the floor: the node runs out of memory, or the VM does not start.",
+    remedy="Set dedicated to what the node needs; floating no higher, and at least the node's minimum, or 0.",
+    fast=True,
+)
+def memory(platform: Platform) -> Iterator[Finding]:
+    """VMs whose memory is too small or turned around."""
+    nodes = mapping(platform.settings.get("nodes"))
+    for machine in platform.machines:
+        dedicated, floating = machine.memory.get("dedicated"), machine.memory.get("floating")
+        role = str(mapping(nodes.get(machine.name)).get("role", "controlplane"))
+        least = WORKER_MEMORY if role == "worker" else NODE_MEMORY
+        if isinstance(dedicated, int) and dedicated < least:
+            problem = f"is {dedicated} MiB (floating {floating}): a {role} needs {least}"
+            yield finding(f"VM {machine.name}", "memory.dedicated", problem, machine.where)
+        if isinstance(floating, int) and isinstance(dedicated, int):
+            if floating > dedicated:
+                problem = f"is {floating} MiB, more than memory.dedicated, which is {dedicated}"
+                yield finding(f"VM {machine.name}", "memory.floating", problem, machine.where)
+            elif 0 < floating < least:
+                problem = f"is {floating} MiB (dedicated {dedicated}): a {role} needs {least}"
+                yield finding(f"VM {machine.name}", "memory.floating", problem, machine.where)
+        wanted = mapping(nodes.get(machine.name)).get("memory")
+        if isinstance(wanted, int) and isinstance(dedicated, int) and dedicated != wanted and dedicated >= least:
+            problem = f"is {dedicated} MiB, and nodes.{machine.name}.memory is {wanted}"
+            yield finding(f"VM {machine.name}", "memory.dedicated", problem, machine.where)
+
+
+@rule(
+    "requests",
+    title="All pods' requests fit the workers, with the largest of them down",
+    why="Pods stay Pending when a node is drained or fails.",
+    remedy="Lower requests, or give the workers more memory or cores.",
+)
+def requests(platform: Platform) -> Iterator[Finding]:
+    """Memory or processor time that is asked for and not there."""
+    nodes = {name: node for name, node in mapping(platform.settings.get("nodes")).items() if isinstance(node, dict)}
+    workers = {name: node for name, node in nodes.items() if node.get("role") == "worker"} or nodes
+    if not workers:
+        return
+    for resource, field, unit in (("memory", "memory", 2**20), ("cpu", "cores", 1)):
+        sizes = {name: float(node.get(field) or 0) * unit for name, node in workers.items()}
+        left = sum(sizes.values()) - (max(sizes.values()) if len(sizes) > 1 else 0)
+        asked = [(amount(pods, resource, len(workers)), pods) for pods in platform.pods]
+        total = sum(size for size, _ in asked)
+        if total > left:
+            most = sorted(asked, key=lambda one: -one[0])[:3]
+            shown = ", ".join(f"{pods.of} {_shown(size, resource)}" for size, pods in most)
+            down = f"with {max(sizes, key=lambda name: sizes[name])} down" if len(sizes) > 1 else "on its only worker"
+            problem = (
+                f"come to {_shown(total, resource)}, and {_shown(left, resource)} are there {down}; the most: {shown}"
+            )
+            yield finding("all pods", f"resources.requests.{resource}", problem, most[0][1].of.where)
+
+
+def amount(pods: Pods, resource: str, nodes: int) -> float:
+    """What all pods of a workload request of a resource, in bytes or cores."""
+    each = 0.0
+    for path, container in pods.containers():
+        size = quantity(mapping(mapping(container.get("resources")).get("requests")).get(resource))
+        each = max(each, size) if ".initContainers" in path else each + size
+    return each * (nodes if pods.of.kind == "DaemonSet" else 0 if pods.of.kind in ("Job", "CronJob") else pods.replicas)
+
+
+def quantity(text: Any) -> float:
+    """A Kubernetes quantity as a number; 0 where it is none."""
+    match = re.fullmatch(r"([\d.]+)(m|[kMGT]i?|Ki)?", str(text))
+    return float(match.group(1)) * _UNITS[match.group(2) or ""] if match else 0.0
+
+
+def _shown(size: float, resource: str) -> str:
+    return f"{size:.1f} cores" if resource == "cpu" else f"{size / 2**30:.1f} GiB"
+
+
+@rule(
+    "volume-space",
+    title="All claims of a class fit the datastore that it puts them in",
+    why="The driver makes no volume, or the datastore fills up under running ones.",
+    remedy="Choose a datastore that is large enough, or ask for less.",
+)
+def volumes(platform: Platform) -> Iterator[Finding]:
+    """Classes whose claims exceed what the hosts' disks have left."""
+    site = mapping(platform.settings.get("site"))
+    hosts = {name: host for name, host in mapping(site.get("hosts")).items() if isinstance(host, dict)}
+    default = next(
+        (one.name for one in platform.of_kind("storage.k8s.io", "StorageClass") if is_default(one.annotations)), ""
+    )
+    asked: dict[str, float] = defaultdict(float)
+    for name, size in claims(platform):
+        asked[name or default] += size
+    for klass in platform.of_kind("storage.k8s.io", "StorageClass"):
+        store = str(mapping(klass.content.get("parameters")).get("storage") or "")
+        if not store or not hosts:
+            continue
+        disks = _disks(platform, hosts, store)
+        sizes = mapping(mapping(platform.settings.get("storage")).get("sizes"))
+        left = float(sizes[store]) if store in sizes else sum(disks.values()) if disks else None
+        if left is not None and asked[klass.name] / 2**30 > left:
+            wanted = asked[klass.name] / 2**30
+            problem = f"is {store}, which has {left:.0f} GiB left, and claims of this class come to {wanted:.0f} GiB"
+            yield finding(klass, "parameters.storage", problem, klass.where)
+
+
+def _disks(platform: Platform, hosts: dict[str, dict[str, Any]], store: str) -> dict[str, float]:
+    """GiB that the VMs leave on hosts whose VMs' disks are in the same datastore."""
+    site = mapping(platform.settings.get("site"))
+    left = {}
+    for name, host in hosts.items():
+        if (host.get("diskDatastore") or site.get("diskDatastore") or "local-zfs") == store:
+            nodes = mapping(platform.settings.get("nodes")).values()
+            used = sum(
+                float(node.get("disk") or 0) for node in nodes if isinstance(node, dict) and node.get("host") == name
+            )
+            left[name] = float(host.get("disk") or 0) - used
+    return left
+
+
+def is_default(annotations: dict[str, Any]) -> bool:
+    """Whether these annotations make a StorageClass the default one."""
+    return str(annotations.get("storageclass.kubernetes.io/is-default-class")).lower() == "true"
+
+
+def claims(platform: Platform) -> Iterator[tuple[str, float]]:
+    """Class and size in bytes of every claim that will exist; the class is empty for the default one."""
+    for claim in platform.of_kind("", "PersistentVolumeClaim"):
+        yield _claim(claim.spec, 1)
+    for workload in platform.of_kind("apps", "StatefulSet"):
+        replicas = int(workload.spec.get("replicas") or 1)
+        for template in items(workload.spec.get("volumeClaimTemplates")):
+            yield _claim(mapping(template.get("spec")), replicas)
+    for cluster in platform.of_kind("postgresql.cnpg.io", "Cluster"):
+        for field in ("storage", "walStorage"):
+            part = mapping(cluster.spec.get(field))
+            if part:
+                yield (
+                    str(part.get("storageClass") or ""),
+                    quantity(part.get("size")) * int(cluster.spec.get("instances") or 1),
+                )
+
+
+def _claim(spec: dict[str, Any], replicas: int) -> tuple[str, float]:
+    size = quantity(mapping(mapping(spec.get("resources")).get("requests")).get("storage"))
+    return str(spec.get("storageClassName") or ""), size * replicas

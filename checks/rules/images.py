@@ -1,0 +1,126 @@
+"""Images, charts and versions: pinned, and fitting each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from checks.charts.record import FILE, read, unrecorded
+from checks.charts.releases import ChartRelease
+from checks.model.objects import mapping
+from checks.model.platform import Platform
+from checks.rules.rule import Finding, finding, rule
+from components.kit.versions import ChartPin
+
+_COMPATIBILITY = Path(__file__).parent / "compatibility.yaml"
+_FLOATING = re.compile(r"^(latest|stable|edge|main|master|nightly|dev|v?\d+|lts|alpine)$")
+_GONE = {
+    "docker.io/bitnami/": "removed by their publisher in 2025 (https://github.com/bitnami/charts/issues/35164)",
+    "bitnami/": "removed by their publisher in 2025 (https://github.com/bitnami/charts/issues/35164)",
+    "docker.io/bitnamilegacy/": "frozen copies without updates (https://github.com/bitnami/charts/issues/35164)",
+    "bitnamilegacy/": "frozen copies without updates (https://github.com/bitnami/charts/issues/35164)",
+}
+
+_KEPT = ("docker.io/bitnami/sealed-secrets-", "bitnami/sealed-secrets-")
+"""Images of the same publisher that are a product of their own (https://github.com/bitnami-labs/sealed-secrets)."""
+
+
+@rule(
+    "image-pin",
+    title="Each image is named by a version or a digest",
+    why="Another image may run after each restart, and nobody can say which one did.",
+    remedy="Name a full version, or a digest.",
+)
+def images(platform: Platform) -> Iterator[Finding]:
+    """Images without a version, with one that moves, or that their publisher gave up."""
+    for one in platform.pods:
+        for place, container in one.containers():
+            image = str(container.get("image") or "")
+            if not image or image == "auto" or "known-after-up" in image:
+                continue
+            by = f" (of {one.of.release.chart} {one.of.release.version})" if one.of.release else ""
+            name, _, tag = image.partition("@")[0].rpartition(":")
+            if "/" in tag:
+                name, tag = image, ""
+            if "@sha256:" not in image and (not name or not tag or _FLOATING.match(tag)):
+                said = f"has the tag {tag}, which moves" if tag and name else "has no tag"
+                yield finding(one.of, f"{place}.image", f"is {image}{by}, which {said}", one.of.where)
+            for prefix, why in _GONE.items():
+                if image.startswith(prefix) and not image.startswith(_KEPT):
+                    yield finding(
+                        one.of, f"{place}.image", f"is {image}{by}: images of {prefix} are {why}", one.of.where
+                    )
+
+
+@rule(
+    "chart-pin",
+    title="Each chart is named by one exact version, the one whose values were looked up",
+    why="The repository may not have it, or serves another one tomorrow.",
+    remedy="Give the version that charts/checked.yaml has, or look the values up in the new one.",
+)
+def pins(platform: Platform) -> Iterator[Finding]:
+    """Versions that are ranges or that nobody looked up, and values that the chart does not know."""
+    checked = read(FILE if platform.root == FILE.parents[1] else platform.root / "charts" / "checked.yaml")
+    for release in platform.releases:
+        if release.own or platform.doubled(release):
+            continue
+        if not re.fullmatch(r"v?\d+\.\d+\.\d+([-+][\w.+-]+)?", release.version):
+            yield finding(
+                release,
+                "chart.spec.version",
+                f"is {release.version or 'missing'}, which is no exact version of {release.chart}",
+                release.where,
+            )
+            continue
+        entry = checked.get(release.chart)
+        if entry is not None and entry.version != release.version:
+            problem = f"is {release.version}, and charts/checked.yaml has {release.chart} {entry.version}"
+            yield finding(release, "chart.spec.version", problem, release.where)
+            continue
+        pin = ChartPin(release.chart, release.version, "")
+        asked = ChartRelease(release.name, release.namespace, release.values, pin, None, "", release.where)
+        for one in unrecorded([asked], checked):
+            path = match.group(1) if (match := re.search(r"knows (\S+):", one.message)) else "chart"
+            yield finding(release, f"values.{path}", one.message.partition(": put ")[0], release.where)
+
+
+@cache
+def _compatibility() -> dict[str, Any]:
+    return dict(yaml.safe_load(_COMPATIBILITY.read_text()))
+
+
+@rule(
+    "compatibility",
+    title="The versions fit each other",
+    why="A program that was never tried with this Kubernetes may refuse to start, or use an API that is gone.",
+    remedy="Choose versions that checks/rules/compatibility.yaml has together, or add what the publisher says.",
+    fast=True,
+)
+def compatible(platform: Platform) -> Iterator[Finding]:
+    """Charts and Talos against the version of Kubernetes."""
+    versions = mapping(platform.settings.get("versions"))
+    kubernetes = _minor(str(versions.get("kubernetes") or ""))
+    if kubernetes is None:
+        return
+    for name, version in [
+        ("talos", str(versions.get("talos"))),
+        *((one.chart, one.version) for one in platform.releases),
+    ]:
+        for entry in _compatibility().get(name, []):
+            least, most = entry["kubernetes"]
+            if version.removeprefix("v").startswith(str(entry["version"])) and not least <= kubernetes <= most:
+                problem = (
+                    f"{name} {version} supports Kubernetes 1.{least} to 1.{most}, and versions.kubernetes is "
+                    f"{versions.get('kubernetes')} ({entry['source']})"
+                )
+                yield finding("the settings", "versions.kubernetes", problem, f"Pulumi.{platform.stack}.yaml")
+
+
+def _minor(version: str) -> int | None:
+    match = re.match(r"v?1\.(\d+)\.", version)
+    return int(match.group(1)) if match else None

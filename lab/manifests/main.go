@@ -1,0 +1,77 @@
+// Manifests answers what only the code of Flux and of the API server can tell about objects that exist nowhere yet.
+//
+// It reads one question as JSON from standard input and prints one answer as JSON: what each Flux Kustomization applies
+// after build and substitution, which of some pods Pod Security admission would refuse, and what an API server would say
+// of custom resources. It asks no cluster and writes only below a directory of its own that it removes.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+)
+
+// Question is everything that is asked in one call.
+type Question struct {
+	// Tree is the directory that the Git source holds; empty if there is none.
+	Tree string `json:"tree"`
+	// Parts are the folders of it that are looked at.
+	Parts []string `json:"parts"`
+	// Roots are the Flux Kustomizations that something other than the tree applies.
+	Roots []map[string]any `json:"roots"`
+	// Variables are the data of ConfigMaps and Secrets, by kind/namespace/name.
+	Variables map[string]map[string]string `json:"variables"`
+	// Strict refuses a variable that nothing sets, as kustomize-controller with StrictPostBuildSubstitutions does.
+	Strict    bool             `json:"strict"`
+	Pods      []Pod            `json:"pods"`
+	CRDs      []map[string]any `json:"crds"`
+	Resources []Resource       `json:"resources"`
+}
+
+// Answer is what Manifests prints.
+type Answer struct {
+	Kustomizations []Kustomization   `json:"kustomizations"`
+	Pods           map[string][]Fact `json:"pods"`
+	Resources      map[string][]Fact `json:"resources"`
+}
+
+// Fact is one violation: what was looked at, and what is wrong with it.
+type Fact struct {
+	Check  string `json:"check"`
+	Detail string `json:"detail"`
+}
+
+func main() {
+	var question Question
+	if err := json.NewDecoder(os.Stdin).Decode(&question); err != nil {
+		fail(fmt.Errorf("the question is no JSON of the expected form: %w", err))
+	}
+	answer, err := answered(question)
+	if err != nil {
+		fail(err)
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(answer); err != nil {
+		fail(err)
+	}
+}
+
+func answered(question Question) (*Answer, error) {
+	built, err := build(question)
+	if err != nil {
+		return nil, err
+	}
+	pods, err := refused(question.Pods)
+	if err != nil {
+		return nil, err
+	}
+	resources, err := validated(question.CRDs, question.Resources)
+	if err != nil {
+		return nil, err
+	}
+	return &Answer{Kustomizations: built, Pods: pods, Resources: resources}, nil
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	structuralschema "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	celconfig "k8s.io/apiserver/pkg/apis/cel"
+)
+
+// Resource is a custom resource to validate.
+type Resource struct {
+	ID     string         `json:"id"`
+	Object map[string]any `json:"object"`
+}
+
+type served struct {
+	structural *structuralschema.Structural
+	validator  validation.SchemaValidator
+	rules      *cel.Validator
+}
+
+// validated says what an API server with these definitions would refuse or drop, expressions included.
+func validated(definitions []map[string]any, resources []Resource) (map[string][]Fact, error) {
+	kinds := map[string]served{}
+	for _, content := range definitions {
+		if err := serve(content, kinds); err != nil {
+			return nil, err
+		}
+	}
+	found := map[string][]Fact{}
+	for _, resource := range resources {
+		kind, ok := kinds[fmt.Sprint(resource.Object["apiVersion"], "/", resource.Object["kind"])]
+		if !ok {
+			continue
+		}
+		for _, name := range pruning.PruneWithOptions(
+			runtime.DeepCopyJSON(resource.Object), kind.structural, true,
+			structuralschema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true},
+		) {
+			found[resource.ID] = append(found[resource.ID], Fact{"unknown field", name})
+		}
+		content := runtime.DeepCopyJSON(resource.Object)
+		defaulting.Default(content, kind.structural)
+		errors := validation.ValidateCustomResource(nil, content, kind.validator)
+		if kind.rules != nil {
+			more, _ := kind.rules.Validate(
+				context.Background(), field.NewPath(""), kind.structural, content, nil, celconfig.RuntimeCELCostBudget,
+			)
+			errors = append(errors, more...)
+		}
+		for _, problem := range errors {
+			found[resource.ID] = append(found[resource.ID], Fact{problem.Field, problem.ErrorBody()})
+		}
+	}
+	return found, nil
+}
+
+func serve(content map[string]any, kinds map[string]served) error {
+	var definition apiextensionsv1.CustomResourceDefinition
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(content, &definition); err != nil {
+		return err
+	}
+	for _, version := range definition.Spec.Versions {
+		if !version.Served || version.Schema == nil {
+			continue
+		}
+		internal := &apiextensions.CustomResourceValidation{}
+		if err := apiextensionsv1.Convert_v1_CustomResourceValidation_To_apiextensions_CustomResourceValidation(
+			version.Schema, internal, nil,
+		); err != nil {
+			return fmt.Errorf("%s %s: %w", definition.Name, version.Name, err)
+		}
+		structural, err := structuralschema.NewStructural(internal.OpenAPIV3Schema)
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", definition.Name, version.Name, err)
+		}
+		validator, _, err := validation.NewSchemaValidator(internal.OpenAPIV3Schema)
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", definition.Name, version.Name, err)
+		}
+		name := definition.Spec.Group + "/" + version.Name + "/" + definition.Spec.Names.Kind
+		kinds[name] = served{structural, validator, cel.NewValidator(structural, true, celconfig.PerCallLimit)}
+	}
+	return nil
+}

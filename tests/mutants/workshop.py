@@ -1,0 +1,184 @@
+"""Runs tests on a mutant, in a copy of the repository that belongs to one worker.
+
+Owns the copy, and puts every file back after each mutant. Does not know what there is to try: that is `catalogue.py`.
+
+Each run of tests is a child of this process, forked after the libraries are loaded: most of what a short run costs is
+their import. The child loads the repository's own modules from the copy.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import os
+import re
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.imports import imports
+from tests.mutants.catalogue import FAST, Mutant
+
+SECONDS = 900
+"""For one run of tests; a mutant that makes them wait longer is noticed by that."""
+
+_NOTHING_TO_RUN = (4, 5)
+"""Pytest's exit codes for a test that does not exist and for an empty selection."""
+
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+\.py(?:::[^\s\[]+(?:\[[^\s\]]+\](?= |$))?)?)", re.MULTILINE)
+"""A test in the summary. Of one whose parameters hold a blank, the function, with all its parameters."""
+
+_LIBRARIES = ("checks.program", "pulumi_kubernetes", "pulumi_proxmoxve", "pulumiverse_talos", "pulumi_tls", "grpclib")
+"""Modules whose import loads what the tests need of others. What is in the repository is forgotten again."""
+
+
+class WorkshopError(Exception):
+    """The tests cannot judge a mutant, as they fail without one."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the fast tests say of a mutant. by: the test that noticed it; None where none did."""
+
+    mutant: Mutant
+    by: str | None
+
+
+Judgement = Generator[Sequence[str], str | None, Verdict]
+"""Yields tests to run, is sent the first one that failed, and returns the verdict."""
+
+
+def load_libraries() -> None:
+    """Load once what every run of tests needs, so that its children have it."""
+    for name in _LIBRARIES:
+        importlib.import_module(name)
+
+
+class Copy:
+    """A copy of the repository, as it is in the working tree, in `directory`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.root = directory / "repository"
+        self._directory = directory
+        # A file's bytecode is good for one modification time in whole seconds: no two states of a file share one.
+        self._times = itertools.count(1_000_000_000)
+        for name in _files(ROOT):
+            target = self.root / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((ROOT / name).read_bytes())
+            target.chmod((ROOT / name).stat().st_mode)
+        git = ["git", "-C", str(self.root)]
+        subprocess.run([*git, "init", "--quiet"], check=True)
+        subprocess.run([*git, "add", "--all"], check=True)
+        (self.root / ".git" / "info" / "exclude").write_text("/.venv\n", encoding="utf-8")
+        (self.root / ".venv").symlink_to(ROOT / ".venv")
+
+    def start(self, tests: Sequence[str]) -> int:
+        """Begin to run the tests; the id of the process."""
+        child = os.fork()
+        if child == 0:
+            try:
+                status = self._run(tests)
+            except BaseException:  # a child must not go on as if it were the parent
+                traceback.print_exc()
+                status = 70
+            os._exit(status)
+        return child
+
+    def failed(self, tests: Sequence[str], status: int) -> str | None:
+        """The first of the tests that failed; None if none did, or none was there. status: as `os.wait` gives it."""
+        if os.WIFSIGNALED(status):
+            return f"none of {' '.join(tests)} ended"
+        if os.WEXITSTATUS(status) in (0, *_NOTHING_TO_RUN):
+            return None
+        found = _FAILED.search((self._directory / "said").read_text(encoding="utf-8", errors="replace"))
+        # Where nothing could be collected, not even a conftest, there is no test to name.
+        return found[1] if found else f"none of {' '.join(tests)} started"
+
+    @contextmanager
+    def changed(self, mutant: Mutant) -> Iterator[None]:
+        """The copy with the mutant in it."""
+        file = self.root / mutant.file
+        before = file.read_text(encoding="utf-8")
+        self._write(file, mutant.applied(before))
+        try:
+            yield
+        finally:
+            self._write(file, before)
+
+    def _write(self, file: Path, content: str) -> None:
+        file.write_text(content, encoding="utf-8")
+        time = next(self._times)
+        os.utime(file, (time, time))
+
+    def _run(self, tests: Sequence[str]) -> int:
+        signal.alarm(SECONDS)  # its default is the end of the process
+        said = os.open(self._directory / "said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        for ours, theirs in ((nothing, 0), (said, 1), (said, 2)):
+            os.dup2(ours, theirs)
+        for name in [name for name in os.environ if name.startswith(("PYTHON", "PYTEST", "PULUMI"))]:
+            del os.environ[name]
+        folders = {path.name for path in ROOT.iterdir() if path.is_dir()}
+        for name in [name for name in sys.modules if name.partition(".")[0] in folders]:
+            del sys.modules[name]
+        os.chdir(self.root)
+        sys.path[:] = [str(self.root), *(path for path in sys.path if path not in ("", str(ROOT)))]
+        importlib.invalidate_caches()
+        options = ["-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", f"--rootdir={self.root}"]
+        return int(pytest.main([*options, f"--basetemp={self._directory / 'pytest'}", *tests]))
+
+
+def judge(copy: Copy, mutant: Mutant, known: Mapping[str, str], sound: set[str]) -> Judgement:
+    """Ask the likely tests first, and all the fast ones only if none of those notices.
+
+    sound: tests that are known to pass without a mutant. Raises WorkshopError when the one that fails does not.
+    """
+    for tests in stages(mutant, known):
+        with copy.changed(mutant):
+            by = yield tests
+        if by is None:
+            continue
+        if by not in sound and (again := (yield [by] if by.startswith(FAST) else tests)) is not None:
+            raise WorkshopError(f"{again} fails without a mutant: see to it first, or every mutant is caught by it")
+        sound.add(by)
+        return Verdict(mutant, by)
+    return Verdict(mutant, None)
+
+
+def stages(mutant: Mutant, known: Mapping[str, str]) -> list[list[str]]:
+    """Tests to ask, in the order of asking.
+
+    First the one that noticed the mutant before; then those that the entry names and those that import the changed
+    module; then all, unless the entry says that none of the fast ones notices.
+    """
+    asked = [[known[mutant.name]]] if known.get(mutant.name, "").startswith(FAST) else []
+    likely = list(dict.fromkeys([*mutant.tests, *importers(mutant.file)]))
+    asked += [likely] if likely else []
+    return asked if mutant.slow else [*asked, list(FAST)]
+
+
+def importers(file: str) -> list[str]:
+    """The fast tests that import the module `file`."""
+    module = file.removesuffix(".py").replace("/", ".")
+    return [
+        str(test.relative_to(ROOT))
+        for folder in FAST
+        for test in sorted((ROOT / folder).rglob("test_*.py"))
+        if any(name == module or name.startswith(f"{module}.") for _, name in imports(test))
+    ]
+
+
+def _files(root: Path) -> list[str]:
+    """What belongs to the repository: no caches, no environment, nothing of the lab."""
+    asked = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split("\0")
+    return [name for name in listed if name and (root / name).is_file()]
