@@ -12,7 +12,7 @@ from checks.charts.releases import ChartRelease
 from checks.charts.render import render
 from checks.model.distil import distilled, documents
 from checks.model.objects import CLUSTER_SCOPED, Manager, Object, Release
-from checks.model.records import Record, Site, find
+from checks.model.records import Record, Site, find, nearest
 
 _rendered: dict[str, list[dict[str, Any]]] = {}
 
@@ -71,8 +71,8 @@ def _recorded(
     contents = find(record, release.values, site)
     if contents is None:
         # What it makes with other values is nearer to the truth than nothing; the finding says that it is not known.
-        nearest = record.made[0].objects if record.made else None
-        return nearest, ChartProblem(release, "unrecorded", f"nobody recorded what {held} makes with these values")
+        message = f"nobody recorded what {held} makes with these values"
+        return nearest(record, release.values, site), ChartProblem(release, "unrecorded", message)
     return contents, None
 
 

@@ -106,13 +106,20 @@ def _leaves(values: Any) -> list[tuple[str, Any]]:
 def find(record: Record, values: Mapping[str, Any], site: Site) -> list[dict[str, Any]] | None:
     """What the chart makes with these values; None where nobody recorded it."""
     digest, own = split(values, site)
-    for made in record.made:
-        if made.values == digest:
-            changes = dict(
-                pair for path, then in made.site.items() for pair in _pairs(then, own.get(path)) if pair[0] != pair[1]
-            )
-            return [_changed(one, changes) for one in made.objects] if changes else made.objects
-    return None
+    return next((_here(made, own) for made in record.made if made.values == digest), None)
+
+
+def nearest(record: Record, values: Mapping[str, Any], site: Site) -> list[dict[str, Any]] | None:
+    """What the chart makes with other values, at this site; None where nobody recorded any."""
+    return _here(record.made[0], split(values, site)[1]) if record.made else None
+
+
+def _here(made: Made, own: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What was made, with what this site decides in place of what another one decided."""
+    changes = dict(
+        pair for path, then in made.site.items() for pair in _pairs(then, own.get(path)) if pair[0] != pair[1]
+    )
+    return [_changed(one, changes) for one in made.objects] if changes else made.objects
 
 
 def _pairs(then: Any, now: Any) -> list[tuple[str, str]]:
