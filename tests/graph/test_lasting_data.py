@@ -285,3 +285,13 @@ def test_vaults_pods_are_corrected_before_they_are_judged_and_never_let_in_witho
     [rule] = spec["matchConstraints"]["resourceRules"]
     # A pod's capabilities cannot change later, and what is admitted without correction is refused by its namespace.
     assert (rule["operations"], spec["failurePolicy"]) == (["CREATE"], "Fail")
+
+
+def test_a_database_is_on_the_class_that_keeps_its_volumes(graph: Graph) -> None:
+    [default] = [
+        node.inputs["metadata"]["name"]
+        for node in graph.of_type("kubernetes:storage.k8s.io/v1:StorageClass")
+        if node.inputs["reclaimPolicy"] == "Retain" and node.inputs["metadata"].get("annotations")
+    ]
+    for node in graph.of_type("kubernetes:postgresql.cnpg.io/v1:Cluster"):
+        assert node.inputs["spec"]["storage"]["storageClass"] == default, node
