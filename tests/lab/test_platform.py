@@ -67,6 +67,8 @@ def test_five_nodes_are_ready_with_their_topology(lab: LiveLab) -> None:
 
 
 def test_cilium_runs_on_every_node(lab: LiveLab) -> None:
+    # On a node that came back in another test its pod may still be starting, for which no `up` waits.
+    lab.run("kubectl", "-n", "kube-system", "rollout", "status", "daemonset/cilium", "--timeout=60s")
     daemon_set = kubectl(lab, "-n", "kube-system", "get", "daemonset", "cilium")
     assert daemon_set["status"]["numberReady"] == len(VMS)
 
