@@ -72,8 +72,9 @@ class Repository:
 def _git(directory: Path, *arguments: str) -> str:
     who = {f"GIT_{role}_{part}": "test@lab.invalid" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")} | who
+    # Writes into the lab's directory, where nothing may be open to others.
     done = subprocess.run(
-        ["git", *arguments], cwd=directory, env=environment, capture_output=True, text=True, check=False
+        ["git", *arguments], cwd=directory, env=environment, capture_output=True, text=True, check=False, umask=0o077
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
