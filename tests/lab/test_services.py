@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,22 +74,33 @@ DEFINITION: dict[str, Any] = {
 
 @contextmanager
 def refused_definition(lab: LiveLab) -> Iterator[None]:
-    """While the API refuses the definition of address pools: a policy is in force some time after it was made."""
+    """While the API refuses the definition of address pools, and until it takes them again.
+
+    A policy is in force some time after it was made, and still is for some time after it was deleted.
+    """
     policy, definition = (lab.session.directory / name for name in ("policy.json", "definition.json"))
     policy.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": POLICY}))
     definition.write_text(json.dumps(DEFINITION))
     try:
         applied = lab.run("kubectl", "apply", "-f", str(policy))
         assert applied.returncode == 0, applied.stdout
-        deadline = time.monotonic() + 60
-        while REFUSAL not in (tried := lab.run("kubectl", "create", "--dry-run=server", "-f", str(definition))).stdout:
-            assert time.monotonic() < deadline, tried.stdout
-            time.sleep(0.5)
+        _wait_for_the_policy(lab, definition, in_force=True)
         yield
     finally:
         lab.run("kubectl", "delete", "-f", str(policy), "--wait=true")
+        _wait_for_the_policy(lab, definition, in_force=False)
         policy.unlink()
         definition.unlink()
+
+
+def _wait_for_the_policy(lab: LiveLab, definition: Path, *, in_force: bool) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        tried = lab.run("kubectl", "create", "--dry-run=server", "-f", str(definition))
+        if (REFUSAL in tried.stdout) == in_force:
+            return
+        assert time.monotonic() < deadline, tried.stdout
+        time.sleep(0.5)
 
 
 def wait_until_complete(lab: LiveLab) -> None:
