@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import socket
 import subprocess
@@ -17,20 +18,25 @@ READY_SECONDS = 180.0
 """How long a server may take until it answers; a machine that also compiles something is slow."""
 
 
+_WORKER = int("".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", ""))) or 0)
+_OWN = range(12000 + 5000 * (_WORKER % 4), 17000 + 5000 * (_WORKER % 4))
+_PORTS = itertools.islice(itertools.cycle(_OWN), os.getpid() % len(_OWN), None)
+"""Below those that Linux gives to connections (32768 and up): between the look and the server's start nothing takes
+one. Each worker of the tests has its own, and two runs begin at different ones."""
+
+
 def free_ports(count: int) -> list[int]:
-    """TCP ports of 127.0.0.1 on which nothing listens, all different."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
+    """TCP ports of all addresses on which nothing listens, all different."""
+    return [free_port() for _ in range(count)]
 
 
-def free_port(address: str) -> int:
-    """A TCP port of an address on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
+def free_port(address: str = "") -> int:
+    """A TCP port of an address, or of all, on which nothing listens."""
+    for port in itertools.islice(_PORTS, len(_OWN)):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind((address, port))
+            return port
+    raise AssertionError("each port of this worker has a listener")
 
 
 def eventually(question: Callable[[], T | None], what: str, *, seconds: float = 20) -> T:

@@ -67,7 +67,9 @@ def following(chart: Path) -> None:
 
 def test_a_release_is_installed_with_the_chart_that_is_made_for_it(flux: Flux, namespace: str, chart: Path) -> None:
     flux.release(namespace, values={"data": {"own": "1"}})
-    assert flux.awaited(namespace, "False")["reason"] == "SourceNotReady"
+    eventually(
+        lambda: (flux.condition(namespace, "Ready") or {}).get("reason") == "SourceNotReady" or None, "chart asked for"
+    )
     asked = flux.api.get(SOURCE, "HelmChart", f"{namespace}-demo", namespace)["spec"]
     assert (asked["chart"], asked["version"], asked["sourceRef"]["name"]) == ("demo", "1.2.3", "charts")
     flux.chart(namespace, "demo", chart)

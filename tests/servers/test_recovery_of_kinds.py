@@ -21,6 +21,7 @@ import pytest
 from checks.graph import Node, is_unknown, reveal
 from checks.program import recorded
 from components.kit.stack_mark import ANNOTATION
+from lab import flux
 from stacks.commands.recover import recover
 from stacks.commands.recover_cluster import MANAGER, Cluster
 from stacks.commands.stack import Stack
@@ -95,7 +96,9 @@ class Killed:
 @pytest.fixture(scope="module")
 def killed(kubernetes: KubernetesApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
     root = tmp_path_factory.mktemp("recovery")
-    kubernetes.apply(*definitions(root / "charts"))
+    # Those of Flux come with no chart: its operator brings them.
+    of_flux = [one for one in json.loads(flux.objects().read_text()) if one["kind"] == "CustomResourceDefinition"]
+    kubernetes.apply(*definitions(root / "charts"), *of_flux)
     with slow_answers(kubernetes) as way:
         secrets = {"kubeconfig": way.kubeconfig}
         with pulumi_program.program(root, PROGRAM, providers=("kubernetes",), secrets=secrets) as program:
