@@ -37,9 +37,6 @@ API = "cert-manager.io/v1"
 SERVICE_ACCOUNT = "cert-manager"
 """The controller's account; the chart names it after the release."""
 
-READY = {"pulumi.com/waitFor": "condition=Ready"}
-"""Annotations that make `up` wait for a cert-manager object: until an issuer can issue, or a Secret is filled."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class CertManagerArgs:

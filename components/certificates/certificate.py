@@ -17,7 +17,8 @@ import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
-from components.certificates.cert_manager import API, READY
+from components.certificates.cert_manager import API
+from components.kit.readiness import READY
 from components.kit.references import IssuerReference, SecretReference
 
 Usage = Literal["server auth", "client auth"]

@@ -15,7 +15,8 @@ import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
-from components.certificates.cert_manager import API, READY, CertManager
+from components.certificates.cert_manager import API, CertManager
+from components.kit.readiness import READY
 from components.kit.references import IssuerReference
 
 TEN_YEARS = "87600h0m0s"

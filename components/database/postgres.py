@@ -24,6 +24,7 @@ from components.database import cloudnative_pg
 from components.database.cloudnative_pg import CloudNativePg
 from components.kit import image_pulls
 from components.kit.network_policy import Access, Pods, open_to
+from components.kit.readiness import READY
 from components.kit.references import SecretReference, StorageClassReference
 from components.kit.scheduling import HOSTNAME, replicas
 from components.kit.versions import POSTGRESQL
@@ -95,9 +96,7 @@ class Postgres(pulumi.ComponentResource):
             name,
             api_version="postgresql.cnpg.io/v1",
             kind="Cluster",
-            metadata=ObjectMetaArgs(
-                name=name, namespace=namespace, annotations={"pulumi.com/waitFor": "condition=Ready"}
-            ),
+            metadata=ObjectMetaArgs(name=name, namespace=namespace, annotations=READY),
             spec={
                 "instances": servers,
                 # The operator's budget of a single server never lets it go, and a drain of its node never ends

@@ -15,6 +15,7 @@ from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.dns.powerdns_operator import PowerDnsOperator
+from components.kit.readiness import until
 
 _NAME = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
@@ -57,7 +58,7 @@ class DnsZone(pulumi.ComponentResource):
             name,
             api_version="dns.cav.enablers.ob/v1alpha2",
             kind="ClusterZone",
-            metadata=ObjectMetaArgs(name=args.domain, annotations={"pulumi.com/waitFor": "condition=Available"}),
+            metadata=ObjectMetaArgs(name=args.domain, annotations=until("Available")),
             spec={
                 # For a primary with secondaries: a zone of kind Native is neither transferred on request nor announced.
                 "kind": "Master",

@@ -28,6 +28,7 @@ from components.kit import image_pulls
 from components.kit.chart import ChartSource, values
 from components.kit.namespace import SERVICE_DOMAIN, make_namespace
 from components.kit.network_policy import Access, Pods, close_namespace, open_to
+from components.kit.readiness import READY
 from components.kit.versions import FLUX, FLUX_OPERATOR
 
 NAMESPACE: Final = "flux-system"
@@ -35,9 +36,6 @@ NAMESPACE: Final = "flux-system"
 
 RECEIVER: Final = f"http://webhook-receiver.{NAMESPACE}.svc.{SERVICE_DOMAIN}"
 """Where Flux listens for news of a repository: the Service of the notification controller, inside the cluster only."""
-
-READY: Final = {"pulumi.com/waitFor": "condition=Ready"}
-"""Annotation that makes `up` wait until a controller has done what an object says."""
 
 REQUEUE: Final = 5
 """Seconds until an object that waits for another is looked at again."""

@@ -25,7 +25,8 @@ from pulumi_kubernetes.core.v1 import ConfigMap, Secret
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.gitops.defaults import KUSTOMIZE_API, SETTINGS, SOURCE_API, patches
-from components.gitops.flux import READY, Flux
+from components.gitops.flux import Flux
+from components.kit.readiness import READY
 
 REPOSITORY: Final = "homelab"
 """Name of the GitRepository, which stays the same wherever the repository is: nothing is pruned when that changes."""

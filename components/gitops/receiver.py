@@ -23,8 +23,9 @@ from pulumi_kubernetes.core.v1 import Secret
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.gitops.defaults import SOURCE_API
-from components.gitops.flux import READY, RECEIVER, Flux
+from components.gitops.flux import RECEIVER, Flux
 from components.gitops.hand_over import REPOSITORY, HandOver
+from components.kit.readiness import READY
 
 NAME: Final = "homelab"
 """Of the Receiver."""

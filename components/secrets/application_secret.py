@@ -27,11 +27,11 @@ import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
+from components.kit.readiness import READY
 from components.kit.references import SecretReference
 from components.secrets.reflector import Mirror
 from components.secrets.secret_spec import Generated, SecretSpec
 from components.secrets.vault_access import VaultAccess
-from components.secrets.vault_store import READY
 
 REFRESH: Final = "1h0m0s"
 """How often an ExternalSecret reads Vault; a changed generation is read at once."""

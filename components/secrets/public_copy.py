@@ -18,10 +18,10 @@ import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
+from components.kit.readiness import READY
 from components.kit.references import SecretReference
 from components.secrets.application_secret import REFRESH, VaultValue
 from components.secrets.reflector import Mirror
-from components.secrets.vault_store import READY
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,13 +20,11 @@ import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
+from components.kit.readiness import READY
 from components.kit.references import VaultLogin
 from components.secrets.external_secrets import ExternalSecrets
 
 KIND: Final = "ClusterSecretStore"
-
-READY: Final = {"pulumi.com/waitFor": "condition=Ready"}
-"""Annotations that make `up` wait for an object of the operator."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,7 @@ from pulumi_kubernetes.rbac.v1 import (
 from components.certificates.certificate import Certificate, CertificateArgs
 from components.kit import image_pulls
 from components.kit.network_policy import Access, Pods, open_to
+from components.kit.readiness import until
 from components.kit.references import IssuerReference, SecretReference, StorageClassReference
 from components.secrets.reloader import restart_on_mounted
 from components.vault import operator
@@ -47,7 +48,7 @@ _TLS_LABELS = {"app.kubernetes.io/component": "vault-tls"}
 _RBAC = "rbac.authorization.k8s.io"
 _ANNOTATIONS = {
     # The operator sets it once a server leads and every one answers.
-    "pulumi.com/waitFor": "condition=Healthy",
+    **until("Healthy"),
     # The resource has no status subresource, so with its status the operator writes everything back, with an empty
     # `resources` in each container. A list has one owner: from then on the API server would refuse our every change.
     # What it added means nothing to it; its next status adds it again. Can go with a release whose CRD has a status
