@@ -35,8 +35,8 @@ def _beyond(platform: Platform, need: Need) -> bool:
     """Whether it may exist without the model knowing."""
     if need.kind in ("ClusterRole", "Role") and need.name.startswith("system:"):
         return True
-    if need.kind in ("ClusterRole", "IngressClass") and not need.namespace and platform.unknown:
-        return need.kind == "ClusterRole"
+    if need.kind == "ClusterRole" and platform.unknown:
+        return True
     return need.kind in _MADE_BY_CHARTS and bool(platform.unknown_in(need.namespace))
 
 

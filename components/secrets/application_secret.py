@@ -14,7 +14,8 @@ A value is generated once per generation, and never again:
   back: with the number lowered, the old value is read again.
 - Nothing is deleted in Vault (`deletionPolicy: None`), whatever happens to the objects here.
 
-Vault holds the values; the Secret follows it within `REFRESH`, and at once when the Secret itself is changed.
+Vault holds the values; the Secret follows it within `external_secret.REFRESH`, and at once when the Secret itself is
+changed.
 """
 
 from __future__ import annotations
@@ -29,16 +30,13 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.kit.readiness import READY
 from components.kit.references import SecretReference
+from components.secrets.external_secret import API, TIMEOUTS, following
 from components.secrets.reflector import Mirror
 from components.secrets.secret_spec import Generated, SecretSpec
 from components.secrets.vault_access import VaultAccess
 
-REFRESH: Final = "1h0m0s"
-"""How often an ExternalSecret reads Vault; a changed generation is read at once."""
-
 _ONCE: Final = "0s"
 _GENERATORS: Final = "generators.external-secrets.io/v1alpha1"
-_TIMEOUTS: Final = pulumi.CustomTimeouts(create="5m", update="5m", delete="2m")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +118,8 @@ class ApplicationSecret(pulumi.ComponentResource):
         """Where the generated value of `key` is stored in Vault. Raises ValueError where there is no such key."""
         if key not in self._sources:
             raise ValueError(f"{self.name} generates no {key!r}; there are {', '.join(sorted(self._sources))}")
-        remote = self._sources[key]
-        return VaultValue(access=self._access, path=remote["key"], key=remote["property"], ready=self._external)
+        path, own = self._sources[key]
+        return VaultValue(access=self._access, path=path, key=own, ready=self._external)
 
     def _generator(self, name: str, args: ApplicationSecretArgs, recipe: Generated, keys: list[str]) -> CustomResource:
         label = f"{args.spec.name}-{recipe.label}"
@@ -174,10 +172,10 @@ class ApplicationSecret(pulumi.ComponentResource):
         self,
         name: str,
         args: ApplicationSecretArgs,
-        remote: Mapping[str, dict[str, str]],
+        remote: Mapping[str, tuple[str, str]],
         pushed: list[CustomResource],
     ) -> CustomResource:
-        spec, store = args.spec, args.access.store
+        spec = args.spec
         metadata = {"labels": dict(spec.labels), "annotations": args.mirror.annotations if args.mirror else {}}
         template: dict[str, Any] = {"type": spec.type, "engineVersion": "v2", "mergePolicy": "Merge"}
         # An empty map in a custom resource would be a change at every `up`.
@@ -185,27 +183,15 @@ class ApplicationSecret(pulumi.ComponentResource):
         template |= {"data": spec.templates} if spec.templates else {}
         return CustomResource(
             name,
-            api_version="external-secrets.io/v1",
+            api_version=API,
             kind="ExternalSecret",
             metadata=ObjectMetaArgs(name=spec.name, namespace=spec.namespace, annotations=READY),
-            spec={
-                "refreshPolicy": "Periodic",
-                "refreshInterval": REFRESH,
-                "secretStoreRef": store.reference,
-                "target": {
-                    "name": spec.name,
-                    "creationPolicy": "Owner",
-                    # A Vault that does not answer must not take the Secret from running workloads.
-                    "deletionPolicy": "Retain",
-                    "template": template,
-                },
-                "data": [{"secretKey": key, "remoteRef": reference} for key, reference in remote.items()],
-            },
+            spec=following(args.access.store, spec.name, remote, template=template),
             opts=self._inside(*pushed, *([args.mirror.ready] if args.mirror else [])),
         )
 
     def _inside(self, *after: pulumi.Resource) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(parent=self, depends_on=list(after), custom_timeouts=_TIMEOUTS)
+        return pulumi.ResourceOptions(parent=self, depends_on=list(after), custom_timeouts=TIMEOUTS)
 
 
 MakeSecrets = Callable[[pulumi.Resource], Mapping[str, ApplicationSecret]]
@@ -223,7 +209,7 @@ def _by_recipe(keys: Mapping[str, Generated]) -> dict[Generated, list[str]]:
     return recipes
 
 
-def _remote_keys(args: ApplicationSecretArgs) -> dict[str, dict[str, str]]:
-    """Keys of the Secret that are read from Vault, and from where."""
+def _remote_keys(args: ApplicationSecretArgs) -> dict[str, tuple[str, str]]:
+    """Keys of the Secret that are read from Vault, each with the path and the property there."""
     path = args.spec.path(args.generation)
-    return {key: {"key": path, "property": key} for key in args.spec.generated}
+    return {key: (path, key) for key in args.spec.generated}

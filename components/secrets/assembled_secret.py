@@ -17,7 +17,8 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.kit.readiness import READY
 from components.kit.references import SecretReference
-from components.secrets.application_secret import REFRESH, VaultValue
+from components.secrets.application_secret import VaultValue
+from components.secrets.external_secret import API, TIMEOUTS, following
 from components.secrets.secret_spec import template_fields
 
 
@@ -64,28 +65,19 @@ class AssembledSecret(pulumi.ComponentResource):
         template |= {"metadata": {"labels": dict(args.labels)}} if args.labels else {}
         self._external = CustomResource(
             name,
-            api_version="external-secrets.io/v1",
+            api_version=API,
             kind="ExternalSecret",
             metadata=ObjectMetaArgs(name=args.name, namespace=access.namespace, annotations=READY),
-            spec={
-                "refreshPolicy": "Periodic",
-                "refreshInterval": REFRESH,
-                "secretStoreRef": access.store.reference,
-                "target": {
-                    "name": args.name,
-                    "creationPolicy": "Owner",
-                    "deletionPolicy": "Retain",
-                    "template": template,
-                },
-                "data": [
-                    {"secretKey": key, "remoteRef": {"key": value.path, "property": value.key}}
-                    for key, value in sorted(args.values.items())
-                ],
-            },
+            spec=following(
+                access.store,
+                args.name,
+                {key: (value.path, value.key) for key, value in sorted(args.values.items())},
+                template=template,
+            ),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[value.ready for value in args.values.values()],
-                custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m", delete="2m"),
+                custom_timeouts=TIMEOUTS,
             ),
         )
         self.register_outputs({"secret": args.name})

@@ -18,6 +18,7 @@ import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
+from components.secrets.external_secret import API, TIMEOUTS, following
 from components.secrets.secret_spec import GivenSpec
 from components.secrets.vault_access import VaultAccess
 
@@ -48,28 +49,11 @@ class GivenSecret(pulumi.ComponentResource):
         spec, store = args.spec, args.access.store
         CustomResource(
             name,
-            api_version="external-secrets.io/v1",
+            api_version=API,
             kind="ExternalSecret",
             # Without an annotation that says what to wait for, an `up` waits for nothing.
             metadata=ObjectMetaArgs(name=spec.name, namespace=spec.namespace),
-            spec={
-                "refreshPolicy": "Periodic",
-                "refreshInterval": REFRESH,
-                "secretStoreRef": store.reference,
-                "target": {
-                    "name": spec.name,
-                    "creationPolicy": "Owner",
-                    # A Vault that does not answer must not take the Secret from running workloads.
-                    "deletionPolicy": "Retain",
-                },
-                "data": [
-                    {"secretKey": key, "remoteRef": {"key": spec.path, "property": key}} for key in sorted(spec.keys)
-                ],
-            },
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[args.access.ready, store],
-                custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m", delete="2m"),
-            ),
+            spec=following(store, spec.name, {key: (spec.path, key) for key in sorted(spec.keys)}, refresh=REFRESH),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.access.ready, store], custom_timeouts=TIMEOUTS),
         )
         self.register_outputs({"secret": spec.name, "path": spec.path})

@@ -20,7 +20,8 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.kit.readiness import READY
 from components.kit.references import SecretReference
-from components.secrets.application_secret import REFRESH, VaultValue
+from components.secrets.application_secret import VaultValue
+from components.secrets.external_secret import API, TIMEOUTS, following
 from components.secrets.reflector import Mirror
 
 
@@ -59,41 +60,33 @@ class PublicCopy(pulumi.ComponentResource):
         super().__init__("homelab:secrets:PublicCopy", name, None, opts)
         self.ready = CustomResource(
             name,
-            api_version="external-secrets.io/v1",
+            api_version=API,
             kind="ExternalSecret",
             metadata=ObjectMetaArgs(name=args.name, namespace=args.source.namespace, annotations=READY),
-            spec={
-                "refreshPolicy": "Periodic",
-                "refreshInterval": REFRESH,
-                "secretStoreRef": args.anchor.access.store.reference,
-                "target": {
-                    "name": args.name,
-                    "creationPolicy": "Owner",
-                    "deletionPolicy": "Retain",
-                    "template": {
-                        "engineVersion": "v2",
-                        # Only what the template makes, so not the anchor.
-                        "mergePolicy": "Replace",
-                        "metadata": {"annotations": args.mirror.annotations},
-                        "templateFrom": [
-                            {
-                                "target": "Data",
-                                "secret": {
-                                    "name": args.source.name,
-                                    "items": [{"key": args.source.key, "templateAs": "Values"}],
-                                },
-                            }
-                        ],
-                    },
+            spec=following(
+                args.anchor.access.store,
+                args.name,
+                {"anchor": (args.anchor.path, args.anchor.key)},
+                template={
+                    "engineVersion": "v2",
+                    # Only what the template makes, so not the anchor.
+                    "mergePolicy": "Replace",
+                    "metadata": {"annotations": args.mirror.annotations},
+                    "templateFrom": [
+                        {
+                            "target": "Data",
+                            "secret": {
+                                "name": args.source.name,
+                                "items": [{"key": args.source.key, "templateAs": "Values"}],
+                            },
+                        }
+                    ],
                 },
-                "data": [
-                    {"secretKey": "anchor", "remoteRef": {"key": args.anchor.path, "property": args.anchor.key}},
-                ],
-            },
+            ),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[args.source.ready, args.anchor.ready, args.mirror.ready],
-                custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m", delete="2m"),
+                custom_timeouts=TIMEOUTS,
             ),
         )
         self.register_outputs({"secret": f"{args.source.namespace}/{args.name}"})

@@ -52,6 +52,8 @@ def test_the_copy_of_an_authority_is_read_again_too() -> None:
     # Stack lab has it: there the cluster's own authority signs what people see.
     lab = graph_of("lab", known=True)
     assert {node.inputs["spec"]["refreshPolicy"] for node in lab.of_type(EXTERNAL)} == {"Periodic"}
+    for node in lab.of_type(EXTERNAL):
+        assert timedelta() < duration(node.inputs["spec"]["refreshInterval"]) <= timedelta(hours=1), node
 
 
 def test_the_store_speaks_the_version_of_the_engine_that_is_configured(graph: Graph) -> None:

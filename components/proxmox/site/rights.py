@@ -20,9 +20,12 @@ from components.proxmox.site.answers import ACL, ROLES, Answers, privileges
 from components.proxmox.site.plan import PlannedSite
 from components.proxmox.vm_pool import path_of
 
+_SEEING = "VM.Audit"
+"""Needed on each id itself: a guest that is outside the pool would not be seen otherwise."""
+
 VM_PRIVILEGES = (
     "VM.Allocate",
-    "VM.Audit",
+    _SEEING,
     "VM.Config.CDROM",
     "VM.Config.CPU",
     "VM.Config.Cloudinit",
@@ -60,11 +63,13 @@ def needs(plan: PlannedSite) -> Iterator[Need]:
     pool = path_of(plan.tag)
     for vm in plan.vms.values():
         own = f"/vms/{vm.vm_id}"
-        yield Need("to see whether an id is taken", [(own, ["VM.Audit"])])
-        for privilege in VM_PRIVILEGES[:1] + VM_PRIVILEGES[2:]:
-            yield Need("for the nodes' VMs", [(own, [privilege]), (pool, [privilege])])
+        for privilege in VM_PRIVILEGES:
+            if privilege == _SEEING:
+                yield Need("to see whether an id is taken", [(own, [privilege])])
+            else:
+                yield Need("for the nodes' VMs", [(own, [privilege]), (pool, [privilege])])
     for vm_id in plan.reserved:
-        yield Need("to see whether an id is taken", [(f"/vms/{vm_id}", ["VM.Audit"])])
+        yield Need("to see whether an id is taken", [(f"/vms/{vm_id}", [_SEEING])])
     yield Need("for the pool of the VMs", [(pool, ["Pool.Allocate", "Pool.Audit"])])
     for host, planned in plan.hosts.items():
         yield Need("to read its release and its clock", [(f"/nodes/{host}", ["Sys.Audit"])])
