@@ -23,7 +23,7 @@ from components.gitops.defaults import SOURCE_API
 from components.gitops.flux import Flux
 from components.gitops.git_source_command import PLAN, Plan
 from components.gitops.hand_over import REPOSITORY
-from components.kit.definitions_command import KUBECONFIG
+from components.kit.api_server import KUBECONFIG
 from components.kit.entry_point import EntryPoint
 
 CANDIDATE: Final = f"{REPOSITORY}-own"

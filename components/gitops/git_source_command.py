@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from components.kit.api_server import KUBECONFIG, ApiServer, ApiServerError
 from components.kit.command_plan import CommandPlan
-from components.kit.definitions_command import KUBECONFIG, Cluster, DefinitionError
 
 PLAN = "HOMELAB_GIT_SOURCE"
 """The variable that has a `Plan` as JSON."""
@@ -62,12 +62,12 @@ def revision(repository: Repository, token: str) -> str | None:
     return str((status.get("artifact") or {}).get("revision"))
 
 
-def chosen(plan: Plan, cluster: Cluster) -> str:
+def chosen(plan: Plan, cluster: ApiServer) -> str:
     """The URL to read from.
 
     Raises:
         HeadsDifferError: the two repositories differ, or one cannot be read.
-        DefinitionError: the API server refuses.
+        ApiServerError: the API server refuses.
     """
     current = cluster.get(_PATH.format(plan.namespace, plan.repository))
     if current is None:
@@ -83,7 +83,7 @@ def chosen(plan: Plan, cluster: Cluster) -> str:
     return plan.own
 
 
-def _newest(plan: Plan, cluster: Cluster) -> dict[str, str]:
+def _newest(plan: Plan, cluster: ApiServer) -> dict[str, str]:
     """The newest commit of both, by URL, as Flux reads it now."""
     token, deadline = str(time.time_ns()), time.monotonic() + _SECONDS
     places = {plan.seed: plan.repository, plan.own: plan.candidate}
@@ -111,8 +111,8 @@ def _reason(repository: Repository) -> str:
 def main(_arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Print the URL to read from; return 1, with the reason on standard error, if the switch is refused."""
     try:
-        print(chosen(Plan.loads(environment[PLAN]), Cluster(environment[KUBECONFIG])))
-    except (HeadsDifferError, DefinitionError) as error:
+        print(chosen(Plan.loads(environment[PLAN]), ApiServer(environment[KUBECONFIG])))
+    except (HeadsDifferError, ApiServerError) as error:
         print(f"homelab:gitops.source: {error}", file=sys.stderr)
         return 1
     return 0

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_command as command
 
+from components.kit.api_server import KUBECONFIG
 from components.kit.chart import ChartSource
-from components.kit.definitions_command import KUBECONFIG, PLAN
+from components.kit.definitions_command import PLAN
 from components.kit.entry_point import EntryPoint
 from components.kit.versions import ChartPin
 

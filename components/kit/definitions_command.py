@@ -10,24 +10,20 @@ Everything comes through the environment (`PLAN`, `KUBECONFIG`), so that no secr
 
 from __future__ import annotations
 
-import base64
-import http.client
 import json
 import re
-import ssl
 import sys
 import time
-import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
 
+from components.kit.api_server import KUBECONFIG, REQUEST_SECONDS, ApiServer, ApiServerError
 from components.kit.chart_archive import ChartPlace, ChartUnavailableError
-from components.kit.mutual_tls import client_context
 
-PLAN, KUBECONFIG = "HOMELAB_CHART_DEFINITIONS", "HOMELAB_KUBECONFIG"
-"""The variables that the command reads: a `ChartPlace` as JSON, and the cluster's kubeconfig."""
+PLAN = "HOMELAB_CHART_DEFINITIONS"
+"""The variable that has a `ChartPlace` as JSON."""
 
 MANAGER = "homelab"
 """Owner of the applied fields, as the API server records it."""
@@ -37,18 +33,9 @@ _IN_CHART = re.compile(r"(?:charts/[^/]+/)*crds/.+\.ya?ml")
 """Of the chart itself and of the charts in it, whose own directories Helm reads as well."""
 
 _SERVED_SECONDS = 60
-_REQUEST_SECONDS = 30
 _POLL = 0.2
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Definition = dict[str, Any]
-
-
-class DefinitionError(Exception):
-    """The cluster does not take a definition; the message says which, and why."""
-
-
-class MissingError(DefinitionError):
-    """There is nothing at a path of the API."""
 
 
 def definitions(place: ChartPlace) -> list[Definition]:
@@ -73,48 +60,23 @@ def definitions(place: ChartPlace) -> list[Definition]:
     return sorted(found, key=lambda definition: str(definition["metadata"]["name"]))
 
 
-class Cluster:
-    """The API server of a kubeconfig with one cluster and one user, who shows a certificate."""
-
-    def __init__(self, kubeconfig: str) -> None:
-        parsed = yaml.safe_load(kubeconfig)
-        [cluster], [user] = parsed["clusters"], parsed["users"]
-        self._server = urllib.parse.urlsplit(cluster["cluster"]["server"])
-        self._context = _context(cluster["cluster"], user["user"])
+class Cluster(ApiServer):
+    """The API server, as it takes definitions."""
 
     def apply(self, definition: Definition) -> None:
-        """Make or change a definition, and wait until its kind is served. Raises DefinitionError."""
+        """Make or change a definition, and wait until its kind is served. Raises ApiServerError."""
         name = str(definition["metadata"]["name"])
         # An API server does not take a status from anybody but itself.
         body = json.dumps({key: value for key, value in definition.items() if key != "status"})
         try:
-            with self._answer(
+            with self.answer(
                 "PATCH", f"{_PATH}/{name}?fieldManager={MANAGER}&force=true", body, "application/apply-patch+yaml"
             ) as answer:
                 answer.read()
             self._established(name)
             self._served(definition["spec"])
         except OSError as error:
-            raise DefinitionError(f"{name}: {self._server.geturl()}: {error}") from None
-
-    def get(self, path: str) -> dict[str, Any] | None:
-        """The object at a path; None if there is none, or no such kind. Raises DefinitionError."""
-        try:
-            with self._answer("GET", path) as answer:
-                found: dict[str, Any] = json.load(answer)
-                return found
-        except MissingError:
-            return None
-        except OSError as error:
-            raise DefinitionError(f"{path}: {self._server.geturl()}: {error}") from None
-
-    def patch(self, path: str, body: str, kind: str) -> None:
-        """Change the object at a path; `kind`: the content type of `body`. Raises DefinitionError."""
-        try:
-            with self._answer("PATCH", path, body, kind) as answer:
-                answer.read()
-        except OSError as error:
-            raise DefinitionError(f"{path}: {self._server.geturl()}: {error}") from None
+            raise ApiServerError(f"{name}: {self.server}: {error}") from None
 
     def _served(self, spec: Mapping[str, Any]) -> None:
         """Ask for the objects of a definition until there is an answer.
@@ -125,10 +87,10 @@ class Cluster:
         for version in (one["name"] for one in spec["versions"] if one["served"]):
             while True:
                 try:
-                    with self._answer("GET", f"/apis/{group}/{version}/{plural}?limit=1") as answer:
+                    with self.answer("GET", f"/apis/{group}/{version}/{plural}?limit=1") as answer:
                         answer.read()
                     break
-                except DefinitionError:
+                except ApiServerError:
                     if time.monotonic() > deadline:
                         raise
                     time.sleep(_POLL)
@@ -137,46 +99,20 @@ class Cluster:
         """Follow a definition until the API server says that it is established."""
         query = f"watch=true&timeoutSeconds={_SERVED_SECONDS}&fieldSelector=metadata.name%3D{name}"
         conditions: Mapping[str, str] = {}
-        with self._answer("GET", f"{_PATH}?{query}", timeout=_SERVED_SECONDS + _REQUEST_SECONDS) as events:
+        with self.answer("GET", f"{_PATH}?{query}", timeout=_SERVED_SECONDS + REQUEST_SECONDS) as events:
             for line in events:
                 conditions = conditions_of(json.loads(line)["object"])
                 if conditions.get("Established") == "True":
                     return
-        raise DefinitionError(
+        raise ApiServerError(
             f"{name} is not served after {_SERVED_SECONDS} s ({dict(conditions)}); see: kubectl describe crd {name}"
         )
-
-    def _answer(
-        self, method: str, path: str, body: str | None = None, kind: str = "", timeout: int = _REQUEST_SECONDS
-    ) -> http.client.HTTPResponse:
-        connection = http.client.HTTPSConnection(
-            str(self._server.hostname), self._server.port or 443, context=self._context, timeout=timeout
-        )
-        connection.request(method, path, body, {"Content-Type": kind} if kind else {})
-        answer = connection.getresponse()
-        if answer.status >= 300:
-            raise (MissingError if answer.status == http.client.NOT_FOUND else DefinitionError)(
-                f"{path.partition('?')[0]}: {answer.status}: {answer.read().decode(errors='replace')}"
-            )
-        return answer
 
 
 def conditions_of(definition: Definition) -> Mapping[str, str]:
     """What the API server says of a definition, by type; of one that it has only just taken it says `null`."""
     stated = (definition.get("status") or {}).get("conditions") or []
     return {one["type"]: one["status"] for one in stated}
-
-
-def _context(cluster: Mapping[str, str], user: Mapping[str, str]) -> ssl.SSLContext:
-    authority, certificate, key = (
-        base64.b64decode(part)
-        for part in (
-            cluster["certificate-authority-data"],
-            user["client-certificate-data"],
-            user["client-key-data"],
-        )
-    )
-    return client_context(authority, certificate, key)
 
 
 def applied(place: ChartPlace, cluster: Cluster) -> Iterator[str]:
@@ -192,7 +128,7 @@ def main(_arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     try:
         for name in applied(place, Cluster(environment[KUBECONFIG])):
             print(f"{name} is that of {place.description}", flush=True)
-    except (ChartUnavailableError, DefinitionError) as error:
+    except (ChartUnavailableError, ApiServerError) as error:
         print(f"definitions of {place.description}: {error}; repeat with `pulumi up`", file=sys.stderr)
         return 1
     return 0

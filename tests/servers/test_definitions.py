@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from components.kit.api_server import KUBECONFIG
 from components.kit.chart_archive import ChartPlace
-from components.kit.definitions_command import KUBECONFIG, PLAN, main
+from components.kit.definitions_command import PLAN, main
 from lab.programs import ensure
 from tests.servers.kubernetes import ApiError, KubernetesApi
 from tests.servers.processes import eventually, run

@@ -6,13 +6,13 @@ import pytest
 
 from components.gitops.git_source_command import HeadsDifferError, Plan, chosen, revision
 from components.gitops.hand_over import DeployKey, HandOverArgs, repository
-from components.kit.definitions_command import Cluster
+from components.kit.api_server import ApiServer
 from tests.unit.arguments import Known, refused
 
 PLAN = Plan(namespace="flux-system", repository="homelab", candidate="homelab-own", seed="ssh://seed", own="http://own")
 
 
-class Answers(Cluster):
+class Answers(ApiServer):
     """An API server whose Flux has done what it was asked, with these newest commits by the object's name."""
 
     def __init__(self, url: str | None, commits: dict[str, str]) -> None:
