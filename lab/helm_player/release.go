@@ -158,10 +158,7 @@ func (p *player) install(
 	}
 	p.note(helm, obj, v2.ReleaseActionInstall)
 	if err == nil {
-		obj.Status.ObservedPostRenderersDigest = renderers
-		obj.Status.ClearFailures()
-		released(obj, metav1.ConditionTrue, v2.InstallSucceededReason, fmt.Sprintf("Helm install succeeded for release %s with chart %s",
-			obj.GetReleaseNamespace()+"/"+obj.GetReleaseName(), chart.Metadata.Name+"@"+chart.Metadata.Version))
+		succeeded(obj, renderers, v2.InstallSucceededReason, "install", chart)
 		return nil
 	}
 	obj.Status.Failures++
@@ -177,6 +174,14 @@ func (p *player) install(
 		return final{v2.InstallFailedReason, failure("install", obj, chart, err)}
 	}
 	return noted{err}
+}
+
+// succeeded notes what an action has made of a release.
+func succeeded(obj *v2.HelmRelease, renderers, reason, action string, chart *chartv2.Chart) {
+	obj.Status.ObservedPostRenderersDigest = renderers
+	obj.Status.ClearFailures()
+	released(obj, metav1.ConditionTrue, reason, fmt.Sprintf("Helm %s succeeded for release %s with chart %s", action,
+		obj.GetReleaseNamespace()+"/"+obj.GetReleaseName(), chart.Metadata.Name+"@"+chart.Metadata.Version))
 }
 
 func (p *player) upgrade(
@@ -206,10 +211,7 @@ func (p *player) upgrade(
 	}
 	p.note(helm, obj, v2.ReleaseActionUpgrade)
 	if err == nil {
-		obj.Status.ObservedPostRenderersDigest = renderers
-		obj.Status.ClearFailures()
-		released(obj, metav1.ConditionTrue, v2.UpgradeSucceededReason, fmt.Sprintf("Helm upgrade succeeded for release %s with chart %s",
-			obj.GetReleaseNamespace()+"/"+obj.GetReleaseName(), chart.Metadata.Name+"@"+chart.Metadata.Version))
+		succeeded(obj, renderers, v2.UpgradeSucceededReason, "upgrade", chart)
 		return nil
 	}
 	obj.Status.Failures++

@@ -10,19 +10,22 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, cast
 
 import pulumi
+import pytest
 import yaml
 
 from components.talos import images
 from components.talos.api import TalosCredentials, TalosNode
 from components.talos.hooks import Member, TalosChecks
 from components.talos.secrets import ClientCredentials
+from lab import programs
 from lab.hardware import CONTROL_PLANE_TOOLS
 from lab.programs import Found
 
@@ -37,6 +40,19 @@ class Hook:
 
     name: str
     callback: Callable[[pulumi.ResourceHookArgs], Any]
+
+
+@contextmanager
+def brought_up(directory: Path, *, talos: str, kubernetes: str) -> Iterator[TalosSite]:
+    """A cluster of these releases, with hooks that tests can call."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pulumi, "ResourceHook", Hook)
+        made = TalosSite(directory, programs.ensure(programs.LAB), talos=talos, kubernetes=kubernetes)
+        try:
+            made.first_up()
+            yield made
+        finally:
+            made.close()
 
 
 class TalosSite:

@@ -17,8 +17,7 @@ import pulumi
 import pytest
 
 from components.talos.api import TalosError
-from lab import programs
-from tests.lab.talos_site import NODES, Hook, TalosSite
+from tests.lab.talos_site import NODES, TalosSite, brought_up
 
 RELEASES = {"talos": "v1.13.9", "kubernetes": "v1.36.3"}
 PATIENCE = 15.0
@@ -27,14 +26,8 @@ PATIENCE = 15.0
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TalosSite]:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(pulumi, "ResourceHook", Hook)
-        made = TalosSite(tmp_path_factory.mktemp("quorum"), programs.ensure(programs.LAB), **RELEASES)
-        try:
-            made.first_up()
-            yield made
-        finally:
-            made.close()
+    with brought_up(tmp_path_factory.mktemp("quorum"), **RELEASES) as made:
+        yield made
 
 
 def may_restart(site: TalosSite, name: str, patience: float = PATIENCE) -> None:

@@ -9,13 +9,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import pulumi
 import pytest
 
 from components.talos.api import TalosError
 from components.talos.images import KUBELET, STATIC_PODS
-from lab import programs
-from tests.lab.talos_site import NODES, Hook, TalosSite
+from tests.lab.talos_site import NODES, TalosSite, brought_up
 
 OLD = {"talos": "v1.12.6", "kubernetes": "v1.35.2"}
 NEW = {"talos": "v1.13.9", "kubernetes": "v1.36.3"}
@@ -25,14 +23,8 @@ OLD_COREDNS = "registry.k8s.io/coredns/coredns:v1.12.0"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TalosSite]:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(pulumi, "ResourceHook", Hook)
-        made = TalosSite(tmp_path_factory.mktemp("talos"), programs.ensure(programs.LAB), **OLD)
-        try:
-            made.first_up()
-            yield made
-        finally:
-            made.close()
+    with brought_up(tmp_path_factory.mktemp("talos"), **OLD) as made:
+        yield made
 
 
 def kinds(events: list[dict[str, Any]], *wanted: str) -> list[str]:
