@@ -50,6 +50,12 @@ def test_each_object_goes_before_what_it_needs_to_go(graph: Graph, one: str, out
         "kubernetes:dns.cav.enablers.ob/v1alpha2:ClusterZone dns-zone",
         "kubernetes:helm.sh/v3:Release nginx-ingress",
         "kubernetes:helm.sh/v3:Release authentik",
+        # Without the variables the first build fails; without the border and its namespace an application is early.
+        "kubernetes:core/v1:ConfigMap applications-settings",
+        "kubernetes:admissionregistration.k8s.io/v1:ValidatingAdmissionPolicyBinding border-binding",
+        "kubernetes:core/v1:ResourceQuota gitea-quota",
+        "kubernetes:networking.k8s.io/v1:NetworkPolicy gitea-closed",
+        "kubernetes:networking.k8s.io/v1:NetworkPolicy gitea-database-calls",
     ],
 )
 def test_applications_come_after(graph: Graph, first: str) -> None:
