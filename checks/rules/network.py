@@ -11,6 +11,7 @@ from itertools import combinations
 from checks.graph import reveal
 from checks.model.objects import Object, walk
 from checks.model.platform import Platform
+from checks.model.program import HIDDEN
 from checks.rules.rule import Finding, finding, rule
 
 _LITERAL = re.compile(r"(?<![\w.:-])((?:\d{1,3}\.){3}\d{1,3})(/\d{1,2})?(?![\w.])")
@@ -60,7 +61,7 @@ def _texts(platform: Platform) -> Iterator[tuple[str, str, str, str]]:
                     yield str(thing), path, value, thing.where
     for release in platform.releases:
         for path, value in walk(release.values):
-            if isinstance(value, str) and value != "(secret)":
+            if isinstance(value, str) and value != HIDDEN:
                 yield str(release), f"values.{path}", value, release.where
 
 

@@ -46,6 +46,23 @@ def copied_release(root: Path) -> None:
     edited("gitops/samples/kustomization.yaml", ("resources:\n", "resources:\n  - forge.yaml\n"))(root)
 
 
+MORE = """\
+apiVersion: v1
+kind: KIND
+metadata: {name: more, namespace: forge}
+data:
+  values.yaml: |
+    size: 6Gi
+"""
+
+
+def from_other(kind: str, name: str = "more") -> Edit:
+    """An edit by which a release takes values from somewhere else, and its own size no longer."""
+    return edited(
+        FORGE, ("  values: {", f"  valuesFrom: [{{kind: {kind}, name: {name}}}]\n  values: {{"), (", size: 5Gi", "")
+    )
+
+
 def without(file: str) -> Edit:
     return lambda root: (root / file).unlink()
 
@@ -354,6 +371,25 @@ FAULTS: dict[str, Fault] = {
         edited("gitops/forge/certificate.yaml", ("page.${domain}", "pages.${domain}")),
         "host-certificate",
         ("Ingress forge/page", "page.test-cluster", "Certificate forge/page"),
+    ),
+    "a value in a ConfigMap without a record": Fault(
+        several(from_other("ConfigMap"), appended(LOGIN, MORE.replace("KIND", "ConfigMap"))),
+        "chart-record",
+        ("release forge/forge", "spec.values", "forge 4.5.6"),
+    ),
+    "values that only the cluster has": Fault(
+        from_other("Secret", "forge-login"),
+        "release-values",
+        ("release forge/forge", "spec.valuesFrom[0]", "values.yaml", "Secret forge/forge-login"),
+    ),
+    "a list that replaces another": Fault(
+        several(
+            from_other("ConfigMap"),
+            appended(LOGIN, MORE.replace("KIND", "ConfigMap") + "    hosts: [a]\n"),
+            edited(FORGE, ("existingSecret: forge-login", "existingSecret: forge-login, hosts: [b]")),
+        ),
+        "replaced-list",
+        ("release forge/forge", "values.hosts", "ConfigMap forge/more", "spec.values"),
     ),
     "values that were changed without a record": Fault(
         edited(FORGE, ("size: 5Gi", "size: 50Gi")),
