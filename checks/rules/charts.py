@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
 
+from checks.model.objects import items, mapping
 from checks.model.platform import Platform
-from checks.rules.rule import Finding, finding, rule
+from checks.rules.rule import Finding, finding, rule, there
 
 
 @rule(
@@ -50,6 +51,10 @@ def values(platform: Platform) -> Iterator[Finding]:
     for problem in platform.chart_problems:
         if problem.kind == "unknown":
             place, _, message = problem.message.partition(" ")
+            for reference in items(mapping(problem.release.content.get("spec")).get("valuesFrom")):
+                kind, name, space = str(reference.get("kind")), str(reference.get("name")), problem.release.namespace
+                if not platform.find("", kind, space, name):
+                    message += f"; nothing makes {kind} {name}: {there(platform.named('', kind, space), name)}"
             yield finding(problem.release, place, message, problem.release.where)
 
 
