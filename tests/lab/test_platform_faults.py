@@ -103,7 +103,7 @@ def test_a_node_that_never_answers_is_named_with_a_remedy(lab: LiveLab) -> None:
     assert back.returncode == 0, back.stdout
 
 
-NOT_MADE = {
+NOT_MADE: dict[str, dict[str, Any]] = {
     "proxmox-answers-500": {"kind": "http", "status": 500},
     "a-task-fails": {"kind": "task"},
 }

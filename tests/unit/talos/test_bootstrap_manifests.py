@@ -13,7 +13,12 @@ from components.talos.api import TalosError, TalosNode
 from components.talos.bootstrap_manifests import synchronize
 from components.talos.kubernetes_api import Answer, KubernetesApi, KubernetesError
 
-MANIFEST = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "coredns"}, "spec": {"replicas": 2}}
+MANIFEST: dict[str, Any] = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "coredns"},
+    "spec": {"replicas": 2},
+}
 ROLLED_OUT = {"observedGeneration": 2, "updatedReplicas": 2, "availableReplicas": 2}
 
 
