@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,18 @@ SYSTEM = {
 
 GROUP = "HOMELAB_PODS"
 """Environment variable with the control group of the namespaces that a process is in."""
+
+
+def wanted() -> bool:
+    """Whether PODS in the environment asks for real pods.
+
+    Raises:
+        LabError: if it has another value than `real` and `played`.
+    """
+    value = os.environ.get("PODS") or "played"
+    if value not in ("real", "played"):
+        raise LabError(f"PODS={value}: use PODS=real for pods that run, or PODS=played, the default, for those of kwok")
+    return value == "real"
 
 
 def refuse_without_root() -> None:
@@ -66,6 +79,11 @@ def group() -> str:
 def entering(name: str, command: list[str]) -> list[str]:
     """The command that runs `command` in namespaces of its own, below the control group of that name."""
     return ["sh", str(ENTER), name, *command]
+
+
+def store_command(served: Path) -> list[str]:
+    """The process that serves the images which a file lists."""
+    return [sys.executable, "-m", "lab.pods.store", STORE, str(served)]
 
 
 def settings(tools: Mapping[str, Found], name: str, repositories: list[str]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""`python -m lab.pods.store ADDRESS:PORT`: serves images to the nodes' runtimes, as a registry does.
+"""`python -m lab.pods.store ADDRESS:PORT FILE`: serves images to the nodes' runtimes, as a registry does.
 
-Reads from standard input a JSON object: each repository with the directory of its image. Only what a pull asks for is
+FILE holds a JSON object: each repository with the directory of its image. Only what a pull asks for is
 answered: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pulling-manifests
 """
 
@@ -78,7 +78,7 @@ class Store(BaseHTTPRequestHandler):
 def main() -> None:
     """Serve until the process is ended."""
     host, port = sys.argv[1].rsplit(":", 1)
-    Store.images = {repository: Path(place) for repository, place in json.load(sys.stdin).items()}
+    Store.images = {repository: Path(place) for repository, place in json.loads(Path(sys.argv[2]).read_text()).items()}
     ThreadingHTTPServer((host, int(port)), Store).serve_forever()
 
 

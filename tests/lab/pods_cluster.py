@@ -87,8 +87,9 @@ def cluster_with_pods(directory: Path) -> Iterator[PodsCluster]:
     debian.ensure(nodes.SYSTEM)
     programs.ensure((*programs.LAB, *programs.PODS))
     group, log = nodes.group(), directory / "inside.log"
-    served = json.dumps({repository: str(place) for repository, place in images.make().items()})
-    command = nodes.entering(group, [sys.executable, "-m", "tests.lab.pods_inside", str(directory), group, served])
+    served = {repository: str(place) for repository, place in images.make().items()}
+    (directory / "images.json").write_text(json.dumps(served))
+    command = nodes.entering(group, [sys.executable, "-m", "tests.lab.pods_inside", str(directory), group])
     with log.open("wb") as output:
         running = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=output, stderr=output)
     try:

@@ -1,6 +1,6 @@
-"""`python -m tests.lab.pods_inside DIRECTORY GROUP IMAGES`: a cluster with real pods, in this process's own namespaces.
+"""`python -m tests.lab.pods_inside DIRECTORY GROUP`: a cluster with real pods, in this process's own namespaces.
 
-IMAGES is a JSON object: each repository with the directory of its image. It writes `ready` to DIRECTORY when all nodes
+DIRECTORY/images.json says where the images are. It writes `ready` to DIRECTORY when all nodes
 are ready, and stays until its standard input ends.
 """
 
@@ -23,14 +23,12 @@ RELEASES = {"talos": "v1.13.9", "kubernetes": "v1.36.3"}
 
 def main() -> None:
     """Bring the cluster up and hold it."""
-    directory, group, served = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    directory, group = Path(sys.argv[1]), sys.argv[2]
+    served = directory / "images.json"
     network.hold([IPv4Address(f"{PREFIX}.{end}") for end in ("0.11", "3.1", *(end for _, end in NODES.values()))])
-    store = subprocess.Popen([sys.executable, "-m", "lab.pods.store", nodes.STORE], stdin=subprocess.PIPE, text=True)
-    assert store.stdin
-    with store.stdin as given:
-        given.write(served)
+    subprocess.Popen([sys.executable, "-m", "lab.pods.store", nodes.STORE, str(served)])
     tools = programs.ensure((*programs.LAB, *programs.PODS))
-    settings = nodes.settings(tools, group, list(json.loads(served)))
+    settings = nodes.settings(tools, group, list(json.loads(served.read_text())))
     site = TalosSite(directory, tools, **RELEASES, prefix=PREFIX, nodes=NODES, pods=settings)
     site.first_up()
     (directory / "ready").touch()

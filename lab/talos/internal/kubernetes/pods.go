@@ -85,7 +85,10 @@ func (c *ControlPlane) decides(ctx context.Context) error {
 	for _, image := range []string{"lab.invalid/unknown", c.binaries.Pods.Sandbox} {
 		probes = append(probes, map[string]any{
 			"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"generateName": "lab-probe-", "namespace": "kube-system"},
-			"spec": map[string]any{"automountServiceAccountToken": false, "containers": []any{map[string]any{"name": "probe", "image": image}}},
+			"spec": map[string]any{
+				"serviceAccountName": "lab-pods", "automountServiceAccountToken": false,
+				"containers": []any{map[string]any{"name": "probe", "image": image}},
+			},
 		})
 	}
 
