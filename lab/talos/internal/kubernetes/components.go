@@ -126,7 +126,7 @@ func (c *ControlPlane) ensureAPI(ctx context.Context) error {
 		}
 	}
 
-	if err = c.ensureNodes(ctx, ruling, server); err != nil {
+	if err = c.ensureNodes(ruling, server); err != nil {
 		return err
 	}
 

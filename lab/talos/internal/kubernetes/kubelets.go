@@ -1,7 +1,6 @@
 package kubernetes
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"net"
@@ -81,7 +80,7 @@ func (c *ControlPlane) stopNodes(end func(*process.Process)) {
 func (c *ControlPlane) cgroup(node string) string { return filepath.Join(c.binaries.Pods.Cgroup, node) }
 
 // ensureNodes keeps the real nodes' processes running, and one kube-proxy for all: they are in one network namespace.
-func (c *ControlPlane) ensureNodes(_ context.Context, ruling Member, server string) error {
+func (c *ControlPlane) ensureNodes(ruling Member, server string) error {
 	c.mu.Lock()
 	nodes := slices.SortedFunc(maps.Values(c.realNodes), func(a, b Node) int { return strings.Compare(a.Name, b.Name) })
 	c.mu.Unlock()
@@ -91,7 +90,7 @@ func (c *ControlPlane) ensureNodes(_ context.Context, ruling Member, server stri
 			return fmt.Errorf("node %s: cgroup: %w", node.Name, err)
 		}
 
-		runtime, err := c.containerdArgs(node)
+		runtime, err := c.containerdArgs(node, ruling)
 		if err != nil {
 			return err
 		}
@@ -133,13 +132,12 @@ func (c *ControlPlane) socketOf(node Node) string {
 }
 
 // containerdArgs writes the runtime's configuration. The options that tolerate and restrict let it run in a container.
-func (c *ControlPlane) containerdArgs(node Node) ([]string, error) {
+func (c *ControlPlane) containerdArgs(node Node, ruling Member) ([]string, error) {
 	f := &files{control: c}
 	pods := c.binaries.Pods
 	sockets := filepath.Join(pods.Sockets, node.Name)
 	f.keep(os.MkdirAll(sockets, 0o700))
 
-	network := f.directory(node.Name, "cni")
 	list := map[string]any{
 		"cniVersion": "1.0.0", "name": "pods",
 		"plugins": []any{
@@ -147,7 +145,7 @@ func (c *ControlPlane) containerdArgs(node Node) ([]string, error) {
 				"type": "bridge", "bridge": "pods0", "isDefaultGateway": true, "ipMasq": true, "hairpinMode": true,
 				"ipam": map[string]any{
 					"type": "host-local", "dataDir": f.directory("addresses"),
-					"ranges": []any{[]any{map[string]any{"subnet": c.podRange()}}},
+					"ranges": []any{[]any{map[string]any{"subnet": podRange(ruling)}}},
 				},
 			},
 			map[string]any{"type": "portmap", "capabilities": map[string]any{"portMappings": true}},
@@ -156,16 +154,15 @@ func (c *ControlPlane) containerdArgs(node Node) ([]string, error) {
 
 	document, err := yaml.Marshal(list)
 	f.keep(err)
-	f.keep(os.WriteFile(filepath.Join(network, "10-pods.conflist"), document, 0o600))
 
-	hosts := filepath.Join(f.directory(node.Name, "registries", "_default"), "hosts.toml")
+	network := f.write(filepath.Join("cni", node.Name, "10-pods.conflist"), document)
 	store := "http://" + pods.Store
-	content := fmt.Sprintf("server = %q\n[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n", store, store)
-	f.keep(os.WriteFile(hosts, []byte(content), 0o600))
+	hosts := f.write(filepath.Join("registries", node.Name, "_default", "hosts.toml"),
+		fmt.Appendf(nil, "server = %q\n[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n", store, store))
 
 	settings := fmt.Sprintf(containerdSettings,
 		f.directory(node.Name, "containerd"), filepath.Join(sockets, "state"), c.socketOf(node), f.directory(node.Name, "opt"),
-		pods.Sandbox, filepath.Dir(filepath.Dir(hosts)), pods.Plugins, network, pods.Shim, pods.Runc)
+		pods.Sandbox, filepath.Dir(filepath.Dir(hosts)), pods.Plugins, filepath.Dir(network), pods.Shim, pods.Runc)
 	return onNode(pods.Containerd, "--config", f.write("containerd-"+node.Name+".toml", []byte(settings))), f.err
 }
 
@@ -200,11 +197,7 @@ options = {BinaryName = %q, SystemdCgroup = false}
 `
 
 // podRange is the addresses of all pods: the nodes are bridged, so none needs a part of its own.
-func (c *ControlPlane) podRange() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.candidates[0].Config.Cluster().Network().PodCIDRs()[0]
-}
+func podRange(ruling Member) string { return ruling.Config.Cluster().Network().PodCIDRs()[0] }
 
 // kubeletArgs writes the kubelet's configuration, with the certificates that it has on a node of Talos.
 func (c *ControlPlane) kubeletArgs(node Node, ruling Member, server string) ([]string, error) {
@@ -263,7 +256,7 @@ func (c *ControlPlane) proxyArgs(node Node, ruling Member, server string) ([]str
 	settings := f.yaml("kube-proxy.yaml", map[string]any{
 		"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",
 		"clientConnection": map[string]any{"kubeconfig": config},
-		"mode":             "iptables", "clusterCIDR": c.podRange(), "hostnameOverride": node.Name,
+		"mode":             "iptables", "clusterCIDR": podRange(ruling), "hostnameOverride": node.Name,
 		"healthzBindAddress": net.JoinHostPort(node.Address, "10256"), "metricsBindAddress": net.JoinHostPort(node.Address, "10249"),
 		"conntrack": map[string]any{"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
 	})

@@ -261,8 +261,15 @@ func (c *ControlPlane) Silence(ctx context.Context, name string) error {
 	return nil
 }
 
-// Played tells whether kwok renews the node's lease.
+// Played tells whether kwok renews the node's lease, or the node has a kubelet that does.
 func (c *ControlPlane) Played(ctx context.Context, name string) (bool, error) {
+	c.mu.Lock()
+	_, real := c.realNodes[name]
+	c.mu.Unlock()
+	if real {
+		return true, nil
+	}
+
 	holder, err := c.leaseHolder(ctx, name)
 	return holder != "" && holder != name+offSuffix, err
 }
