@@ -6,6 +6,7 @@ The packages' own scripts do not run: an image that needs an account or a direct
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import re
 import subprocess
@@ -66,21 +67,23 @@ def closure(packages: Iterable[str]) -> dict[str, str]:
 
 
 def key(packages: Iterable[str]) -> str:
-    """What decides the content of `fill`."""
-    return " ".join(f"{name}={version}" for name, version in sorted(closure(packages).items()))
+    """What decides the content of `fill`: the packages' versions, and what is done with them."""
+    how = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    return " ".join([how, *(f"{name}={version}" for name, version in sorted(closure(packages).items()))])
 
 
 def fill(layer: Layer, packages: Iterable[str]) -> None:
     """Add the files of the packages and of all that they depend on."""
     for path, target in _MERGED.items():
         layer.link(path, target)
-    for path, mode in (("/tmp", 0o1777), ("/run", 0o755), ("/proc", 0o755), ("/sys", 0o755), ("/dev", 0o755)):  # noqa: S108
-        layer.directory(path, mode=mode)
+    layer.directory("/tmp", mode=0o1777)  # noqa: S108
+    for path in ("/run", "/proc", "/sys", "/dev"):
+        layer.directory(path)
     layer.link("/usr/bin/awk", "mawk")  # an alternative, which the package's own script makes
     names = sorted(closure(packages))
     listed = subprocess.run(["dpkg-query", "-L", *names], capture_output=True, text=True, check=True).stdout
     for line in sorted({line for line in listed.splitlines() if line.startswith("/")}):
-        path = Path(os.path.realpath(os.path.dirname(line))) / os.path.basename(line)
-        if line == "/." or str(path) in _MERGED or f"{path}/".startswith(_LEFT_OUT) or not os.path.lexists(path):
+        found = Path(os.path.realpath(os.path.dirname(line))) / os.path.basename(line)
+        if line == "/." or str(found) in _MERGED or f"{found}/".startswith(_LEFT_OUT) or not os.path.lexists(found):
             continue
-        layer.copy(path, str(path))
+        layer.copy(found, str(found))
