@@ -52,6 +52,7 @@ COMPONENT_TYPES = {
     "homelab:network:AddressPool",
     "homelab:network:Cilium",
     "homelab:network:CoreDns",
+    "homelab:network:KubeletCertificates",
     "homelab:network:MetalLb",
     "homelab:proxmox:ProxmoxAccount",
     "homelab:proxmox:TalosImage",
