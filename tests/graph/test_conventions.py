@@ -44,6 +44,7 @@ COMPONENT_TYPES = {
     "homelab:gitops:GitSource",
     "homelab:gitops:HandOver",
     "homelab:gitops:Receiver",
+    "homelab:gitops:Scraping",
     "homelab:identity:Authentik",
     "homelab:identity:AuthentikHome",
     "homelab:identity:OidcProbe",
