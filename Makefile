@@ -16,7 +16,7 @@ override ARGS := $(value ARGS)
 export ARGS CMD LAB_ID
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse delegation certificates rotate give recover check test mutants bench seal sealing-key sealed-bootstrap enrol
+.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse delegation certificates rotate give recover check charts test mutants bench seal sealing-key sealed-bootstrap enrol
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -68,8 +68,11 @@ check: venv ## check lint, types, generated files, chart values (CHARTS_MIRROR=d
 	@.venv/bin/mypy
 	@$(PY) -m stacks.settings.schema --check
 	@$(PY) -m checks.blueprints
-	@$(PY) -m checks.charts
+	@ARGS= $(LAB) charts
 	@$(LAB) check
+
+charts: venv ## look each chart's values up in the charts in CHARTS_MIRROR=dir, and record what these make (ARGS='--only-present')
+	@ARGS="--record $$ARGS" $(LAB) charts
 
 test: venv tools ## run all tests, including those in the lab, with WORKERS=2 side by side
 	@.venv/bin/pytest --numprocesses '$(WORKERS)' --dist loadgroup --no-loadscope-reorder

@@ -13,7 +13,8 @@ import yaml
 from checks.gitops.images import moving
 from checks.gitops.ingress import foreign_in_files, foreign_in_program
 from checks.gitops.tree import GITOPS, documents, releases, variables
-from checks.gitops.values import merged, secret_values
+from checks.gitops.values import secret_values
+from checks.model.release_values import merged
 from checks.program import ROOT, recorded
 from checks.sign_on import PUBLIC, consumer, disagreements, providers
 from components.identity.sso import VALUES_KEY
