@@ -201,6 +201,10 @@ _TOOLS = [
         )
     ),
     *(
+        Tool(GoBinary(tool, f"tools/{of}", f"github.com/prometheus/{of}/cmd/{tool}", f"github.com/prometheus/{of}"))
+        for tool, of in (("promtool", "prometheus"), ("amtool", "alertmanager"))
+    ),
+    *(
         Tool(GoBinary(name, f"tools/{name}", f"github.com/fluxcd/{name}", f"github.com/fluxcd/{name}"))
         for name in ("source-controller", "kustomize-controller")
     ),
@@ -234,6 +238,8 @@ TESTS = (
     "cloudnative-pg",
     "cert-manager-controller",
     "dns01-solver",
+    "promtool",
+    "amtool",
     "manifests",
 )
 """What only the tests and checks need: the lab's provider plugin has Helm in it, and its pods are played."""

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from components.dns import powerdns_secrets as powerdns
+from components.gitops import scraping
 from components.identity.authentik_secrets import BOOTSTRAP, CONFIGURATION, DATABASE, NAMESPACE
 from components.kit.spelling import did_you_mean
 from components.secrets.secret_spec import OPERATOR_NAMESPACE, GivenSpec, Password, Plain, SecretSpec
@@ -62,6 +63,9 @@ STORE_PROBE = "store-probe"
 
 GITEA = sso.GITEA.namespace
 """The namespace of Gitea, which Flux fills."""
+
+MONITORING = scraping.NAMESPACE
+"""The namespace of Prometheus, Alertmanager and Grafana, which Flux fills."""
 
 GITEA_DATABASE = SecretSpec(
     name="gitea-database",
@@ -115,6 +119,14 @@ GIVEN: Mapping[str, GivenByAPerson] = MappingProxyType(
                     },
                 ),
                 consumers="Gitea's servers, which send no mail without it",
+            ),
+            GivenByAPerson(
+                spec=GivenSpec(
+                    name="alerting",
+                    namespace=MONITORING,
+                    keys={"url": "to which Alertmanager posts alerts, such as that of a chat's webhook"},
+                ),
+                consumers="Alertmanager's server, which tells nobody without it",
             ),
         )
     }

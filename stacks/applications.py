@@ -13,6 +13,7 @@ from functools import partial
 from components.gitops.application_namespace import ApplicationNamespace, ApplicationNamespaceArgs, Quota
 from components.gitops.border import Border, BorderArgs
 from components.gitops.flux import NAMESPACE as FLUX_NAMESPACE
+from components.gitops.scraping import NAMESPACE as MONITORING
 from components.kit.namespace import PodSecurity
 from components.kit.spelling import did_you_mean
 from stacks.application_secrets import GITEA, GIVEN, SECRETS, namespaces
@@ -44,6 +45,15 @@ APPLICATIONS = (
         quota=Quota(cpu="2", memory="8Gi", storage="60Gi", load_balancers=1),
         database="gitea-postgres",
     ),
+    # Prometheus with its volume, Alertmanager with its own, Grafana, the operator, kube-state-metrics and a prober.
+    Application(namespace=MONITORING, quota=Quota(cpu="3", memory="12Gi", storage="80Gi")),
+    # A pod a node, which sees the host's processes, network and file systems.
+    Application(namespace="node-exporter", security="privileged", quota=Quota(cpu="2", memory="4Gi", storage="1Gi")),
+    # Loki with its volume, and Alloy, which reads logs and receives traces.
+    Application(namespace="logs", quota=Quota(cpu="2", memory="8Gi", storage="80Gi")),
+    Application(namespace="traces", quota=Quota(cpu="1", memory="4Gi", storage="40Gi")),
+    # One pod, and a new one beside it.
+    Application(namespace="metrics-server", quota=Quota(cpu="200m", memory="1Gi", storage="1Gi")),
 )
 
 DEFINITIONS = (
