@@ -213,16 +213,12 @@ def _matrix(client: Client) -> Configuration:
 
 
 def _inventree(client: Client) -> Configuration:
-    """Chart inventree 0.4: key `providers` with the JSON that django-allauth expects.
+    """Our own chart, controller `main`: key `providers` with the JSON that django-allauth expects.
 
     Python's `requests` takes one bundle of certificates in place of its own, so that while certificates are private,
-    InvenTree reaches Authentik and nothing else by HTTPS. Its worker has neither the variable nor the file.
+    InvenTree reaches Authentik and nothing else by HTTPS. All of its containers get the same, as each of them loads all
+    of its settings, and refuses to without its address.
     """
-    private: dict[str, Any] = {}
-    variables: dict[str, str] = {}
-    if client.private:
-        private = {"volumes": [client.private.volume], "volumeMounts": [client.private.mount]}
-        variables = {"REQUESTS_CA_BUNDLE": client.private.file}
     app = {
         "provider_id": _PROVIDER,
         "name": _SHOWN,
@@ -230,30 +226,39 @@ def _inventree(client: Client) -> Configuration:
         "secret": FILLED_IN,
         "settings": {"server_url": client.discovery, "scope": list(client.scopes)},
     }
+    settings = {
+        "LOGIN_ENABLE_SSO": True,
+        "LOGIN_ENABLE_SSO_REG": True,
+        "LOGIN_ENABLE_SSO_GROUP_SYNC": True,
+        "SSO_GROUP_KEY": GROUPS_CLAIM,
+        "SSO_GROUP_MAP": json.dumps(dict(client.groups)),
+    }
+    key = "providers"
+    environment: dict[str, Any] = {
+        "INVENTREE_SITE_URL": client.address,
+        "INVENTREE_SOCIAL_BACKENDS": "allauth.socialaccount.providers.openid_connect",
+        "INVENTREE_SOCIAL_PROVIDERS": {"valueFrom": _from(client, key)},
+        "INVENTREE_GLOBAL_SETTINGS": json.dumps(settings),
+    }
+    parts = {"initContainers": ("migrate", "static"), "containers": ("server", "worker")}
+    volumes: dict[str, Any] = {}
+    if client.private:
+        environment["REQUESTS_CA_BUNDLE"] = client.private.file
+        mount = [{"path": client.private.mount["mountPath"], "readOnly": True}]
+        volumes = {
+            "authority": {
+                "type": "secret",
+                "name": client.private.secret,
+                "advancedMounts": {"main": {name: mount for names in parts.values() for name in names}},
+            }
+        }
     return Configuration(
-        secret={"providers": json.dumps({"openid_connect": {"APPS": [app]}})},
+        secret={key: json.dumps({"openid_connect": {"APPS": [app]}})},
         values={
-            "global": {
-                "siteUrl": client.address,
-                "ssoConfig": {
-                    "backends": ["allauth.socialaccount.providers.openid_connect"],
-                    "createSecret": False,
-                    "providerSecretName": client.secret,
-                },
+            "controllers": {
+                "main": {kind: {name: {"env": environment} for name in names} for kind, names in parts.items()}
             },
-            "env": {
-                "INVENTREE_GLOBAL_SETTINGS": json.dumps(
-                    {
-                        "LOGIN_ENABLE_SSO": True,
-                        "LOGIN_ENABLE_SSO_REG": True,
-                        "LOGIN_ENABLE_SSO_GROUP_SYNC": True,
-                        "SSO_GROUP_KEY": GROUPS_CLAIM,
-                        "SSO_GROUP_MAP": json.dumps(dict(client.groups)),
-                    }
-                ),
-                **variables,
-            },
-            **private,
+            **({"persistence": volumes} if volumes else {}),
         },
     )
 
@@ -339,6 +344,8 @@ SERVICES = (
 """In the order in which they are set up; Vault's provider comes last, in a phase of its own."""
 
 GITEA, VAULT = SERVICES[0], SERVICES[-1]
+
+INVENTREE = next(service for service in SERVICES if service.slug == "inventree")
 
 
 BLUEPRINT = "blueprint.yaml"
