@@ -216,50 +216,42 @@ def _inventree(client: Client) -> Configuration:
     """Our own chart, controller `main`: key `providers` with the JSON that django-allauth expects.
 
     Python's `requests` takes one bundle of certificates in place of its own, so that while certificates are private,
-    InvenTree reaches Authentik and nothing else by HTTPS. All of its containers get the same, as each of them loads all
-    of its settings, and refuses to without its address.
+    InvenTree reaches Authentik and nothing else by HTTPS. Each container loads all settings, so that all get the same.
     """
+    key = "providers"
+    settings = {"server_url": client.discovery, "scope": list(client.scopes)}
     app = {
         "provider_id": _PROVIDER,
         "name": _SHOWN,
         "client_id": client.slug,
         "secret": FILLED_IN,
-        "settings": {"server_url": client.discovery, "scope": list(client.scopes)},
+        "settings": settings,
     }
-    settings = {
+    own = {
         "LOGIN_ENABLE_SSO": True,
         "LOGIN_ENABLE_SSO_REG": True,
         "LOGIN_ENABLE_SSO_GROUP_SYNC": True,
         "SSO_GROUP_KEY": GROUPS_CLAIM,
         "SSO_GROUP_MAP": json.dumps(dict(client.groups)),
     }
-    key = "providers"
-    environment: dict[str, Any] = {
+    env: dict[str, Any] = {
         "INVENTREE_SITE_URL": client.address,
         "INVENTREE_SOCIAL_BACKENDS": "allauth.socialaccount.providers.openid_connect",
         "INVENTREE_SOCIAL_PROVIDERS": {"valueFrom": _from(client, key)},
-        "INVENTREE_GLOBAL_SETTINGS": json.dumps(settings),
+        "INVENTREE_GLOBAL_SETTINGS": json.dumps(own),
     }
     parts = {"initContainers": ("migrate", "static"), "containers": ("server", "worker")}
-    volumes: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     if client.private:
-        environment["REQUESTS_CA_BUNDLE"] = client.private.file
+        env["REQUESTS_CA_BUNDLE"] = client.private.file
         mount = [{"path": client.private.mount["mountPath"], "readOnly": True}]
-        volumes = {
-            "authority": {
-                "type": "secret",
-                "name": client.private.secret,
-                "advancedMounts": {"main": {name: mount for names in parts.values() for name in names}},
-            }
-        }
+        mounts = {"main": {name: mount for names in parts.values() for name in names}}
+        volume = {"type": "secret", "name": client.private.secret, "advancedMounts": mounts}
+        values = {"persistence": {"authority": volume}}
+    main = {kind: {name: {"env": env} for name in names} for kind, names in parts.items()}
     return Configuration(
         secret={key: json.dumps({"openid_connect": {"APPS": [app]}})},
-        values={
-            "controllers": {
-                "main": {kind: {name: {"env": environment} for name in names} for kind, names in parts.items()}
-            },
-            **({"persistence": volumes} if volumes else {}),
-        },
+        values=values | {"controllers": {"main": main}},
     )
 
 
