@@ -118,6 +118,14 @@ ACTIVITYWATCH_KEY = SecretSpec(
     derived={"config.toml": '[auth]\napi_key = "{{ .key }}"\n'},
 )
 
+GITEA_ADMIN = SecretSpec(
+    name="gitea-admin",
+    namespace=GITEA,
+    # The form in which Gitea's chart expects it.
+    keys={"username": Plain("platform"), "password": Password(length=48)},
+)
+"""The account with which the platform itself makes what no setting of Gitea can: the repository and the webhook."""
+
 _ROWS = (
     DeclaredSecret(
         spec=SecretSpec(name=STORE_PROBE, namespace=OPERATOR_NAMESPACE, keys={"value": Password()}),
@@ -193,6 +201,7 @@ _ROWS = (
         uptake="nothing",
         consumers="the ingress controller, for Firecrawl's MCP server, and its clients",
     ),
+    DeclaredSecret(spec=GITEA_ADMIN, uptake="restart", consumers="Gitea's servers, and the CronJob gitea-hand-over"),
 )
 
 GIVEN: Mapping[str, GivenByAPerson] = MappingProxyType(

@@ -133,7 +133,7 @@ def deploy(*, network: NetworkLayer, secrets: SecretsLayer, identity: IdentityLa
                 secrets=partial(secrets.store.in_namespace, row.namespace) if row.namespace in with_secrets else None,
             ),
             # What people sign on to comes up before what they use it for.
-            opts=network.inside(border.ready, identity.authentik.ready),
+            opts=network.inside(identity.authentik.ready),
         )
         for row in APPLICATIONS
     }
