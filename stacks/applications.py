@@ -23,6 +23,7 @@ from stacks.application_secrets import (
     FIRECRAWL,
     GITEA,
     GIVEN,
+    HARBOR,
     INVENTREE,
     SECRETS,
     WEBHOOK_INBOX,
@@ -82,6 +83,12 @@ APPLICATIONS = (
     Application(namespace=ACTIVITYWATCH, quota=Quota(cpu="100m", memory="1Gi", storage="5Gi")),
     # All of its pods twice, as a new one comes before the old one goes.
     Application(namespace=FIRECRAWL, quota=Quota(cpu="3", memory="14Gi", storage="1Gi")),
+    Application(
+        namespace=HARBOR,
+        # Six pods with 2.25 GiB, two of PostgreSQL with 2 GiB, and room for the setup and for new pods beside old ones.
+        quota=Quota(cpu="3", memory="8Gi", storage="90Gi"),
+        database="harbor-postgres",
+    ),
 )
 
 DEFINITIONS = (

@@ -333,7 +333,7 @@ SERVICES = (
 )
 """In the order in which they are set up; Vault's provider comes last, in a phase of its own."""
 
-GITEA, VAULT = SERVICES[0], SERVICES[-1]
+GITEA, HARBOR, VAULT = SERVICES[0], SERVICES[1], SERVICES[-1]
 
 INVENTREE = next(service for service in SERVICES if service.slug == "inventree")
 
