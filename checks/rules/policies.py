@@ -16,6 +16,15 @@ _DATABASE = "cnpg.io/cluster"
 (https://cloudnative-pg.io/documentation/current/labels_annotations/)."""
 
 
+_OPERATED = frozenset(
+    {
+        *(("monitoring.coreos.com", kind) for kind in ("Prometheus", "Alertmanager", "ThanosRuler")),
+        ("vault.banzaicloud.com", "Vault"),
+    }
+)
+"""Kinds of which operators make pods with labels of their own."""
+
+
 @rule(
     "policy-pods",
     title="A network policy is about pods that exist",
@@ -34,6 +43,8 @@ def selected(platform: Platform) -> Iterator[Finding]:
                 yield finding(policy, path, f"selects {_DATABASE}={cluster}: {there(known, cluster)}", policy.where)
             labels = [pods.labels for pods in _pods(platform, policy)]
             # Operators give labels to pods of theirs that no template has.
+            if _operated(platform, policy.namespace):
+                continue
             known_keys = wanted and all(any(key in own for own in labels) for key in wanted)
             if known_keys and not cluster and not any(wanted.items() <= own.items() for own in labels):
                 shown = ", ".join(f"{key}={value}" for key, value in wanted.items())
@@ -69,6 +80,11 @@ def _policies(platform: Platform) -> Iterator[Object]:
         written = policy.manager.system in ("pulumi", "flux") or (policy.release is not None and policy.release.own)
         if written and not platform.unknown_in(policy.namespace):
             yield policy
+
+
+def _operated(platform: Platform, namespace: str) -> bool:
+    """Whether an operator makes pods in a namespace whose labels the model does not know."""
+    return any((one.group, one.kind) in _OPERATED and one.namespace == namespace for one in platform.objects)
 
 
 def _pods(platform: Platform, policy: Object) -> list[Pods]:
