@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from checks.model.objects import items, mapping
+from checks.model.objects import count, items, mapping
 from checks.model.platform import Platform
 from checks.model.pods import Pods
 from checks.rules.rule import Finding, finding, rule
@@ -160,7 +160,7 @@ def claims(platform: Platform) -> Iterator[tuple[str, float]]:
     for claim in platform.of_kind("", "PersistentVolumeClaim"):
         yield _claim(claim.spec, 1)
     for workload in platform.of_kind("apps", "StatefulSet"):
-        replicas = int(workload.spec.get("replicas") or 1)
+        replicas = count(workload.spec.get("replicas"))
         for template in items(workload.spec.get("volumeClaimTemplates")):
             yield _claim(mapping(template.get("spec")), replicas)
     for cluster in platform.of_kind("postgresql.cnpg.io", "Cluster"):
@@ -169,7 +169,7 @@ def claims(platform: Platform) -> Iterator[tuple[str, float]]:
             if part:
                 yield (
                     str(part.get("storageClass") or ""),
-                    quantity(part.get("size")) * int(cluster.spec.get("instances") or 1),
+                    quantity(part.get("size")) * count(cluster.spec.get("instances")),
                 )
 
 
