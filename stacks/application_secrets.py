@@ -15,7 +15,7 @@ from typing import Literal
 from components.dns import powerdns_secrets as powerdns
 from components.identity.authentik_secrets import BOOTSTRAP, CONFIGURATION, DATABASE, NAMESPACE
 from components.kit.spelling import did_you_mean
-from components.secrets.secret_spec import OPERATOR_NAMESPACE, GivenSpec, Password, Plain, SecretSpec
+from components.secrets.secret_spec import OPERATOR_NAMESPACE, GivenSpec, Hex, Password, Plain, SecretSpec
 from stacks import sso
 
 Uptake = Literal["nothing", "restart", "procedure"]
@@ -114,6 +114,45 @@ HARBOR_ADMIN = SecretSpec(name="harbor-admin", namespace=HARBOR, keys={"HARBOR_A
 HARBOR_ROBOT = SecretSpec(name="harbor-robot", namespace=HARBOR, keys={"secret": Password()})
 """Of the account for pushes; Harbor's setup gives it to Harbor (gitops/harbor/setup)."""
 
+MATRIX = sso.MATRIX.namespace
+"""The namespace of Matrix, which Flux fills."""
+
+MATRIX_DATABASE = SecretSpec(
+    name="matrix-database",
+    namespace=MATRIX,
+    type="kubernetes.io/basic-auth",
+    keys={"username": Plain("synapse"), "password": Password(length=48)},
+    labels={"cnpg.io/reload": "true"},
+)
+
+MATRIX_ACCOUNTS_DATABASE = SecretSpec(
+    name="matrix-accounts-database",
+    namespace=MATRIX,
+    type="kubernetes.io/basic-auth",
+    keys={"username": Plain("accounts"), "password": Password(length=48)},
+    labels={"cnpg.io/reload": "true"},
+)
+
+MATRIX_PARTS = SecretSpec(
+    name="matrix-parts",
+    namespace=MATRIX,
+    keys={"macaroon": Password(), "registration": Password(), "synapse": Password()},
+)
+"""What Synapse and the Matrix Authentication Service know each other by, and what Synapse signs for itself."""
+
+MATRIX_SIGNING_KEY = SecretSpec(
+    name="matrix-signing-key",
+    namespace=MATRIX,
+    keys={"seed": Password()},
+    # Algorithm, name of the key, and its seed of 32 bytes in Base64 without padding:
+    # https://element-hq.github.io/synapse/latest/usage/configuration/config_documentation.html#signing_key_path
+    derived={"signing.key": 'ed25519 a_vault {{ .seed | b64enc | trimSuffix "=" }}'},
+)
+"""With which the homeserver signs its events; other servers know it by it."""
+
+MATRIX_ENCRYPTION = SecretSpec(name="matrix-encryption", namespace=MATRIX, keys={"encryption": Hex()})
+"""With it the Matrix Authentication Service encrypts secrets in its database: 32 bytes, as hexadecimal digits."""
+
 _ROWS = (
     DeclaredSecret(
         spec=SecretSpec(name=STORE_PROBE, namespace=OPERATOR_NAMESPACE, keys={"value": Password()}),
@@ -160,6 +199,25 @@ _ROWS = (
         uptake="procedure",
         consumers="whoever pushes images, and Harbor's setup",
         procedure="Harbor's robot account",
+    ),
+    DeclaredSecret(spec=MATRIX_DATABASE, uptake="restart", consumers="Synapse, after the database"),
+    DeclaredSecret(
+        spec=MATRIX_ACCOUNTS_DATABASE,
+        uptake="restart",
+        consumers="the Matrix Authentication Service, after the database",
+    ),
+    DeclaredSecret(spec=MATRIX_PARTS, uptake="restart", consumers="Synapse and the Matrix Authentication Service"),
+    DeclaredSecret(
+        spec=MATRIX_SIGNING_KEY,
+        uptake="procedure",
+        consumers="Synapse, and every server that knows its key",
+        procedure="Matrix's signing key",
+    ),
+    DeclaredSecret(
+        spec=MATRIX_ENCRYPTION,
+        uptake="procedure",
+        consumers="secrets in the database of the Matrix Authentication Service",
+        procedure="Matrix's encryption key",
     ),
 )
 

@@ -15,7 +15,7 @@ from components.gitops.border import Border, BorderArgs
 from components.gitops.flux import NAMESPACE as FLUX_NAMESPACE
 from components.kit.namespace import PodSecurity
 from components.kit.spelling import did_you_mean
-from stacks.application_secrets import GITEA, GIVEN, HARBOR, SECRETS, namespaces
+from stacks.application_secrets import GITEA, GIVEN, HARBOR, MATRIX, SECRETS, namespaces
 from stacks.identity import IdentityLayer
 from stacks.network import NetworkLayer
 from stacks.secrets import SecretsLayer
@@ -49,6 +49,12 @@ APPLICATIONS = (
         # Six pods with 2.25 GiB, two of PostgreSQL with 2 GiB, and room for the setup and for new pods beside old ones.
         quota=Quota(cpu="3", memory="8Gi", storage="90Gi"),
         database="harbor-postgres",
+    ),
+    Application(
+        namespace=MATRIX,
+        # Synapse with 2 GiB, three small ones, two of PostgreSQL with 2 GiB, and room for new pods beside old ones.
+        quota=Quota(cpu="3", memory="8Gi", storage="60Gi"),
+        database="matrix-postgres",
     ),
 )
 
