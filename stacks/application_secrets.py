@@ -13,9 +13,11 @@ from types import MappingProxyType
 from typing import Literal
 
 from components.dns import powerdns_secrets as powerdns
+from components.gitops import scraping
 from components.identity.authentik_secrets import BOOTSTRAP, CONFIGURATION, DATABASE, NAMESPACE
 from components.kit.spelling import did_you_mean
-from components.secrets.secret_spec import OPERATOR_NAMESPACE, GivenSpec, Hex, Password, Plain, SecretSpec
+from components.secrets.secret_spec import OPERATOR_NAMESPACE, GivenSpec, Password, Plain, SecretSpec
+from stacks import matrix_secrets as matrix
 from stacks import sso
 
 Uptake = Literal["nothing", "restart", "procedure"]
@@ -63,25 +65,71 @@ STORE_PROBE = "store-probe"
 GITEA = sso.GITEA.namespace
 """The namespace of Gitea, which Flux fills."""
 
-GITEA_DATABASE = SecretSpec(
-    name="gitea-database",
-    namespace=GITEA,
-    # The form in which CloudNativePG expects a database's owner. With the label it sets a changed password at once.
-    type="kubernetes.io/basic-auth",
-    keys={"username": Plain("gitea"), "password": Password(length=48)},
-    labels={"cnpg.io/reload": "true"},
+MONITORING = scraping.NAMESPACE
+"""The namespace of Prometheus, Alertmanager and Grafana, which Flux fills."""
+
+INVENTREE = sso.INVENTREE.namespace
+BUILD_CACHE = "build-cache"
+WEBHOOK_INBOX = "webhook-inbox"
+DRIVE_SYNC = "drive-sync"
+ACTIVITYWATCH = "activitywatch"
+FIRECRAWL = "firecrawl"
+"""The namespaces of further applications that have secrets."""
+
+
+def database_owner(namespace: str) -> SecretSpec:
+    """The owner of an application's database, who has the name of its namespace."""
+    return SecretSpec(
+        name=f"{namespace}-database",
+        namespace=namespace,
+        # The form in which CloudNativePG expects a database's owner. With the label it sets a changed password at once.
+        type="kubernetes.io/basic-auth",
+        keys={"username": Plain(namespace), "password": Password(length=48)},
+        labels={"cnpg.io/reload": "true"},
+    )
+
+
+def users_at_the_ingress(namespace: str, user: str) -> SecretSpec:
+    """One user, in the form in which the ingress controller expects those of a host (`nginx.org/basic-auth-secret`).
+
+    A hash would change at every refresh. NGINX also takes a password as it is
+    (https://nginx.org/en/docs/http/ngx_http_auth_basic_module.html), and a random one is not weaker for that.
+    """
+    return SecretSpec(
+        name=f"{namespace}-users",
+        namespace=namespace,
+        # https://docs.nginx.com/nginx-ingress-controller/configuration/ingress-resources/basic-configuration/
+        type="nginx.org/htpasswd",
+        keys={"password": Password(length=48)},
+        derived={"htpasswd": f"{user}:{{PLAIN}}{{{{ .password }}}}"},
+    )
+
+
+GITEA_DATABASE = database_owner(GITEA)
+
+BUILD_CACHE_USERS = users_at_the_ingress(BUILD_CACHE, "bazel")
+
+FIRECRAWL_USERS = users_at_the_ingress(FIRECRAWL, "firecrawl")
+
+ACTIVITYWATCH_KEY = SecretSpec(
+    name="activitywatch-key",
+    namespace=ACTIVITYWATCH,
+    keys={"key": Password(length=48)},
+    # The whole of the server's configuration; each key that is missing has a default (aw-server/src/config.rs).
+    derived={"config.toml": '[auth]\napi_key = "{{ .key }}"\n'},
 )
 
+GITEA_ADMIN = SecretSpec(
+    name="gitea-admin",
+    namespace=GITEA,
+    # The form in which Gitea's chart expects it.
+    keys={"username": Plain("platform"), "password": Password(length=48)},
+)
+"""The account with which the platform itself makes what no setting of Gitea can: the repository and the webhook."""
 HARBOR = sso.HARBOR.namespace
 """The namespace of Harbor, which Flux fills."""
 
-HARBOR_DATABASE = SecretSpec(
-    name="harbor-database",
-    namespace=HARBOR,
-    type="kubernetes.io/basic-auth",
-    keys={"username": Plain("harbor"), "password": Password(length=48)},
-    labels={"cnpg.io/reload": "true"},
-)
+HARBOR_DATABASE = database_owner(HARBOR)
 
 HARBOR_PARTS = SecretSpec(
     name="harbor-parts",
@@ -114,45 +162,6 @@ HARBOR_ADMIN = SecretSpec(name="harbor-admin", namespace=HARBOR, keys={"HARBOR_A
 HARBOR_ROBOT = SecretSpec(name="harbor-robot", namespace=HARBOR, keys={"secret": Password()})
 """Of the account for pushes; Harbor's setup gives it to Harbor (gitops/harbor/setup)."""
 
-MATRIX = sso.MATRIX.namespace
-"""The namespace of Matrix, which Flux fills."""
-
-MATRIX_DATABASE = SecretSpec(
-    name="matrix-database",
-    namespace=MATRIX,
-    type="kubernetes.io/basic-auth",
-    keys={"username": Plain("synapse"), "password": Password(length=48)},
-    labels={"cnpg.io/reload": "true"},
-)
-
-MATRIX_ACCOUNTS_DATABASE = SecretSpec(
-    name="matrix-accounts-database",
-    namespace=MATRIX,
-    type="kubernetes.io/basic-auth",
-    keys={"username": Plain("accounts"), "password": Password(length=48)},
-    labels={"cnpg.io/reload": "true"},
-)
-
-MATRIX_PARTS = SecretSpec(
-    name="matrix-parts",
-    namespace=MATRIX,
-    keys={"macaroon": Password(), "registration": Password(), "synapse": Password()},
-)
-"""What Synapse and the Matrix Authentication Service know each other by, and what Synapse signs for itself."""
-
-MATRIX_SIGNING_KEY = SecretSpec(
-    name="matrix-signing-key",
-    namespace=MATRIX,
-    keys={"seed": Password()},
-    # Algorithm, name of the key, and its seed of 32 bytes in Base64 without padding:
-    # https://element-hq.github.io/synapse/latest/usage/configuration/config_documentation.html#signing_key_path
-    derived={"signing.key": 'ed25519 a_vault {{ .seed | b64enc | trimSuffix "=" }}'},
-)
-"""With which the homeserver signs its events; other servers know it by it."""
-
-MATRIX_ENCRYPTION = SecretSpec(name="matrix-encryption", namespace=MATRIX, keys={"encryption": Hex()})
-"""With it the Matrix Authentication Service encrypts secrets in its database: 32 bytes, as hexadecimal digits."""
-
 _ROWS = (
     DeclaredSecret(
         spec=SecretSpec(name=STORE_PROBE, namespace=OPERATOR_NAMESPACE, keys={"value": Password()}),
@@ -179,6 +188,56 @@ _ROWS = (
         also_in=powerdns.API_CLIENTS,
     ),
     DeclaredSecret(spec=GITEA_DATABASE, uptake="restart", consumers="Gitea's servers, after the database"),
+    DeclaredSecret(
+        spec=database_owner(INVENTREE),
+        uptake="restart",
+        consumers="InvenTree's servers and workers, after the database",
+    ),
+    DeclaredSecret(
+        # Django's key: with another one, everybody signs on again.
+        spec=SecretSpec(name="inventree-key", namespace=INVENTREE, keys={"key": Password(length=64)}),
+        uptake="restart",
+        consumers="InvenTree's servers and workers",
+    ),
+    DeclaredSecret(
+        spec=BUILD_CACHE_USERS,
+        uptake="nothing",
+        consumers="the ingress controller, for Bazel's cache, and those who build",
+    ),
+    DeclaredSecret(
+        spec=SecretSpec(name="webhook-inbox-reader", namespace=WEBHOOK_INBOX, keys={"password": Password(length=48)}),
+        uptake="restart",
+        consumers="the webhook inbox, and those who read it",
+    ),
+    DeclaredSecret(
+        spec=SecretSpec(
+            name="drive-sync-crypt",
+            namespace=DRIVE_SYNC,
+            keys={"password": Password(length=64), "salt": Password(length=64)},
+        ),
+        uptake="procedure",
+        consumers="the copies in Google Drive",
+        procedure="Keys of copies in Google Drive",
+    ),
+    DeclaredSecret(
+        spec=ACTIVITYWATCH_KEY, uptake="restart", consumers="ActivityWatch's server, and the watchers of your machines"
+    ),
+    DeclaredSecret(
+        spec=SecretSpec(
+            name="firecrawl-database",
+            namespace=FIRECRAWL,
+            keys={"password": Password(length=48)},
+            derived={"url": "postgresql://postgres:{{ .password }}@firecrawl-stores-postgres:5432/postgres"},
+        ),
+        uptake="restart",
+        consumers="Firecrawl's workers, and its database, which keeps nothing",
+    ),
+    DeclaredSecret(
+        spec=FIRECRAWL_USERS,
+        uptake="nothing",
+        consumers="the ingress controller, for Firecrawl's MCP server, and its clients",
+    ),
+    DeclaredSecret(spec=GITEA_ADMIN, uptake="restart", consumers="Gitea's servers, and the CronJob gitea-hand-over"),
     DeclaredSecret(spec=HARBOR_DATABASE, uptake="restart", consumers="Harbor's core and jobs, after the database"),
     DeclaredSecret(spec=HARBOR_PARTS, uptake="restart", consumers="Harbor's core, jobs and registry"),
     DeclaredSecret(spec=HARBOR_REGISTRY_LOGIN, uptake="restart", consumers="Harbor's core, jobs and registry"),
@@ -200,21 +259,21 @@ _ROWS = (
         consumers="whoever pushes images, and Harbor's setup",
         procedure="Harbor's robot account",
     ),
-    DeclaredSecret(spec=MATRIX_DATABASE, uptake="restart", consumers="Synapse, after the database"),
+    DeclaredSecret(spec=matrix.DATABASE, uptake="restart", consumers="Synapse, after the database"),
     DeclaredSecret(
-        spec=MATRIX_ACCOUNTS_DATABASE,
+        spec=matrix.ACCOUNTS_DATABASE,
         uptake="restart",
         consumers="the Matrix Authentication Service, after the database",
     ),
-    DeclaredSecret(spec=MATRIX_PARTS, uptake="restart", consumers="Synapse and the Matrix Authentication Service"),
+    DeclaredSecret(spec=matrix.PARTS, uptake="restart", consumers="Synapse and the Matrix Authentication Service"),
     DeclaredSecret(
-        spec=MATRIX_SIGNING_KEY,
+        spec=matrix.SIGNING_KEY,
         uptake="procedure",
         consumers="Synapse, and every server that knows its key",
         procedure="Matrix's signing key",
     ),
     DeclaredSecret(
-        spec=MATRIX_ENCRYPTION,
+        spec=matrix.ENCRYPTION,
         uptake="procedure",
         consumers="secrets in the database of the Matrix Authentication Service",
         procedure="Matrix's encryption key",
@@ -236,6 +295,26 @@ GIVEN: Mapping[str, GivenByAPerson] = MappingProxyType(
                     },
                 ),
                 consumers="Gitea's servers, which send no mail without it",
+            ),
+            GivenByAPerson(
+                spec=GivenSpec(
+                    name="alerting",
+                    namespace=MONITORING,
+                    keys={"url": "to which Alertmanager posts alerts, such as that of a chat's webhook"},
+                ),
+                consumers="Alertmanager's server, which tells nobody without it",
+            ),
+            GivenByAPerson(
+                spec=GivenSpec(
+                    name="drive-sync-google",
+                    namespace=DRIVE_SYNC,
+                    keys={
+                        "client-id": "of your OAuth client at Google, type desktop app",
+                        "client-secret": "of that client",
+                        "token": "what `rclone authorize drive` prints, the whole of the JSON in one line",
+                    },
+                ),
+                consumers="the nightly runs of Google Drive's sync, which fail without it",
             ),
         )
     }

@@ -82,6 +82,7 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edg
             registry_mirrors=_mirrors(settings),
             host_entries=_host_entries(settings),
             kubelet_mounts=_kubelet_mounts(settings),
+            signed_kubelet_certificates=settings.talos.signed_kubelet_certificates,
             kernel_modules=_kernel_modules(settings),
             worker_sysctls=longhorn_node.SYSCTLS if settings.features.longhorn_v2 else {},
             tailscale=_tailscale(settings, credentials),

@@ -13,7 +13,8 @@ import yaml
 from checks.gitops.images import moving
 from checks.gitops.ingress import foreign_in_files, foreign_in_program
 from checks.gitops.tree import GITOPS, documents, releases, variables
-from checks.gitops.values import merged, secret_values
+from checks.gitops.values import secret_values
+from checks.model.release_values import merged
 from checks.program import ROOT, recorded
 from checks.sign_on import PUBLIC, consumer, disagreements, providers
 from components.identity.sso import VALUES_KEY
@@ -36,7 +37,7 @@ def kustomizations() -> dict[str, dict[str, Any]]:
 def folder(path: str) -> dict[tuple[str, str], dict[str, Any]]:
     """A folder of the tree as Flux applies it, with each variable's own name in its place."""
     names = {name: name.replace("_", "-") for name in variables(GITOPS)}
-    networks = {"pod_subnet": "10.244.0.0/16", "service_subnet": "10.96.0.0/12"}
+    networks = {"pod_subnet": "10.244.0.0/16", "service_subnet": "10.96.0.0/12", "seed_port": "22"}
     return built(ROOT / path, {**names, **networks, "domain": DOMAIN})
 
 

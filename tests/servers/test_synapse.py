@@ -26,7 +26,7 @@ import yaml
 from checks.gitops.tree import documents, releases
 from checks.program import ROOT
 from lab import debian
-from stacks.application_secrets import MATRIX_SIGNING_KEY
+from stacks.matrix_secrets import SIGNING_KEY
 from tests.servers.processes import free_ports, server
 
 SYNAPSE = "1.98.0"
@@ -62,7 +62,7 @@ def bootstrap() -> dict[str, Any]:
 
 def signing_key() -> str:
     """The file as External Secrets Operator fills it in; the test of that operator is elsewhere."""
-    template = MATRIX_SIGNING_KEY.derived["signing.key"]
+    template = SIGNING_KEY.derived["signing.key"]
     action = '{{ .seed | b64enc | trimSuffix "=" }}'
     assert action in template
     encoded = base64.b64encode(SEED.encode()).decode()

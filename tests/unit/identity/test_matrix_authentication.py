@@ -13,9 +13,10 @@ import pytest
 import yaml
 
 from checks.gitops.tree import releases
-from checks.gitops.values import merged, secret_values
+from checks.gitops.values import secret_values
+from checks.model.release_values import merged
 from stacks import sso
-from stacks.application_secrets import MATRIX_ENCRYPTION, MATRIX_SIGNING_KEY
+from stacks.matrix_secrets import ENCRYPTION, SIGNING_KEY
 
 DOMAIN = "example.org"
 
@@ -98,7 +99,7 @@ def test_a_claim_is_imported_by_an_action_that_exists(name: str) -> None:
 
 
 def test_the_encryption_key_is_32_bytes_as_hexadecimal_digits() -> None:
-    [recipe] = MATRIX_ENCRYPTION.generated.values()
+    [recipe] = ENCRYPTION.generated.values()
     assert recipe.generator["encoding"] == "hex"
     assert recipe.generator["length"] == 32
 
@@ -106,7 +107,7 @@ def test_the_encryption_key_is_32_bytes_as_hexadecimal_digits() -> None:
 def test_the_signing_key_has_the_form_that_synapse_reads() -> None:
     """`<algorithm> <version> <seed>`, as `read_signing_keys` of the package signedjson splits it; its seed of 32 bytes,
     in 44 characters of Base64, ends in one `=`."""
-    algorithm, version, seed = MATRIX_SIGNING_KEY.derived["signing.key"].split(" ", 2)
+    algorithm, version, seed = SIGNING_KEY.derived["signing.key"].split(" ", 2)
     assert (algorithm, bool(re.fullmatch(r"[a-zA-Z0-9_]+", version))) == ("ed25519", True)
     assert seed == '{{ .seed | b64enc | trimSuffix "=" }}'
-    assert MATRIX_SIGNING_KEY.generated["seed"].generator["length"] == 32
+    assert SIGNING_KEY.generated["seed"].generator["length"] == 32

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
+import jmespath
 import pytest
 import yaml
 
@@ -159,6 +160,30 @@ def test_matrix_makes_an_account_of_whoever_authentik_lets_in_without_asking() -
     assert provider["claims_imports"]["localpart"]["action"] == "require"
 
 
+@pytest.mark.parametrize(
+    ("groups", "role"),
+    [
+        (["grafana-admins"], "Admin"),
+        (["grafana-editors"], "Editor"),
+        (["grafana-users"], "Viewer"),
+        (["grafana-users", "grafana-admins"], "Admin"),
+        (["grafana-users", "grafana-editors"], "Editor"),
+        (["gitea-admins", "vault-admins"], False),
+        (["grafana-admins-of-another"], False),
+        ([], False),
+    ],
+)
+def test_each_group_has_its_role_in_grafana_and_the_highest_counts(groups: list[str], role: str | bool) -> None:
+    # Strict: a result that is no role keeps a person out.
+    path = chart_values("grafana")["grafana"]["grafana.ini"]["auth.generic_oauth"]["role_attribute_path"]
+    assert jmespath.search(path, {"groups": groups}) == role
+
+
+def test_every_group_of_grafana_has_a_case_above() -> None:
+    [service] = [service for service in sso.SERVICES if service.slug == "grafana"]
+    assert service.groups == {"grafana-admins": "Admin", "grafana-editors": "Editor", "grafana-users": "Viewer"}
+
+
 def test_only_members_of_its_group_may_use_matrix() -> None:
     """Its authentication service cannot ask for a group, so Authentik does, as for every service."""
     [binding] = [entry for entry in sso.MATRIX.entries(DOMAIN, "x", within=True) if "policybinding" in entry.model]
@@ -166,7 +191,8 @@ def test_only_members_of_its_group_may_use_matrix() -> None:
 
 
 def test_who_leaves_a_group_loses_its_rights_in_inventree() -> None:
-    told = json.loads(chart_values("inventree")["env"]["INVENTREE_GLOBAL_SETTINGS"])
+    server = chart_values("inventree")["controllers"]["main"]["containers"]["server"]
+    told = json.loads(server["env"]["INVENTREE_GLOBAL_SETTINGS"])
     assert told["LOGIN_ENABLE_SSO_GROUP_SYNC"] is True
     assert json.loads(told["SSO_GROUP_MAP"]) == {"inventree-admins": "admin", "inventree-users": "reader"}
 
