@@ -13,10 +13,10 @@ OF_STACK = --stack '$(STACK)' $(OF_FILE)
 # Passed through the environment, unexpanded, so that quotes and dollar signs in a command arrive as typed.
 override CMD := $(value CMD)
 override ARGS := $(value ARGS)
-export ARGS CMD LAB_ID
+export ARGS CMD LAB_ID PODS
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse delegation certificates rotate give recover check charts test mutants bench seal sealing-key sealed-bootstrap enrol
+.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse deployed delegation certificates rotate give recover check charts test mutants bench seal sealing-key sealed-bootstrap enrol
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -44,7 +44,10 @@ lab-down: venv ## destroy the lab's stack, stop its processes and remove its fil
 preview: venv ## preview STACK=name without access to a machine or a credential
 	@$(LAB) preview '$(STACK)' $(OF_FILE) $(if $(JSON),--json '$(JSON)')
 
-rehearse: venv ## run up, a second up and destroy of STACK=name in a network namespace with the stack's own addresses
+deployed: venv ## write what Flux deploys in STACK=name, by object, to JSON=file, for a comparison of two commits
+	@ARGS='--stack $(STACK) --deployed $(abspath $(JSON))' $(LAB) check
+
+rehearse: venv ## run up, a second up and destroy of STACK=name in a network namespace with the stack's own addresses (PODS=real, as root: with pods that run)
 	@$(LAB) rehearse '$(STACK)' $(OF_FILE)
 
 delegation: venv ## print the records that the parent zone needs for the domain of STACK=name; nothing need exist

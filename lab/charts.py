@@ -68,15 +68,18 @@ def _files(name: str, version: str, entry: Mapping[str, Any]) -> dict[str, str]:
     objects = [_config_map(key, data) for key, data in entry.get("configMaps", {}).items()]
     objects += [_service(service, selectors, values) for service in entry.get("services", [])]
     objects += [_workload(name, version, workload, values) for workload in entry.get("workloads", [])]
-    objects += [_disruption_budget(budget, selectors) for budget in entry.get("disruptionBudgets", [])]
+    templates = [_template(item) for item in objects]
+    templates += [_disruption_budget(budget, selectors, values) for budget in entry.get("disruptionBudgets", [])]
     chart = {"apiVersion": "v2", "name": name, "version": version, "description": f"{name}, played by the lab"}
     files = {
         "Chart.yaml": yaml.safe_dump(chart, sort_keys=False),
         "values.yaml": yaml.safe_dump(values),
-        "templates/objects.yaml": "---\n".join(_template(item) for item in objects),
+        "templates/objects.yaml": "---\n".join(templates),
     }
-    if crds := entry.get("crds"):
-        files["crds/crds.yaml"] = "---\n".join(yaml.safe_dump(_crd(crd), sort_keys=False) for crd in crds)
+    for crd in entry.get("crds", []):
+        # One a file: Helm makes those of a file at once, and if one of them exists, it ignores that another is refused
+        # (installCRDs in pkg/action/install.go).
+        files[f"{crd.get('in', 'crds')}/{crd['plural']}.yaml"] = yaml.safe_dump(_crd(crd), sort_keys=False)
     return files
 
 
@@ -166,13 +169,22 @@ def _reference(place: str, values: dict[str, Any], default: object) -> str:
     return f"@.Values.{place}@"
 
 
-def _disruption_budget(budget: Mapping[str, Any], selectors: Mapping[str, dict[str, str]]) -> dict[str, Any]:
-    return {
-        "apiVersion": "policy/v1",
-        "kind": "PodDisruptionBudget",
-        "metadata": _metadata(budget["name"]),
-        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selectors[budget["selects"]]}},
-    }
+def _disruption_budget(
+    budget: Mapping[str, Any], selectors: Mapping[str, dict[str, str]], values: dict[str, Any]
+) -> str:
+    """A template as in the real charts: what the values say, and nothing where they switch it off.
+
+    CoreDNS's chart has no switch: it makes a budget of whatever it is given.
+    """
+    _reference(budget["values"], values, {})
+    kept = json.dumps({"selector": {"matchLabels": selectors[budget["selects"]]}})
+    made = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": budget["name"]}}
+    return (
+        f'{{{{ with .Values.{budget["values"]} }}}}{{{{ if dig "enabled" true . }}}}\n'
+        f"{yaml.safe_dump(made)}"
+        f'spec: {{{{ merge (omit . "enabled") (fromJson `{kept}`) | toJson }}}}\n'
+        "{{ end }}{{ end }}\n"
+    )
 
 
 def _crd(crd: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from lab import configuration, flux, network, preview_difference, processes, pro
 from lab.cli import Cli
 from lab.errors import LabError
 from lab.plugins import selection
-from lab.preparation import Lab, equip, lab_replacements, prepare, save_credentials, second_octet
+from lab.pods import nodes, workloads
+from lab.preparation import Lab, equip, lab_replacements, prepare, save_credentials, save_images, second_octet
 from lab.progress import Progress, say
 from lab.session import CHECKOUT, Session
 
@@ -28,6 +29,8 @@ def tools() -> int:
     progress = Progress()
     with progress.stage("tools"):
         programs.ensure((*programs.LAB, *programs.GITOPS, *programs.TESTS))
+        if os.geteuid() == 0:
+            programs.ensure(programs.PODS)
         flux.objects()
         selection.choose()
     return 0
@@ -56,7 +59,16 @@ def _with_programs(module: str, arguments: str) -> int:
 
 
 def up(session: Session) -> int:
-    """Bring the lab up, or complete it."""
+    """Bring the lab up, or complete it.
+
+    Raises:
+        LabError: if it is to have real pods, which cannot reach its nodes.
+    """
+    if nodes.wanted():
+        raise LabError(
+            "PODS=real: the nodes of `make lab` are addresses of this machine's loopback device, which a pod cannot "
+            "reach. `make rehearse STACK=... PODS=real` runs a stack in namespaces of its own"
+        )
     progress = Progress()
     with session.locked():
         lab = prepare(session, progress)
@@ -142,6 +154,8 @@ def rehearse(session: Session) -> int:
     """Up, a second up that must change nothing, and destroy, in a namespace with the stack's own addresses."""
     if network.inside_namespace():
         return _rehearsal(session)
+    if real := nodes.wanted():
+        nodes.refuse_without_root()
     with session.locked():
         if session.exists():
             processes.stop_all(session)
@@ -151,7 +165,15 @@ def rehearse(session: Session) -> int:
             equip(session, programs.needed(source))
             if source.get("homelab:gitops"):
                 flux.objects()
-        status = network.enter_namespace(["rehearse", session.stack, "--config-file", str(session.source)])
+            if real:
+                programs.ensure(programs.PODS)
+                save_images(session)
+        arguments = ["rehearse", session.stack, "--config-file", str(session.source)]
+        if real:
+            group = nodes.group()
+            status = network.launch_again(nodes.entering(group, []), arguments, {nodes.GROUP: group})
+        else:
+            status = network.enter_namespace(arguments)
         processes.stop_all(session)
         if status == 0:
             session.remove()
@@ -161,6 +183,7 @@ def rehearse(session: Session) -> int:
 def _rehearsal(session: Session) -> int:
     progress = Progress()
     lab = prepare(session, progress)
+    ran: list[tuple[str, str]] = []
     for step, arguments in {
         "up": ("up", "--yes", "--skip-preview"),
         "second up": ("up", "--yes", "--skip-preview", "--expect-no-changes"),
@@ -170,8 +193,10 @@ def _rehearsal(session: Session) -> int:
             status = lab.cli.run(*arguments)
         if status:
             return _failed(lab, step, f"make rehearse STACK={session.stack}")
+        if step == "second up":
+            ran = workloads.table(lab.programs["kubectl"].path, lab.hardware.kubeconfig)
     _refuse_remains(lab)
-    print(report.summary(lab, progress.seconds))
+    print(report.summary(lab, progress.seconds, ran))
     print(f"\nthe rehearsal of {session.stack} succeeded: nothing is left of it")
     return 0
 

@@ -33,8 +33,8 @@ def graph() -> Graph:
     return graph_of("lab", known=True)
 
 
-def documents(graph: Graph, node: str) -> list[dict[str, Any]]:
-    patches = json.loads(str(reveal(graph[f"lab-{node}"].inputs["machineConfigurationInput"])))
+def documents(graph: Graph, node: str, *, cluster: str = "lab") -> list[dict[str, Any]]:
+    patches = json.loads(str(reveal(graph[f"{cluster}-{node}"].inputs["machineConfigurationInput"])))
     return [yaml.safe_load(patch) for patch in patches]
 
 

@@ -183,7 +183,8 @@ def test_only_members_of_its_group_may_use_matrix() -> None:
 
 
 def test_who_leaves_a_group_loses_its_rights_in_inventree() -> None:
-    told = json.loads(chart_values("inventree")["env"]["INVENTREE_GLOBAL_SETTINGS"])
+    server = chart_values("inventree")["controllers"]["main"]["containers"]["server"]
+    told = json.loads(server["env"]["INVENTREE_GLOBAL_SETTINGS"])
     assert told["LOGIN_ENABLE_SSO_GROUP_SYNC"] is True
     assert json.loads(told["SSO_GROUP_MAP"]) == {"inventree-admins": "admin", "inventree-users": "reader"}
 
