@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from components.dns import powerdns_secrets as powerdns
+from components.gitops import scraping
 from components.identity.authentik_secrets import BOOTSTRAP, CONFIGURATION, DATABASE, NAMESPACE
 from components.kit.spelling import did_you_mean
 from components.secrets.secret_spec import OPERATOR_NAMESPACE, GivenSpec, Password, Plain, SecretSpec
@@ -62,6 +63,9 @@ STORE_PROBE = "store-probe"
 
 GITEA = sso.GITEA.namespace
 """The namespace of Gitea, which Flux fills."""
+
+MONITORING = scraping.NAMESPACE
+"""The namespace of Prometheus, Alertmanager and Grafana, which Flux fills."""
 
 INVENTREE = sso.INVENTREE.namespace
 BUILD_CACHE = "build-cache"
@@ -113,6 +117,49 @@ ACTIVITYWATCH_KEY = SecretSpec(
     # The whole of the server's configuration; each key that is missing has a default (aw-server/src/config.rs).
     derived={"config.toml": '[auth]\napi_key = "{{ .key }}"\n'},
 )
+
+GITEA_ADMIN = SecretSpec(
+    name="gitea-admin",
+    namespace=GITEA,
+    # The form in which Gitea's chart expects it.
+    keys={"username": Plain("platform"), "password": Password(length=48)},
+)
+"""The account with which the platform itself makes what no setting of Gitea can: the repository and the webhook."""
+HARBOR = sso.HARBOR.namespace
+"""The namespace of Harbor, which Flux fills."""
+
+HARBOR_DATABASE = database_owner(HARBOR)
+
+HARBOR_PARTS = SecretSpec(
+    name="harbor-parts",
+    namespace=HARBOR,
+    # As long as the chart says, and by the names under which it looks for them.
+    keys={
+        "secret": Password(length=16),
+        "JOBSERVICE_SECRET": Password(length=16),
+        "REGISTRY_HTTP_SECRET": Password(length=16),
+        "CSRF_KEY": Password(length=32),
+    },
+)
+"""What Harbor's parts know each other by."""
+
+HARBOR_KEY = SecretSpec(name="harbor-key", namespace=HARBOR, keys={"secretKey": Password(length=16)})
+"""With it Harbor encrypts secrets in its database (AES, hence the length)."""
+
+HARBOR_REGISTRY_LOGIN = SecretSpec(
+    name="harbor-registry-login",
+    namespace=HARBOR,
+    keys={"REGISTRY_PASSWD": Password()},
+    # The registry takes bcrypt alone: https://distribution.github.io/distribution/about/configuration/#htpasswd
+    # `htpasswd` would do, but releases of the operator differ in how many arguments it has.
+    derived={"REGISTRY_HTPASSWD": "harbor_registry_user:{{ .REGISTRY_PASSWD | bcrypt }}"},
+)
+"""With which Harbor's core signs on to the registry behind it; the user's name is a default of the chart."""
+
+HARBOR_ADMIN = SecretSpec(name="harbor-admin", namespace=HARBOR, keys={"HARBOR_ADMIN_PASSWORD": Password()})
+
+HARBOR_ROBOT = SecretSpec(name="harbor-robot", namespace=HARBOR, keys={"secret": Password()})
+"""Of the account for pushes; Harbor's setup gives it to Harbor (gitops/harbor/setup)."""
 
 _ROWS = (
     DeclaredSecret(
@@ -189,6 +236,28 @@ _ROWS = (
         uptake="nothing",
         consumers="the ingress controller, for Firecrawl's MCP server, and its clients",
     ),
+    DeclaredSecret(spec=GITEA_ADMIN, uptake="restart", consumers="Gitea's servers, and the CronJob gitea-hand-over"),
+    DeclaredSecret(spec=HARBOR_DATABASE, uptake="restart", consumers="Harbor's core and jobs, after the database"),
+    DeclaredSecret(spec=HARBOR_PARTS, uptake="restart", consumers="Harbor's core, jobs and registry"),
+    DeclaredSecret(spec=HARBOR_REGISTRY_LOGIN, uptake="restart", consumers="Harbor's core, jobs and registry"),
+    DeclaredSecret(
+        spec=HARBOR_KEY,
+        uptake="procedure",
+        consumers="secrets in Harbor's database",
+        procedure="Harbor's encryption key",
+    ),
+    DeclaredSecret(
+        spec=HARBOR_ADMIN,
+        uptake="procedure",
+        consumers="Harbor's administrator admin and Harbor's setup",
+        procedure="Harbor's administrator",
+    ),
+    DeclaredSecret(
+        spec=HARBOR_ROBOT,
+        uptake="procedure",
+        consumers="whoever pushes images, and Harbor's setup",
+        procedure="Harbor's robot account",
+    ),
 )
 
 GIVEN: Mapping[str, GivenByAPerson] = MappingProxyType(
@@ -206,6 +275,14 @@ GIVEN: Mapping[str, GivenByAPerson] = MappingProxyType(
                     },
                 ),
                 consumers="Gitea's servers, which send no mail without it",
+            ),
+            GivenByAPerson(
+                spec=GivenSpec(
+                    name="alerting",
+                    namespace=MONITORING,
+                    keys={"url": "to which Alertmanager posts alerts, such as that of a chat's webhook"},
+                ),
+                consumers="Alertmanager's server, which tells nobody without it",
             ),
             GivenByAPerson(
                 spec=GivenSpec(

@@ -13,6 +13,7 @@ from functools import partial
 from components.gitops.application_namespace import ApplicationNamespace, ApplicationNamespaceArgs, Quota
 from components.gitops.border import Border, BorderArgs
 from components.gitops.flux import NAMESPACE as FLUX_NAMESPACE
+from components.gitops.scraping import NAMESPACE as MONITORING
 from components.kit.namespace import PodSecurity
 from components.kit.spelling import did_you_mean
 from stacks.application_secrets import (
@@ -22,6 +23,7 @@ from stacks.application_secrets import (
     FIRECRAWL,
     GITEA,
     GIVEN,
+    HARBOR,
     INVENTREE,
     SECRETS,
     WEBHOOK_INBOX,
@@ -55,6 +57,15 @@ APPLICATIONS = (
         quota=Quota(cpu="2", memory="8Gi", storage="60Gi", load_balancers=1),
         database="gitea-postgres",
     ),
+    # Prometheus with its volume, Alertmanager with its own, Grafana, the operator, kube-state-metrics and a prober.
+    Application(namespace=MONITORING, quota=Quota(cpu="3", memory="12Gi", storage="80Gi")),
+    # A pod a node, which sees the host's processes, network and file systems.
+    Application(namespace="node-exporter", security="privileged", quota=Quota(cpu="2", memory="4Gi", storage="1Gi")),
+    # Loki with its volume, and Alloy, which reads logs and receives traces.
+    Application(namespace="logs", quota=Quota(cpu="2", memory="8Gi", storage="80Gi")),
+    Application(namespace="traces", quota=Quota(cpu="1", memory="4Gi", storage="40Gi")),
+    # One pod, and a new one beside it.
+    Application(namespace="metrics-server", quota=Quota(cpu="200m", memory="1Gi", storage="1Gi")),
     Application(
         namespace=INVENTREE,
         # Its image works as root alone.
@@ -72,6 +83,12 @@ APPLICATIONS = (
     Application(namespace=ACTIVITYWATCH, quota=Quota(cpu="100m", memory="1Gi", storage="5Gi")),
     # All of its pods twice, as a new one comes before the old one goes.
     Application(namespace=FIRECRAWL, quota=Quota(cpu="3", memory="14Gi", storage="1Gi")),
+    Application(
+        namespace=HARBOR,
+        # Six pods with 2.25 GiB, two of PostgreSQL with 2 GiB, and room for the setup and for new pods beside old ones.
+        quota=Quota(cpu="3", memory="8Gi", storage="90Gi"),
+        database="harbor-postgres",
+    ),
 )
 
 DEFINITIONS = (
@@ -123,7 +140,7 @@ def deploy(*, network: NetworkLayer, secrets: SecretsLayer, identity: IdentityLa
                 secrets=partial(secrets.store.in_namespace, row.namespace) if row.namespace in with_secrets else None,
             ),
             # What people sign on to comes up before what they use it for.
-            opts=network.inside(border.ready, identity.authentik.ready),
+            opts=network.inside(identity.authentik.ready),
         )
         for row in APPLICATIONS
     }
