@@ -143,6 +143,12 @@ def test_longhorns_huge_pages_are_on_workers_alone() -> None:
     assert holders == ["worker-0", "worker-1"]
 
 
+def test_a_volume_on_longhorn_outlives_its_claim_as_one_on_proxmox_does() -> None:
+    classes = recorded(change=with_longhorn).of_type("kubernetes:storage.k8s.io/v1:StorageClass")
+    kept = {one.name: one.inputs["reclaimPolicy"] for one in classes}
+    assert kept["longhorn-v2"] == kept["proxmox"] == "Retain"
+
+
 def test_longhorn_uses_the_disk_that_the_workers_have() -> None:
     graph = recorded(change=with_longhorn)
     path = graph["kubernetes:helm.sh/v3:Release longhorn"].inputs["values"]["defaultSettings"]["defaultDataPath"]

@@ -172,12 +172,13 @@ def test_a_vm_is_made_anew_where_everything_for_it_is_there() -> None:
     ("there", "said"),
     [
         (storage(images=[]), "its image local:import/talos.qcow2 is not on host pve1 any more"),
+        (storage(images=["local:import/other.qcow2"]), "its image local:import/talos.qcow2 is not on host pve1"),
         (storage(active=0), "no datastore local-zfs that is active and takes images"),
         (storage(content="iso"), "no datastore local-zfs that is active and takes images"),
         (storage() | {f"{BASE}/config": {"protection": 1}}, "is protected in Proxmox"),
         (storage() | {f"{BASE}/config": {"lock": "backup"}}, "is locked"),
     ],
-    ids=["no image", "no datastore", "no content", "protected", "locked"],
+    ids=["no image", "another image", "no datastore", "no content", "protected", "locked"],
 )
 def test_a_vm_that_could_not_be_made_again_stays(there: dict[str, Any], said: str) -> None:
     with pytest.raises(ProxmoxError, match=said):
