@@ -76,14 +76,20 @@ def _files(name: str, version: str, entry: Mapping[str, Any]) -> dict[str, str]:
         "values.yaml": yaml.safe_dump(values),
         "templates/objects.yaml": "---\n".join(templates),
     }
-    if crds := entry.get("crds"):
-        files["crds/crds.yaml"] = "---\n".join(yaml.safe_dump(_crd(crd), sort_keys=False) for crd in crds)
+    for crd in entry.get("crds", []):
+        # One a file: Helm makes those of a file at once, and if one of them exists, it ignores that another is refused
+        # (installCRDs in pkg/action/install.go).
+        files[f"{crd.get('in', 'crds')}/{crd['plural']}.yaml"] = yaml.safe_dump(_crd(crd), sort_keys=False)
     return files
 
 
 def _template(item: Mapping[str, Any]) -> str:
-    """An object as a Helm template: JSON, in which "@path@" stands for a value of the chart, which may be a tree."""
-    return re.sub(r'"@([\w.]+)@"', r"{{ \1 | toJson }}", json.dumps(item, indent=2)) + "\n"
+    """An object as a Helm template: JSON, in which "@path@" stands for a value of the chart, which may be a tree, and
+    "@,path@" for the items of a list, or one value, in one text.
+    """
+    text = json.dumps(item, indent=2)
+    text = re.sub(r'"@,([\w.]+)@"', r'{{ join "," \1 | toJson }}', text)
+    return re.sub(r'"@([\w.]+)@"', r"{{ \1 | toJson }}", text) + "\n"
 
 
 def _metadata(name: str, labels: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -126,6 +132,10 @@ def _workload(chart: str, version: str, workload: Mapping[str, Any], values: dic
         pod["securityContext"] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     if workload.get("hostNetwork"):
         pod["hostNetwork"] = True
+    if places := workload.get("environment"):
+        container["env"] = [
+            {"name": key, "value": _reference(place, values, "").replace("@", "@,", 1)} for key, place in places.items()
+        ]
     for field, place in workload.get("fromValues", {}).items():
         pod[field] = _reference(place, values, None)
     metadata: dict[str, Any] = {"labels": selector}

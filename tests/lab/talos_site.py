@@ -60,11 +60,23 @@ def brought_up(directory: Path, *, talos: str, kubernetes: str) -> Iterator[Talo
 class TalosSite:
     """Three control planes and a worker of one cluster, from their first boot on."""
 
-    def __init__(self, directory: Path, tools: Mapping[str, Found], *, talos: str, kubernetes: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        tools: Mapping[str, Found],
+        *,
+        talos: str,
+        kubernetes: str,
+        prefix: str | None = None,
+        nodes: Mapping[str, tuple[int, str]] = NODES,
+        pods: Mapping[str, Any] | None = None,
+    ) -> None:
+        """prefix: the first half of all addresses; by default, loopback ones of this process's own."""
         self.directory = directory
+        self.nodes = nodes
         self.talosctl = tools["talosctl"].path
         # Addresses of this process's own: several checkouts may run their tests at once.
-        self._prefix = f"127.{200 + os.getpid() % 50}"
+        self._prefix = prefix or f"127.{200 + os.getpid() % 50}"
         self.addresses: dict[str, str] = {}
         self.patience = 60.0
         """Seconds that a hook waits for a node."""
@@ -79,6 +91,7 @@ class TalosSite:
             "bootSeconds": 0.2,
             "installSeconds": 0.2,
             "rebootSeconds": 0.5,
+            "pods": pods or {},
         } | {key: str(tools[tool].path) for key, tool in CONTROL_PLANE_TOOLS.items()}
         (directory / "nodes.json").write_text(json.dumps(settings))
         with (directory / "nodes.log").open("wb") as log:
@@ -86,10 +99,10 @@ class TalosSite:
                 [tools["talos-nodes"].path, "--config", directory / "nodes.json"], stdout=log, stderr=log
             )
         self.until("the control socket", self._control.exists)
-        for name, (vm_id, end) in NODES.items():
+        for name, (vm_id, end) in nodes.items():
             self.boot(name, vm_id, end, talos)
         self._generate(kubernetes)
-        self.recorded = {name: self._configuration(name, talos, kubernetes) for name in NODES}
+        self.recorded = {name: self._configuration(name, talos, kubernetes) for name in nodes}
 
     def close(self) -> None:
         """Ends the simulator and everything that it started."""
@@ -204,7 +217,7 @@ class TalosSite:
             self._configure(name)
         (self.directory / "kubeconfig.tar.gz").write_bytes(asyncio.run(self._bootstrapped()))
         subprocess.run(["tar", "-xzf", "kubeconfig.tar.gz"], cwd=self.directory, check=True)
-        self.until("all nodes ready", lambda: self.kubectl("get", "nodes").count(" Ready ") == len(NODES))
+        self.until("all nodes ready", lambda: self.kubectl("get", "nodes").count(" Ready ") == len(self.nodes))
 
     def _configure(self, name: str) -> None:
         path = self.directory / f"{name}.yaml"
