@@ -47,6 +47,16 @@ def test_volumes_end_after_the_last_vm(graph: Graph, node: str) -> None:
     assert graph.depends(f"{VM} {node}", LAST, transitive=True)
 
 
+def test_volumes_end_on_hosts_that_have_no_node_any_more() -> None:
+    def leave(settings: dict[str, Any]) -> None:
+        for node in settings["nodes"].values():
+            node["host"] = "pve1" if node["host"] == "pve3" else node["host"]
+            node["memory"], node["cores"] = 4096, 2
+
+    plan = Plan.loads(str(reveal(recorded(change=leave)[LAST].inputs["environment"][PLAN])))
+    assert list(plan.hosts) == ["pve1", "pve2", "pve3"]
+
+
 def test_volumes_end_while_proxmox_can_still_be_asked(graph: Graph) -> None:
     assert graph.depends(LAST, "pulumi:providers:proxmoxve proxmox", transitive=True)
 
