@@ -20,6 +20,8 @@ _WHOLE = frozenset(
         *("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "Pod", "Service", "PersistentVolumeClaim"),
         *("StorageClass", "IngressClass", "Ingress", "APIService", "RoleBinding", "ClusterRoleBinding"),
         *("HorizontalPodAutoscaler", "PodDisruptionBudget", "Certificate", "Issuer", "ClusterIssuer"),
+        # From whose specifications an operator makes pods.
+        *("Prometheus", "Alertmanager"),
     }
 )
 """Kinds of which a rule reads the specification."""

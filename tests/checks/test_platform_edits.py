@@ -261,6 +261,20 @@ def test_an_edit_of_the_tree_is_no_fault(tmp_path: Path, names: list[str]) -> No
     ] == []
 
 
+def test_the_name_of_a_secret_with_one_of_its_keys_beside_it_is_no_literal(tmp_path: Path) -> None:
+    def values(text: str) -> Edit:
+        return edited(
+            "gitops/forge/release.yaml", ("existingSecret: forge-login", f"existingSecret: forge-login, {text}")
+        )
+
+    def literal(directory: str, text: str) -> list[str]:
+        found = findings(platform(tmp_path / directory, edit=values(text)))
+        return [one.field for one in found if one.rule == "literal-secret"]
+
+    assert literal("reference", "login: {secret: forge-login, secretKey: password}") == []
+    assert literal("literal", "login: {secret: hunter2}") == ["spec.values.login.secret"]
+
+
 def test_no_edit_of_the_program_is_a_fault(tmp_path: Path) -> None:
     def change(made: Platform) -> None:
         for one in PROGRAM.values():
