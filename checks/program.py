@@ -23,6 +23,7 @@ PLANTED = {
     "homelab:edgeSshKey": "planted-edge-ssh-key",
     "homelab:edgeTsigKey": "planted-edge-tsig-key",
     "homelab:gitDeployKey": "planted-git-deploy-key",
+    "homelab:gitPushKey": "planted-git-push-key",
 }
 """Values of the stack's secrets, which checks search for where they must not appear."""
 
@@ -107,7 +108,8 @@ def recorded_with_settings(
     keys = ["homelab:proxmoxPassword" if "username" in settings["site"] else "homelab:proxmoxApiToken"]
     keys += ["homelab:sealingKey"] if "sealing" in settings else []
     keys += ["homelab:tailscaleAuthKey", *(["homelab:edgeSshKey", "homelab:edgeTsigKey"] if "edge" in settings else [])]
-    keys += ["homelab:gitDeployKey"] if (settings.get("gitops") or {}).get("seed", "").startswith("ssh://") else []
+    over_ssh = (settings.get("gitops") or {}).get("seed", "").startswith("ssh://")
+    keys += ["homelab:gitDeployKey", "homelab:gitPushKey"] if over_ssh else []
     graph = record(
         ROOT,
         project="homelab",

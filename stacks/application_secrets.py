@@ -72,6 +72,14 @@ GITEA_DATABASE = SecretSpec(
     labels={"cnpg.io/reload": "true"},
 )
 
+GITEA_ADMIN = SecretSpec(
+    name="gitea-admin",
+    namespace=GITEA,
+    # The form in which Gitea's chart expects it.
+    keys={"username": Plain("platform"), "password": Password(length=48)},
+)
+"""The account with which the platform itself makes what no setting of Gitea can: the repository and the webhook."""
+
 _ROWS = (
     DeclaredSecret(
         spec=SecretSpec(name=STORE_PROBE, namespace=OPERATOR_NAMESPACE, keys={"value": Password()}),
@@ -98,6 +106,7 @@ _ROWS = (
         also_in=powerdns.API_CLIENTS,
     ),
     DeclaredSecret(spec=GITEA_DATABASE, uptake="restart", consumers="Gitea's servers, after the database"),
+    DeclaredSecret(spec=GITEA_ADMIN, uptake="restart", consumers="Gitea's servers, and the CronJob gitea-hand-over"),
 )
 
 GIVEN: Mapping[str, GivenByAPerson] = MappingProxyType(

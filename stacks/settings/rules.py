@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from components.gitops.git_link import repository_of
 from components.identity.directory import TEMPLATE, reserved
 from components.kit.spelling import did_you_mean
 from stacks.application_secrets import SECRETS, DeclaredSecret, unknown
@@ -98,6 +99,11 @@ def _gitops(settings: Settings) -> Findings:
         yield (
             ("gitops", "own"),
             f"{gitops.own} is also gitops.seed, which has to outlive the cluster; give a seed outside it",
+        )
+    if repository_of(gitops.own) is None:
+        yield (
+            ("gitops", "own"),
+            f"{gitops.own} names no repository of Gitea; write its owner and its name, such as .../homelab/homelab.git",
         )
     if gitops.own.startswith("ssh://"):
         yield (

@@ -41,6 +41,7 @@ COMPONENT_TYPES = {
     "homelab:gitops:ApplicationNamespace",
     "homelab:gitops:Border",
     "homelab:gitops:Flux",
+    "homelab:gitops:GitLink",
     "homelab:gitops:GitSource",
     "homelab:gitops:HandOver",
     "homelab:gitops:Receiver",

@@ -34,7 +34,7 @@ def kustomizations() -> dict[str, dict[str, Any]]:
 def folder(path: str) -> dict[tuple[str, str], dict[str, Any]]:
     """A folder of the tree as Flux applies it, with each variable's own name in its place."""
     names = {name: name.replace("_", "-") for name in variables(GITOPS)}
-    networks = {"pod_subnet": "10.244.0.0/16", "service_subnet": "10.96.0.0/12"}
+    networks = {"pod_subnet": "10.244.0.0/16", "service_subnet": "10.96.0.0/12", "seed_port": "22"}
     return built(ROOT / path, {**names, **networks, "domain": DOMAIN})
 
 
