@@ -17,6 +17,7 @@ from typing import Any
 from components.identity.authentik_secrets import NAMESPACE
 from components.identity.blueprint import Blueprint
 from components.identity.directory import User, directory
+from components.identity.proxied import Proxied, outpost
 from components.identity.sso import (
     CLIENT_SECRET,
     FILLED_IN,
@@ -28,19 +29,16 @@ from components.identity.sso import (
 )
 from components.secrets.secret_spec import SecretSpec
 from components.vault.clients import PEOPLE_ADMIN, PEOPLE_READER, VAULT_NAMESPACE
+from stacks import proxied
 
 AUTHORITY = "auth"
 """First label of Authentik's host name."""
-
-OTHER_GROUPS = ("rspcache-admins",)
-"""Groups for services that do not implement single sign-on themselves."""
 
 _PROVIDER = "authentik"
 """Name of the provider inside a service, which is part of some services' callback URLs."""
 
 _SHOWN = "Authentik"
 """The label of the sign-on button."""
-
 
 _GO_AND_OPENSSL = "SSL_CERT_FILE"
 """The variable with the path of certificates to trust, to programs in Go and those that use OpenSSL's defaults."""
@@ -340,14 +338,13 @@ SERVICES = (
 
 GITEA, VAULT = SERVICES[0], SERVICES[-1]
 
-
 BLUEPRINT = "blueprint.yaml"
 """Key in a Secret under which a blueprint file for Authentik is stored."""
 
 
 def groups() -> list[str]:
     """All groups, sorted."""
-    return sorted({*OTHER_GROUPS, *(group for service in SERVICES for group in service.groups)})
+    return sorted({*proxied.groups(), *(group for service in SERVICES for group in service.groups)})
 
 
 def authority(domain: str) -> str:
@@ -357,7 +354,8 @@ def authority(domain: str) -> str:
 
 def hosts(domain: str) -> list[str]:
     """Host names of Authentik and of every service, all of them served by the ingress."""
-    return [authority(domain), *(f"{service.host}.{domain}" for service in SERVICES)]
+    labels = [*(service.host for service in SERVICES), *(row.host for row in proxied.PROXIED)]
+    return [authority(domain), *(f"{label}.{domain}" for label in labels)]
 
 
 def others() -> list[Service]:
@@ -370,8 +368,8 @@ def variable(service: Service) -> str:
     return service.slug.replace("-", "_")
 
 
-def platform_blueprint(domain: str, users: Sequence[User]) -> Blueprint:
-    """People, groups, and every service except Vault: everything that needs only Authentik."""
+def platform_blueprint(domain: str, users: Sequence[User], behind: Sequence[Proxied] = proxied.PROXIED) -> Blueprint:
+    """People, groups, and all but Vault: everything that needs only Authentik, which stands before `behind`."""
     return Blueprint(
         name="Homelab",
         entries=(
@@ -381,6 +379,8 @@ def platform_blueprint(domain: str, users: Sequence[User]) -> Blueprint:
                 for service in others()
                 for entry in service.entries(domain, f"{{{{ .{variable(service)} }}}}", within=True)
             ),
+            *(entry for row in behind for entry in row.entries(domain)),
+            *outpost(behind, authority(domain)),
         ),
     )
 

@@ -32,7 +32,8 @@ FILLED_IN: Final = f"{{{{ .{CLIENT_SECRET} }}}}"
 VALUES_KEY: Final = "values.yaml"
 """The key that a Flux HelmRelease names in `valuesFrom`, with the Secret."""
 
-_NAME: Final = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]")
+NAME: Final = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]")
+"""Of an application or a group."""
 
 _ENDPOINTS: Final = ("authorize", "token", "device", "userinfo", "introspect", "revoke")
 """Paths beside those of applications; Authentik refuses an application with one of these names."""
@@ -181,7 +182,7 @@ class Service:
 
     def __post_init__(self) -> None:
         for name in (self.slug, *self.groups):
-            if not _NAME.fullmatch(name):
+            if not NAME.fullmatch(name):
                 raise ValueError(f"{name!r}: services and groups are lower-case letters, digits and inner dashes")
         if self.slug in _ENDPOINTS:
             raise ValueError(f"{self.slug}: is an endpoint of Authentik's own; name the service otherwise")

@@ -14,7 +14,12 @@ from tests.charts.kustomize import GITOPS, KustomizeError, built
 APPLICATION = "release-notes"
 """A name with a dash in it, as the names that a component puts together have."""
 
-VARIABLES = {"domain": "home.example.org", "ingress_class": "nginx", "ingress_namespace": "nginx-ingress"}
+VARIABLES = {
+    "domain": "home.example.org",
+    "ingress_class": "nginx",
+    "ingress_namespace": "nginx-ingress",
+    "sign_on_namespace": "authentik",
+}
 
 PROFILES = ("uploads", "websocket", "streaming", "grpc")
 
@@ -163,6 +168,24 @@ def test_profiles_go_together_in_any_order(tmp_path: Path) -> None:
     assert one == other
 
 
+def test_sign_on_lets_authentiks_servers_in_and_nobody_else(tmp_path: Path) -> None:
+    made = built(folder(tmp_path, "sign-on"), VARIABLES)
+    assert {kind for kind, _ in made} == {"HelmRelease", "NetworkPolicy"}
+    policy = made["NetworkPolicy", f"{APPLICATION}-from-sign-on"]["spec"]
+    assert policy["podSelector"]["matchLabels"] == {"app.kubernetes.io/instance": APPLICATION}
+    [rule] = policy["ingress"]
+    [peer] = rule["from"]
+    assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "authentik"}
+    assert peer["podSelector"]["matchLabels"] == {"app.kubernetes.io/component": "server"}
+    assert rule["ports"] == [{"port": "http", "protocol": "TCP"}]
+
+
+def test_sign_on_without_a_release_is_an_error(tmp_path: Path) -> None:
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}}
+    with pytest.raises(KustomizeError, match="nothing selected"):
+        built(folder(tmp_path, "sign-on", resources=[service]))
+
+
 def test_every_component_is_tested_here() -> None:
     there = {path.name for path in (GITOPS / "components").iterdir()}
-    assert there == {"https", *PROFILES}
+    assert there == {"https", "sign-on", *PROFILES}

@@ -48,6 +48,7 @@ COMPONENT_TYPES = {
     "homelab:identity:Authentik",
     "homelab:identity:AuthentikHome",
     "homelab:identity:OidcProbe",
+    "homelab:identity:ProxiedEntry",
     "homelab:ingress:NginxIngress",
     "homelab:kit:ChartDefinitions",
     "homelab:network:AddressPool",

@@ -33,6 +33,7 @@ COMPONENTS = (
     {"gitops"},
 )
 STACKS = (
+    {"proxied"},
     {"sso"},
     {"application_secrets"},
     {"settings"},
@@ -51,7 +52,7 @@ STACKS = (
 )
 
 # The program's layers are nobody's library: checks see them by recording the program, the lab by running it.
-LIBRARIES_OF_STACKS = {"sso", "application_secrets", "settings", "delegation", "outputs", "commands"}
+LIBRARIES_OF_STACKS = {"proxied", "sso", "application_secrets", "settings", "delegation", "outputs", "commands"}
 
 
 def breaches(base: Path, rows: Sequence[set[str]]) -> list[str]:
