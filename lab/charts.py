@@ -75,8 +75,10 @@ def _files(name: str, version: str, entry: Mapping[str, Any]) -> dict[str, str]:
         "values.yaml": yaml.safe_dump(values),
         "templates/objects.yaml": "---\n".join(_template(item) for item in objects),
     }
-    if crds := entry.get("crds"):
-        files["crds/crds.yaml"] = "---\n".join(yaml.safe_dump(_crd(crd), sort_keys=False) for crd in crds)
+    for crd in entry.get("crds", []):
+        # One a file: Helm makes those of a file at once, and if one of them exists, it ignores that another is refused
+        # (installCRDs in pkg/action/install.go).
+        files[f"{crd.get('in', 'crds')}/{crd['plural']}.yaml"] = yaml.safe_dump(_crd(crd), sort_keys=False)
     return files
 
 

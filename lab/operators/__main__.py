@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import threading
 import time
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,12 +29,17 @@ class Player:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._answers: dict[str, tuple[Any, Any]] = {}
+        self._missing: list[str] = []
 
     def play(self, copy: Copy) -> None:
         """Look at the cluster once, and write what differs."""
         with copy.lock:
-            if not copy.synced():
+            if missing := copy.missing():
+                if missing != self._missing:
+                    print(f"not listed yet, so nothing is played: {', '.join(missing)}", flush=True)
+                self._missing = missing
                 return
+            self._missing = []
             todo = list(outcomes(RULES, copy.world))
             known = {(each, key): item for each in KINDS for key, item in _by_place(copy.world.all(each))}
         made = set()
@@ -121,8 +129,19 @@ def _path(item: Object) -> str:
     return KINDS[item["kind"]].path(item["metadata"].get("namespace"), item["metadata"]["name"])
 
 
+def end_with(failure: threading.ExceptHookArgs) -> None:
+    """End the process as soon as one of its threads fails, so that it is started anew.
+
+    A copy that misses a kind would stay as it is for good, and nothing would become ready any more.
+    """
+    traceback.print_exception(failure.exc_type, failure.exc_value, failure.exc_traceback)
+    sys.stderr.flush()
+    os._exit(1)
+
+
 def main() -> int:
     """Play until the process is ended."""
+    threading.excepthook = end_with
     parser = argparse.ArgumentParser(prog="lab.operators", description=__doc__)
     parser.add_argument("--kubeconfig", type=Path, required=True)
     api = Api(parser.parse_args().kubeconfig)

@@ -83,16 +83,16 @@ class Copy:
         for each in (DEFINITION, *core):
             self._follow(each, lambda: True)
 
-    def synced(self) -> bool:
-        """Whether every kind that is served has been listed: what is missing until then may be there."""
-        return all(self._synced.values())
+    def missing(self) -> list[str]:
+        """The kinds that are served and not listed yet: what seems to be missing may be there."""
+        return sorted(name for name, listed in self._synced.items() if not listed)
 
     def _follow(self, kind: Kind, wanted: Callable[[], bool]) -> None:
         self._synced[kind.name] = False
         threading.Thread(target=self._list_and_watch, args=(kind, wanted), daemon=True).start()
 
     def _list_and_watch(self, kind: Kind, wanted: Callable[[], bool]) -> None:
-        while wanted():
+        while self._still(kind, wanted):
             # A server that is away, restarts, or serves the kind in a moment: the next attempt begins with a list.
             with contextlib.suppress(*FAILURES, RefusedError):
                 listed = self._api.request("GET", kind.path())
@@ -103,16 +103,28 @@ class Copy:
                 self.changed.set()
                 self._watch(kind, listed["metadata"]["resourceVersion"])
             time.sleep(_PAUSE)
+
+    def _still(self, kind: Kind, wanted: Callable[[], bool]) -> bool:
+        """Whether to go on following a kind. If not, it is forgotten in the same moment.
+
+        So a definition that comes back is either noticed here, or by `_look_at_definitions`, which begins anew.
+        """
         with self.lock:
+            if wanted():
+                return True
             self.world.replace(kind.name, [])
             self._synced.pop(kind.name, None)
+            return False
 
     def _watch(self, kind: Kind, version: str) -> None:
         """Follow the changes until the server ends the watch, or has forgotten the version."""
         connection = self._api.connect(_PATIENCE)
         try:
             connection.request("GET", f"{kind.path()}?watch=1&resourceVersion={version}")
-            for line in connection.getresponse():
+            response = connection.getresponse()
+            if response.status != http.client.OK:
+                return
+            for line in response:
                 event = json.loads(line)
                 if event["type"] not in ("ADDED", "MODIFIED", "DELETED"):
                     return

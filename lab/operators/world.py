@@ -127,7 +127,8 @@ def condition(
 
 def holds(item: Object | None, kind: str) -> bool:
     """Whether an object has a condition of that type that is True, of its present generation where one is noted."""
-    for each in (item or {}).get("status", {}).get("conditions", []):
+    # The API server says `null` of a list that nobody has written yet.
+    for each in ((item or {}).get("status") or {}).get("conditions") or []:
         if each["type"] == kind and each["status"] == "True":
             seen = each.get("observedGeneration")
             return seen is None or item is None or seen >= item["metadata"].get("generation", 1)

@@ -82,7 +82,7 @@ class LiveLab:
         """`pulumi up` as a user types it."""
         return self.run("pulumi", "up", "--yes", "--skip-preview", "--non-interactive", *more)
 
-    def destroy(self, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def destroy(self, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """`pulumi destroy` as a user types it."""
         return self.run("pulumi", "destroy", "--yes", "--skip-preview", "--non-interactive", timeout=timeout)
 
@@ -202,6 +202,10 @@ class LiveLab:
         api = ProxmoxApi(settings["endpoint"], insecure=True)
         api.log_in(settings["username"], self.run("pulumi", "config", "get", "homelab:proxmoxPassword").stdout.strip())
         return api
+
+    def operators(self) -> str:
+        """The end of what the lab's operators printed: why they do nothing."""
+        return (self.session.state_of(NODES) / "kubernetes" / "operators.log").read_text()[-2000:]
 
     def driver_token(self) -> tuple[str, str]:
         """The Proxmox endpoint and the API token that the storage driver reads from its Secret."""

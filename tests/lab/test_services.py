@@ -162,7 +162,8 @@ def test_a_release_without_the_definition_of_pools_is_named_and_made_good_by_the
     gone = lab.run("pulumi", "destroy", "--yes", "--skip-preview", "--target", METALLB + "**", "--target-dependents")
     assert gone.returncode == 0, gone.stdout
     # Otherwise the release would find it, and nothing would be there to refuse.
-    lab.run("kubectl", "wait", "--for=delete", "crd/ipaddresspools.metallb.io", "--timeout=60s")
+    away = lab.run("kubectl", "wait", "--for=delete", "crd/ipaddresspools.metallb.io", "--timeout=60s")
+    assert away.returncode == 0, away.stdout
     with refused_definition(lab):
         failed = lab.up()
     assert failed.returncode != 0

@@ -114,14 +114,14 @@ def settled(lab: LiveLab, item: dict[str, Any]) -> dict[str, Any]:
     metadata = item["metadata"]
     place = ["-n", metadata["namespace"]] if "namespace" in metadata else []
     group = item["apiVersion"].partition("/")[0]
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     found: list[dict[str, Any]] = []
     while not found and time.monotonic() < deadline:
         time.sleep(0.5)
         now = kubectl(lab, *place, "get", f"{item['kind'].lower()}s.{group}", metadata["name"])
         found = [each for each in now.get("status", {}).get("conditions", []) if each["type"] == "Ready"]
-    [ready] = found
-    return ready
+    assert len(found) == 1, f"{found}; the operators say: {lab.operators()}"
+    return found[0]
 
 
 @pytest.mark.parametrize("wrong", WRONG)
@@ -135,13 +135,15 @@ def test_the_lab_gives_no_address_that_no_pool_has(lab: LiveLab, applied: Any) -
     service = made("v1", "Service", "no-pool", NAMESPACE, {"type": "LoadBalancer", "ports": [{"port": 80}]})
     service["metadata"]["annotations"] = {"metallb.io/loadBalancerIPs": "192.0.2.1"}
     applied([service])
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     told: list[str] = []
     while not told and time.monotonic() < deadline:
         time.sleep(0.5)
         events = kubectl(lab, "-n", NAMESPACE, "get", "events")["items"]
         told = [each["message"] for each in events if each["involvedObject"]["name"] == "no-pool"]
-    assert told == ['Failed to allocate IP for "powerdns/no-pool": ["192.0.2.1"] is not allowed in config']
+    assert told == ['Failed to allocate IP for "powerdns/no-pool": ["192.0.2.1"] is not allowed in config'], (
+        lab.operators()
+    )
     assert kubectl(lab, "-n", NAMESPACE, "get", "service/no-pool")["status"] == {"loadBalancer": {}}
 
 
