@@ -196,6 +196,7 @@ _TOOLS = [
         for name in ("source-controller", "kustomize-controller")
     ),
     Tool(GoBinary("git-server", "git_server", ".")),
+    Tool(GoBinary("gitea", "tools/gitea", "gitea.dev", "gitea.dev", "-s -w -X main.Version={version}")),
     Tool(GoBinary("cert-manager-controller", "certificates", "./cmd/cert-manager-controller")),
     Tool(GoBinary("dns01-solver", "certificates", "./cmd/dns01-solver")),
     Tool(GoBinary("manifests", "manifests", ".")),
@@ -220,6 +221,7 @@ TESTS = (
     "external-secrets",
     "metallb-controller",
     "cloudnative-pg",
+    "gitea",
     "cert-manager-controller",
     "dns01-solver",
     "manifests",
