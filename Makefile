@@ -13,10 +13,10 @@ OF_STACK = --stack '$(STACK)' $(OF_FILE)
 # Passed through the environment, unexpanded, so that quotes and dollar signs in a command arrive as typed.
 override CMD := $(value CMD)
 override ARGS := $(value ARGS)
-export ARGS CMD LAB_ID
+export ARGS CMD LAB_ID PODS
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse deployed delegation certificates rotate give recover check test mutants bench seal sealing-key sealed-bootstrap enrol
+.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse deployed delegation certificates rotate give recover check charts test mutants bench seal sealing-key sealed-bootstrap enrol
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -47,7 +47,7 @@ preview: venv ## preview STACK=name without access to a machine or a credential
 deployed: venv ## write what Flux deploys in STACK=name, by object, to JSON=file, for a comparison of two commits
 	@ARGS='--stack $(STACK) --deployed $(abspath $(JSON))' $(LAB) check
 
-rehearse: venv ## run up, a second up and destroy of STACK=name in a network namespace with the stack's own addresses
+rehearse: venv ## run up, a second up and destroy of STACK=name in a network namespace with the stack's own addresses (PODS=real, as root: with pods that run)
 	@$(LAB) rehearse '$(STACK)' $(OF_FILE)
 
 delegation: venv ## print the records that the parent zone needs for the domain of STACK=name; nothing need exist
@@ -71,8 +71,11 @@ check: venv ## check lint, types, generated files, chart values (CHARTS_MIRROR=d
 	@.venv/bin/mypy
 	@$(PY) -m stacks.settings.schema --check
 	@$(PY) -m checks.blueprints
-	@$(PY) -m checks.charts
+	@ARGS= $(LAB) charts
 	@$(LAB) check
+
+charts: venv ## look each chart's values up in the charts in CHARTS_MIRROR=dir, and record what these make (ARGS='--only-present')
+	@ARGS="--record $$ARGS" $(LAB) charts
 
 test: venv tools ## run all tests, including those in the lab, with WORKERS=2 side by side
 	@.venv/bin/pytest --numprocesses '$(WORKERS)' --dist loadgroup --no-loadscope-reorder

@@ -103,10 +103,8 @@ def _summary(found: list[Platform], findings: list[Finding], times: dict[str, fl
     said = [
         f"{platform.stack}: {len(platform.objects)} objects, {len(platform.releases)} releases" for platform in found
     ]
-    absent = sorted(
-        {f"{one.release.chart}: {one.message}" for p in found for one in p.chart_problems if one.kind == "absent"}
-    )
-    said += [f"unknown is what a chart makes: {text}" for text in absent]
+    absent = sorted({one.message for p in found for one in p.chart_problems if one.kind == "absent"})
+    said += [f"unknown is what a chart makes, {text}" for text in absent]
     slow = sorted(times.items(), key=lambda item: -item[1])
     said.append("rules: " + ", ".join(f"{name} {1000 * took:.0f} ms" for name, took in slow))
     said.append(f"{len(findings) or 'no'} findings by {len(RULES)} rules in {seconds:.1f} s")

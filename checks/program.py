@@ -77,7 +77,8 @@ def _without_workers(settings: dict[str, Any]) -> None:
     settings["nodes"] = {name: node for name, node in settings["nodes"].items() if node["role"] == "controlplane"}
 
 
-def _private(settings: dict[str, Any]) -> None:
+def private(settings: dict[str, Any]) -> None:
+    """The cluster's own authority signs its certificates."""
     settings["certificates"] = {"acme": False}
 
 
@@ -85,7 +86,7 @@ def _snapshots(settings: dict[str, Any]) -> None:
     settings.setdefault("storage", {})["snapshots"] = True
 
 
-SHAPES: tuple[Change, ...] = (_staging, _without_edge, _without_workers, _private, _snapshots)
+SHAPES: tuple[Change, ...] = (_staging, _without_edge, _without_workers, private, _snapshots)
 """Changes of a stack file by which charts get other values than those of the repository's stacks."""
 
 

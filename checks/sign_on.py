@@ -211,19 +211,29 @@ def _grafana(values: Any, secret: Mapping[str, str]) -> Consumer:
 
 
 def _inventree(values: Any, secret: Mapping[str, str]) -> Consumer:
-    [app] = json.loads(secret["providers"])["openid_connect"]["APPS"]
-    settings = json.loads(values["env"]["INVENTREE_GLOBAL_SETTINGS"])
-    site = values["global"]["siteUrl"]
+    environment = values["controllers"]["main"]["containers"]["server"]["env"]
+    providers = environment["INVENTREE_SOCIAL_PROVIDERS"]["valueFrom"]["secretKeyRef"]["key"]
+    [app] = json.loads(secret[providers])["openid_connect"]["APPS"]
+    settings = json.loads(environment["INVENTREE_GLOBAL_SETTINGS"])
+    volumes = {name: one for name, one in values.get("persistence", {}).items() if one["type"] == "secret"}
     return Consumer(
         client_id=app["client_id"],
         issuer=_issuer(app["settings"]["server_url"]),
         secret=app["secret"],
-        redirect_uris=frozenset({f"{site}/accounts/oidc/{app['provider_id']}/login/callback/"}),
+        redirect_uris=frozenset(
+            {f"{environment['INVENTREE_SITE_URL']}/accounts/oidc/{app['provider_id']}/login/callback/"}
+        ),
         scopes=frozenset(app["settings"]["scope"]),
         groups_claim=settings["SSO_GROUP_KEY"],
         groups=frozenset(json.loads(settings["SSO_GROUP_MAP"])),
         trusts=_trusted(
-            values["env"].get("REQUESTS_CA_BUNDLE"), values.get("volumeMounts", []), values.get("volumes", [])
+            environment.get("REQUESTS_CA_BUNDLE"),
+            [
+                {"name": name, "mountPath": mount["path"]}
+                for name, one in volumes.items()
+                for mount in one.get("advancedMounts", {}).get("main", {}).get("server", [])
+            ],
+            [{"name": name, "secret": {"secretName": one["name"]}} for name, one in volumes.items()],
         ),
     )
 

@@ -16,7 +16,8 @@ from lab import configuration, flux, network, preview_difference, processes, pro
 from lab.cli import Cli
 from lab.errors import LabError
 from lab.plugins import selection
-from lab.preparation import Lab, equip, lab_replacements, prepare, save_credentials, second_octet
+from lab.pods import nodes, workloads
+from lab.preparation import Lab, equip, lab_replacements, prepare, save_credentials, save_images, second_octet
 from lab.progress import Progress, say
 from lab.session import CHECKOUT, Session
 
@@ -28,6 +29,8 @@ def tools() -> int:
     progress = Progress()
     with progress.stage("tools"):
         programs.ensure((*programs.LAB, *programs.GITOPS, *programs.TESTS))
+        if os.geteuid() == 0:
+            programs.ensure(programs.PODS)
         flux.objects()
         selection.choose()
     return 0
@@ -35,14 +38,32 @@ def tools() -> int:
 
 def check(arguments: str) -> int:
     """Run the offline checks, `python -m checks`, with the programs that they need on PATH."""
+    return _with_programs("checks", arguments)
+
+
+def charts(arguments: str) -> int:
+    """Look the charts' values up, `python -m checks.charts`, with the programs that this needs on PATH."""
+    return _with_programs("checks.charts", arguments)
+
+
+def _with_programs(module: str, arguments: str) -> int:
     found = programs.ensure(programs.CHECKS)
     path = os.pathsep.join([*(str(one.path.parent) for one in found.values()), os.environ.get("PATH", "")])
-    command = [sys.executable, "-m", "checks", *shlex.split(arguments)]
+    command = [sys.executable, "-m", module, *shlex.split(arguments)]
     return subprocess.run(command, cwd=CHECKOUT, env={**os.environ, "PATH": path}, check=False).returncode
 
 
 def up(session: Session) -> int:
-    """Bring the lab up, or complete it."""
+    """Bring the lab up, or complete it.
+
+    Raises:
+        LabError: if it is to have real pods, which cannot reach its nodes.
+    """
+    if nodes.wanted():
+        raise LabError(
+            "PODS=real: the nodes of `make lab` are addresses of this machine's loopback device, which a pod cannot "
+            "reach. `make rehearse STACK=... PODS=real` runs a stack in namespaces of its own"
+        )
     progress = Progress()
     with session.locked():
         lab = prepare(session, progress)
@@ -128,6 +149,8 @@ def rehearse(session: Session) -> int:
     """Up, a second up that must change nothing, and destroy, in a namespace with the stack's own addresses."""
     if network.inside_namespace():
         return _rehearsal(session)
+    if real := nodes.wanted():
+        nodes.refuse_without_root()
     with session.locked():
         if session.exists():
             processes.stop_all(session)
@@ -137,7 +160,15 @@ def rehearse(session: Session) -> int:
             equip(session, programs.needed(source))
             if source.get("homelab:gitops"):
                 flux.objects()
-        status = network.enter_namespace(["rehearse", session.stack, "--config-file", str(session.source)])
+            if real:
+                programs.ensure(programs.PODS)
+                save_images(session)
+        arguments = ["rehearse", session.stack, "--config-file", str(session.source)]
+        if real:
+            group = nodes.group()
+            status = network.launch_again(nodes.entering(group, []), arguments, {nodes.GROUP: group})
+        else:
+            status = network.enter_namespace(arguments)
         processes.stop_all(session)
         if status == 0:
             session.remove()
@@ -147,6 +178,7 @@ def rehearse(session: Session) -> int:
 def _rehearsal(session: Session) -> int:
     progress = Progress()
     lab = prepare(session, progress)
+    ran: list[tuple[str, str]] = []
     for step, arguments in {
         "up": ("up", "--yes", "--skip-preview"),
         "second up": ("up", "--yes", "--skip-preview", "--expect-no-changes"),
@@ -156,8 +188,10 @@ def _rehearsal(session: Session) -> int:
             status = lab.cli.run(*arguments)
         if status:
             return _failed(lab, step, f"make rehearse STACK={session.stack}")
+        if step == "second up":
+            ran = workloads.table(lab.programs["kubectl"].path, lab.hardware.kubeconfig)
     _refuse_remains(lab)
-    print(report.summary(lab, progress.seconds))
+    print(report.summary(lab, progress.seconds, ran))
     print(f"\nthe rehearsal of {session.stack} succeeded: nothing is left of it")
     return 0
 

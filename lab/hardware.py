@@ -67,6 +67,9 @@ class Hardware:
     datastores: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     """What the simulated site's datastores are where the settings do not say (`lab.proxmox.settings.Datastore`)."""
 
+    pods: Mapping[str, Any] = field(default_factory=dict)
+    """What runs real pods on the nodes (`lab.pods.nodes.settings`); empty: kwok plays them."""
+
     def start(self, tools: Mapping[str, Found]) -> list[str]:
         """Start what does not run yet and wait until it answers. Tells what was started.
 
@@ -140,6 +143,11 @@ class Hardware:
         parts = urlsplit(self.settings.site.endpoint)
         return str(parts.hostname), parts.port or 8006
 
+    @property
+    def kubeconfig(self) -> Path:
+        """The lab's own access to the cluster, there while it runs."""
+        return self.session.state_of(NODES) / "kubernetes" / "pki" / "lab.kubeconfig"
+
     def control(self, name: str) -> Path:
         """The control socket of one of the two processes."""
         return self.session.sockets / f"{name}.sock"
@@ -161,6 +169,7 @@ class Hardware:
             # Longer than the simulated Proxmox waits for an answer through another of its hosts.
             "imageSeconds": 2.0,
             "flux": self._flux_config(tools),
+            "pods": dict(self.pods),
         } | {key: str(tools[tool].path) for key, tool in CONTROL_PLANE_TOOLS.items()}
 
     def _flux_config(self, tools: Mapping[str, Found]) -> dict[str, Any]:

@@ -91,8 +91,7 @@ def enter_namespace(arguments: list[str]) -> int:
     for flags in attempts:
         trial = subprocess.run([unshare, *flags, "true"], capture_output=True, text=True, check=False)
         if trial.returncode == 0:
-            command = [unshare, *flags, sys.executable, "-m", "lab", *arguments]
-            return _wait(subprocess.Popen(command, env={**os.environ, INSIDE: "1"}))
+            return launch_again([unshare, *flags], arguments)
         refusals.append(trial.stderr.strip())
     raise LabError(
         "this machine allows no network namespace, in which a rehearsal holds the stack's own addresses "
@@ -100,6 +99,12 @@ def enter_namespace(arguments: list[str]) -> int:
         "kernel.apparmor_restrict_unprivileged_userns=0), run as root, or in a container give it CAP_SYS_ADMIN. "
         "`make preview` and `make lab` need none."
     )
+
+
+def launch_again(entering: list[str], arguments: list[str], environment: dict[str, str] | None = None) -> int:
+    """Run the launcher by a command that puts it into a namespace, and return its exit status."""
+    command = [*entering, sys.executable, "-m", "lab", *arguments]
+    return _wait(subprocess.Popen(command, env={**os.environ, INSIDE: "1", **(environment or {})}))
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:

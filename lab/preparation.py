@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from lab import charts, configuration, network, programs
+from lab import charts, configuration, network, processes, programs
 from lab.cli import Cli
 from lab.edge_host.host import host_key
 from lab.errors import LabError
 from lab.git_server import server
 from lab.hardware import Hardware
 from lab.plugins import selection
+from lab.pods import images, nodes
 from lab.programs import Found
 from lab.progress import Progress
 from lab.session import ROOT, Session, write_private
@@ -61,7 +63,8 @@ def prepare(session: Session, progress: Progress) -> Lab:
     """
     with progress.stage("tools"):
         source = configuration.read(session)
-        found = equip(session, programs.needed(source))
+        group = os.environ.get(nodes.GROUP)
+        found = equip(session, (*programs.needed(source), *(programs.PODS if group else ())))
     with progress.stage("configuration"):
         octet = None if network.inside_namespace() else second_octet(session)
         replacements = lab_replacements(session, octet, source)
@@ -70,12 +73,25 @@ def prepare(session: Session, progress: Progress) -> Lab:
         cli = Cli(session, found["pulumi"].path)
         values = configuration.install(session, cli, derived)
         datastores = source.get(configuration.REHEARSED_DATASTORES) or {}
-        hardware = Hardware(session, settings, replacements["homelab:talos.factory"], values, datastores)
+        pods = nodes.settings(found, group, list(json.loads(_images_of(session).read_text()))) if group else {}
+        hardware = Hardware(session, settings, replacements["homelab:talos.factory"], values, datastores, pods)
         if network.inside_namespace():
             hold_addresses(session, settings)
     with progress.stage("processes"):
+        if group:
+            processes.start(session, "images", nodes.store_command(_images_of(session)))
         hardware.start(found)
     return Lab(session, found, settings, hardware, cli, derived.replaced)
+
+
+def save_images(session: Session) -> None:
+    """Make the images of real pods that are missing, and note where they are."""
+    served = {repository: str(place) for repository, place in images.make().items()}
+    write_private(_images_of(session), json.dumps(served))
+
+
+def _images_of(session: Session) -> Path:
+    return session.directory / "images.json"
 
 
 def lab_replacements(session: Session, octet: int | None, source: Mapping[str, Any]) -> dict[str, str]:

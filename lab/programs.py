@@ -23,6 +23,10 @@ KUBERNETES_LDFLAGS = (
 )
 """Without a version linked in, clients cannot parse what the API server says of itself."""
 
+CONTAINERD = "github.com/containerd/containerd/v2"
+CONTAINERD_LDFLAGS = "-s -w -X github.com/containerd/containerd/v2/version.Version=v{version}"
+"""The kubelet refuses a runtime that does not tell its version."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -77,8 +81,8 @@ def _output(command: list[str]) -> str:
         return ""
 
 
-def _kubernetes(name: str) -> GoBinary:
-    return GoBinary(name, "tools/kubernetes", f"k8s.io/kubernetes/cmd/{name}", "k8s.io/kubernetes", KUBERNETES_LDFLAGS)
+def _kubernetes(name: str, directory: str = "tools/kubernetes") -> GoBinary:
+    return GoBinary(name, directory, f"k8s.io/kubernetes/cmd/{name}", "k8s.io/kubernetes", KUBERNETES_LDFLAGS)
 
 
 _TOOLS = [
@@ -97,6 +101,11 @@ _TOOLS = [
     Tool(_kubernetes("kube-controller-manager")),
     Tool(_kubernetes("kube-scheduler")),
     Tool(_kubernetes("kubectl"), _kubectl_fits),
+    *(Tool(_kubernetes(name, "tools/kubelet")) for name in ("kubelet", "kube-proxy")),
+    *(
+        Tool(GoBinary(name, "tools/containerd", f"{CONTAINERD}/cmd/{name}", CONTAINERD, CONTAINERD_LDFLAGS))
+        for name in ("containerd", "containerd-shim-runc-v2")
+    ),
     Tool(GoBinary("kwok", "tools/kwok", "sigs.k8s.io/kwok/cmd/kwok", "sigs.k8s.io/kwok")),
     Tool(
         GoBinary(
@@ -192,9 +201,30 @@ _TOOLS = [
         )
     ),
     *(
+        Tool(GoBinary(tool, f"tools/{of}", f"github.com/prometheus/{of}/cmd/{tool}", f"github.com/prometheus/{of}"))
+        for tool, of in (("promtool", "prometheus"), ("amtool", "alertmanager"))
+    ),
+    *(
         Tool(GoBinary(name, f"tools/{name}", f"github.com/fluxcd/{name}", f"github.com/fluxcd/{name}"))
         for name in ("source-controller", "kustomize-controller")
     ),
+    Tool(
+        GoBinary(
+            "bazel-remote",
+            "tools/bazel-remote",
+            "github.com/buchgr/bazel-remote/v2",
+            "github.com/buchgr/bazel-remote/v2",
+        )
+    ),
+    Tool(
+        GoBinary(
+            "github-mcp-server",
+            "tools/github-mcp-server",
+            "github.com/github/github-mcp-server/cmd/github-mcp-server",
+            "github.com/github/github-mcp-server",
+        )
+    ),
+    Tool(GoBinary("rclone", "rclone", ".")),
     Tool(GoBinary("git-server", "git_server", ".")),
     Tool(GoBinary("gitea", "tools/gitea", "gitea.dev", "gitea.dev", "-s -w -X main.Version={version}")),
     Tool(GoBinary("cert-manager-controller", "certificates", "./cmd/cert-manager-controller")),
@@ -207,6 +237,9 @@ TOOLS = {tool.binary.name: tool for tool in _TOOLS}
 
 PREVIEW = ("pulumi",)
 """What a preview needs besides the provider plugins."""
+
+PODS = ("kubelet", "kube-proxy", "containerd", "containerd-shim-runc-v2", "coredns")
+"""What a lab with real pods needs besides."""
 
 TESTS = (
     "helm",
@@ -224,6 +257,11 @@ TESTS = (
     "gitea",
     "cert-manager-controller",
     "dns01-solver",
+    "promtool",
+    "amtool",
+    "bazel-remote",
+    "github-mcp-server",
+    "rclone",
     "manifests",
 )
 """What only the tests and checks need: the lab's provider plugin has Helm in it, and its pods are played."""
@@ -240,7 +278,7 @@ CONTROLLERS = {**{name: name for name in REAL_CONTROLLERS}, "helm-controller": "
 GITOPS = (*CONTROLLERS.values(), "git-server")
 """What a lab needs besides, if its stack hands applications over."""
 
-LAB = tuple(name for name in TOOLS if name not in (*TESTS, *GITOPS))
+LAB = tuple(name for name in TOOLS if name not in (*TESTS, *GITOPS, *PODS))
 """What every running lab needs."""
 
 

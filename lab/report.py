@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 _KUBERNETES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 
-def summary(lab: Lab, seconds: Mapping[str, float]) -> str:
-    """The table that `make lab` and `make rehearse` print."""
+def summary(lab: Lab, seconds: Mapping[str, float], ran: list[tuple[str, str]] | None = None) -> str:
+    """The table that `make lab` and `make rehearse` print; `ran` is each workload, and what its pods were."""
     settings = lab.settings
     nodes = sorted(settings.nodes.items(), key=lambda item: (item[1].role, item[0]))
     sections: list[tuple[str, list[tuple[str, str]]]] = [
@@ -30,14 +30,15 @@ def summary(lab: Lab, seconds: Mapping[str, float]) -> str:
             ],
         ),
         ("nodes", [(name, f"{node.address}  {node.role}, VM {node.vm_id} on {node.host}") for name, node in nodes]),
-        ("what was real", list(reality(lab.programs))),
+        ("what was real", list(reality(lab.programs, bool(lab.hardware.pods)))),
+        ("workloads", ran or []),
         ("replaced for the lab", list(lab.replaced.items())),
         ("seconds", [(stage, f"{value:.1f}") for stage, value in seconds.items()]),
     ]
     return "\n".join(_section(title, rows) for title, rows in sections if rows)
 
 
-def reality(programs: Mapping[str, Found]) -> Iterable[tuple[str, str]]:
+def reality(programs: Mapping[str, Found], real_pods: bool = False) -> Iterable[tuple[str, str]]:
     """Each part and whether it was real, played, or a stand-in."""
     yield "Pulumi engine", f"real ({programs['pulumi'].origin})"
     yield "Python language host", programs[LANGUAGE_HOST].origin
@@ -47,11 +48,17 @@ def reality(programs: Mapping[str, Found]) -> Iterable[tuple[str, str]]:
     yield "Talos nodes", "simulated, with Talos's own configuration checks and PKI"
     yield "edge host", "SSH is real; the programs sent to it are recorded, not run"
     yield "Kubernetes", f"real ({', '.join(_KUBERNETES)})"
-    yield "kubelets, pods", "played by kwok"
+    if real_pods:
+        yield "kubelets, pods", "real on the workers where the lab has the image; kwok plays those of control planes"
+    else:
+        yield "kubelets, pods", "played by kwok"
     if "git-server" in programs:
         yield "Git server", "real Git, behind the lab's own SSH and HTTP"
         yield "Flux", f"real ({', '.join(REAL_CONTROLLERS)}); its operator is played, and so are its other controllers"
-    yield "network, disks", "none: addresses of this machine's loopback device"
+    if real_pods:
+        yield "network, disks", "one bridge for all pods, kube-proxy in Cilium's place, no NetworkPolicy; directories"
+    else:
+        yield "network, disks", "none: addresses of this machine's loopback device"
 
 
 def _section(title: str, rows: Iterable[tuple[str, str]]) -> str:

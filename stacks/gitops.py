@@ -10,15 +10,23 @@ from urllib.parse import urlsplit
 import pulumi
 import pulumi_random as random
 
+from components.database.postgres import METRICS as POSTGRES_METRICS
+from components.dns.external_dns import NAMESPACE as EXTERNAL_DNS
+from components.dns.powerdns_secrets import NAMESPACE as POWERDNS
+from components.gitops.flux import NAMESPACE as FLUX_NAMESPACE
 from components.gitops.flux import Flux, FluxArgs
 from components.gitops.git_link import GitLink, GitLinkArgs
 from components.gitops.git_source import GitSource, GitSourceArgs
 from components.gitops.hand_over import DeployKey, HandOver, HandOverArgs
 from components.gitops.receiver import Receiver, ReceiverArgs
+from components.gitops.scraping import Scraped, Scraping, ScrapingArgs
+from components.identity.authentik import NAME as AUTHENTIK
 from components.identity.authentik_secrets import NAMESPACE as AUTHENTIK_NAMESPACE
 from components.kit.chart import ChartSource
 from components.kit.network_policy import Pods
 from components.network import nginx_ingress
+from components.secrets.sealed_secrets import KEYPAIR_NAME
+from components.vault.clients import VAULT_NAMESPACE
 from stacks.applications import ApplicationsLayer
 from stacks.dns import DnsLayer
 from stacks.identity import IdentityLayer
@@ -30,6 +38,21 @@ from stacks.storage import StorageLayer
 
 GITEA = Pods(labels={"app.kubernetes.io/name": "gitea"}, namespace="gitea")
 """The application that tells Flux of each push."""
+
+SCRAPED = {
+    AUTHENTIK: {
+        "authentik": Scraped(labels={"app.kubernetes.io/name": AUTHENTIK}, ports=[9300]),
+        "database": Scraped(labels={"cnpg.io/podRole": "instance"}, ports=[POSTGRES_METRICS]),
+    },
+    EXTERNAL_DNS: {"external-dns": Scraped(labels={"app.kubernetes.io/name": "external-dns"}, ports=[7979])},
+    # On the port of the API, which asks for its key.
+    POWERDNS: {"powerdns": Scraped(labels={"app.kubernetes.io/component": "server"}, ports=[8081])},
+    # Of the unsealer beside each server (cmd/bank-vaults/metrics.go); Vault's own metrics need a token.
+    VAULT_NAMESPACE: {"vault": Scraped(labels={"app.kubernetes.io/name": "vault"}, ports=[9091])},
+    # The controllers and their operator.
+    FLUX_NAMESPACE: {"flux": Scraped(labels={}, ports=[8080])},
+}
+"""Pods in closed namespaces whose metrics are read, and where they have them."""
 
 
 def deploy(
@@ -75,6 +98,11 @@ def deploy(
             applications.border.ready,
             *(part for namespace in applications.namespaces.values() for part in namespace.ready),
         ),
+    )
+    Scraping(
+        "scraping",
+        ScrapingArgs(pods=SCRAPED),
+        opts=network.inside(flux.ready, dns.external_dns.ready, identity.authentik.ready),
     )
     _link(settings, credentials, gitops, flux, hand_over, network=network, applications=applications)
 
@@ -123,6 +151,7 @@ def variables(
     identity: IdentityLayer,
 ) -> dict[str, pulumi.Input[str]]:
     """What `${name}` stands for in the files of the applications: names and addresses of what is there before them."""
+    primary = settings.network.pools.dns.first
     return {
         "stack": pulumi.get_stack(),
         "domain": settings.cluster.domain,
@@ -137,6 +166,9 @@ def variables(
         "sign_on_namespace": AUTHENTIK_NAMESPACE,
         "service_subnet": str(settings.network.service_cidr),
         "pod_subnet": str(settings.network.pod_cidr),
+        "name_server_address": str(primary),
+        "secondary_address": str(settings.edge.secondary.address if settings.edge else primary),
+        "sealing_key": KEYPAIR_NAME,
         "seed_port": str(_port(gitops.seed)),
     }
 

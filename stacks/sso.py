@@ -211,48 +211,45 @@ def _matrix(client: Client) -> Configuration:
 
 
 def _inventree(client: Client) -> Configuration:
-    """Chart inventree 0.4: key `providers` with the JSON that django-allauth expects.
+    """Our own chart, controller `main`: key `providers` with the JSON that django-allauth expects.
 
     Python's `requests` takes one bundle of certificates in place of its own, so that while certificates are private,
-    InvenTree reaches Authentik and nothing else by HTTPS. Its worker has neither the variable nor the file.
+    InvenTree reaches Authentik and nothing else by HTTPS. Each container loads all settings, so that all get the same.
     """
-    private: dict[str, Any] = {}
-    variables: dict[str, str] = {}
-    if client.private:
-        private = {"volumes": [client.private.volume], "volumeMounts": [client.private.mount]}
-        variables = {"REQUESTS_CA_BUNDLE": client.private.file}
+    key = "providers"
+    settings = {"server_url": client.discovery, "scope": list(client.scopes)}
     app = {
         "provider_id": _PROVIDER,
         "name": _SHOWN,
         "client_id": client.slug,
         "secret": FILLED_IN,
-        "settings": {"server_url": client.discovery, "scope": list(client.scopes)},
+        "settings": settings,
     }
+    own = {
+        "LOGIN_ENABLE_SSO": True,
+        "LOGIN_ENABLE_SSO_REG": True,
+        "LOGIN_ENABLE_SSO_GROUP_SYNC": True,
+        "SSO_GROUP_KEY": GROUPS_CLAIM,
+        "SSO_GROUP_MAP": json.dumps(dict(client.groups)),
+    }
+    env: dict[str, Any] = {
+        "INVENTREE_SITE_URL": client.address,
+        "INVENTREE_SOCIAL_BACKENDS": "allauth.socialaccount.providers.openid_connect",
+        "INVENTREE_SOCIAL_PROVIDERS": {"valueFrom": _from(client, key)},
+        "INVENTREE_GLOBAL_SETTINGS": json.dumps(own),
+    }
+    parts = {"initContainers": ("migrate", "static"), "containers": ("server", "worker")}
+    values: dict[str, Any] = {}
+    if client.private:
+        env["REQUESTS_CA_BUNDLE"] = client.private.file
+        mount = [{"path": client.private.mount["mountPath"], "readOnly": True}]
+        mounts = {"main": {name: mount for names in parts.values() for name in names}}
+        volume = {"type": "secret", "name": client.private.secret, "advancedMounts": mounts}
+        values = {"persistence": {"authority": volume}}
+    main = {kind: {name: {"env": env} for name in names} for kind, names in parts.items()}
     return Configuration(
-        secret={"providers": json.dumps({"openid_connect": {"APPS": [app]}})},
-        values={
-            "global": {
-                "siteUrl": client.address,
-                "ssoConfig": {
-                    "backends": ["allauth.socialaccount.providers.openid_connect"],
-                    "createSecret": False,
-                    "providerSecretName": client.secret,
-                },
-            },
-            "env": {
-                "INVENTREE_GLOBAL_SETTINGS": json.dumps(
-                    {
-                        "LOGIN_ENABLE_SSO": True,
-                        "LOGIN_ENABLE_SSO_REG": True,
-                        "LOGIN_ENABLE_SSO_GROUP_SYNC": True,
-                        "SSO_GROUP_KEY": GROUPS_CLAIM,
-                        "SSO_GROUP_MAP": json.dumps(dict(client.groups)),
-                    }
-                ),
-                **variables,
-            },
-            **private,
-        },
+        secret={key: json.dumps({"openid_connect": {"APPS": [app]}})},
+        values=values | {"controllers": {"main": main}},
     )
 
 
@@ -336,7 +333,9 @@ SERVICES = (
 )
 """In the order in which they are set up; Vault's provider comes last, in a phase of its own."""
 
-GITEA, VAULT = SERVICES[0], SERVICES[-1]
+GITEA, HARBOR, VAULT = SERVICES[0], SERVICES[1], SERVICES[-1]
+
+INVENTREE = next(service for service in SERVICES if service.slug == "inventree")
 
 BLUEPRINT = "blueprint.yaml"
 """Key in a Secret under which a blueprint file for Authentik is stored."""

@@ -12,9 +12,8 @@ from typing import Any
 
 import yaml
 
+from checks.manifest_yaml import LOADER
 from checks.model.objects import CLUSTER_SCOPED, items, mapping
-
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _WHOLE = frozenset(
     {
@@ -34,7 +33,7 @@ def documents(text: str) -> list[dict[str, Any]]:
     """The objects among YAML documents, Lists taken apart; what only a test or a hook of deletion runs is left out."""
     found: list[dict[str, Any]] = []
     for part in re.split(r"^---\s*$", text, flags=re.MULTILINE):
-        content = yaml.load(part, _Loader) if part.strip() else None  # noqa: S506 - a safe loader
+        content = yaml.load(part, LOADER) if part.strip() else None  # noqa: S506 - a safe loader
         if not isinstance(content, dict) or "kind" not in content:
             continue
         found += items(content.get("items")) if content["kind"] == "List" else [content]

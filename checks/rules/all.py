@@ -5,6 +5,7 @@ from __future__ import annotations
 from checks.rules import (
     capacity,
     charts,
+    commands,
     fields,
     images,
     names,
@@ -17,13 +18,14 @@ from checks.rules import (
     secrets,
     security,
     storage,
+    traffic,
     values,
 )
 from checks.rules.rule import RULES
 
 MODULES = (
     *(references, order, ownership, network, capacity, storage, security, secrets, images, names, probes, fields),
-    *(values, charts, program),
+    *(traffic, commands, values, charts, program),
 )
 
 __all__ = ["MODULES", "RULES"]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from checks.model.platform import Platform
+from checks.model.program import HIDDEN, LATER
 from checks.rules.rule import Finding, finding, rule, there
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -34,7 +35,7 @@ def unknown(platform: Platform) -> Iterator[Finding]:
 
 
 def _compare(value: Any, tree: Any, path: str) -> Iterator[tuple[str, str]]:
-    if value is None or tree == "any" or value in ("(secret)", "known-after-up"):
+    if value is None or tree == "any" or value in (HIDDEN, LATER):
         return
     if isinstance(tree, dict):
         if not isinstance(value, dict):

@@ -201,6 +201,8 @@ def templates(platform: Platform) -> Iterator[Finding]:
                             f"{place}:{number}",
                         )
     for thing in platform.of_kind("external-secrets.io", "ExternalSecret"):
+        if thing.spec.get("refreshPolicy") in ("OnChange", "CreatedOnce"):
+            continue  # applied once for each change of the object (shouldRefresh in externalsecret_controller.go)
         for path, text in walk(mapping(thing.spec.get("target")).get("template")):
             for inside in re.findall(r"\{\{(.*?)\}\}", text) if isinstance(text, str) else []:
                 for name in _IMPURE.findall(inside):

@@ -21,7 +21,7 @@ from stacks.settings.hosts import is_this_machine
 from stacks.settings.machine_rules import Findings
 from stacks.settings.model import SNAPSHOT_USER, Settings
 from stacks.settings.public_names import RESIDENTIAL, unknown_top_level
-from stacks.sso import groups
+from stacks.sso import HARBOR, groups
 
 _NEVER_DELEGATED = (RESIDENTIAL, "local", "localhost", "internal", "invalid", "test", "example", "onion", "alt", "lan")
 """Names of https://www.iana.org/assignments/special-use-domain-names, ICANN's `internal`, and the usual `lan`."""
@@ -40,6 +40,7 @@ def check(settings: Settings) -> list[str]:
         _delegation,
         _names,
         _gitops,
+        _registry,
         rotation,
     )
     return [f"{path(place)}: {text}" for rule in rules for place, text in rule(settings)]
@@ -109,6 +110,29 @@ def _gitops(settings: Settings) -> Findings:
         yield (
             ("gitops", "own"),
             f"{gitops.own} is read over SSH, but the key is for the seed; give the http URL of Gitea's Service",
+        )
+
+
+def _registry(settings: Settings) -> Findings:
+    """Mirrors that no node could use: each pull would try them, and then go on as without them."""
+    if not settings.registry.mirrors:
+        return
+    place = ("registry", "mirrors")
+    if settings.gitops is None:
+        yield place, "true, but Harbor comes with the applications; set gitops, or set this to false"
+    if settings.private_authority:
+        key = "staging" if settings.certificates.acme else "acme"
+        change = f"certificates.{key} to {'false' if key == 'staging' else 'true'}"
+        yield (
+            place,
+            "true, but the nodes do not trust Harbor's certificate, which the cluster's own authority signs; set "
+            f"{change}, or set this to false",
+        )
+    host = f"{HARBOR.host}.{settings.cluster.domain}"
+    if host in settings.talos.host_entries:
+        yield (
+            ("talos", "hostEntries", host),
+            "has no effect while registry.mirrors is true, which leads nodes to the ingress; remove it",
         )
 
 

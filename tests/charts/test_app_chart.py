@@ -98,7 +98,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "additional properties 'privileged' not allowed",
     ),
     "no workload": ({"controllers": {}}, "/controllers"),
-    "no tag": ({f"{IMAGE}/tag": None}, "missing property 'tag'"),
+    "an empty tag": ({f"{IMAGE}/tag": ""}, "/image/tag"),
     "no digest": ({f"{IMAGE}/digest": None}, "missing property 'digest'"),
     "the tag latest": ({f"{IMAGE}/tag": "latest"}, "/image/tag"),
     "the tag stable": ({f"{IMAGE}/tag": "stable"}, "/image/tag"),
@@ -143,6 +143,27 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "two ports of controller main are called http",
     ),
 }
+
+
+def test_an_image_without_a_tag_that_stays_is_named_by_its_digest() -> None:
+    digest = "sha256:" + 64 * "a"
+    made = rendered("app", values({f"{IMAGE}/tag": None, f"{IMAGE}/digest": digest}), name=NAME)
+    [workload] = [item for item in made if (item["kind"], item["metadata"]["name"]) == ("Deployment", NAME)]
+    [image] = [one["image"] for one in workload["spec"]["template"]["spec"]["containers"] if one["name"] == "notes"]
+    assert image.endswith(f"@{digest}")
+    assert ":" not in image.partition("@")[0].rpartition("/")[2]
+
+
+def test_a_program_for_root_alone_is_root_without_a_capability_beside_others_that_are_not() -> None:
+    made = rendered(
+        "app", values({"controllers/main/containers/notes/securityContext": {"runAsRoot": True}}), name=NAME
+    )
+    [workload] = [item for item in made if (item["kind"], item["metadata"]["name"]) == ("Deployment", NAME)]
+    pod = workload["spec"]["template"]["spec"]
+    [own] = [one["securityContext"] for one in pod["containers"] if one["name"] == "notes"]
+    assert (own["runAsNonRoot"], own["runAsUser"], own["runAsGroup"]) == (False, 0, 0)
+    assert (own["allowPrivilegeEscalation"], own["capabilities"]) == (False, {"drop": ["ALL"]})
+    assert (pod["securityContext"]["runAsNonRoot"], pod["securityContext"]["runAsUser"] > 0) == (True, True)
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -13,12 +13,15 @@ import yaml
 from checks.gitops.images import moving
 from checks.gitops.ingress import foreign_in_files, foreign_in_program
 from checks.gitops.tree import GITOPS, documents, releases, variables
-from checks.gitops.values import merged, secret_values
+from checks.gitops.values import secret_values
+from checks.model.release_values import merged
 from checks.program import ROOT, recorded
 from checks.sign_on import PUBLIC, consumer, disagreements, providers
 from components.identity.sso import VALUES_KEY
 from components.kit.versions import POSTGRESQL
+from components.secrets.secret_spec import Password
 from stacks import sso
+from stacks.application_secrets import SECRETS
 from tests.charts.kustomize import built
 
 DOMAIN = "home.example.org"
@@ -163,3 +166,90 @@ def test_gitea_verifies_its_database_by_a_file_that_it_has() -> None:
     assert volume["secret"] == {"secretName": "gitea-postgres-ca", "items": [{"key": key, "path": key}]}
     mounts = [mount for one in [*pod["initContainers"], *pod["containers"]] for mount in one["volumeMounts"]]
     assert [(mount["name"], mount["mountPath"]) for mount in mounts] == [(volume["name"], directory)] * 2
+
+
+def test_harbor_finds_the_database_that_is_made_for_it() -> None:
+    cluster = folder("gitops/harbor/database")["Cluster", "harbor-postgres"]
+    [release] = [release for release in releases() if release.name == "harbor"]
+    said, made = release.values["database"]["external"], cluster["spec"]["bootstrap"]["initdb"]
+    host = f"{cluster['metadata']['name']}-rw.{cluster['metadata']['namespace']}.svc"
+    assert (said["host"], said["coreDatabase"], said["username"]) == (host, made["database"], made["owner"])
+    assert said["existingSecret"] == made["secret"]["name"]
+
+
+@pytest.mark.parametrize("part", ["core", "jobservice"])
+def test_harbor_verifies_its_database_by_what_its_image_trusts(part: str) -> None:
+    """An image adds each certificate in one directory (make/photon/common/install_cert.sh of Harbor)."""
+    [release] = [release for release in releases() if release.name == "harbor"]
+    assert release.values["database"]["external"]["sslmode"] == "verify-full"
+    patches = folder("gitops/harbor")["HelmRelease", "harbor"]["spec"]["postRenderers"][0]["kustomize"]["patches"]
+    [patch] = [yaml.safe_load(one["patch"]) for one in patches if one["target"]["name"] == f"harbor-{part}"]
+    pod = patch["spec"]["template"]["spec"]
+    [container], [volume] = pod["containers"], pod["volumes"]
+    [mount] = container["volumeMounts"]
+    assert (container["name"], mount["name"]) == (part, volume["name"])
+    assert re.fullmatch(r"/harbor_cust_cert/[^/]+\.crt", mount["mountPath"])
+    assert volume["secret"] == {
+        "secretName": "harbor-postgres-ca",
+        "items": [{"key": "ca.crt", "path": mount["subPath"]}],
+    }
+
+
+HARBOR_SECRETS = {
+    # The value of the chart, and the keys that its templates read from the Secret that the value names.
+    "existingSecretAdminPassword": {"HARBOR_ADMIN_PASSWORD"},
+    "existingSecretSecretKey": {"secretKey"},
+    "core.existingSecret": {"secret"},
+    "core.existingXsrfSecret": {"CSRF_KEY"},
+    "jobservice.existingSecret": {"JOBSERVICE_SECRET"},
+    "registry.existingSecret": {"REGISTRY_HTTP_SECRET"},
+    "registry.credentials.existingSecret": {"REGISTRY_PASSWD", "REGISTRY_HTPASSWD"},
+    "database.external.existingSecret": {"password"},
+}
+
+
+@pytest.mark.parametrize("path", HARBOR_SECRETS)
+def test_no_rendering_of_harbor_makes_a_secret(path: str) -> None:
+    """What the chart is not given it makes anew each time, where it cannot look into the cluster."""
+    [release] = [release for release in releases() if release.name == "harbor"]
+    named: Any = release.values
+    for key in path.split("."):
+        named = named[key]
+    spec = SECRETS[named].spec
+    assert spec.namespace == release.namespace
+    assert {*spec.keys, *spec.derived} >= HARBOR_SECRETS[path]
+
+
+def test_the_key_that_signs_harbors_tokens_stays() -> None:
+    [release] = [release for release in releases() if release.name == "harbor"]
+    made = folder("gitops/harbor")["Certificate", release.values["core"]["secretName"]]["spec"]
+    assert made["secretName"] == release.values["core"]["secretName"]
+    assert made["privateKey"]["rotationPolicy"] == "Never"
+    assert made["privateKey"]["algorithm"] == "RSA"
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "length"),
+    [
+        ("harbor-key", "secretKey", 16),
+        ("harbor-parts", "secret", 16),
+        ("harbor-parts", "JOBSERVICE_SECRET", 16),
+        ("harbor-parts", "REGISTRY_HTTP_SECRET", 16),
+        ("harbor-parts", "CSRF_KEY", 32),
+    ],
+)
+def test_a_secret_of_harbor_is_as_long_as_it_must_be(name: str, key: str, length: int) -> None:
+    """The comments in the chart's values.yaml: Harbor does not start with another length."""
+    assert SECRETS[name].spec.keys[key] == Password(length=length)
+
+
+def test_the_setup_reads_what_is_made_for_it() -> None:
+    spec = folder("gitops/harbor/setup")["CronJob", "harbor-setup"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    [container] = spec["containers"]
+    for variable in container["env"]:
+        if "valueFrom" in variable:
+            reference = variable["valueFrom"]["secretKeyRef"]
+            assert reference["key"] in SECRETS[reference["name"]].spec.keys
+    [volume] = spec["volumes"]
+    content = folder("gitops/harbor/setup")["ConfigMap", volume["configMap"]["name"]]["data"]
+    assert {part.rpartition("/")[2] for part in container["command"][2:]} == set(content)

@@ -26,7 +26,7 @@ from typing import Any
 
 import yaml
 
-from checks.gitops.values import merged
+from checks.model.release_values import merged
 from components.identity.sso import VALUES_KEY
 from components.secrets.secret_spec import Plain
 from lab import programs

@@ -71,7 +71,11 @@ CLIENTS: Mapping[str, tuple[Callable[[Any], dict[str, str]], Callable[[str], lis
         ),
     ),
     "inventree": (
-        lambda values: {key: value for key, value in values["env"].items() if not key.startswith("INVENTREE_")},
+        lambda values: {
+            key: value
+            for key, value in values["controllers"]["main"]["containers"]["server"]["env"].items()
+            if not key.startswith("INVENTREE_")
+        },
         lambda url: python(f"import requests; requests.get('{url}').raise_for_status(); print('reached')"),
     ),
     "grafana": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -79,7 +80,8 @@ def test_a_service_that_trusts_another_secret_is_found(slug: str) -> None:
 @pytest.mark.parametrize("slug", [slug for slug in BY_SECRET if slug != "harbor"])
 def test_a_file_that_is_mounted_nowhere_is_found(slug: str) -> None:
     secret = secret_of(slug, private=True)
-    secret[VALUES_KEY] = secret[VALUES_KEY].replace("mountPath: /authority", "mountPath: /elsewhere")
+    # Our own chart calls it a path alone.
+    secret[VALUES_KEY] = re.sub(r"(mountPath|path): /authority$", r"\1: /elsewhere", secret[VALUES_KEY], flags=re.M)
     with pytest.raises(LookupError, match="nothing is mounted at /authority"):
         private_messages(slug, secret)
 

@@ -98,6 +98,10 @@ func (c *ControlPlane) ensureAPI(ctx context.Context) error {
 		return err
 	}
 
+	if err = c.ensurePodPolicies(ctx); err != nil {
+		return err
+	}
+
 	for _, part := range []struct {
 		name, path string
 		args       func() ([]string, error)
@@ -122,7 +126,15 @@ func (c *ControlPlane) ensureAPI(ctx context.Context) error {
 		}
 	}
 
+	if err = c.ensureNodes(ruling, server); err != nil {
+		return err
+	}
+
 	if err = c.ensureVolumes(ctx); err != nil {
+		return err
+	}
+
+	if err = c.ensureServing(ctx); err != nil {
 		return err
 	}
 	return c.ensureFlux(ctx, ruling, host, server)
@@ -185,19 +197,22 @@ func (c *ControlPlane) revision(name string) string {
 // stopComponents ends them in the given way; without etcd they could not end in order.
 func (c *ControlPlane) stopComponents(reason string, end func(*process.Process)) {
 	c.mu.Lock()
-	components := maps.Clone(c.components)
-	clear(c.components)
+	// The apiserver goes last, so that the others can release their leases. What runs on nodes is not of the control plane.
+	names := slices.Sorted(maps.Keys(c.binaries.Flux.Controllers))
+	var components []*component
+	for _, name := range append(names, operatorsName, "kwok", "kube-scheduler", "kube-controller-manager", apiServerName) {
+		if known := c.components[name]; known != nil {
+			components = append(components, known)
+			delete(c.components, name)
+		}
+	}
 	c.mu.Unlock()
 	if len(components) == 0 {
 		return
 	}
 
-	// The apiserver goes last, so that the others can release their leases.
-	names := slices.Sorted(maps.Keys(c.binaries.Flux.Controllers))
-	for _, name := range append(names, operatorsName, "kwok", "kube-scheduler", "kube-controller-manager", apiServerName) {
-		if known := components[name]; known != nil {
-			end(known.process)
-		}
+	for _, known := range components {
+		end(known.process)
 	}
 
 	c.journal.Record("control-plane-down", 0, "", "reason", reason)
@@ -236,6 +251,11 @@ func (e *apiError) Error() string { return e.text }
 
 // call sends one request to the apiserver as an administrator. A PATCH is a merge patch.
 func (c *ControlPlane) call(ctx context.Context, method, path string, body any) ([]byte, error) {
+	return c.callAs(ctx, "", method, path, body)
+}
+
+// callAs sends it as a node, if one is named.
+func (c *ControlPlane) callAs(ctx context.Context, node, method, path string, body any) ([]byte, error) {
 	c.mu.Lock()
 	target := c.api
 	c.mu.Unlock()
@@ -266,6 +286,11 @@ func (c *ControlPlane) call(ctx context.Context, method, path string, body any) 
 	request.Header.Set("Content-Type", "application/json")
 	if method == http.MethodPatch {
 		request.Header.Set("Content-Type", "application/merge-patch+json")
+	}
+
+	if node != "" {
+		request.Header.Set("Impersonate-User", node)
+		request.Header["Impersonate-Group"] = []string{"system:nodes", "system:authenticated"}
 	}
 
 	response, err := target.client.Do(request)

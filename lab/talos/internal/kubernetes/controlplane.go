@@ -33,6 +33,7 @@ type Binaries struct {
 	Kwok              string `json:"kwok"`
 	Kubectl           string `json:"kubectl"`
 	Flux              Flux   `json:"flux"`
+	Pods              Pods   `json:"pods"`
 
 	Operators []string `json:"operators"`
 }
@@ -68,16 +69,18 @@ type ControlPlane struct {
 	membership sync.Mutex // held while a member joins, leaves or bootstraps: one at a time
 	parts      sync.Mutex // held while components are started or stopped
 
-	mu         sync.Mutex
-	members    map[string]*member // by address
-	clusterID  string             // empty: not bootstrapped
-	candidates []Member           // running control planes; the first one's configuration rules
-	addresses  []string           // of all configured control planes
-	fault      string
-	etcdClient *etcdClient
-	api        *api
-	components map[string]*component
-	manifests  string // what was applied last, to apply it again only when it changes
+	mu          sync.Mutex
+	members     map[string]*member // by address
+	clusterID   string             // empty: not bootstrapped
+	candidates  []Member           // running control planes; the first one's configuration rules
+	addresses   []string           // of all configured control planes
+	fault       string
+	etcdClient  *etcdClient
+	api         *api
+	components  map[string]*component
+	realNodes   map[string]Node // with a real kubelet, by name, while their machine runs
+	podPolicies bool            // whether the API server decides which pods are real
+	manifests   string          // what was applied last, to apply it again only when it changes
 }
 
 type member struct {
@@ -95,7 +98,7 @@ func New(binaries Binaries, dir string, events *journal.Journal) (*ControlPlane,
 	}
 	return &ControlPlane{
 		binaries: binaries, dir: dir, journal: events,
-		members: map[string]*member{}, components: map[string]*component{},
+		members: map[string]*member{}, components: map[string]*component{}, realNodes: map[string]Node{},
 	}, nil
 }
 
@@ -231,6 +234,7 @@ func (c *ControlPlane) Run(ctx context.Context) {
 
 // stop ends all processes and keeps all data.
 func (c *ControlPlane) stop() {
+	c.stopNodes((*process.Process).Stop)
 	c.stopComponents("the lab stops", (*process.Process).Stop)
 
 	c.mu.Lock()
@@ -259,12 +263,13 @@ func (c *ControlPlane) tearDown() {
 	c.parts.Lock()
 	defer c.parts.Unlock()
 
+	c.stopNodes((*process.Process).Kill)
 	c.stopComponents("the last control plane is gone", (*process.Process).Kill)
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
-	c.api, c.etcdClient, c.manifests, c.fault = nil, nil, "", ""
+	c.api, c.etcdClient, c.manifests, c.fault, c.podPolicies = nil, nil, "", "", false
 	c.candidates, c.addresses = nil, nil
 	if err := os.RemoveAll(c.path("pki")); err != nil {
 		c.journal.Record("control-plane-error", 0, "", "error", err)

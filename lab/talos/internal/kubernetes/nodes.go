@@ -84,6 +84,9 @@ func (c *ControlPlane) Register(ctx context.Context, node Node) error {
 	}
 
 	labels[playedLabel] = playedValue
+	if c.real(node) {
+		labels[playedLabel] = realValue
+	}
 	labels["kubernetes.io/hostname"], labels["kubernetes.io/os"], labels["kubernetes.io/arch"] = node.Name, "linux", "amd64"
 	resources := map[string]string{
 		"cpu": fmt.Sprint(node.Cores), "memory": fmt.Sprintf("%dMi", node.MemoryMiB), "pods": "110", "ephemeral-storage": fmt.Sprint(node.DiskBytes),
@@ -122,6 +125,10 @@ func (c *ControlPlane) Register(ctx context.Context, node Node) error {
 
 	if err != nil {
 		return err
+	}
+
+	if c.real(node) {
+		c.runNode(node)
 	}
 
 	if node.ControlPlane {
@@ -169,6 +176,10 @@ func (c *ControlPlane) update(ctx context.Context, path string, answer []byte, n
 	spec["taints"] = taints
 	if _, err := c.call(ctx, http.MethodPatch, path, map[string]any{"metadata": map[string]any{"labels": labels, "annotations": annotations}, "spec": spec}); err != nil {
 		return err
+	}
+
+	if c.real(node) {
+		return nil // its kubelet says what it is
 	}
 
 	_, err := c.call(ctx, http.MethodPatch, path+"/status", map[string]any{"status": status})
@@ -229,6 +240,8 @@ const (
 
 // Silence takes a node from kwok and stops the renewal of its lease: its kubelet is gone. Kubernetes finds out on its own.
 func (c *ControlPlane) Silence(ctx context.Context, name string) error {
+	c.stopNode(name)
+
 	// kwok renews only leases that it holds. The time of the last renewal stays as it is; only the holder changes, for
 	// longer than any lab lives.
 	ctx, cancel := context.WithTimeout(ctx, leaseLimit)
@@ -248,8 +261,15 @@ func (c *ControlPlane) Silence(ctx context.Context, name string) error {
 	return nil
 }
 
-// Played tells whether kwok renews the node's lease.
+// Played tells whether kwok renews the node's lease, or the node has a kubelet that does.
 func (c *ControlPlane) Played(ctx context.Context, name string) (bool, error) {
+	c.mu.Lock()
+	_, real := c.realNodes[name]
+	c.mu.Unlock()
+	if real {
+		return true, nil
+	}
+
 	holder, err := c.leaseHolder(ctx, name)
 	return holder != "" && holder != name+offSuffix, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"os"
 	"slices"
 )
 
@@ -95,7 +96,12 @@ func (c *ControlPlane) ensureVolumes(ctx context.Context) error {
 			return err
 		}
 
-		if _, err = c.call(ctx, http.MethodPost, volumesPath, volumeFor(each, classes[of], where)); err != nil && statusOf(err) != http.StatusConflict {
+		made, err := c.volumeFor(each, classes[of], where)
+		if err != nil {
+			return err
+		}
+
+		if _, err = c.call(ctx, http.MethodPost, volumesPath, made); err != nil && statusOf(err) != http.StatusConflict {
 			return err
 		}
 	}
@@ -126,7 +132,7 @@ func (c *ControlPlane) topology(ctx context.Context, driver, node string) ([]any
 	return where, nil
 }
 
-func volumeFor(of claim, class storageClass, where []any) map[string]any {
+func (c *ControlPlane) volumeFor(of claim, class storageClass, where []any) (map[string]any, error) {
 	name := "pvc-" + of.Metadata.UID
 	spec := map[string]any{
 		"capacity":                      map[string]any{"storage": of.Spec.Resources.Requests.Storage},
@@ -144,6 +150,20 @@ func volumeFor(of claim, class storageClass, where []any) map[string]any {
 		spec["volumeMode"] = of.Spec.VolumeMode
 	}
 
+	if c.binaries.Pods.Kubelet != "" {
+		// A directory of this machine, that a kubelet can give to a pod; a `local` volume has to say where it can be used.
+		delete(spec, "csi")
+		if len(where) == 0 {
+			where = []any{map[string]any{"key": "kubernetes.io/hostname", "operator": "Exists"}}
+		}
+
+		path := c.path("volumes", name)
+		spec["local"] = map[string]any{"path": path}
+		if err := os.MkdirAll(path, 0o755); err != nil {
+			return nil, err
+		}
+	}
+
 	if len(where) > 0 {
 		spec["nodeAffinity"] = map[string]any{"required": map[string]any{"nodeSelectorTerms": []any{map[string]any{"matchExpressions": where}}}}
 	}
@@ -153,7 +173,7 @@ func volumeFor(of claim, class storageClass, where []any) map[string]any {
 			"name": name, "labels": map[string]any{playedBy: "lab"},
 			"annotations": map[string]any{"pv.kubernetes.io/provisioned-by": class.Provisioner},
 		},
-	}
+	}, nil
 }
 
 // reclaim deletes what a class with the policy Delete let go.
@@ -169,6 +189,10 @@ func (c *ControlPlane) reclaim(ctx context.Context) error {
 		}
 
 		if _, err = c.call(ctx, http.MethodDelete, volumesPath+"/"+each.Metadata.Name, nil); err != nil && statusOf(err) != http.StatusNotFound {
+			return err
+		}
+
+		if err = os.RemoveAll(c.path("volumes", each.Metadata.Name)); err != nil {
 			return err
 		}
 	}

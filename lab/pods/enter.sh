@@ -1,0 +1,43 @@
+#!/bin/sh
+# enter.sh GROUP COMMAND...: runs the command in namespaces of its own, in a control group below GROUP. When it has ended,
+# or was killed, or this was killed, nothing is left: all processes of the namespaces go with their process 1, and a
+# process outside, which waits for the last of them to close a pipe, removes the control groups.
+set -eu
+group=$1
+shift
+here=$(dirname "$0")
+hierarchies() {
+	if [ -e /sys/fs/cgroup/cgroup.controllers ]; then echo /sys/fs/cgroup; else
+		for tasks in /sys/fs/cgroup/*/tasks; do dirname "$tasks"; done
+	fi
+}
+for mount in $(hierarchies); do
+	mkdir -p "$mount/$group/lab"
+	if [ "${mount##*/}" = cpuset ]; then
+		for file in cpuset.cpus cpuset.mems; do
+			cat "$mount/$file" >"$mount/$group/$file"
+			cat "$mount/$file" >"$mount/$group/lab/$file"
+		done
+	fi
+done
+pipe=$(mktemp -u)
+mkfifo "$pipe"
+# shellcheck disable=SC2016
+mounts=$(hierarchies) setsid sh -c '
+	cat "$1" >/dev/null
+	tries=0
+	while [ $tries -lt 300 ]; do
+		left=
+		for mount in $mounts; do
+			find "$mount/$2" -depth -type d -exec rmdir {} + 2>/dev/null
+			if [ -d "$mount/$2" ]; then left=1; fi
+		done
+		if [ -z "$left" ]; then exit; fi
+		tries=$((tries + 1))
+		sleep 0.1
+	done
+' sh "$pipe" "$group" </dev/null >/dev/null 2>&1 &
+exec 9>"$pipe"
+rm "$pipe"
+for mount in $(hierarchies); do echo $$ >"$mount/$group/lab/cgroup.procs"; done
+exec setpriv --pdeathsig KILL unshare --pid --fork --kill-child --mount-proc --net --mount --ipc --uts sh "$here/namespace.sh" "$@"

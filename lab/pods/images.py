@@ -1,0 +1,139 @@
+"""The images of a lab with real pods, one recipe each; a pod with another image is played.
+
+Each is made where it is missing, from Debian packages and from the lab's own tools, under the repositories that the
+charts name. Whatever tag or digest a pod asks for, it gets that one: its version is the package's or the tool's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lab import debian, programs
+from lab.golang import GoBinary, build, cache
+from lab.pods import debian_image
+from lab.pods.layers import Image, Layer
+
+SANDBOX = "registry.k8s.io/pause"
+"""The repository of the image that holds a pod's network."""
+
+STAND_IN = "lab.invalid/stand-in"
+"""The repository of the image that waits in the place of one that is missing. Same program as the sandbox's."""
+
+DEBIAN = {
+    "/usr/sbin/mariadbd": "mariadb-server-core",
+    "/usr/bin/mariadb-admin": "mariadb-client-core",
+    "/usr/sbin/pdns_server": "pdns-server",
+    "/usr/share/pdns-backend-mysql/schema/schema.mysql.sql": "pdns-backend-mysql",
+    "/usr/bin/sdig": "pdns-tools",
+}
+"""What this machine must have for the images made of packages: a file and the package that brings it."""
+
+_WAITER = GoBinary("waiter", "pods/waiter", ".")
+_FILES = Path(__file__).parent / "files"
+_NOBODY = "65534:65534"
+
+
+def make() -> dict[str, Path]:
+    """Every image's directory by the repository in whose place it is served. Makes those that are missing.
+
+    Raises:
+        LabError: if a package is missing and cannot be installed here, or a tool cannot be built.
+    """
+    debian.ensure(DEBIAN)
+    store = cache() / "images"
+    made = [(image.repositories, image.make(store)) for image in _images()]
+    return {repository: place for repositories, place in made for repository in repositories}
+
+
+def names(repositories: Sequence[str]) -> list[str]:
+    """The repositories in each form in which a pod may name them: Docker Hub's also without the hub's name."""
+    found = set(repositories)
+    for repository in repositories:
+        found.add(short := repository.removeprefix("docker.io/"))
+        if repository.startswith("docker.io/library/"):
+            found |= {short.removeprefix("library/"), repository.replace("/library/", "/")}
+    return sorted(found - {STAND_IN})
+
+
+def _images() -> list[Image]:
+    return [
+        _static("waiter", (SANDBOX, STAND_IN), build(_WAITER), _WAITER.key()),
+        _tool("coredns", ("registry.k8s.io/coredns/coredns", "docker.io/coredns/coredns")),
+        _powerdns(),
+        _mariadb(),
+    ]
+
+
+def _tool(name: str, repositories: tuple[str, ...], *, path: str = "") -> Image:
+    """An image that is one of the lab's tools."""
+    return _static(name, repositories, programs.ensure([name])[name].path, programs.TOOLS[name].binary.key(), path)
+
+
+def _static(name: str, repositories: tuple[str, ...], program: Path, key: str, path: str = "") -> Image:
+    place = path or f"/{name}"
+
+    def fill(layer: Layer) -> None:
+        layer.directory("/tmp", mode=0o1777)  # noqa: S108
+        layer.file("/etc/passwd", b"root:x:0:0:root:/:/\nnobody:x:65534:65534:nobody:/:/\n")
+        layer.file(place, program.read_bytes(), mode=0o755)
+
+    return Image(name, repositories, key, fill, (place,), _NOBODY)
+
+
+def _of_packages(
+    name: str,
+    repositories: tuple[str, ...],
+    packages: Sequence[str],
+    account: int,
+    *,
+    directories: Sequence[str] = (),
+    links: Mapping[str, str] | None = None,
+    files: Mapping[str, bytes] | None = None,
+    entrypoint: Sequence[str] = (),
+) -> Image:
+    everything = (*debian_image.BASE, *packages)
+
+    def fill(layer: Layer) -> None:
+        layer.file("/etc/passwd", f"root:x:0:0:root:/root:/bin/sh\n{name}:x:{account}:{account}::/:/bin/sh\n".encode())
+        layer.file("/etc/group", f"root:x:0:\n{name}:x:{account}:\n".encode())
+        for path, content in (files or {}).items():
+            layer.file(path, content, mode=0o755)
+        for path in directories:
+            layer.directory(path, owner=account)
+        debian_image.fill(layer, everything)
+        for path, target in (links or {}).items():
+            layer.directory(path.rpartition("/")[0])
+            layer.link(path, target)
+
+    key = f"{debian_image.key(everything)} {account} {directories} {links} {files}"
+    return Image(name, repositories, key, fill, entrypoint, str(account))
+
+
+def _powerdns() -> Image:
+    links = {
+        "/usr/local/sbin/pdns_server": "/usr/sbin/pdns_server",
+        "/usr/local/bin/pdns_control": "/usr/bin/pdns_control",
+        "/usr/local/bin/pdnsutil": "/usr/bin/pdnsutil",
+        "/usr/local/bin/sdig": "/usr/bin/sdig",
+        "/usr/local/share/doc/pdns/schema.mysql.sql": "/usr/share/pdns-backend-mysql/schema/schema.mysql.sql",
+    }
+    packages = ("pdns-server", "pdns-backend-mysql", "pdns-tools", "python3")  # Python for the chart's own test
+    repositories = ("docker.io/powerdns/pdns-auth-49", "docker.io/powerdns/pdns-auth-50")
+    return _of_packages("pdns", repositories, packages, 953, links=links, entrypoint=("/usr/local/sbin/pdns_server",))
+
+
+def _mariadb() -> Image:
+    return _of_packages(
+        "mysql",
+        ("docker.io/library/mariadb",),
+        ("mariadb-server-core", "mariadb-client-core"),
+        999,
+        directories=("/var/lib/mysql", "/run/mysqld"),
+        files={
+            "/usr/local/bin/docker-entrypoint.sh": (_FILES / "mariadb-start.sh").read_bytes(),
+            "/usr/local/bin/healthcheck.sh": (_FILES / "mariadb-check.sh").read_bytes(),
+            "/etc/mysql/my.cnf": b"[mariadbd]\nsocket = /run/mysqld/mysqld.sock\n!includedir /etc/mysql/conf.d/\n",
+        },
+        entrypoint=("/usr/local/bin/docker-entrypoint.sh",),
+    )

@@ -1,0 +1,3 @@
+module homelab/lab/pods/waiter
+
+go 1.24

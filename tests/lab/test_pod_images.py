@@ -1,0 +1,196 @@
+"""Images of real pods, who serves them, and who may have them. No container runs here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import commands
+from lab.errors import LabError
+from lab.pods import images, nodes, workloads
+from lab.pods.layers import Image, Layer
+from lab.session import Session
+from tests.servers.processes import eventually, free_ports
+
+HELLO = b"#!/bin/sh\necho hello\n"
+
+
+def fill(layer: Layer) -> None:
+    layer.file("/usr/bin/hello", HELLO, mode=0o755)
+    layer.directory("/var/lib/hello", owner=953)
+    layer.link("/hello", "usr/bin/hello")
+
+
+HELLO_IMAGE = Image("hello", ("docker.io/library/hello",), "1", fill, ("/hello",), "953")
+
+
+def blob(place: Path, digest: str) -> Path:
+    return place / "blobs" / digest.removeprefix("sha256:")
+
+
+def manifest(place: Path) -> dict[str, Any]:
+    return dict(json.loads((place / "manifest.json").read_text()))
+
+
+def test_an_image_has_the_files_of_its_recipe_with_their_owners(tmp_path: Path) -> None:
+    place = HELLO_IMAGE.make(tmp_path)
+    with tarfile.open(blob(place, manifest(place)["layers"][0]["digest"])) as layer:
+        assert {entry.name: (entry.uid, entry.mode, entry.linkname) for entry in layer} == {
+            "usr": (0, 0o755, ""),
+            "usr/bin": (0, 0o755, ""),
+            "usr/bin/hello": (0, 0o755, ""),
+            "var": (0, 0o755, ""),
+            "var/lib": (0, 0o755, ""),
+            "var/lib/hello": (953, 0o755, ""),
+            "hello": (0, 0o644, "usr/bin/hello"),
+        }
+
+
+def test_every_part_of_an_image_is_called_by_what_is_in_it(tmp_path: Path) -> None:
+    place = HELLO_IMAGE.make(tmp_path)
+    parts = [manifest(place)["config"], *manifest(place)["layers"]]
+    assert len(parts) == 2
+    for part in parts:
+        content = blob(place, part["digest"]).read_bytes()
+        assert part["digest"] == f"sha256:{hashlib.sha256(content).hexdigest()}"
+        assert part["size"] == len(content)
+
+
+def test_the_same_recipe_makes_the_same_image(tmp_path: Path) -> None:
+    assert manifest(HELLO_IMAGE.make(tmp_path / "a")) == manifest(HELLO_IMAGE.make(tmp_path / "b"))
+
+
+def test_another_recipe_makes_an_image_beside_it(tmp_path: Path) -> None:
+    other = Image("hello", HELLO_IMAGE.repositories, "2", fill, ("/hello",), "953")
+    assert HELLO_IMAGE.make(tmp_path) != other.make(tmp_path)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A store with one image: its URL, and where the image is."""
+    place = HELLO_IMAGE.make(tmp_path)
+    served = tmp_path / "images.json"
+    served.write_text(json.dumps({"docker.io/library/hello": str(place)}))
+    [port] = free_ports(1)
+    command = [sys.executable, "-m", "lab.pods.store", f"127.0.0.1:{port}", str(served)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as running:
+        url = f"http://127.0.0.1:{port}/v2"
+        eventually(lambda: fetched(f"{url}/") or None, "the store")
+        yield url, place
+        running.terminate()
+
+
+def fetched(url: str, **headers: str) -> bytes | int:
+    """What is answered: the content, or the status of an error; 0 while nobody answers."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+            return bytes(answer.read())
+    except urllib.error.HTTPError as refused:
+        return refused.code
+    except urllib.error.URLError:
+        return 0
+
+
+@pytest.mark.parametrize("reference", ["1.0", "sha256:" + "0" * 64])
+def test_an_image_is_served_whatever_version_is_asked_for(store: tuple[str, Path], reference: str) -> None:
+    url, place = store
+    answer = fetched(f"{url}/library/hello/manifests/{reference}?ns=docker.io")
+    assert answer == (place / "manifest.json").read_bytes()
+
+
+def test_another_registrys_image_of_the_same_name_is_not_there(store: tuple[str, Path]) -> None:
+    assert fetched(f"{store[0]}/library/hello/manifests/1.0?ns=ghcr.io") == 404
+
+
+def test_the_rest_of_a_blob_is_served_to_who_has_its_beginning(store: tuple[str, Path]) -> None:
+    url, place = store
+    digest = manifest(place)["layers"][0]["digest"]
+    answer = fetched(f"{url}/library/hello/blobs/{digest}?ns=docker.io", Range="bytes=100-")
+    assert answer == blob(place, digest).read_bytes()[100:]
+
+
+def test_an_image_of_docker_hub_is_known_by_each_of_its_names() -> None:
+    assert images.names(["docker.io/library/mariadb", "docker.io/powerdns/pdns-auth-49", "registry.k8s.io/pause"]) == [
+        "docker.io/library/mariadb",
+        "docker.io/mariadb",
+        "docker.io/powerdns/pdns-auth-49",
+        "library/mariadb",
+        "mariadb",
+        "powerdns/pdns-auth-49",
+        "registry.k8s.io/pause",
+    ]
+
+
+def test_the_program_that_waits_is_nobodys_image() -> None:
+    assert images.names([images.STAND_IN]) == []
+
+
+def test_real_pods_are_refused_to_an_ordinary_user_who_is_told_what_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(LabError, match=r"PODS=real needs root: .*PODS=played, which is the default"):
+        nodes.refuse_without_root()
+
+
+def test_another_value_of_pods_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PODS", "true")
+    with pytest.raises(LabError, match=r"PODS=true: use PODS=real for pods that run, or PODS=played"):
+        nodes.wanted()
+
+
+@pytest.mark.parametrize(("value", "real"), [("", False), ("played", False), ("real", True)])
+def test_pods_are_played_unless_real_ones_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, value: str, real: bool
+) -> None:
+    monkeypatch.setenv("PODS", value)
+    assert nodes.wanted() is real
+
+
+def test_the_lab_on_the_loopback_device_refuses_real_pods(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PODS", "real")
+    with pytest.raises(LabError, match=r"`make rehearse STACK=\.\.\. PODS=real` runs a stack in namespaces of its own"):
+        commands.up(Session("never", "lab"))
+
+
+def _pod(node: str, app: str, *, played_for: str = "") -> dict[str, Any]:
+    annotations = {workloads.PLAYED_FOR: played_for} if played_for else {}
+    metadata = {"name": app, "namespace": "n", "labels": {"app": app}, "annotations": annotations}
+    return {"metadata": metadata, "spec": {"nodeName": node}}
+
+
+def _deployment(app: str) -> dict[str, Any]:
+    spec = {"selector": {"matchLabels": {"app": app}}}
+    return {"kind": "Deployment", "metadata": {"name": app, "namespace": "n"}, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("pods", "said"),
+    [
+        ([_pod("w1", "a"), _pod("w1", "a")], "real (2)"),
+        ([_pod("cp1", "a")], "played (1)"),
+        ([_pod("w1", "a"), _pod("w1", "a", played_for="x:1 y:2")], "real (1), played (1); no image x:1 y:2"),
+        ([_pod("w1", "b")], "absent: no pod"),
+    ],
+)
+def test_a_workload_is_called_real_played_or_absent_after_its_pods(
+    monkeypatch: pytest.MonkeyPatch, pods: list[dict[str, Any]], said: str
+) -> None:
+    found = {
+        "pods": pods,
+        "nodes": [
+            {"metadata": {"name": "w1", "labels": {workloads.REAL[0]: workloads.REAL[1]}}},
+            {"metadata": {"name": "cp1", "labels": {workloads.REAL[0]: "kwok"}}},
+        ],
+    }
+    monkeypatch.setattr(workloads, "_list", lambda _kubectl, _config, kinds: found.get(kinds, [_deployment("a")]))
+    assert workloads.table(Path("kubectl"), Path("kubeconfig")) == [("Deployment n/a", said)]
