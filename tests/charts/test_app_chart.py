@@ -203,6 +203,16 @@ def test_a_pod_is_of_the_level_restricted(number: int) -> None:
     }
 
 
+def test_a_pod_runs_as_who_it_is_told_and_its_volumes_are_of_the_group_that_it_is_told() -> None:
+    ids = {"runAsUser": 1001, "runAsGroup": 1002, "fsGroup": 1003}
+    change = {f"defaultPodOptions/securityContext/{key}": value for key, value in ids.items()}
+    deployments = [each for (kind, _), each in objects(change).items() if kind == "Deployment"]
+    assert deployments
+    for each in deployments:
+        context = each["spec"]["template"]["spec"]["securityContext"]
+        assert {key: context[key] for key in ids} == ids
+
+
 def test_a_container_has_no_privilege_and_writes_nothing_to_its_root_file_system() -> None:
     found = [
         container["securityContext"]

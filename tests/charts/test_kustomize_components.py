@@ -89,6 +89,16 @@ def test_the_ingress_controller_may_reach_the_application_and_nobody_else(tmp_pa
     assert rule["ports"] == [{"port": "http", "protocol": "TCP"}]
 
 
+def test_a_policy_of_the_tree_closes_no_direction_for_which_it_has_no_rule() -> None:
+    """A policy of type Egress without rules lets a pod call nobody; one that is not of type Ingress opens nothing."""
+    files = sorted(GITOPS.rglob("*.yaml"))
+    documents = [each for file in files for each in yaml.safe_load_all(file.read_text()) if each]
+    policies = [each["spec"] for each in documents if each.get("kind") == "NetworkPolicy"]
+    assert policies
+    for spec in policies:
+        assert spec["policyTypes"] == [kind for kind in ("Ingress", "Egress") if kind.lower() in spec]
+
+
 def test_a_name_that_is_replaced_first_hides_its_object_from_the_rest(tmp_path: Path) -> None:
     own = folder(tmp_path, "https")
     file = tmp_path / "components" / "https" / "kustomization.yaml"

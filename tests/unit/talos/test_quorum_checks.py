@@ -322,3 +322,21 @@ def test_a_node_whose_talos_is_raised_ahead_of_its_turn_is_looked_at_first(
         asyncio.run(_call(checks().around_configuration_update().before, args))
     reached = [line for line in site.log if line.endswith("upgraded")]
     assert reached == [f"{name} upgraded" for name in NAMES[1:] if ill == "worker-0" and name != ill]
+
+
+@pytest.mark.parametrize("name", ["controlplane-1", "worker-0"])
+def test_the_next_node_is_not_touched_when_this_one_falls_ill_by_its_configuration(
+    site: Site, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """One that does not reboot for it too."""
+    for module in (hooks, api):
+        monkeypatch.setattr(module, "TalosNode", lambda address, _: Ahead(site, address))
+    around = checks().around_configuration_update()
+
+    async def change() -> None:
+        await _call(around.before, configuration_args(name))
+        site.nodes[name].unwell = ("kubelet",)
+        await _call(around.after, configuration_args(name))
+
+    with pytest.raises(TalosError, match=rf"node {name} .* to be healthy after its change: kubelet not healthy"):
+        asyncio.run(change())
