@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from checks.model.platform import Platform
-from tests.checks.platforms import Change, Edit, appended, edited, findings, object_of, platform, real
+from tests.checks.changes import at
+from tests.checks.platforms import Change, Edit, appended, edited, findings, platform, real
 
 PAGE, LOGIN, PHASES = "gitops/forge/page.yaml", "gitops/secrets/login.yaml", "gitops/cluster/phases.yaml"
 KUSTOMIZATION = "gitops/forge/kustomization.yaml"
@@ -173,16 +174,6 @@ TREE: dict[str, Edit] = {
         "gitops/forge/certificate.yaml", ("page.${domain}", "page.${domain:=example.org}")
     ),
 }
-
-
-def at(kind: str, name: str, *path: str, value: object) -> Change:
-    def change(made: Platform) -> None:
-        inside = object_of(made, kind, name).content
-        for part in path[:-1]:
-            inside = inside.setdefault(part, {})
-        inside[path[-1]] = value
-
-    return change
 
 
 def memory(made: Platform) -> None:
