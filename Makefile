@@ -16,7 +16,7 @@ override ARGS := $(value ARGS)
 export ARGS CMD LAB_ID PODS
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse delegation certificates rotate give recover check test mutants bench seal sealing-key sealed-bootstrap enrol
+.PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse deployed delegation certificates rotate give recover check charts test mutants bench seal sealing-key sealed-bootstrap enrol
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,9 @@ lab-down: venv ## destroy the lab's stack, stop its processes and remove its fil
 preview: venv ## preview STACK=name without access to a machine or a credential
 	@$(LAB) preview '$(STACK)' $(OF_FILE) $(if $(JSON),--json '$(JSON)')
 
+deployed: venv ## write what Flux deploys in STACK=name, by object, to JSON=file, for a comparison of two commits
+	@ARGS='--stack $(STACK) --deployed $(abspath $(JSON))' $(LAB) check
+
 rehearse: venv ## run up, a second up and destroy of STACK=name in a network namespace with the stack's own addresses (PODS=real, as root: with pods that run)
 	@$(LAB) rehearse '$(STACK)' $(OF_FILE)
 
@@ -68,8 +71,14 @@ check: venv ## check lint, types, generated files, chart values (CHARTS_MIRROR=d
 	@.venv/bin/mypy
 	@$(PY) -m stacks.settings.schema --check
 	@$(PY) -m checks.blueprints
-	@$(PY) -m checks.charts
+	@ARGS= $(LAB) charts
 	@$(LAB) check
+
+capacity: venv ## print what all pods request, by namespace, and what is there with a node down
+	@$(LAB) capacity
+
+charts: venv ## look each chart's values up in the charts in CHARTS_MIRROR=dir, and record what these make (ARGS='--only-present')
+	@ARGS="--record $$ARGS" $(LAB) charts
 
 test: venv tools ## run all tests, including those in the lab, with WORKERS=2 side by side
 	@.venv/bin/pytest --numprocesses '$(WORKERS)' --dist loadgroup --no-loadscope-reorder

@@ -5,6 +5,9 @@
     python -m checks --plan plan.json     also against a Terraform plan (terraform show -json)
     python -m checks --explain RULE       say what a rule is for
     python -m checks --json, --sarif      print findings for programs
+    python -m checks --graph FILE         also draw the platform as a page for a browser
+    python -m checks --stack prod --deployed FILE
+                                          check nothing: write the objects that Flux deploys, as JSON
 
 Exit status 1 with findings, 2 where it could not check.
 """
@@ -12,14 +15,17 @@ Exit status 1 with findings, 2 where it could not check.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from checks.deployed import deployed
 from checks.model import records
 from checks.model.platform import Platform, Sources, build
+from checks.picture import page
 from checks.program import ROOT, recorded_with_settings
 from checks.report import as_json, as_sarif, as_text, explained
 from checks.rules.all import RULES
@@ -61,11 +67,17 @@ def main(arguments: list[str] | None = None) -> int:
     start, times = time.perf_counter(), dict[str, float]()
     try:
         found = platforms(options.stack or STACKS, Sources.found(ROOT, options.plan))
+        if options.deployed:
+            [platform] = found
+            options.deployed.write_text(json.dumps(deployed(platform), sort_keys=True, default=str))
+            return 0
         waivers = Waivers.read(options.waivers)
         findings = waivers.applied(examine(found, times))
     except ValueError as error:
         print(f"checks: {error}", file=sys.stderr)
         return 2
+    if options.graph:
+        options.graph.write_text(page(found, findings), encoding="utf-8")
     form = as_json if options.json else as_sarif if options.sarif else as_text
     print(form(findings, RULES), end="")
     if not (options.json or options.sarif):
@@ -79,22 +91,25 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--stack", action="append", help="a stack to check; default: all of the repository")
     parser.add_argument("--plan", action="append", type=Path, default=[], help="a Terraform plan in JSON")
+    parser.add_argument("--graph", type=Path, metavar="FILE", help="write the platform as a page for a browser")
     parser.add_argument("--waivers", type=Path, default=FILE, help="the waivers; default: checks/waivers.yaml")
     parser.add_argument("--explain", choices=sorted(RULES), metavar="RULE", help="say what a rule is for")
+    parser.add_argument("--deployed", type=Path, help="write what Flux deploys of the one --stack to this file")
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("--json", action="store_true", help="print findings as JSON")
     forms.add_argument("--sarif", action="store_true", help="print findings as SARIF 2.1.0, for pull requests")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.deployed and len(options.stack or []) != 1:
+        parser.error("--deployed is about one stack: name it with --stack")
+    return options
 
 
 def _summary(found: list[Platform], findings: list[Finding], times: dict[str, float], seconds: float) -> None:
     said = [
         f"{platform.stack}: {len(platform.objects)} objects, {len(platform.releases)} releases" for platform in found
     ]
-    absent = sorted(
-        {f"{one.release.chart}: {one.message}" for p in found for one in p.chart_problems if one.kind == "absent"}
-    )
-    said += [f"unknown is what a chart makes: {text}" for text in absent]
+    absent = sorted({one.message for p in found for one in p.chart_problems if one.kind == "absent"})
+    said += [f"unknown is what a chart makes, {text}" for text in absent]
     slow = sorted(times.items(), key=lambda item: -item[1])
     said.append("rules: " + ", ".join(f"{name} {1000 * took:.0f} ms" for name, took in slow))
     said.append(f"{len(findings) or 'no'} findings by {len(RULES)} rules in {seconds:.1f} s")

@@ -25,7 +25,19 @@ import yaml
 from checks.graph import Finding
 from components.identity.blueprint import Find, Tag, load, tags
 from components.identity.directory import User
+from components.identity.proxied import Proxied
 from stacks import sso
+from stacks.proxied import PROXIED
+
+EXAMPLE: Final = Proxied(
+    slug="an-example",
+    title="An example",
+    namespace="an-example",
+    host="an-example",
+    groups=sso.groups()[:1],
+    open_paths=["^/api/"],
+)
+"""So that this form of row is checked, whether or not the table has one."""
 
 FACTS: Final = Path(__file__).with_name("authentik_models.yaml")
 _RULE: Final = "blueprint"
@@ -80,9 +92,10 @@ def findings(text: str, schema: Mapping[str, Any], own: Mapping[str, Any]) -> li
 
 
 def program_blueprints() -> list[str]:
-    """The blueprints of this program, for an example domain and user."""
+    """The blueprints of this program, for an example domain, user and application behind Authentik."""
     someone = User(email="someone@example.org", username="someone", name="Someone", groups=tuple(sso.groups()))
-    return [sso.platform_blueprint("example.org", [someone]).text(), sso.vault_blueprint("example.org").text()]
+    behind = [*PROXIED, EXAMPLE]
+    return [sso.platform_blueprint("example.org", [someone], behind).text(), sso.vault_blueprint("example.org").text()]
 
 
 def kept(schema: Mapping[str, Any], models: set[str]) -> dict[str, Any]:

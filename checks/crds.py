@@ -14,12 +14,10 @@ from typing import Any
 import yaml
 
 from checks.graph import UNKNOWN, Finding, Graph, Secret
+from checks.manifest_yaml import LOADER
 
 Schemas = Mapping[str, Mapping[str, Any]]
 """Type token of a custom resource (`kubernetes:<group>/<version>:<Kind>`) to the schema of its objects."""
-
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The CRDs of one chart may be a megabyte of YAML."""
 
 _META = ("apiVersion", "kind", "metadata", "status")
 """Fields of every object: the API server knows the first three without a schema; the operator owns the last."""
@@ -40,7 +38,7 @@ def schemas(manifests: str) -> dict[str, dict[str, Any]]:
     for text in re.split(r"^---$", manifests, flags=re.MULTILINE):
         if not re.search(r"^kind: CustomResourceDefinition$", text, flags=re.MULTILINE):
             continue
-        spec = yaml.load(text, _Loader)["spec"]  # noqa: S506 - a safe loader
+        spec = yaml.load(text, LOADER)["spec"]  # noqa: S506 - a safe loader
         for version in spec["versions"]:
             if version["served"]:
                 token = f"kubernetes:{spec['group']}/{version['name']}:{spec['names']['kind']}"

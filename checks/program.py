@@ -23,6 +23,7 @@ PLANTED = {
     "homelab:edgeSshKey": "planted-edge-ssh-key",
     "homelab:edgeTsigKey": "planted-edge-tsig-key",
     "homelab:gitDeployKey": "planted-git-deploy-key",
+    "homelab:gitPushKey": "planted-git-push-key",
 }
 """Values of the stack's secrets, which checks search for where they must not appear."""
 
@@ -75,7 +76,8 @@ def _without_workers(settings: dict[str, Any]) -> None:
     settings["nodes"] = {name: node for name, node in settings["nodes"].items() if node["role"] == "controlplane"}
 
 
-def _private(settings: dict[str, Any]) -> None:
+def private(settings: dict[str, Any]) -> None:
+    """The cluster's own authority signs its certificates."""
     settings["certificates"] = {"acme": False}
 
 
@@ -83,7 +85,7 @@ def _snapshots(settings: dict[str, Any]) -> None:
     settings.setdefault("storage", {})["snapshots"] = True
 
 
-SHAPES: tuple[Change, ...] = (_staging, _without_edge, _without_workers, _private, _snapshots)
+SHAPES: tuple[Change, ...] = (_staging, _without_edge, _without_workers, private, _snapshots)
 """Changes of a stack file by which charts get other values than those of the repository's stacks."""
 
 
@@ -107,7 +109,8 @@ def recorded_with_settings(
     keys = ["homelab:proxmoxPassword" if "username" in settings["site"] else "homelab:proxmoxApiToken"]
     keys += ["homelab:sealingKey"] if "sealing" in settings else []
     keys += ["homelab:tailscaleAuthKey", *(["homelab:edgeSshKey", "homelab:edgeTsigKey"] if "edge" in settings else [])]
-    keys += ["homelab:gitDeployKey"] if (settings.get("gitops") or {}).get("seed", "").startswith("ssh://") else []
+    over_ssh = (settings.get("gitops") or {}).get("seed", "").startswith("ssh://")
+    keys += ["homelab:gitDeployKey", "homelab:gitPushKey"] if over_ssh else []
     graph = record(
         ROOT,
         project="homelab",

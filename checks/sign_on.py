@@ -170,22 +170,28 @@ def _harbor(values: Any, secret: Mapping[str, str]) -> Consumer:
 
 
 def _matrix(values: Any, secret: Mapping[str, str]) -> Consumer:
-    [provider] = values["extraConfig"]["oidc_providers"]
-    volume, mount = values["synapse"]["extraVolumes"][0], values["synapse"]["extraVolumeMounts"][0]
-    variables = _variables(values["synapse"].get("extraEnv", []))
-    files = {f"{mount['mountPath']}/{item['path']}": item["key"] for item in volume["secret"]["items"]}
-    [requirement] = provider["attribute_requirements"]
+    """The Matrix Authentication Service asks for no group: who may open the application is Authentik's to say."""
+    service = values["matrixAuthenticationService"]
+    additional = yaml.safe_load(service["additional"]["sign-on"]["config"])
+    [provider] = additional["upstream_oauth2"]["providers"]
+    [claim] = re.findall(r"\{\{ user\.(\w+) \}\}", provider["claims_imports"]["localpart"]["template"])
+    files = {
+        f"{mount['mountPath']}/{item['path']}": item["key"]
+        for mount in service["extraVolumeMounts"]
+        for volume in service["extraVolumes"]
+        if volume["name"] == mount["name"]
+        for item in volume["secret"].get("items", [])
+    }
+    variables = _variables(service.get("extraEnv", []))
     return Consumer(
         client_id=provider["client_id"],
         issuer=provider["issuer"],
-        secret=_generated(files[provider["client_secret_path"]], secret),
-        redirect_uris=frozenset({f"https://{values['publicServerName']}/_synapse/client/oidc/callback"}),
-        scopes=frozenset(provider["scopes"]),
-        groups_claim=requirement["attribute"],
-        groups=frozenset({requirement["value"]}),
-        trusts=_trusted(
-            variables.get("SSL_CERT_FILE"), values["synapse"]["extraVolumeMounts"], values["synapse"]["extraVolumes"]
-        ),
+        secret=_generated(files[provider["client_secret_file"]], secret),
+        redirect_uris=frozenset({f"https://{service['ingress']['host']}/upstream/callback/{provider['id']}"}),
+        scopes=frozenset(provider["scope"].split()),
+        groups_claim=claim,
+        groups=frozenset(),
+        trusts=_trusted(variables.get("SSL_CERT_FILE"), service["extraVolumeMounts"], service["extraVolumes"]),
     )
 
 
@@ -211,19 +217,29 @@ def _grafana(values: Any, secret: Mapping[str, str]) -> Consumer:
 
 
 def _inventree(values: Any, secret: Mapping[str, str]) -> Consumer:
-    [app] = json.loads(secret["providers"])["openid_connect"]["APPS"]
-    settings = json.loads(values["env"]["INVENTREE_GLOBAL_SETTINGS"])
-    site = values["global"]["siteUrl"]
+    environment = values["controllers"]["main"]["containers"]["server"]["env"]
+    providers = environment["INVENTREE_SOCIAL_PROVIDERS"]["valueFrom"]["secretKeyRef"]["key"]
+    [app] = json.loads(secret[providers])["openid_connect"]["APPS"]
+    settings = json.loads(environment["INVENTREE_GLOBAL_SETTINGS"])
+    volumes = {name: one for name, one in values.get("persistence", {}).items() if one["type"] == "secret"}
     return Consumer(
         client_id=app["client_id"],
         issuer=_issuer(app["settings"]["server_url"]),
         secret=app["secret"],
-        redirect_uris=frozenset({f"{site}/accounts/oidc/{app['provider_id']}/login/callback/"}),
+        redirect_uris=frozenset(
+            {f"{environment['INVENTREE_SITE_URL']}/accounts/oidc/{app['provider_id']}/login/callback/"}
+        ),
         scopes=frozenset(app["settings"]["scope"]),
         groups_claim=settings["SSO_GROUP_KEY"],
         groups=frozenset(json.loads(settings["SSO_GROUP_MAP"])),
         trusts=_trusted(
-            values["env"].get("REQUESTS_CA_BUNDLE"), values.get("volumeMounts", []), values.get("volumes", [])
+            environment.get("REQUESTS_CA_BUNDLE"),
+            [
+                {"name": name, "mountPath": mount["path"]}
+                for name, one in volumes.items()
+                for mount in one.get("advancedMounts", {}).get("main", {}).get("server", [])
+            ],
+            [{"name": name, "secret": {"secretName": one["name"]}} for name, one in volumes.items()],
         ),
     )
 

@@ -13,6 +13,8 @@ import yaml
 from checks.rules.rule import Finding
 
 FILE = Path(__file__).resolve().parent / "waivers.yaml"
+UNUSED = "unused-waiver"
+"""The rule of a waiver that no finding needs."""
 _KEYS = {"rule", "object", "field", "reason"}
 
 
@@ -65,7 +67,5 @@ class Waivers:
         for waiver in self.waivers:
             if not any(waiver.fits(one) for one in everything):
                 problem = f"accepts {waiver.rule} for {waiver.object}, and no rule finds that"
-                kept.append(
-                    Finding("unused-waiver", waiver.object, waiver.field, problem, str(self.file), "Delete it.")
-                )
+                kept.append(Finding(UNUSED, waiver.object, waiver.field, problem, str(self.file), "Delete it."))
         return kept

@@ -68,12 +68,13 @@ def _files(name: str, version: str, entry: Mapping[str, Any]) -> dict[str, str]:
     objects = [_config_map(key, data) for key, data in entry.get("configMaps", {}).items()]
     objects += [_service(service, selectors, values) for service in entry.get("services", [])]
     objects += [_workload(name, version, workload, values) for workload in entry.get("workloads", [])]
-    objects += [_disruption_budget(budget, selectors) for budget in entry.get("disruptionBudgets", [])]
+    templates = [_template(item) for item in objects]
+    templates += [_disruption_budget(budget, selectors, values) for budget in entry.get("disruptionBudgets", [])]
     chart = {"apiVersion": "v2", "name": name, "version": version, "description": f"{name}, played by the lab"}
     files = {
         "Chart.yaml": yaml.safe_dump(chart, sort_keys=False),
         "values.yaml": yaml.safe_dump(values),
-        "templates/objects.yaml": "---\n".join(_template(item) for item in objects),
+        "templates/objects.yaml": "---\n".join(templates),
     }
     for crd in entry.get("crds", []):
         # One a file: Helm makes those of a file at once, and if one of them exists, it ignores that another is refused
@@ -83,8 +84,12 @@ def _files(name: str, version: str, entry: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _template(item: Mapping[str, Any]) -> str:
-    """An object as a Helm template: JSON, in which "@path@" stands for a value of the chart, which may be a tree."""
-    return re.sub(r'"@([\w.]+)@"', r"{{ \1 | toJson }}", json.dumps(item, indent=2)) + "\n"
+    """An object as a Helm template: JSON, in which "@path@" stands for a value of the chart, which may be a tree, and
+    "@,path@" for the items of a list, or one value, in one text.
+    """
+    text = json.dumps(item, indent=2)
+    text = re.sub(r'"@,([\w.]+)@"', r'{{ join "," \1 | toJson }}', text)
+    return re.sub(r'"@([\w.]+)@"', r"{{ \1 | toJson }}", text) + "\n"
 
 
 def _metadata(name: str, labels: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -116,17 +121,22 @@ def _selector(workload: Mapping[str, Any]) -> dict[str, str]:
 
 def _workload(chart: str, version: str, workload: Mapping[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     selector = _selector(workload)
-    container: dict[str, Any] = {"name": workload["name"], "image": f"lab.invalid/{chart}:{version}"}
+    name = workload.get("container", workload["name"])
+    container: dict[str, Any] = {"name": name, "image": f"lab.invalid/{chart}:{version}"}
     container["securityContext"] = {"privileged": True} if workload.get("privileged") else _RESTRICTED_CONTAINER
     pod: dict[str, Any] = {"containers": [container]}
     if names := workload.get("initContainers"):
-        pod["initContainers"] = [{**container, "name": name} for name in names]
+        pod["initContainers"] = [{**container, "name": one} for one in names]
     if workload["kind"] == "DaemonSet" or workload.get("privileged") or workload.get("hostNetwork"):
         pod["tolerations"] = [{"operator": "Exists"}]
     if not workload.get("privileged"):
         pod["securityContext"] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     if workload.get("hostNetwork"):
         pod["hostNetwork"] = True
+    if places := workload.get("environment"):
+        container["env"] = [
+            {"name": key, "value": _reference(place, values, "").replace("@", "@,", 1)} for key, place in places.items()
+        ]
     for field, place in workload.get("fromValues", {}).items():
         pod[field] = _reference(place, values, None)
     metadata: dict[str, Any] = {"labels": selector}
@@ -160,13 +170,22 @@ def _reference(place: str, values: dict[str, Any], default: object) -> str:
     return f"@.Values.{place}@"
 
 
-def _disruption_budget(budget: Mapping[str, Any], selectors: Mapping[str, dict[str, str]]) -> dict[str, Any]:
-    return {
-        "apiVersion": "policy/v1",
-        "kind": "PodDisruptionBudget",
-        "metadata": _metadata(budget["name"]),
-        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selectors[budget["selects"]]}},
-    }
+def _disruption_budget(
+    budget: Mapping[str, Any], selectors: Mapping[str, dict[str, str]], values: dict[str, Any]
+) -> str:
+    """A template as in the real charts: what the values say, and nothing where they switch it off.
+
+    CoreDNS's chart has no switch: it makes a budget of whatever it is given.
+    """
+    _reference(budget["values"], values, {})
+    kept = json.dumps({"selector": {"matchLabels": selectors[budget["selects"]]}})
+    made = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": budget["name"]}}
+    return (
+        f'{{{{ with .Values.{budget["values"]} }}}}{{{{ if dig "enabled" true . }}}}\n'
+        f"{yaml.safe_dump(made)}"
+        f'spec: {{{{ merge (omit . "enabled") (fromJson `{kept}`) | toJson }}}}\n'
+        "{{ end }}{{ end }}\n"
+    )
 
 
 def _crd(crd: Mapping[str, Any]) -> dict[str, Any]:

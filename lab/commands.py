@@ -38,9 +38,23 @@ def tools() -> int:
 
 def check(arguments: str) -> int:
     """Run the offline checks, `python -m checks`, with the programs that they need on PATH."""
+    return _with_programs("checks", arguments)
+
+
+def charts(arguments: str) -> int:
+    """Look the charts' values up, `python -m checks.charts`, with the programs that this needs on PATH."""
+    return _with_programs("checks.charts", arguments)
+
+
+def capacity(arguments: str) -> int:
+    """Print what all pods request, `python -m checks.capacity`, with the programs that this needs on PATH."""
+    return _with_programs("checks.capacity", arguments)
+
+
+def _with_programs(module: str, arguments: str) -> int:
     found = programs.ensure(programs.CHECKS)
     path = os.pathsep.join([*(str(one.path.parent) for one in found.values()), os.environ.get("PATH", "")])
-    command = [sys.executable, "-m", "checks", *shlex.split(arguments)]
+    command = [sys.executable, "-m", module, *shlex.split(arguments)]
     return subprocess.run(command, cwd=CHECKOUT, env={**os.environ, "PATH": path}, check=False).returncode
 
 

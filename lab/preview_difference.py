@@ -1,7 +1,8 @@
-"""`python -m lab.preview_difference BASE HEAD`: how two previews differ, as Markdown for a pull request.
+"""`python -m lab.preview_difference BASE HEAD [BASE HEAD]`: what a change does, as Markdown for a pull request.
 
-Owns the comparison of two plans that `make preview JSON=file` has written, and its form. Both previews begin with an
-empty site, so a difference is one of the program or its settings. BASE may be missing: then HEAD is only counted.
+Owns the comparison of two plans that `make preview JSON=file` has written, and of two lists of what Flux deploys
+(`python -m checks --deployed file`), and their form. Both previews begin with an empty site, so a difference is one of
+the program, its settings or the applications. BASE may be missing: then HEAD is only counted.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import difflib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,19 @@ MARKER = "<!-- homelab: preview of stack prod -->"
 MOST = 60_000
 """Characters; GitHub refuses a comment of more than 65,536: https://docs.github.com/en/rest/issues/comments."""
 
+
+@dataclass(frozen=True)
+class Part:
+    """What is compared. title: in Markdown. things: what a plan has, in the plural. source: where one comes from."""
+
+    title: str
+    things: str
+    source: str
+
+
+PROGRAM = Part("`pulumi preview` of stack prod", "resources", "preview")
+FLUX = Part("What Flux deploys in stack prod", "objects", "list")
+
 Plan = Mapping[str, Any]
 """The inputs of each resource by its URN; secrets are not in it."""
 
@@ -31,16 +46,16 @@ def plan(preview: str, checkout: Path) -> dict[str, Any]:
     return {step["urn"].split("::", 2)[2]: step["newState"].get("inputs") or {} for step in steps if "newState" in step}
 
 
-def markdown(base: Plan | None, head: Plan) -> str:
-    """The whole comment, cut where it would be too long."""
-    lines = [MARKER, "### `pulumi preview` of stack prod", ""]
+def markdown(base: Plan | None, head: Plan, part: Part = PROGRAM, most: int = MOST) -> str:
+    """A part of the comment, cut where it would have more than `most` characters."""
+    lines = [f"### {part.title}", ""]
     if base is None:
-        lines.append(f"{len(head)} resources; there is no preview of the base to compare them with.")
+        lines.append(f"{len(head)} {part.things}; there is no {part.source} of the base to compare them with.")
         return "\n".join(lines) + "\n"
     added, gone = sorted(head.keys() - base.keys()), sorted(base.keys() - head.keys())
     changed = sorted(urn for urn in head.keys() & base.keys() if head[urn] != base[urn])
     if not (added or gone or changed):
-        lines.append(f"Nothing changes: the {len(head)} resources are those of the base.")
+        lines.append(f"Nothing changes: the {len(head)} {part.things} are those of the base.")
         return "\n".join(lines) + "\n"
     counts = {"new": len(added), "gone": len(gone), "changed": len(changed)}
     lines.append(", ".join(f"{number} {word}" for word, number in counts.items() if number) + f", of {len(head)}.")
@@ -48,8 +63,8 @@ def markdown(base: Plan | None, head: Plan) -> str:
     for urn in (*gone, *added, *changed):
         lines += _difference(urn, base.get(urn), head.get(urn))
     text = "\n".join(lines)
-    if len(text) > MOST:
-        text = text[:MOST].rpartition("\n")[0] + "\n... the rest is in the run's artifact"
+    if len(text) > most:
+        text = text[:most].rpartition("\n")[0] + "\n... the rest is in the run's artifact"
     return text + "\n```\n"
 
 
@@ -77,11 +92,21 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
 _Dumper.add_representer(str, _text)
 
 
+def comment(parts: Sequence[tuple[Part, Plan | None, Plan]]) -> str:
+    """The whole comment. A part may be as long as the ones before it leave room for, so the shortest come first."""
+    written, left = dict[str, str](), MOST
+    for number, (part, base, head) in enumerate(sorted(parts, key=lambda one: len(markdown(*one[1:], one[0])))):
+        written[part.title] = markdown(base, head, part, left // (len(parts) - number))
+        left -= len(written[part.title])
+    return "\n".join([MARKER, *(written[part.title] for part, _, _ in parts)])
+
+
 def main(arguments: list[str]) -> int:
     """Print the comment."""
-    base, head = (Path(argument) for argument in arguments)
-    before = json.loads(base.read_text(encoding="utf-8")) if base.exists() else None
-    print(markdown(before, json.loads(head.read_text(encoding="utf-8"))), end="")
+    files = [Path(argument) for argument in arguments]
+    plans = [json.loads(file.read_text(encoding="utf-8")) if file.exists() else None for file in files]
+    pairs = zip((PROGRAM, FLUX), plans[::2], plans[1::2], strict=False)
+    print(comment([(part, base, head) for part, base, head in pairs if head is not None]), end="")
     return 0
 
 

@@ -201,9 +201,30 @@ _TOOLS = [
         )
     ),
     *(
+        Tool(GoBinary(tool, f"tools/{of}", f"github.com/prometheus/{of}/cmd/{tool}", f"github.com/prometheus/{of}"))
+        for tool, of in (("promtool", "prometheus"), ("amtool", "alertmanager"))
+    ),
+    *(
         Tool(GoBinary(name, f"tools/{name}", f"github.com/fluxcd/{name}", f"github.com/fluxcd/{name}"))
         for name in ("source-controller", "kustomize-controller")
     ),
+    Tool(
+        GoBinary(
+            "bazel-remote",
+            "tools/bazel-remote",
+            "github.com/buchgr/bazel-remote/v2",
+            "github.com/buchgr/bazel-remote/v2",
+        )
+    ),
+    Tool(
+        GoBinary(
+            "github-mcp-server",
+            "tools/github-mcp-server",
+            "github.com/github/github-mcp-server/cmd/github-mcp-server",
+            "github.com/github/github-mcp-server",
+        )
+    ),
+    Tool(GoBinary("rclone", "rclone", ".")),
     Tool(GoBinary("git-server", "git_server", ".")),
     Tool(GoBinary("cert-manager-controller", "certificates", "./cmd/cert-manager-controller")),
     Tool(GoBinary("dns01-solver", "certificates", "./cmd/dns01-solver")),
@@ -234,6 +255,11 @@ TESTS = (
     "cloudnative-pg",
     "cert-manager-controller",
     "dns01-solver",
+    "promtool",
+    "amtool",
+    "bazel-remote",
+    "github-mcp-server",
+    "rclone",
     "manifests",
 )
 """What only the tests and checks need: the lab's provider plugin has Helm in it, and its pods are played."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 
 import pulumi
 import pulumi_command as command
@@ -19,6 +19,7 @@ from components.talos.hooks import TalosChecks
 from components.talos.node_removals import NodeRemovals, NodeRemovalsArgs
 from components.talos.secrets import TalosSecrets
 from components.talos.volume_zones import VolumeZones, VolumeZonesArgs
+from stacks import sso
 from stacks.edge_host import EdgeHostLayer
 from stacks.settings.credentials import Credentials
 from stacks.settings.machines import Node
@@ -78,9 +79,10 @@ def deploy(settings: Settings, credentials: Credentials, *, site: SiteLayer, edg
             kubernetes_version=settings.versions.kubernetes,
             installer=site.image.installer,
             install_disk=settings.talos.install_disk,
-            registry_mirrors=settings.talos.registry_mirrors,
-            host_entries=settings.talos.host_entries,
+            registry_mirrors=_mirrors(settings),
+            host_entries=_host_entries(settings),
             kubelet_mounts=_kubelet_mounts(settings),
+            signed_kubelet_certificates=settings.talos.signed_kubelet_certificates,
             kernel_modules=_kernel_modules(settings),
             worker_sysctls=longhorn_node.SYSCTLS if settings.features.longhorn_v2 else {},
             tailscale=_tailscale(settings, credentials),
@@ -117,6 +119,30 @@ def node_table(settings: Settings) -> dict[str, dict[str, str | int]]:
         name: {"role": node.role, "address": str(node.address), "vmId": node.vm_id, "host": node.host}
         for name, node in _in_order(settings).items()
     }
+
+
+CACHED = ("docker.io", "ghcr.io", "quay.io", "registry.k8s.io")
+"""The registries that Harbor has a cache for, each in a project of that name (gitops/harbor/setup/plan.json)."""
+
+
+def _mirrors(settings: Settings) -> dict[str, list[str]]:
+    """Where nodes ask for images, by registry, before they ask the registry itself."""
+    found = {registry: list(urls) for registry, urls in settings.talos.registry_mirrors.items()}
+    if settings.registry.mirrors:
+        harbor = f"https://{sso.HARBOR.host}.{settings.cluster.domain}/v2"
+        found |= {registry: [f"{harbor}/{registry}", *found.get(registry, [])] for registry in CACHED}
+    return found
+
+
+def _host_entries(settings: Settings) -> dict[str, IPv4Address]:
+    """Harbor's name leads nodes to the ingress itself: DNS has the address of the public host, and images would go to
+    the internet and back."""
+    own = (
+        {f"{sso.HARBOR.host}.{settings.cluster.domain}": settings.network.pools.ingress.first}
+        if settings.registry.mirrors
+        else {}
+    )
+    return {**settings.talos.host_entries, **own}
 
 
 def _in_order(settings: Settings) -> dict[str, Node]:

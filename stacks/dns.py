@@ -30,6 +30,7 @@ class DnsLayer:
 
     powerdns: PowerDns
     zone: DnsZone
+    external_dns: ExternalDns
     transfer_key: TransferKey | None
     """The key the secondary signs with; None without an edge, and in a preview that does without the key."""
     trusted: IssuerReference
@@ -81,7 +82,7 @@ def deploy(
     if (tsig := _tsig(settings, credentials)) is not None:
         args = TransferKeyArgs(powerdns=powerdns, zone=zone, key=tsig)
         transfer_key = TransferKey("transfer-key", args, opts=network.inside())
-    ExternalDns(
+    external_dns = ExternalDns(
         "external-dns",
         ExternalDnsArgs(
             charts=charts,
@@ -94,7 +95,7 @@ def deploy(
         opts=network.inside(),
     )
     trusted = _trusted(settings, powerdns, zone, network=network, ingress=ingress)
-    return DnsLayer(powerdns, zone, transfer_key, trusted)
+    return DnsLayer(powerdns, zone, external_dns, transfer_key, trusted)
 
 
 def _trusted(

@@ -29,6 +29,7 @@ from components.identity.authentik_home import AuthentikHome, AuthentikHomeArgs
 from components.identity.authentik_secrets import BOOTSTRAP, CONFIGURATION, DATABASE, NAMESPACE
 from components.identity.directory import User
 from components.identity.oidc_probe import OidcProbe, OidcProbeArgs
+from components.identity.proxied_entry import ProxiedEntry, ProxiedEntryArgs
 from components.identity.sso import CLIENT_SECRET, Service
 from components.identity.vault_sso import CLUSTER_AUTHORITY, DOCUMENT, sign_on, text
 from components.kit.chart import ChartSource
@@ -41,6 +42,7 @@ from components.vault.entry import VaultEntry, VaultEntryArgs
 from stacks import sso
 from stacks.ingress import IngressLayer
 from stacks.network import NetworkLayer
+from stacks.proxied import PROXIED
 from stacks.secrets import SecretsLayer
 from stacks.settings.model import Settings
 from stacks.storage import StorageLayer
@@ -91,6 +93,7 @@ def deploy(
     )
     database = _database(settings, home.secrets, network=network, storage=storage, operator=databases)
     authentik = _authentik(settings, home.secrets, database, network=network, ingress=ingress, certificate=certificate)
+    _proxied(settings, authentik, network=network, ingress=ingress)
     services = OidcProbe(
         "authentik-services",
         OidcProbeArgs(issuers=[_issuer(settings, service) for service in sso.others()]),
@@ -109,6 +112,16 @@ def deploy(
         opts=network.inside(),
     )
     return IdentityLayer(authentik)
+
+
+def _proxied(settings: Settings, authentik: Authentik, *, network: NetworkLayer, ingress: IngressLayer) -> None:
+    """The way to applications before which Authentik stands."""
+    if PROXIED:
+        ProxiedEntry(
+            "proxied",
+            ProxiedEntryArgs(authentik=authentik, ingress=ingress.nginx, rows=PROXIED, domain=settings.cluster.domain),
+            opts=network.inside(),
+        )
 
 
 def _private_authority(

@@ -10,6 +10,7 @@ from components.kit.chart import ChartSource
 from components.network.address_pool import AddressPool, AddressPoolArgs
 from components.network.cilium import ETHERNET_MTU, Cilium, CiliumArgs
 from components.network.core_dns import CoreDns, CoreDnsArgs
+from components.network.kubelet_certificates import KubeletCertificates, KubeletCertificatesArgs
 from components.network.metallb import MetalLb, MetalLbArgs
 from components.talos.config import KUBEPRISM_PORT
 from stacks import sso
@@ -37,7 +38,7 @@ class NetworkLayer:
 
 
 def deploy(settings: Settings, *, cluster: ClusterLayer) -> NetworkLayer:
-    """Deploy Cilium and CoreDNS, which all later layers' pods need, and MetalLB with the pools from the settings."""
+    """Deploy what all later layers' pods need: Cilium, CoreDNS, and MetalLB with the pools from the settings."""
     charts = ChartSource(settings.charts.mirror)
     cilium = Cilium(
         "cilium",
@@ -62,6 +63,11 @@ def deploy(settings: Settings, *, cluster: ClusterLayer) -> NetworkLayer:
         opts=cluster.inside(cilium.ready),
     )
     inside = cluster.inside(core_dns.ready)
+    KubeletCertificates(
+        "kubelet-certificates",
+        KubeletCertificatesArgs(charts=charts, nodes={name: node.address for name, node in settings.nodes.items()}),
+        opts=inside,
+    )
     metallb = MetalLb(
         "metallb", MetalLbArgs(charts=charts, announce_from_control_planes=not settings.workers), opts=inside
     )

@@ -17,6 +17,7 @@ from typing import Any
 from components.identity.authentik_secrets import NAMESPACE
 from components.identity.blueprint import Blueprint
 from components.identity.directory import User, directory
+from components.identity.proxied import Proxied, outpost
 from components.identity.sso import (
     CLIENT_SECRET,
     FILLED_IN,
@@ -28,19 +29,16 @@ from components.identity.sso import (
 )
 from components.secrets.secret_spec import SecretSpec
 from components.vault.clients import PEOPLE_ADMIN, PEOPLE_READER, VAULT_NAMESPACE
+from stacks import matrix_sign_on, proxied
 
 AUTHORITY = "auth"
 """First label of Authentik's host name."""
-
-OTHER_GROUPS = ("rspcache-admins",)
-"""Groups for services that do not implement single sign-on themselves."""
 
 _PROVIDER = "authentik"
 """Name of the provider inside a service, which is part of some services' callback URLs."""
 
 _SHOWN = "Authentik"
 """The label of the sign-on button."""
-
 
 _GO_AND_OPENSSL = "SSL_CERT_FILE"
 """The variable with the path of certificates to trust, to programs in Go and those that use OpenSSL's defaults."""
@@ -155,106 +153,46 @@ def _grafana(client: Client) -> Configuration:
     )
 
 
-def _matrix(client: Client) -> Configuration:
-    """Chart matrix-synapse 3.12: Synapse reads the secret from a file; new users keep the name they have here.
-
-    It verifies with what OpenSSL trusts (`RegularPolicyForHTTPS`). pyOpenSSL looks for the image's own certificates
-    only if neither variable is set, so the directory is given as well: other servers still have public certificates.
-    """
-    directory = "/synapse/oidc"
-    volumes, mounts, environment = list[dict[str, Any]](), list[dict[str, Any]](), dict[str, Any]()
-    if client.private:
-        volumes, mounts = [client.private.volume], [client.private.mount]
-        environment = {
-            "extraEnv": [
-                {"name": _GO_AND_OPENSSL, "value": client.private.file},
-                {"name": "SSL_CERT_DIR", "value": "/etc/ssl/certs"},
-            ]
-        }
-    return Configuration(
-        values={
-            "publicServerName": client.address.removeprefix("https://"),
-            "extraConfig": {
-                "oidc_providers": [
-                    {
-                        "idp_id": _PROVIDER,
-                        "idp_name": _SHOWN,
-                        "discover": True,
-                        "issuer": client.issuer,
-                        "client_id": client.slug,
-                        "client_secret_path": f"{directory}/{CLIENT_SECRET}",
-                        "scopes": list(client.scopes),
-                        "attribute_requirements": [{"attribute": GROUPS_CLAIM, "value": client.in_role("user")}],
-                        "user_mapping_provider": {
-                            "config": {
-                                "localpart_template": "{{ user.preferred_username }}",
-                                "display_name_template": "{{ user.name }}",
-                            }
-                        },
-                    }
-                ]
-            },
-            "synapse": {
-                "extraVolumes": [
-                    {
-                        "name": "oidc",
-                        "secret": {
-                            "secretName": client.secret,
-                            "items": [{"key": CLIENT_SECRET, "path": CLIENT_SECRET}],
-                        },
-                    },
-                    *volumes,
-                ],
-                "extraVolumeMounts": [{"name": "oidc", "mountPath": directory, "readOnly": True}, *mounts],
-                **environment,
-            },
-        },
-    )
-
-
 def _inventree(client: Client) -> Configuration:
-    """Chart inventree 0.4: key `providers` with the JSON that django-allauth expects.
+    """Our own chart, controller `main`: key `providers` with the JSON that django-allauth expects.
 
     Python's `requests` takes one bundle of certificates in place of its own, so that while certificates are private,
-    InvenTree reaches Authentik and nothing else by HTTPS. Its worker has neither the variable nor the file.
+    InvenTree reaches Authentik and nothing else by HTTPS. Each container loads all settings, so that all get the same.
     """
-    private: dict[str, Any] = {}
-    variables: dict[str, str] = {}
-    if client.private:
-        private = {"volumes": [client.private.volume], "volumeMounts": [client.private.mount]}
-        variables = {"REQUESTS_CA_BUNDLE": client.private.file}
+    key = "providers"
+    settings = {"server_url": client.discovery, "scope": list(client.scopes)}
     app = {
         "provider_id": _PROVIDER,
         "name": _SHOWN,
         "client_id": client.slug,
         "secret": FILLED_IN,
-        "settings": {"server_url": client.discovery, "scope": list(client.scopes)},
+        "settings": settings,
     }
+    own = {
+        "LOGIN_ENABLE_SSO": True,
+        "LOGIN_ENABLE_SSO_REG": True,
+        "LOGIN_ENABLE_SSO_GROUP_SYNC": True,
+        "SSO_GROUP_KEY": GROUPS_CLAIM,
+        "SSO_GROUP_MAP": json.dumps(dict(client.groups)),
+    }
+    env: dict[str, Any] = {
+        "INVENTREE_SITE_URL": client.address,
+        "INVENTREE_SOCIAL_BACKENDS": "allauth.socialaccount.providers.openid_connect",
+        "INVENTREE_SOCIAL_PROVIDERS": {"valueFrom": _from(client, key)},
+        "INVENTREE_GLOBAL_SETTINGS": json.dumps(own),
+    }
+    parts = {"initContainers": ("migrate", "static"), "containers": ("server", "worker")}
+    values: dict[str, Any] = {}
+    if client.private:
+        env["REQUESTS_CA_BUNDLE"] = client.private.file
+        mount = [{"path": client.private.mount["mountPath"], "readOnly": True}]
+        mounts = {"main": {name: mount for names in parts.values() for name in names}}
+        volume = {"type": "secret", "name": client.private.secret, "advancedMounts": mounts}
+        values = {"persistence": {"authority": volume}}
+    main = {kind: {name: {"env": env} for name in names} for kind, names in parts.items()}
     return Configuration(
-        secret={"providers": json.dumps({"openid_connect": {"APPS": [app]}})},
-        values={
-            "global": {
-                "siteUrl": client.address,
-                "ssoConfig": {
-                    "backends": ["allauth.socialaccount.providers.openid_connect"],
-                    "createSecret": False,
-                    "providerSecretName": client.secret,
-                },
-            },
-            "env": {
-                "INVENTREE_GLOBAL_SETTINGS": json.dumps(
-                    {
-                        "LOGIN_ENABLE_SSO": True,
-                        "LOGIN_ENABLE_SSO_REG": True,
-                        "LOGIN_ENABLE_SSO_GROUP_SYNC": True,
-                        "SSO_GROUP_KEY": GROUPS_CLAIM,
-                        "SSO_GROUP_MAP": json.dumps(dict(client.groups)),
-                    }
-                ),
-                **variables,
-            },
-            **private,
-        },
+        secret={key: json.dumps({"openid_connect": {"APPS": [app]}})},
+        values=values | {"controllers": {"main": main}},
     )
 
 
@@ -297,9 +235,10 @@ SERVICES = (
         title="Matrix",
         namespace="matrix",
         host="chat",
-        callbacks=("/_synapse/client/oidc/callback",),
+        callback_host="account",
+        callbacks=(matrix_sign_on.CALLBACK,),
         groups={"matrix-users": "user"},
-        configuration=_matrix,
+        configuration=matrix_sign_on.configuration,
         origin=NAMESPACE,
     ),
     Service(
@@ -338,7 +277,9 @@ SERVICES = (
 )
 """In the order in which they are set up; Vault's provider comes last, in a phase of its own."""
 
-GITEA, VAULT = SERVICES[0], SERVICES[-1]
+GITEA, HARBOR, MATRIX, VAULT = SERVICES[0], SERVICES[1], SERVICES[2], SERVICES[-1]
+
+INVENTREE = next(service for service in SERVICES if service.slug == "inventree")
 
 
 BLUEPRINT = "blueprint.yaml"
@@ -347,7 +288,7 @@ BLUEPRINT = "blueprint.yaml"
 
 def groups() -> list[str]:
     """All groups, sorted."""
-    return sorted({*OTHER_GROUPS, *(group for service in SERVICES for group in service.groups)})
+    return sorted({*proxied.groups(), *(group for service in SERVICES for group in service.groups)})
 
 
 def authority(domain: str) -> str:
@@ -357,7 +298,11 @@ def authority(domain: str) -> str:
 
 def hosts(domain: str) -> list[str]:
     """Host names of Authentik and of every service, all of them served by the ingress."""
-    return [authority(domain), *(f"{service.host}.{domain}" for service in SERVICES)]
+    labels = [
+        *(label for service in SERVICES for label in (service.host, service.callback_host) if label),
+        *(row.host for row in proxied.PROXIED),
+    ]
+    return [authority(domain), *(f"{label}.{domain}" for label in labels)]
 
 
 def others() -> list[Service]:
@@ -370,8 +315,8 @@ def variable(service: Service) -> str:
     return service.slug.replace("-", "_")
 
 
-def platform_blueprint(domain: str, users: Sequence[User]) -> Blueprint:
-    """People, groups, and every service except Vault: everything that needs only Authentik."""
+def platform_blueprint(domain: str, users: Sequence[User], behind: Sequence[Proxied] = proxied.PROXIED) -> Blueprint:
+    """People, groups, and all but Vault: everything that needs only Authentik, which stands before `behind`."""
     return Blueprint(
         name="Homelab",
         entries=(
@@ -381,6 +326,8 @@ def platform_blueprint(domain: str, users: Sequence[User]) -> Blueprint:
                 for service in others()
                 for entry in service.entries(domain, f"{{{{ .{variable(service)} }}}}", within=True)
             ),
+            *(entry for row in behind for entry in row.entries(domain)),
+            *outpost(behind, authority(domain)),
         ),
     )
 

@@ -6,18 +6,18 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from checks.charts.examine import Examination, examine
+from checks.charts.gitops import of_platform, of_repository, platforms
 from checks.charts.making import kinds_of, note
 from checks.charts.record import FILE, read, unrecorded, write
-from checks.charts.releases import ChartRelease, of_graph, of_program, pins
+from checks.charts.releases import of_graph, pins
 from checks.crds import schema_findings
-from checks.gitops.values import of_stack, replaced_lists
 from checks.model.platform import site_of
 from checks.model.records import DIRECTORY
-from checks.program import SHAPES, recorded, recorded_with_settings
+from checks.program import recorded
 
 STACKS = ("lab", "prod")
 """The stacks whose values are looked up."""
@@ -27,13 +27,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the check and return its exit status."""
     options = _options(arguments)
     try:
-        releases = [*of_program(STACKS), *of_gitops(STACKS)]
+        releases = of_repository(STACKS, options.manifests)
         pinned = pins(releases)
         result = examine(releases, mirror=options.mirror, helm=options.helm, only_present=options.only_present)
     except ValueError as error:
         print(error)
         return 1
-    findings = [*result.findings, *replaced_lists()]
+    findings = [*result.findings]
     if options.mirror is None:
         findings += unrecorded(releases, read(options.checked))
     elif options.record and not findings:
@@ -52,24 +52,11 @@ def _note(options: argparse.Namespace) -> None:
     """Record what the charts make, for each stack."""
     found = []
     kinds: set[str] = set()
-    for stack in STACKS:
-        for change in (None, *SHAPES):
-            try:
-                graph, settings = recorded_with_settings(stack, change=change)
-            except ValueError:  # the stack's other settings refuse this change
-                continue
-            kubernetes = settings["versions"]["kubernetes"]
-            found += [(release, site_of(settings)) for release in of_graph(graph, kubernetes)]
-            kinds |= kinds_of(graph)
+    for made in platforms(STACKS, options.manifests):
+        releases = [*of_graph(made.graph, made.settings["versions"]["kubernetes"]), *of_platform(made)]
+        found += [(release, site_of(made.settings)) for release in releases]
+        kinds |= kinds_of(made)
     note(found, mirror=options.mirror, helm=options.helm, kinds=kinds, source=options.source, directory=options.records)
-
-
-def of_gitops(stacks: Iterable[str]) -> list[ChartRelease]:
-    """Return the HelmReleases of `gitops/` in some stacks; equal ones once."""
-    found: list[ChartRelease] = []
-    for stack in stacks:
-        found += [release for release in of_stack(stack) if release not in found]
-    return found
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -81,13 +68,15 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--records", type=Path, default=DIRECTORY, help="what charts make; default: charts/records")
     parser.add_argument("--source", default="the publisher's archive", help="where the charts came from, in words")
     parser.add_argument("--helm", type=Path, help="the helm to render with; default: the one on PATH")
+    parser.add_argument("--manifests", type=Path, help="the program that builds gitops/; default: the one on PATH")
     options = parser.parse_args(arguments)
     if options.mirror is None and os.environ.get("CHARTS_MIRROR") and "://" not in os.environ["CHARTS_MIRROR"]:
         options.mirror = Path(os.environ["CHARTS_MIRROR"])
     if options.mirror is not None and not options.mirror.is_dir():
         parser.error(f"{options.mirror} is not a directory: give one with <chart>-<version>.tgz files")
-    found = shutil.which("helm")
-    options.helm = options.helm or (Path(found) if found else None)
+    for name in ("helm", "manifests"):
+        found = getattr(options, name) or shutil.which(name)
+        setattr(options, name, Path(found) if found else None)
     if options.record and (options.mirror is None or options.helm is None):
         parser.error("--record needs --mirror, and helm on PATH or --helm: what it records was looked up and rendered")
     return options

@@ -10,8 +10,8 @@ from typing import Any
 
 from checks.charts.releases import ChartRelease
 from checks.charts.render import render
-from checks.graph import Graph
-from checks.model.distil import distilled, documents, fields
+from checks.model.distil import distilled, documents, fields, schemas
+from checks.model.platform import Platform
 from checks.model.records import DIRECTORY, Made, Record, Site, read, split, write
 from components.kit.chart import ChartError, in_directory
 from components.kit.offline_chart import files
@@ -26,10 +26,9 @@ _ALWAYS = frozenset(
 """Kinds whose fields are recorded although the program does not write them."""
 
 
-def kinds_of(graph: Graph) -> set[str]:
-    """The kinds of a program's objects, as `<group>/<version>/<Kind>`."""
-    types = (node.type.split(":") for node in graph.resources() if node.type.startswith("kubernetes:"))
-    return {f"{version}/{kind}" for _, version, kind in types}
+def kinds_of(platform: Platform) -> set[str]:
+    """The kinds of what the program and the tree of Flux declare, as `<group>/<version>/<Kind>`."""
+    return {f"{thing.content.get('apiVersion')}/{thing.kind}" for thing in platform.objects}
 
 
 def note(
@@ -79,6 +78,7 @@ def _add(record: Record, release: ChartRelease, site: Site, path: Path, helm: Pa
     record.made.append(Made(digest, own, objects))
     definitions = [content for content in made if content["kind"] == "CustomResourceDefinition"]
     record.fields |= fields(definitions, kinds)
+    record.schemas |= schemas(definitions, kinds)
 
 
 def _clean(content: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ FILE = Path(__file__).resolve().parents[2] / "charts" / "checked.yaml"
 
 _HEADER = """\
 # Which keys of which chart were looked up in the chart itself, at the version that the program pins. A path that ends
-# in `.*` is open: the chart allows anything below it. Written by: python -m checks.charts --mirror DIRECTORY --record
+# in `.*` is open: the chart allows anything below it. Written by: make charts CHARTS_MIRROR=DIRECTORY
 """
 
 
@@ -52,14 +52,14 @@ def unrecorded(releases: Iterable[ChartRelease], checked: Mapping[str, Checked])
             continue
         name, version = release.pin.name, release.pin.version
         entry = checked.get(name, Checked(""))
-        remedy = f"put {name}-{version}.tgz into a directory, and run: python -m checks.charts --mirror DIRECTORY"
+        remedy = f"put {name}-{version}.tgz into a directory, and run: make charts CHARTS_MIRROR=DIRECTORY"
         if entry.version != version:
             held = f"{name} {entry.version}" if entry.version else f"no {name}"
-            message = f"{name} {version} is pinned, and charts/checked.yaml holds {held}: {remedy} --record"
+            message = f"{name} {version} is pinned, and charts/checked.yaml holds {held}: {remedy}"
             found.add(Finding("chart-record", f"release {release.name}", message, release.source))
             continue
         for path in set(paths(release.values)):
             if not covers(entry.keys, path):
-                message = f"nobody looked up whether {name} {version} knows {path}: {remedy} --record"
+                message = f"nobody looked up whether {name} {version} knows {path}: {remedy}"
                 found.add(Finding("chart-record", f"release {release.name}", message, release.source))
     return sorted(found)

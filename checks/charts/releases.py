@@ -41,16 +41,18 @@ class ChartRelease:
 
 def of_program(stacks: Iterable[str]) -> list[ChartRelease]:
     """Return the program's releases for some stacks, with their publishers' charts; equal ones once."""
-
-    def without_mirror(settings: dict[str, Any]) -> None:
-        settings.get("charts", {}).pop("mirror", None)
-
     found: list[ChartRelease] = []
     for stack in stacks:
         version = json.loads(load_stack_config(ROOT, stack)["homelab:versions"])["kubernetes"]
         graph = recorded(stack, change=without_mirror)
         found += [release for release in of_graph(graph, version) if release not in found]
     return found
+
+
+def without_mirror(settings: dict[str, Any]) -> None:
+    """A change of a stack file: charts come from their publishers."""
+    settings.get("charts", {}).pop("mirror", None)
+    (settings.get("gitops") or {}).pop("chartMirror", None)
 
 
 def of_graph(graph: Graph, kubernetes: str) -> list[ChartRelease]:

@@ -59,7 +59,7 @@ def releases(directory: Path = GITOPS) -> list[FluxRelease]:
     """Return every HelmRelease below a directory.
 
     Raises:
-        ValueError: one has no exact chart, or takes values from what this cannot read.
+        ValueError: one has no exact chart.
     """
     return [
         _release(file, document, directory)
@@ -76,13 +76,7 @@ def pins(directory: Path = GITOPS) -> list[ChartPin]:
 def _release(file: Path, document: Mapping[str, Any], directory: Path) -> FluxRelease:
     name, spec = str(document["metadata"]["name"]), document["spec"]
     place = f"{file.relative_to(directory.parent)}: HelmRelease {name}"
-    references = spec.get("valuesFrom") or []
-    for reference in references:
-        if reference["kind"] != "Secret" or reference.get("targetPath") or "valuesKey" in reference:
-            raise ValueError(
-                f"{place}: values from {reference['kind']} {reference['name']} are not looked into; take a whole "
-                "Secret, or write them in `values`"
-            )
+    secrets = [one["name"] for one in spec.get("valuesFrom") or [] if one["kind"] == "Secret"]
     pin, path = _chart(place, file, (spec.get("chart") or {}).get("spec") or {})
     return FluxRelease(
         name=name,
@@ -90,7 +84,7 @@ def _release(file: Path, document: Mapping[str, Any], directory: Path) -> FluxRe
         pin=pin,
         path=path,
         values=_filled(spec.get("values") or {}),
-        secrets=tuple(str(reference["name"]) for reference in references),
+        secrets=tuple(map(str, secrets)),
         source=str(file.relative_to(directory.parent)),
     )
 

@@ -23,7 +23,7 @@ class ChartProblem:
 
     release: Release
     kind: str
-    """`unrecorded`, `absent` or `broken`."""
+    """`unknown` values, `unrecorded`, `absent` or `broken`."""
     message: str
 
 
@@ -44,7 +44,11 @@ def made_by(
     problems: list[ChartProblem] = []
     for release in releases:
         own = charts / release.chart
-        if release.own and (own / "Chart.yaml").is_file():
+        contents: list[dict[str, Any]] | None
+        problem: ChartProblem | None
+        if release.unknown_values:
+            contents, problem = None, ChartProblem(release, "unknown", release.unknown_values)
+        elif release.own and (own / "Chart.yaml").is_file():
             contents, problem = _own(release, own, helm, kubernetes)
         else:
             contents, problem = _recorded(release, records.get(release.chart), site)

@@ -16,6 +16,7 @@ from typing import Any
 
 from checks.model.objects import Manager, Object, Release, items, mapping
 from checks.model.order import Order
+from checks.model.release_values import Find, Given, given_to
 
 KUSTOMIZE, HELM = "kustomize.toolkit.fluxcd.io", "helm.toolkit.fluxcd.io"
 _SECONDS = 60
@@ -166,32 +167,35 @@ def line_of(file: Path, content: dict[str, Any], root: Path) -> str:
     return relative
 
 
-def releases_of(tree: Tree) -> list[Release]:
-    """The tree's HelmReleases."""
-    return [_release(thing, tree) for thing in tree.objects if thing.kind == "HelmRelease" and thing.group == HELM]
+def releases_of(tree: Tree, find: Find) -> list[Release]:
+    """The tree's HelmReleases.
+
+    find: the ConfigMaps and Secrets that they may take values from.
+    """
+    return [
+        _release(thing, tree, given_to(thing, find))
+        for thing in tree.objects
+        if thing.kind == "HelmRelease" and thing.group == HELM
+    ]
 
 
-def _release(thing: Object, tree: Tree) -> Release:
+def _release(thing: Object, tree: Tree, given: Given) -> Release:
     spec = thing.spec
     target = str(spec.get("targetNamespace") or "")
     name = str(spec.get("releaseName") or (f"{target}-{thing.name}" if target else thing.name))
     chart = mapping(mapping(spec.get("chart")).get("spec"))
     named, version = str(chart.get("chart") or ""), str(chart.get("version") or "")
-    if not named:
-        reference = mapping(spec.get("chartRef"))
-        source = next(
-            (one for one in tree.objects if one.kind == reference.get("kind") and one.name == reference.get("name")),
-            None,
-        )
-        if source is not None:
-            named = str(source.spec.get("url", "")).rpartition("/")[2]
-            version = str(mapping(source.spec.get("ref")).get("tag") or "")
+    source = _source(thing, mapping(chart.get("sourceRef")) or mapping(spec.get("chartRef")), tree)
+    repository = str(source.spec.get("url") or "").rstrip("/") if source is not None else ""
+    if not named and source is not None:
+        repository, _, named = repository.rpartition("/")
+        version = str(mapping(source.spec.get("ref")).get("tag") or "")
     return Release(
         name,
         target or thing.namespace,
         named.rpartition("/")[2],
         version,
-        mapping(spec.get("values")),
+        given.values,
         Manager("flux", f"HelmRelease {thing.namespace}/{thing.name}"),
         thing.where,
         f"ready HelmRelease {thing.namespace}/{thing.name}",
@@ -199,7 +203,16 @@ def _release(thing: Object, tree: Tree) -> Release:
         bool(mapping(spec.get("install")).get("createNamespace")),
         own=mapping(chart.get("sourceRef")).get("kind") == "GitRepository",
         content=thing.content,
+        repository=repository,
+        layers=given.layers,
+        unknown_values=given.unknown,
     )
+
+
+def _source(release: Object, reference: dict[str, Any], tree: Tree) -> Object | None:
+    space = str(reference.get("namespace") or release.namespace)
+    wanted = (reference.get("kind"), space, reference.get("name"))
+    return next((one for one in tree.objects if (one.kind, one.namespace, one.name) == wanted), None)
 
 
 def order_of(tree: Tree, releases: Iterable[Release], objects: Iterable[Object], order: Order) -> None:

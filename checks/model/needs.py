@@ -7,7 +7,10 @@ accepts unfulfilled (`optional: true`) is none.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
+
+import yaml
 
 from checks.model.objects import Object, items, mapping
 from checks.model.pods import Pods, pods_of
@@ -21,7 +24,24 @@ def needs(thing: Object) -> list[Need]:
     found = list(_of_kind(thing))
     if (pods := pods_of(thing)) is not None:
         found += _of_pods(pods)
+    for at, patched in _patched(thing):
+        if (pods := pods_of(patched)) is not None:
+            found += [replace(need, field=f"{at}: {need.field}") for need in _of_pods(pods)]
     return [need for need in found if need.name]
+
+
+def _patched(thing: Object) -> Iterator[tuple[str, Object]]:
+    """The objects that a HelmRelease adds to what its chart makes, as far as its patches are parts of objects."""
+    if thing.kind != "HelmRelease":
+        return
+    space = _text(thing.spec.get("targetNamespace")) or thing.namespace
+    for number, renderer in enumerate(items(thing.spec.get("postRenderers"))):
+        for place, patch in enumerate(items(mapping(renderer.get("kustomize")).get("patches"))):
+            content = yaml.safe_load(_text(patch.get("patch")) or "{}")
+            if isinstance(content, dict):
+                part = {**content, "metadata": {**mapping(content.get("metadata")), "namespace": space}}
+                at = f"spec.postRenderers[{number}].kustomize.patches[{place}]"
+                yield at, Object(part, thing.manager, thing.where, thing.step)
 
 
 def _of_kind(thing: Object) -> Iterator[Need]:

@@ -138,6 +138,12 @@ class Release:
     """Whether its chart lies in this repository."""
     content: dict[str, Any] = field(default_factory=dict)
     """The HelmRelease, where Flux has it."""
+    repository: str = ""
+    """The address of the chart's repository, where Flux has the release."""
+    layers: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    """The sets of values that were merged, with what holds each, where Flux has the release."""
+    unknown_values: str = ""
+    """Which of its values nobody knows before an `up`."""
 
     def __str__(self) -> str:
         return f"release {self.namespace}/{self.name}"
@@ -151,6 +157,16 @@ def mapping(value: Any) -> dict[str, Any]:
 def items(value: Any) -> list[dict[str, Any]]:
     """The maps of a list, else nothing."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def keys_of(thing: Object) -> set[str]:
+    """The keys of a Secret or ConfigMap."""
+    return {str(key) for name in ("data", "stringData", "binaryData") for key in mapping(thing.content.get(name))}
+
+
+def count(value: Any, otherwise: int = 1) -> int:
+    """The value if it is a number of things; what is wrong with any other, the resource's own definition says."""
+    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else otherwise
 
 
 def walk(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from checks.model.objects import Manager, Object, items, mapping
+from checks.model.objects import Manager, Object, count, items, mapping
 
 _REFLECTOR = "reflector.v1.k8s.emberstack.com"
 GENERATED_KEYS = {"Password": ("password",), "UUID": ("uuid",), "SSHKey": ("privateKey", "publicKey")}
@@ -45,7 +45,8 @@ def _make(of: Object, version: str, kind: str, name: str, content: dict[str, Any
 
 
 def _secret(of: Object, name: str, keys: Iterable[str], **more: Any) -> Object:
-    return _make(of, "v1", "Secret", name, {"data": dict.fromkeys(keys)}, **more)
+    texts = more.pop("texts", {})
+    return _make(of, "v1", "Secret", name, {"data": {key: texts.get(key) for key in keys}}, **more)
 
 
 Find = Callable[[str, str, str, str], Object | None]
@@ -66,7 +67,9 @@ def _external_secret(thing: Object, find: Find) -> Iterator[Object]:
         key: value for key, value in mapping(template.get("metadata")).items() if key in ("labels", "annotations")
     }
     name = str(target.get("name") or thing.name)
-    yield _secret(thing, name, sorted(made), metadata=metadata, open=unsure)
+    # A template says in the declaration what goes into the Secret; what it takes from elsewhere it only names.
+    texts = {key: text for key, text in mapping(template.get("data")).items() if isinstance(text, str)}
+    yield _secret(thing, name, sorted(made), metadata=metadata, open=unsure, texts=texts)
 
 
 def external_keys(thing: Object, find: Find) -> tuple[set[str], bool]:
@@ -149,7 +152,7 @@ def _postgres(thing: Object, _find: Find) -> Iterator[Object]:
 
 def _vault(thing: Object, _find: Find) -> Iterator[Object]:
     """https://github.com/bank-vaults/vault-operator/blob/v1.24.0/pkg/controller/vault/vault_controller.go"""
-    size = int(thing.spec.get("size") or 1)
+    size = count(thing.spec.get("size"))
     ports = {"spec": {"ports": [{"name": "api-port", "port": 8200}, {"name": "cluster-port", "port": 8201}]}}
     for name in (thing.name, *(f"{thing.name}-{number}" for number in range(size))):
         yield _make(thing, "v1", "Service", name, ports)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from checks.graph import Graph
-from checks.model import charts, flux, operators, outside, program, terraform
+from checks.model import charts, flux, operators, outside, program, release_values, terraform
 from checks.model.machines import Machine, Talos, brought_by_kubernetes, machines_of, talos_of
 from checks.model.machines import objects_of as brought_by_talos
 from checks.model.needs import needs
@@ -110,11 +110,6 @@ class Platform:
         return [release for release in self.releases if not release.made]
 
 
-def keys_of(thing: Object) -> set[str]:
-    """The keys of a Secret or ConfigMap."""
-    return {str(key) for name in ("data", "stringData", "binaryData") for key in mapping(thing.content.get(name))}
-
-
 @dataclass(frozen=True)
 class Sources:
     """Where a platform is read from."""
@@ -159,7 +154,7 @@ def build(
     platform.tree = flux.tree_of(platform.objects, sources.root, sources.manifests)
     if platform.tree is not None:
         platform.objects += platform.tree.objects
-        platform.releases += flux.releases_of(platform.tree)
+        platform.releases += flux.releases_of(platform.tree, _holders(platform.objects))
     for plan in sources.plans:
         platform.planned += terraform.planned(plan)
     kubernetes = str(mapping(settings.get("versions")).get("kubernetes") or "")
@@ -181,6 +176,19 @@ def build(
     if platform.tree is not None:
         flux.order_of(platform.tree, platform.releases, platform.objects, platform.order)
     return platform
+
+
+def _holders(objects: Iterable[Object]) -> release_values.Find:
+    """Where values of releases are looked for: declared ConfigMaps and Secrets, and what operators make of others."""
+    holders = ("ConfigMap", "Secret", "ExternalSecret", "SealedSecret")
+    everything = {thing.identity: thing for thing in objects}
+    declared = [thing for thing in everything.values() if thing.kind in holders]
+
+    def find(group: str, kind: str, namespace: str, name: str) -> Object | None:
+        return everything.get(Identity(group, kind, namespace, name))
+
+    known = {thing.identity: thing for thing in (*operators.made_of(declared, find), *declared)}
+    return lambda kind, namespace, name: known.get(Identity("", kind, namespace, name))
 
 
 def site_of(settings: Mapping[str, Any]) -> Site:

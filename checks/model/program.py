@@ -11,6 +11,8 @@ from checks.model.order import Order
 RELEASE = "kubernetes:helm.sh/v3:Release"
 LATER = "known-after-up"
 """Stands for a value that only an `up` knows."""
+HIDDEN = "(secret)"
+"""Stands for a secret value."""
 
 _NO_FIELDS = ("apiVersion", "kind", "status")
 
@@ -98,4 +100,4 @@ def _hidden(value: Any) -> Any:
         return {key: _hidden(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [_hidden(inner) for inner in value]
-    return "(secret)" if isinstance(value, str) else plain(value)
+    return HIDDEN if isinstance(value, str) else plain(value)

@@ -5,25 +5,29 @@ from __future__ import annotations
 from checks.rules import (
     capacity,
     charts,
+    commands,
     fields,
     images,
     names,
     network,
     order,
     ownership,
+    policies,
     probes,
     program,
     references,
     secrets,
     security,
     storage,
+    traffic,
     values,
+    workloads,
 )
 from checks.rules.rule import RULES
 
 MODULES = (
     *(references, order, ownership, network, capacity, storage, security, secrets, images, names, probes, fields),
-    *(values, charts, program),
+    *(traffic, policies, workloads, commands, values, charts, program),
 )
 
 __all__ = ["MODULES", "RULES"]

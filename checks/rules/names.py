@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from checks.model.objects import Object, items, mapping
-from checks.model.platform import Platform, keys_of
+from checks.model.objects import Object, items, keys_of, mapping
+from checks.model.platform import Platform
 from checks.rules.rule import Finding, finding, rule, there
 
 _OLD = "nginx.ingress.kubernetes.io/"

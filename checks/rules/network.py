@@ -11,12 +11,14 @@ from itertools import combinations
 from checks.graph import reveal
 from checks.model.objects import Object, walk
 from checks.model.platform import Platform
+from checks.model.program import HIDDEN
 from checks.rules.rule import Finding, finding, rule
 
 _LITERAL = re.compile(r"(?<![\w.:-])((?:\d{1,3}\.){3}\d{1,3})(/\d{1,2})?(?![\w.])")
 _PRIVATE = tuple(IPv4Network(net) for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 _SHARED = "metallb.io/allow-shared-ip"
-_WANTED = ("metallb.io/loadBalancerIPs", "metallb.universe.tf/loadBalancerIPs")
+WANTED = ("metallb.io/loadBalancerIPs", "metallb.universe.tf/loadBalancerIPs")
+"""Annotations by which a Service asks MetalLB for addresses."""
 
 
 @rule(
@@ -60,7 +62,7 @@ def _texts(platform: Platform) -> Iterator[tuple[str, str, str, str]]:
                     yield str(thing), path, value, thing.where
     for release in platform.releases:
         for path, value in walk(release.values):
-            if isinstance(value, str) and value != "(secret)":
+            if isinstance(value, str) and value != HIDDEN:
                 yield str(release), f"values.{path}", value, release.where
 
 
@@ -132,7 +134,7 @@ def pools(platform: Platform) -> Iterator[Finding]:
         for number, text in enumerate(pool.spec.get("addresses") or []):
             place = f"spec.addresses[{number}]"
             try:
-                first, last = _range(str(text))
+                first, last = address_range(str(text))
             except ValueError as error:
                 yield finding(pool, place, f"holds {text}, which is no range: {error}", pool.where)
                 continue
@@ -160,7 +162,12 @@ def _taken(platform: Platform, ranges: list[tuple[Object, str, IPv4Address, IPv4
                 yield finding(pool, place, f"holds {address}, which is {owner}", pool.where)
 
 
-def _range(text: str) -> tuple[IPv4Address, IPv4Address]:
+def address_range(text: str) -> tuple[IPv4Address, IPv4Address]:
+    """The first and the last address of a pool's entry.
+
+    Raises:
+        ValueError: it is neither a network nor a range.
+    """
     if "/" in text:
         network = IPv4Network(text)
         return network[0], network[-1]
@@ -180,12 +187,12 @@ def services(platform: Platform) -> Iterator[Finding]:
     for pool in platform.of_kind("metallb.io", "IPAddressPool"):
         for text in pool.spec.get("addresses") or []:
             try:
-                ranges[pool.name].append(_range(str(text)))
+                ranges[pool.name].append(address_range(str(text)))
             except ValueError:
                 continue
     asked: dict[str, list[Object]] = defaultdict(list)
     for service in platform.of_kind("", "Service"):
-        wanted = next((str(service.annotations[key]) for key in _WANTED if service.annotations.get(key)), "")
+        wanted = next((str(service.annotations[key]) for key in WANTED if service.annotations.get(key)), "")
         wanted = wanted or str(service.spec.get("loadBalancerIP") or "")
         named = str(service.annotations.get("metallb.io/address-pool") or "")
         for text in filter(None, (part.strip() for part in wanted.split(","))):
@@ -197,7 +204,7 @@ def services(platform: Platform) -> Iterator[Finding]:
                 shown = "; ".join(f"{name} {a}-{b}" for name, parts in among.items() for a, b in parts)
                 yield finding(
                     service,
-                    f"metadata.annotations[{_WANTED[0]}]",
+                    f"metadata.annotations[{WANTED[0]}]",
                     f"asks for {text}, which no pool has: {shown}",
                     service.where,
                 )
@@ -259,8 +266,8 @@ def endpoints(platform: Platform) -> Iterator[Finding]:
         if command:
             texts = {f"environment.{k}": v for k, v in (inputs.get("environment") or {}).items()}
         for field, text in texts.items():
-            if isinstance(text, str) and text.rpartition("://")[2].partition(":")[0] in served:
-                owner = served[text.rpartition("://")[2].partition(":")[0]]
+            found = [match.group(1) for match in _LITERAL.finditer(text)] if isinstance(text, str) else []
+            for address in dict.fromkeys(one for one in found if one in served):
                 chain = ", ".join(platform.order.label(urn) for urn in node.dependencies[:4])
-                problem = f"is {text}, an address of {owner}; it waits for {chain}"
+                problem = f"has {address}, an address of {served[address]}; it waits for {chain}"
                 yield finding(platform.order.label(node.urn), field, problem, node.source)

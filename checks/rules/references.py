@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from checks.model.objects import Object, items, mapping, walk
-from checks.model.platform import Platform, keys_of
+from checks.model.objects import Object, items, keys_of, mapping, walk
+from checks.model.platform import Platform
 from checks.model.reference import Need
 from checks.rules.rule import Finding, finding, rule, there
 

@@ -201,6 +201,8 @@ def templates(platform: Platform) -> Iterator[Finding]:
                             f"{place}:{number}",
                         )
     for thing in platform.of_kind("external-secrets.io", "ExternalSecret"):
+        if thing.spec.get("refreshPolicy") in ("OnChange", "CreatedOnce"):
+            continue  # applied once for each change of the object (shouldRefresh in externalsecret_controller.go)
         for path, text in walk(mapping(thing.spec.get("target")).get("template")):
             for inside in re.findall(r"\{\{(.*?)\}\}", text) if isinstance(text, str) else []:
                 for name in _IMPURE.findall(inside):
@@ -241,13 +243,16 @@ def literals(platform: Platform) -> Iterator[Finding]:
                     )
     for release in platform.releases:
         if release.manager.system == "flux":
-            for path, value in walk(release.values):
-                name = path.rpartition(".")[2]
+            given = dict(walk(release.values))
+            for path, value in given.items():
+                parent, _, name = path.rpartition(".")
                 if (
                     isinstance(value, str)
                     and _SECRET_NAME.search(name)
                     and not re.search("existing|Ref|Key$|Name", name)
                     and not _PLACEHOLDER.search(value)
+                    # The name of a Secret, with one of its keys beside it.
+                    and f"{parent}.{name}Key" not in given
                 ):
                     yield finding(release, f"spec.values.{path}", "gives a secret as a literal", release.where)
 

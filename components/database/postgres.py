@@ -35,6 +35,9 @@ PORT: Final = 5432
 
 SSL_MODE: Final = "verify-full"
 """Of every client: it encrypts, and talks to nobody but a server of `host` that `authority` vouches for."""
+METRICS: Final = 9187
+"""Port of a server's metrics (https://cloudnative-pg.io/documentation/1.30/monitoring/)."""
+
 _STATUS_PORT: Final = 8000
 """Of the instance manager in each server's pod."""
 

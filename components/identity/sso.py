@@ -32,7 +32,8 @@ FILLED_IN: Final = f"{{{{ .{CLIENT_SECRET} }}}}"
 VALUES_KEY: Final = "values.yaml"
 """The key that a Flux HelmRelease names in `valuesFrom`, with the Secret."""
 
-_NAME: Final = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]")
+NAME: Final = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]")
+"""Of an application or a group."""
 
 _ENDPOINTS: Final = ("authorize", "token", "device", "userinfo", "introspect", "revoke")
 """Paths beside those of applications; Authentik refuses an application with one of these names."""
@@ -107,6 +108,7 @@ class Client:
     slug: of the application; also the client's id.
     authority: host name of Authentik.
     address: URL of the service, without a trailing slash.
+    callback_address: the same of what logins return to, which is a host of its own for some services.
     private: what it must trust to reach Authentik; None while that has a certificate of a public CA.
     """
 
@@ -117,6 +119,7 @@ class Client:
     scopes: tuple[str, ...]
     groups: Mapping[str, str]
     secret: str
+    callback_address: str = ""
     private: PrivateAuthority | None = None
 
     @property
@@ -167,6 +170,7 @@ class Service:
     configuration: makes the service's side.
     scopes: what it asks for.
     origin: namespace in whose part of Vault the client's secret is stored. The others get a copy.
+    callback_host: first label of the host to which logins return, if it is another one.
     """
 
     slug: str
@@ -178,10 +182,11 @@ class Service:
     configuration: Callable[[Client], Configuration]
     origin: str
     scopes: tuple[str, ...] = ("openid", "profile", "email")
+    callback_host: str | None = None
 
     def __post_init__(self) -> None:
         for name in (self.slug, *self.groups):
-            if not _NAME.fullmatch(name):
+            if not NAME.fullmatch(name):
                 raise ValueError(f"{name!r}: services and groups are lower-case letters, digits and inner dashes")
         if self.slug in _ENDPOINTS:
             raise ValueError(f"{self.slug}: is an endpoint of Authentik's own; name the service otherwise")
@@ -201,7 +206,8 @@ class Service:
 
     def redirect_uris(self, domain: str) -> list[str]:
         """Full URLs of the callbacks."""
-        return [uri if "://" in uri else f"https://{self.host}.{domain}{uri}" for uri in self.callbacks]
+        host = self.callback_host or self.host
+        return [uri if "://" in uri else f"https://{host}.{domain}{uri}" for uri in self.callbacks]
 
     def client(self, domain: str, authority: str, private: PrivateAuthority | None = None) -> Client:
         """What the service needs to know; `authority` is Authentik's host name, `private` as in `Client`."""
@@ -213,6 +219,7 @@ class Service:
             scopes=self.scopes,
             groups=self.groups,
             secret=self.secret,
+            callback_address=f"https://{self.callback_host or self.host}.{domain}",
             private=private,
         )
 

@@ -47,6 +47,9 @@ COREDNS_SERVER = ImagePin("registry.k8s.io/coredns/coredns", "v1.14.6")
 # renovate: datasource=helm depName=metallb registryUrl=https://metallb.github.io/metallb
 METALLB = ChartPin("metallb", "0.16.1", "https://metallb.github.io/metallb")
 
+# renovate: datasource=helm depName=kubelet-csr-approver registryUrl=https://postfinance.github.io/kubelet-csr-approver
+KUBELET_CSR_APPROVER = ChartPin("kubelet-csr-approver", "1.2.14", "https://postfinance.github.io/kubelet-csr-approver")
+
 # renovate: datasource=docker depName=ghcr.io/nginx/charts/nginx-ingress
 NGINX_INGRESS = ChartPin("nginx-ingress", "2.6.4", "oci://ghcr.io/nginx/charts")
 

@@ -15,7 +15,7 @@ A value is generated once per generation, and never again:
 - Nothing is deleted in Vault (`deletionPolicy: None`), whatever happens to the objects here.
 
 Vault holds the values; the Secret follows it within `external_secret.REFRESH`, and at once when the Secret itself is
-changed.
+changed. One with a salted hash (`SecretSpec.salted`) follows only at a rotation.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ class ApplicationSecret(pulumi.ComponentResource):
             api_version=API,
             kind="ExternalSecret",
             metadata=ObjectMetaArgs(name=spec.name, namespace=spec.namespace, annotations=READY),
-            spec=following(args.access.store, spec.name, remote, template=template),
+            spec=following(args.access.store, spec.name, remote, template=template, salted=spec.salted),
             opts=self._inside(*pushed, *([args.mirror.ready] if args.mirror else [])),
         )
 

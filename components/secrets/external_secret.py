@@ -28,12 +28,15 @@ def following(
     *,
     template: Mapping[str, Any] | None = None,
     refresh: str = REFRESH,
+    salted: bool = False,
 ) -> dict[str, Any]:
     """The `spec` of an ExternalSecret that keeps the Secret `name` as Vault has it.
 
     values: path and property in Vault, by the name that the Secret or its template has for the value.
     template: how the Secret is made of them; without one it has them as they are.
     refresh: how often Vault is read, as a duration of Go.
+    salted: whether the template gives another text each time. Such a Secret is assembled only when its ExternalSecret
+        changes, as at a rotation: otherwise each reading would restart its consumers.
     """
     target: dict[str, Any] = {
         "name": name,
@@ -42,7 +45,7 @@ def following(
         "deletionPolicy": "Retain",
     }
     return {
-        "refreshPolicy": "Periodic",
+        "refreshPolicy": "OnChange" if salted else "Periodic",
         "refreshInterval": refresh,
         "secretStoreRef": store.reference,
         "target": target if template is None else target | {"template": dict(template)},

@@ -27,6 +27,8 @@ _KEY = re.compile(r"[A-Za-z0-9_][-A-Za-z0-9_]*")
 _SECRET_KEY = re.compile(r"[-._A-Za-z0-9]+")
 _ACTION = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _FIELD = re.compile(r"(?<![\w)])\.([A-Za-z_]\w*)|\bindex\s+\.\s+\"([^\"]+)\"")
+_SALTED = re.compile(r"\b(htpasswd|bcrypt)\b")
+"""Functions of a template that hash with a new salt each time, so that equal values give different texts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +131,11 @@ class SecretSpec:
     def generated(self) -> dict[str, Generated]:
         """The keys whose values are in Vault, sorted."""
         return {key: recipe for key, recipe in sorted(self.keys.items()) if not isinstance(recipe, Plain)}
+
+    @property
+    def salted(self) -> bool:
+        """Whether its text would be another one each time it is assembled, with the same values."""
+        return any(_SALTED.search(action) for text in self.derived.values() for action in _ACTION.findall(text))
 
     @property
     def templates(self) -> dict[str, str]:

@@ -73,6 +73,7 @@ class TalosClusterArgs:
     registry_mirrors: Mapping[str, Sequence[str]]
     host_entries: Mapping[str, IPv4Address]
     kubelet_mounts: Sequence[str]
+    signed_kubelet_certificates: bool
     kernel_modules: Sequence[str]
     worker_sysctls: Mapping[str, str]
     tailscale: TailscaleArgs | None
@@ -239,6 +240,8 @@ class TalosCluster(pulumi.ComponentResource):
             ]
             if len(args.controlplanes) == len(args.nodes):
                 documents.append(config.ordinary_pods_on_control_planes())
+        if args.signed_kubelet_certificates:
+            documents.append(config.signed_kubelet_certificate())
         if args.kubelet_mounts:
             documents.append(config.kubelet_mounts(args.kubelet_mounts))
         sysctls = {} if node.controlplane else args.worker_sysctls

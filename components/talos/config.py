@@ -133,6 +133,15 @@ def kubelet_mounts(paths: Sequence[str]) -> Document:
     return {"machine": {"kubelet": {"extraMounts": mounts}}}
 
 
+def signed_kubelet_certificate() -> Document:
+    """Has kubelet ask the cluster for the certificate of its port, instead of signing its own.
+
+    It takes no connection until somebody approves the request: `network/kubelet_certificates.py`.
+    https://www.talos.dev/v1.13/kubernetes-guides/configuration/deploy-metrics-server/
+    """
+    return {"machine": {"kubelet": {"extraArgs": {"rotate-server-certificates": "true"}}}}
+
+
 def kernel(*, modules: Sequence[str], sysctls: Mapping[str, str]) -> Document:
     """Kernel modules to load and sysctls to set."""
     return {"machine": {"kernel": {"modules": [{"name": m} for m in modules]}, "sysctls": dict(sysctls)}}

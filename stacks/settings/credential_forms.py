@@ -34,6 +34,7 @@ def findings(values: Mapping[str, str], settings: Settings) -> Iterator[str]:
         "edgeSshKey": _ssh_key,
         "edgeTsigKey": _tsig_key,
         "gitDeployKey": _ssh_key,
+        "gitPushKey": _ssh_key,
     }
     for key, value in values.items():
         if not value.strip():

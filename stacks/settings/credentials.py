@@ -39,6 +39,8 @@ class Credentials:
     """Secret of `edge.secondary.tsig`, in Base64."""
     git_deploy_key: pulumi.Output[str] | None
     """Private key that may read `gitops.seed` over SSH, in OpenSSH's format or PEM."""
+    git_push_key: pulumi.Output[str] | None
+    """Private key that may read and write `gitops.seed` over SSH, in the same formats; the seed gets what Gitea has."""
 
 
 SECRET_KEYS = tuple(to_camel(field.name) for field in fields(Credentials))
@@ -50,7 +52,7 @@ SET_A_SECRET = f"set {', '.join(SECRET_KEYS[:-1])} or {SECRET_KEYS[-1]} with `pu
 _PASSWORD, _TOKEN = "proxmoxPassword", "proxmoxApiToken"
 _AUTH_KEY, _SEALING_KEY = "tailscaleAuthKey", "sealingKey"
 _EDGE_SSH_KEY, _EDGE_TSIG_KEY = "edgeSshKey", "edgeTsigKey"
-_DEPLOY_KEY = "gitDeployKey"
+_DEPLOY_KEY, _PUSH_KEY = "gitDeployKey", "gitPushKey"
 
 
 def read() -> Credentials:
@@ -103,6 +105,10 @@ def check(raw: Mapping[str, object]) -> list[str]:
         findings.append(
             f"{PREFIX}{_DEPLOY_KEY}: missing, but gitops.seed is read over SSH; set it with "
             f"`pulumi config set --secret {PREFIX}{_DEPLOY_KEY}`"
+        )
+    if _PUSH_KEY in present and not (isinstance(seed, str) and seed.startswith("ssh://")):
+        findings.append(
+            f"{PREFIX}{_PUSH_KEY}: has no effect, as there is no gitops.seed that begins with ssh://; remove it"
         )
     sealed = _at(raw, "sealing", "certificate") is not None
     if sealed != (_SEALING_KEY in present):

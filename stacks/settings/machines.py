@@ -175,6 +175,9 @@ class Talos(Model):
     """Addresses of names that the nodes themselves resolve without DNS, such as the one of a mirror."""
     kubelet_mounts: Annotated[list[t.VarPath], t.Distinct] = []
     """Directories under /var that pods may mount, in addition to those in `storage.localPaths`."""
+    signed_kubelet_certificates: bool = True
+    """Certificates of the kubelets' ports from the cluster's authority, which metrics-server verifies. On a cluster
+    that is older than the approver: off for one `up`, then on."""
     timeouts: Timeouts = Timeouts()
 
 

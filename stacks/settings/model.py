@@ -195,6 +195,14 @@ class Gitops(Model):
         return self.seed.startswith("ssh://")
 
 
+class Registry(Model):
+    """The registry in the cluster, Harbor, which is one of the applications (docs/registry.md)."""
+
+    mirrors: bool = False
+    """Nodes ask it first for images of public registries, and those themselves where it does not answer. Turn it on
+    once Harbor runs; the nodes take the setting one by one."""
+
+
 class Features(Model):
     """Switches for features that consume resources even when unused."""
 
@@ -224,6 +232,7 @@ class Settings(Model):
     """Generations of application secrets by name, where not the first; raised by `make rotate`."""
     identity: Identity = Identity()
     gitops: Gitops | None = None
+    registry: Registry = Registry()
     features: Features = Features()
 
     @property

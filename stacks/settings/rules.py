@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from components.gitops.git_link import repository_of
 from components.identity.directory import TEMPLATE, reserved
 from components.kit.spelling import did_you_mean
 from stacks.application_secrets import SECRETS, DeclaredSecret, unknown
@@ -20,7 +21,7 @@ from stacks.settings.hosts import is_this_machine
 from stacks.settings.machine_rules import Findings
 from stacks.settings.model import SNAPSHOT_USER, Settings
 from stacks.settings.public_names import RESIDENTIAL, unknown_top_level
-from stacks.sso import groups
+from stacks.sso import HARBOR, groups
 
 _NEVER_DELEGATED = (RESIDENTIAL, "local", "localhost", "internal", "invalid", "test", "example", "onion", "alt", "lan")
 """Names of https://www.iana.org/assignments/special-use-domain-names, ICANN's `internal`, and the usual `lan`."""
@@ -39,6 +40,7 @@ def check(settings: Settings) -> list[str]:
         _delegation,
         _names,
         _gitops,
+        _registry,
         rotation,
     )
     return [f"{path(place)}: {text}" for rule in rules for place, text in rule(settings)]
@@ -99,10 +101,38 @@ def _gitops(settings: Settings) -> Findings:
             ("gitops", "own"),
             f"{gitops.own} is also gitops.seed, which has to outlive the cluster; give a seed outside it",
         )
+    if repository_of(gitops.own) is None:
+        yield (
+            ("gitops", "own"),
+            f"{gitops.own} names no repository of Gitea; write its owner and its name, such as .../homelab/homelab.git",
+        )
     if gitops.own.startswith("ssh://"):
         yield (
             ("gitops", "own"),
             f"{gitops.own} is read over SSH, but the key is for the seed; give the http URL of Gitea's Service",
+        )
+
+
+def _registry(settings: Settings) -> Findings:
+    """Mirrors that no node could use: each pull would try them, and then go on as without them."""
+    if not settings.registry.mirrors:
+        return
+    place = ("registry", "mirrors")
+    if settings.gitops is None:
+        yield place, "true, but Harbor comes with the applications; set gitops, or set this to false"
+    if settings.private_authority:
+        key = "staging" if settings.certificates.acme else "acme"
+        change = f"certificates.{key} to {'false' if key == 'staging' else 'true'}"
+        yield (
+            place,
+            "true, but the nodes do not trust Harbor's certificate, which the cluster's own authority signs; set "
+            f"{change}, or set this to false",
+        )
+    host = f"{HARBOR.host}.{settings.cluster.domain}"
+    if host in settings.talos.host_entries:
+        yield (
+            ("talos", "hostEntries", host),
+            "has no effect while registry.mirrors is true, which leads nodes to the ingress; remove it",
         )
 
 

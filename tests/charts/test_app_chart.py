@@ -98,7 +98,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "additional properties 'privileged' not allowed",
     ),
     "no workload": ({"controllers": {}}, "/controllers"),
-    "no tag": ({f"{IMAGE}/tag": None}, "missing property 'tag'"),
+    "an empty tag": ({f"{IMAGE}/tag": ""}, "/image/tag"),
     "no digest": ({f"{IMAGE}/digest": None}, "missing property 'digest'"),
     "the tag latest": ({f"{IMAGE}/tag": "latest"}, "/image/tag"),
     "the tag stable": ({f"{IMAGE}/tag": "stable"}, "/image/tag"),
@@ -145,6 +145,27 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+def test_an_image_without_a_tag_that_stays_is_named_by_its_digest() -> None:
+    digest = "sha256:" + 64 * "a"
+    made = rendered("app", values({f"{IMAGE}/tag": None, f"{IMAGE}/digest": digest}), name=NAME)
+    [workload] = [item for item in made if (item["kind"], item["metadata"]["name"]) == ("Deployment", NAME)]
+    [image] = [one["image"] for one in workload["spec"]["template"]["spec"]["containers"] if one["name"] == "notes"]
+    assert image.endswith(f"@{digest}")
+    assert ":" not in image.partition("@")[0].rpartition("/")[2]
+
+
+def test_a_program_for_root_alone_is_root_without_a_capability_beside_others_that_are_not() -> None:
+    made = rendered(
+        "app", values({"controllers/main/containers/notes/securityContext": {"runAsRoot": True}}), name=NAME
+    )
+    [workload] = [item for item in made if (item["kind"], item["metadata"]["name"]) == ("Deployment", NAME)]
+    pod = workload["spec"]["template"]["spec"]
+    [own] = [one["securityContext"] for one in pod["containers"] if one["name"] == "notes"]
+    assert (own["runAsNonRoot"], own["runAsUser"], own["runAsGroup"]) == (False, 0, 0)
+    assert (own["allowPrivilegeEscalation"], own["capabilities"]) == (False, {"drop": ["ALL"]})
+    assert (pod["securityContext"]["runAsNonRoot"], pod["securityContext"]["runAsUser"] > 0) == (True, True)
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_value_that_cannot_work_is_refused_by_its_place(case: str) -> None:
     change, place = REFUSED[case]
@@ -180,6 +201,16 @@ def test_a_pod_is_of_the_level_restricted(number: int) -> None:
         "emptyDir",
         "secret",
     }
+
+
+def test_a_pod_runs_as_who_it_is_told_and_its_volumes_are_of_the_group_that_it_is_told() -> None:
+    ids = {"runAsUser": 1001, "runAsGroup": 1002, "fsGroup": 1003}
+    change = {f"defaultPodOptions/securityContext/{key}": value for key, value in ids.items()}
+    deployments = [each for (kind, _), each in objects(change).items() if kind == "Deployment"]
+    assert deployments
+    for each in deployments:
+        context = each["spec"]["template"]["spec"]["securityContext"]
+        assert {key: context[key] for key in ids} == ids
 
 
 def test_a_container_has_no_privilege_and_writes_nothing_to_its_root_file_system() -> None:

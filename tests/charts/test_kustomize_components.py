@@ -14,7 +14,12 @@ from tests.charts.kustomize import GITOPS, KustomizeError, built
 APPLICATION = "release-notes"
 """A name with a dash in it, as the names that a component puts together have."""
 
-VARIABLES = {"domain": "home.example.org", "ingress_class": "nginx", "ingress_namespace": "nginx-ingress"}
+VARIABLES = {
+    "domain": "home.example.org",
+    "ingress_class": "nginx",
+    "ingress_namespace": "nginx-ingress",
+    "sign_on_namespace": "authentik",
+}
 
 PROFILES = ("uploads", "websocket", "streaming", "grpc")
 
@@ -82,6 +87,16 @@ def test_the_ingress_controller_may_reach_the_application_and_nobody_else(tmp_pa
     assert policy["spec"]["podSelector"]["matchLabels"] == {"app.kubernetes.io/instance": APPLICATION}
     assert rule["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "nginx-ingress"}}}]
     assert rule["ports"] == [{"port": "http", "protocol": "TCP"}]
+
+
+def test_a_policy_of_the_tree_closes_no_direction_for_which_it_has_no_rule() -> None:
+    """A policy of type Egress without rules lets a pod call nobody; one that is not of type Ingress opens nothing."""
+    files = sorted(GITOPS.rglob("*.yaml"))
+    documents = [each for file in files for each in yaml.safe_load_all(file.read_text()) if each]
+    policies = [each["spec"] for each in documents if each.get("kind") == "NetworkPolicy"]
+    assert policies
+    for spec in policies:
+        assert spec["policyTypes"] == [kind for kind in ("Ingress", "Egress") if kind.lower() in spec]
 
 
 def test_a_name_that_is_replaced_first_hides_its_object_from_the_rest(tmp_path: Path) -> None:
@@ -163,6 +178,24 @@ def test_profiles_go_together_in_any_order(tmp_path: Path) -> None:
     assert one == other
 
 
+def test_sign_on_lets_authentiks_servers_in_and_nobody_else(tmp_path: Path) -> None:
+    made = built(folder(tmp_path, "sign-on"), VARIABLES)
+    assert {kind for kind, _ in made} == {"HelmRelease", "NetworkPolicy"}
+    policy = made["NetworkPolicy", f"{APPLICATION}-from-sign-on"]["spec"]
+    assert policy["podSelector"]["matchLabels"] == {"app.kubernetes.io/instance": APPLICATION}
+    [rule] = policy["ingress"]
+    [peer] = rule["from"]
+    assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "authentik"}
+    assert peer["podSelector"]["matchLabels"] == {"app.kubernetes.io/component": "server"}
+    assert rule["ports"] == [{"port": "http", "protocol": "TCP"}]
+
+
+def test_sign_on_without_a_release_is_an_error(tmp_path: Path) -> None:
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}}
+    with pytest.raises(KustomizeError, match="nothing selected"):
+        built(folder(tmp_path, "sign-on", resources=[service]))
+
+
 def test_every_component_is_tested_here() -> None:
     there = {path.name for path in (GITOPS / "components").iterdir()}
-    assert there == {"https", *PROFILES}
+    assert there == {"https", "sign-on", *PROFILES}

@@ -20,6 +20,7 @@ from checks.model.records import Made, Record
 from checks.program import ROOT, recorded_with_settings
 from checks.rules.all import RULES
 from checks.rules.rule import Finding
+from checks.waivers import FILE, UNUSED, Waivers
 from lab import programs
 
 TREE = Path(__file__).parent / "tree"
@@ -73,10 +74,11 @@ def platform(
         checked["forge"] = {"version": "4.5.6", "keys": ["existingSecret", "strategy.*", "size"]}
         checked["sample-operator"] = {"version": "1.2.3", "keys": ["replicas"]}
         (root / "charts/checked.yaml").write_text(yaml.safe_dump(checked))
-    known = records.read(root / "charts/records") | _of_tests(root)
+    of_tests = _of_tests(root)
     if edit is not None:
         edit(root)
-        known |= _of_tests(root)
+        of_tests = _of_tests(root)
+    known = records.read(root / "charts/records") | of_tests
     graph, settings = prod()
     settings = copy.deepcopy(settings)
 
@@ -120,8 +122,9 @@ def _of_tests(root: Path) -> dict[str, Record]:
 
 
 def findings(made: Platform) -> list[Finding]:
-    """What all rules find."""
-    return [one for rule in RULES.values() for one in rule.findings(made)]
+    """What all rules find and nobody has accepted."""
+    found = [one for rule in RULES.values() for one in rule.findings(made)]
+    return [one for one in Waivers.read(FILE).applied(found) if one.rule != UNUSED]
 
 
 def edited(file: str, *pairs: tuple[str, str]) -> Edit:
@@ -214,3 +217,15 @@ def release_of(made: Platform, name: str) -> Any:
     """The one release of a name."""
     [found] = [release for release in made.releases if release.name == name]
     return found
+
+
+def real(directory: Path, edit: Edit | None = None) -> Platform:
+    """The platform of prod with the repository's own tree and records, after an edit of files in `directory`."""
+    root = directory / "checkout"
+    for name in ("charts", "gitops"):
+        shutil.copytree(ROOT / name, root / name)
+    if edit is not None:
+        edit(root)
+    graph, settings = prod()
+    sources = Sources(root, tools()["helm"], tools()["manifests"])
+    return build("prod", graph, copy.deepcopy(settings), records.read(root / "charts/records"), sources)

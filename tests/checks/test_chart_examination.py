@@ -19,6 +19,7 @@ from checks.charts.record import Checked, read, unrecorded, write
 from checks.charts.releases import ChartRelease, of_graph, of_program, pins
 from checks.graph import Graph, record
 from components.kit.versions import CILIUM, ChartPin
+from lab import programs
 from tests.checks.helm_charts import NAME, PIN, VERSION, pack, release_of, write_chart
 
 RECORD = {NAME: Checked(VERSION, frozenset({"image.tag", "podAnnotations.*"}))}
@@ -111,7 +112,7 @@ def test_what_is_not_in_the_record_is_a_finding(release: ChartRelease, message: 
 def test_the_remedy_is_the_command_that_records() -> None:
     [finding] = unrecorded([release_of({"a": 1})], RECORD)
     assert "demo-1.2.3.tgz" in finding.message
-    assert finding.message.endswith("python -m checks.charts --mirror DIRECTORY --record")
+    assert finding.message.endswith("make charts CHARTS_MIRROR=DIRECTORY")
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -160,7 +161,8 @@ def test_two_versions_of_one_chart_are_refused() -> None:
 
 
 def run(*arguments: str | Path) -> int:
-    return command.main([str(argument) for argument in arguments])
+    manifests = programs.ensure(["manifests"])["manifests"].path
+    return command.main([str(argument) for argument in (*arguments, "--manifests", manifests)])
 
 
 @pytest.fixture(scope="module")

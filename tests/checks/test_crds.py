@@ -131,3 +131,9 @@ def test_a_version_that_is_not_served_is_not_known() -> None:
 
 def test_a_group_without_a_crd_is_not_looked_at() -> None:
     assert found({}, group="example.com") == []
+
+
+def test_a_sign_that_yaml_has_a_type_of_its_own_for_is_text_as_it_is_to_kubernetes() -> None:
+    text = manifests(crd()).replace("- A\n", "- =\n")
+    [schema] = schemas(text).values()
+    assert schema["properties"]["spec"]["properties"]["kind"]["enum"] == ["=", "B"]

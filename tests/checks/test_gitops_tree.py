@@ -10,10 +10,12 @@ import yaml
 
 from checks.gitops.images import moving
 from checks.gitops.ingress import foreign_in_files, foreign_in_program
+from checks.gitops.signed_on import one_sided
 from checks.gitops.tree import FluxRelease, pins, releases, variables
-from checks.gitops.values import merged, replaced_lists, secret_values
+from checks.gitops.values import secret_values
 from checks.graph import Graph
 from checks.program import ROOT, recorded
+from components.identity.proxied import Proxied
 from components.kit.versions import ChartPin
 
 REPOSITORY = {
@@ -81,19 +83,6 @@ def test_a_release_without_a_namespace_is_refused(tmp_path: Path) -> None:
         releases(write(tmp_path, namespace=None))
 
 
-@pytest.mark.parametrize(
-    "reference",
-    [
-        {"kind": "ConfigMap", "name": "x"},
-        {"kind": "Secret", "name": "x", "targetPath": "a.b"},
-        {"kind": "Secret", "name": "x", "valuesKey": "other"},
-    ],
-)
-def test_values_that_nobody_looks_into_are_refused(tmp_path: Path, reference: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="are not looked into"):
-        releases(write(tmp_path, valuesFrom=[reference]))
-
-
 def test_the_values_of_a_secret_for_signing_on_are_known() -> None:
     release = FluxRelease("gitea", "gitea", None, None, source="x")
     found = secret_values(release, "oidc-gitea", "example.org", private=False)
@@ -105,24 +94,6 @@ def test_the_values_of_any_other_secret_are_refused(secret: str, namespace: str)
     release = FluxRelease("gitea", namespace, None, None, source="x")
     with pytest.raises(ValueError, match=r"which no service of stacks/sso\.py makes there"):
         secret_values(release, secret, "example.org", private=False)
-
-
-def test_values_are_merged_as_helm_does() -> None:
-    one = {"a": {"b": 1, "c": [1, 2]}, "d": {"e": 1}}
-    assert merged(one, {"a": {"c": [3]}, "d": 2}) == {"a": {"b": 1, "c": [3]}, "d": 2}
-
-
-def test_no_release_replaces_a_list_of_its_secret() -> None:
-    assert replaced_lists() == []
-
-
-def test_a_list_that_replaces_one_of_its_secret_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    release = FluxRelease(
-        "gitea", "gitea", None, None, {"extraVolumes": [{"name": "x"}]}, ("oidc-gitea",), "gitops/gitea/release.yaml"
-    )
-    monkeypatch.setattr("checks.gitops.values.releases", lambda: [release])
-    [finding] = replaced_lists()
-    assert "its list extraVolumes replaces the one of Secret oidc-gitea" in finding.message
 
 
 def test_an_annotation_of_another_controller_is_a_finding_with_its_line(tmp_path: Path) -> None:
@@ -175,3 +146,42 @@ def test_an_image_that_moves_is_a_finding(tmp_path: Path, values: dict[str, Any]
 )
 def test_an_image_of_one_version_is_none(tmp_path: Path, values: dict[str, Any]) -> None:
     assert moving(write(tmp_path, values=values)) == []
+
+
+NOTES = Proxied(slug="notes", title="Notes", namespace="notes", host="notes", groups=("readers",))
+
+
+def signed_on(
+    tmp_path: Path, *components: str, namespace: str = "notes", rows: tuple[Proxied, ...] = (NOTES,)
+) -> list[str]:
+    """What the check finds of an application in a folder with these components."""
+    own = tmp_path / "gitops" / "notes"
+    own.mkdir(parents=True)
+    lines = [f"  - ../components/{name}" for name in components]
+    (own / "kustomization.yaml").write_text("\n".join([f"namespace: {namespace}", "components:", *lines]))
+    (own / "release.yaml").write_text("kind: HelmRelease\nmetadata: {name: notes}\n")
+    return [found.message for found in one_sided(tmp_path / "gitops", rows)]
+
+
+def test_an_application_behind_authentik_with_its_row_is_no_finding(tmp_path: Path) -> None:
+    assert signed_on(tmp_path, "sign-on") == []
+
+
+def test_no_application_of_the_repository_signs_on_at_one_side_only() -> None:
+    assert one_sided() == []
+
+
+@pytest.mark.parametrize(
+    ("components", "more", "told"),
+    [
+        (["sign-on"], {"rows": ()}, "has the component sign-on, but no row"),
+        (["https"], {}, "has a row in PROXIED of stacks/proxied.py, but not the component"),
+        (["sign-on", "https"], {}, "leads past the sign-on"),
+        (["sign-on"], {"namespace": "other"}, "but its row in stacks/proxied.py names 'notes'"),
+    ],
+)
+def test_a_sign_on_at_one_side_only_is_a_finding(
+    tmp_path: Path, components: list[str], more: dict[str, Any], told: str
+) -> None:
+    [found] = signed_on(tmp_path, *components, **more)
+    assert told in found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ import pytest
 
 from checks.model.objects import Manager, Object
 from checks.model.platform import Platform
+from checks.rules.all import RULES
 from tests.checks.platforms import Change, edited, findings, object_of, platform, release_of
+from tests.checks.test_platform_faults_of_the_applications import FAULTS as OF_APPLICATIONS
+from tests.checks.test_platform_faults_of_the_tree import FAULTS as OF_THE_TREE
 
 SOLVER = ("spec", "acme", "solvers", 0, "dns01", "webhook")
 
@@ -105,6 +109,42 @@ def value_of(release: str, *path: str, value: Any) -> Change:
     return change
 
 
+def added(kind: str, name: str, spec: dict[str, Any], version: str, namespace: str = "") -> Change:
+    """A change that adds an object of the program, which waits for nothing that it lacks."""
+    metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
+    content = {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}
+    return lambda made: made.objects.append(Object(content, Manager("pulumi", f"urn::{name}"), "stacks/x.py:1", ""))
+
+
+def all_of(*changes: Change) -> Change:
+    def change(made: Platform) -> None:
+        for one in changes:
+            one(made)
+
+    return change
+
+
+def endpoint(type_token: str, name: str, field: str, value: Any) -> Change:
+    """A change of an input of a resource of the program."""
+
+    def change(made: Platform) -> None:
+        [node] = [one for one in made.graph.of_type(type_token) if one.name == name]
+        made.graph = copy.copy(made.graph)
+        other = copy.copy(node)
+        other.inputs = {**node.inputs, field: value}
+        made.graph.nodes = {**made.graph.nodes, node.urn: other}
+
+    return change
+
+
+ISSUER = "cert-manager.io/v1"
+OTHER_AUTHORITY = all_of(
+    added("Certificate", "other", {"secretName": "other", "isCA": True, "issuerRef": {"name": "cluster-ca-bootstrap"}},
+          ISSUER, "cert-manager"),
+    added("ClusterIssuer", "other", {"ca": {"secretName": "other"}}, ISSUER),
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Fault:
     change: Change
@@ -172,6 +212,82 @@ FAULTS: dict[str, Fault] = {
         at("Certificate", "vault-tls", "spec", "issuerRef", value={"kind": "Issuer", "name": "other"}),
         "reference",
         ("Certificate vault/vault-tls", "spec.issuerRef", "other"),
+    ),
+    "a server that moved to another authority": Fault(
+        all_of(
+            OTHER_AUTHORITY,
+            at("Certificate", "vault-tls", "spec", "issuerRef", value={"kind": "ClusterIssuer", "name": "other"}),
+            at(
+                "ClusterSecretStore",
+                "vault",
+                *("spec", "provider", "vault", "caProvider"),
+                value={"type": "Secret", "namespace": "cert-manager", "name": "cluster-ca", "key": "tls.crt"},
+            ),
+        ),
+        "trusted-root",
+        (
+            "ClusterSecretStore vault",
+            "caProvider",
+            "Secret cert-manager/cluster-ca",
+            "Certificate vault/vault-tls",
+            "other",
+        ),
+    ),
+    "a server with a public certificate that a store does not trust": Fault(
+        at(
+            "Certificate",
+            "vault-tls",
+            *("spec", "issuerRef"),
+            value={"kind": "ClusterIssuer", "name": "letsencrypt-prod-dns"},
+        ),
+        "reference-key",
+        ("ClusterSecretStore vault", "caProvider", "ca.crt", "Secret vault/vault-tls", "tls.crt"),
+    ),
+    "a bootstrap that asks the address that it serves": Fault(
+        endpoint("talos:cluster/kubeconfig:Kubeconfig", "atlas-kubeconfig", "endpoint", "10.0.3.1"),
+        "address-before-its-owner",
+        ("Kubeconfig atlas-kubeconfig", "endpoint", "10.0.3.1", "VIP", "waits for"),
+    ),
+    "a command of the bootstrap that asks that address": Fault(
+        endpoint("command:local:Command", "volume-zones", "environment", {"ZONES": '{"controlplanes": ["10.0.3.1"]}'}),
+        "address-before-its-owner",
+        ("Command volume-zones", "environment.ZONES", "10.0.3.1", "VIP"),
+    ),
+    "names that are answered only where the pod is": Fault(
+        value_of("powerdns", "service", "externalTrafficPolicy", value="Local"),
+        "local-traffic",
+        ("Service powerdns/", "externalTrafficPolicy", "Deployment powerdns/powerdns", "2 pods", "10.0.3.0/27"),
+    ),
+    "a second network for pods": Fault(
+        declared(
+            {
+                "apiVersion": "apps/v1",
+                "kind": "DaemonSet",
+                "metadata": {"name": "kube-flannel", "namespace": "kube-system"},
+            }
+        ),
+        "one-network",
+        ("cluster.network.cni.name", "kube-flannel", "cilium"),
+    ),
+    "a store with two providers": Fault(
+        at("ClusterSecretStore", "vault", "spec", "provider", "fake", value={"data": []}),
+        "invalid-resource",
+        ("ClusterSecretStore vault", "spec.provider", "at most 1 item"),
+    ),
+    "a record that the ingress controller's host has too": Fault(
+        added(
+            "ClusterRRset",
+            "auth",
+            {"name": "auth.test-cluster.agentydragon.com.", "type": "A", "records": ["10.0.3.2"]},
+            "dns.cav.enablers.ob/v1alpha2",
+        ),
+        "record-owner",
+        ("ClusterRRset auth", "spec.name", "auth.test-cluster", "external-dns", "Ingress"),
+    ),
+    "a store that is closed to its user": Fault(
+        at("ClusterSecretStore", "vault", "spec", "conditions", value=[{"namespaces": ["powerdns"]}]),
+        "store-namespace",
+        ("ExternalSecret authentik/", "secretStoreRef", "ClusterSecretStore vault", "powerdns"),
     ),
     "a property that nothing writes": Fault(
         at("ExternalSecret", "oidc-gitea", "spec", "data", 0, "remoteRef", "property", value="clientSecret"),
@@ -258,6 +374,22 @@ def test_a_fault_of_an_own_chart_is_found(tmp_path: Path, name: str) -> None:
     found = findings(platform(tmp_path, edit=edit))
     said = [f"{one.object} {one.field} {one.problem} {one.where}" for one in found if one.rule == rule]
     assert any(all(word in text for word in words) for text in said), [f"{one.rule}: {one}" for one in found]
+
+
+def test_every_rule_has_a_fault_that_it_must_find() -> None:
+    elsewhere = {"terraform-owner", "chart-absent", "program-convention", "program-recorded"}
+    tested = {fault.rule for fault in FAULTS.values()} | {other.rule for other in OF_THE_TREE.values()}
+    tested |= {other.rule for other in OF_APPLICATIONS.values()}
+    assert sorted(set(RULES) - tested - {rule for _, rule, _ in OWN_CHART.values()} - elsewhere) == []
+
+
+def test_a_chart_that_nobody_had_and_nobody_accepted_is_found(tmp_path: Path) -> None:
+    def edit(root: Path) -> None:
+        file = root / "charts/records/metallb.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "absent": True, "source": "nobody had metallb"}))
+
+    [found] = [one for one in findings(platform(tmp_path, edit=edit)) if one.rule == "chart-absent"]
+    assert (found.object, found.problem) == ("the chart metallb", "nobody had metallb")
 
 
 def test_a_terraform_plan_that_still_owns_cilium_is_named_with_each_other_owner(tmp_path: Path) -> None:

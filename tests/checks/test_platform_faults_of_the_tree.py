@@ -46,6 +46,45 @@ def copied_release(root: Path) -> None:
     edited("gitops/samples/kustomization.yaml", ("resources:\n", "resources:\n  - forge.yaml\n"))(root)
 
 
+SECOND_USER = """\
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: second, namespace: forge}
+spec:
+  selector: {matchLabels: {app: second}}
+  template:
+    metadata: {labels: {app: second}}
+    spec:
+      containers: [{name: a, image: docker.io/library/caddy:2.10.2}]
+      volumes: [{name: page, persistentVolumeClaim: {claimName: page}}]
+"""
+
+BY_HAND = """\
+apiVersion: external-secrets.io/v1
+kind: ExternalSecret
+metadata: {name: by-hand, namespace: forge}
+spec:
+  secretStoreRef: {kind: ClusterSecretStore, name: vault}
+  data: [{secretKey: a, remoteRef: {key: authentik/oidc-gitea/v1, property: client_secret}}]
+"""
+
+MORE = """\
+apiVersion: v1
+kind: KIND
+metadata: {name: more, namespace: forge}
+data:
+  values.yaml: |
+    size: 6Gi
+"""
+
+
+def from_other(kind: str, name: str = "more") -> Edit:
+    """An edit by which a release takes values from somewhere else, and its own size no longer."""
+    return edited(
+        FORGE, ("  values: {", f"  valuesFrom: [{{kind: {kind}, name: {name}}}]\n  values: {{"), (", size: 5Gi", "")
+    )
+
+
 def without(file: str) -> Edit:
     return lambda root: (root / file).unlink()
 
@@ -354,6 +393,59 @@ FAULTS: dict[str, Fault] = {
         edited("gitops/forge/certificate.yaml", ("page.${domain}", "pages.${domain}")),
         "host-certificate",
         ("Ingress forge/page", "page.test-cluster", "Certificate forge/page"),
+    ),
+    "a shell in an image without one": Fault(
+        edited(
+            PAGE,
+            ("docker.io/library/caddy:2.10.2", "registry.k8s.io/external-dns/external-dns:v0.21.0"),
+            ("          env:\n", "          command: [/bin/sh, -c, external-dns]\n          env:\n"),
+        ),
+        "no-shell",
+        ("Deployment forge/page", "containers[0].command", "/bin/sh", "external-dns:v0.21.0"),
+    ),
+    "labels that the selector does not have": Fault(
+        edited(PAGE, ("metadata: {labels: {app: page}}", "metadata: {labels: {app: pages}}")),
+        "own-pods",
+        ("Deployment forge/page", "spec.selector.matchLabels", "app=page", "app=pages"),
+    ),
+    "a mount of what is no volume": Fault(
+        edited(PAGE, ("volumeMounts: [{name: page,", "volumeMounts: [{name: data,")),
+        "mounted-volume",
+        ("Deployment forge/page", "containers[0].volumeMounts[0].name", "data", "page"),
+    ),
+    "a port of a Service that an Ingress misspells": Fault(
+        edited(PAGE, ("port: {name: http}}}}", "port: {name: web}}}}")),
+        "service-port",
+        ("Ingress forge/page", "backend.service", "web", "Service forge/page", "http"),
+    ),
+    "one volume of a node for two workloads": Fault(
+        appended(PAGE, SECOND_USER),
+        "shared-volume",
+        ("PersistentVolumeClaim forge/page", "accessModes", "Deployment forge/page", "StatefulSet forge/second"),
+    ),
+    "a secret of Vault that a file fetches by hand": Fault(
+        appended(LOGIN, BY_HAND),
+        "stray-secret",
+        ("ExternalSecret forge/by-hand", "kind", "by hand"),
+    ),
+    "a value in a ConfigMap without a record": Fault(
+        several(from_other("ConfigMap"), appended(LOGIN, MORE.replace("KIND", "ConfigMap"))),
+        "chart-record",
+        ("release forge/forge", "spec.values", "forge 4.5.6"),
+    ),
+    "values that only the cluster has": Fault(
+        from_other("Secret", "forge-login"),
+        "release-values",
+        ("release forge/forge", "spec.valuesFrom[0]", "values.yaml", "Secret forge/forge-login"),
+    ),
+    "a list that replaces another": Fault(
+        several(
+            from_other("ConfigMap"),
+            appended(LOGIN, MORE.replace("KIND", "ConfigMap") + "    hosts: [a]\n"),
+            edited(FORGE, ("existingSecret: forge-login", "existingSecret: forge-login, hosts: [b]")),
+        ),
+        "replaced-list",
+        ("release forge/forge", "values.hosts", "ConfigMap forge/more", "spec.values"),
     ),
     "values that were changed without a record": Fault(
         edited(FORGE, ("size: 5Gi", "size: 50Gi")),

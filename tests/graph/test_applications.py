@@ -49,6 +49,16 @@ def test_an_application_finds_its_namespace_closed_and_limited(graph: Graph, row
 
 
 @pytest.mark.parametrize("row", APPLICATIONS, ids=lambda row: row.namespace)
+def test_a_container_that_states_no_resources_is_within_the_quota(graph: Graph, row: Any) -> None:
+    """A quota of memory refuses a pod that says nothing of it: https://kubernetes.io/docs/concepts/policy/resource-quotas/"""
+    [limits] = made(graph, "kubernetes:core/v1:LimitRange", f"{row.namespace}-defaults")["spec"]["limits"]
+    assert limits["type"] == "Container"
+    for kind, stated in (("requests", limits["defaultRequest"]), ("limits", limits["default"])):
+        limited = {key.partition(".")[2] for key in row.quota.hard if key.startswith(f"{kind}.")}
+        assert limited & {"cpu", "memory"} <= stated.keys()
+
+
+@pytest.mark.parametrize("row", APPLICATIONS, ids=lambda row: row.namespace)
 def test_a_pod_of_an_application_may_ask_for_names_and_call_nobody_else(graph: Graph, row: Any) -> None:
     [everywhere] = [
         spec for spec in policies(graph, row.namespace) if not spec["podSelector"] and "Egress" in spec["policyTypes"]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from checks.charts.__main__ import STACKS, of_gitops
+from checks.charts.__main__ import STACKS
 from checks.charts.examine import examine
+from checks.charts.gitops import of_repository
 from checks.charts.record import FILE, read, unrecorded
-from checks.charts.releases import ChartRelease, of_program, pins
+from checks.charts.releases import ChartRelease, pins
+from lab import programs
 
 
 @pytest.fixture(scope="module")
 def releases() -> list[ChartRelease]:
-    return [*of_program(STACKS), *of_gitops(STACKS)]
+    return of_repository(STACKS, programs.ensure(["manifests"])["manifests"].path)
 
 
 def test_every_key_was_looked_up_in_exactly_the_pinned_chart(releases: list[ChartRelease]) -> None:

@@ -151,6 +151,12 @@ def test_an_issuer_asks_the_directory_of_its_name(environment: str, challenge: s
     assert ("acme-staging-v02" in acme["server"]) == (environment == "staging")
 
 
+def test_each_issuer_has_an_account_of_its_own_at_lets_encrypt() -> None:
+    """The staging directory knows no account of the other, and a key that both wrote would be of whoever came last."""
+    issuers = [node.inputs["spec"]["acme"] for node in graph().of_type(ISSUER) if "acme" in node.inputs["spec"]]
+    assert len({issuer["privateKeySecretRef"]["name"] for issuer in issuers}) == len(issuers) == 4
+
+
 def test_nothing_waits_for_the_world_outside() -> None:
     names = [f"{ISSUER} letsencrypt-prod-dns", f"{CERTIFICATE} wildcard"]
     annotations = [inputs(name)["metadata"].get("annotations") or {} for name in names]

@@ -99,6 +99,14 @@ def test_the_zone_comes_from_the_address_of_the_name_server(graph: Graph) -> Non
     assert (zone["name"], zone["primaries"]) == ("lab.home.arpa.", ["127.20.3.3"])
 
 
+def test_a_change_whose_notification_is_lost_is_fetched_as_soon_as_it_is_due(graph: Graph) -> None:
+    """PowerDNS asks for what is due when it looks, however often that is:
+    https://doc.powerdns.com/authoritative/settings.html#xfr-cycle-interval."""
+    soa = graph["kubernetes:helm.sh/v3:Release powerdns"].inputs["values"]["soa"].split()
+    refresh = int(soa[3])
+    assert int(wanted(graph, SECONDARY)["settings"]["xfr-cycle-interval"]) * 2 <= refresh
+
+
 def test_the_zone_is_fetched_once_it_is_served(graph: Graph) -> None:
     zone = "kubernetes:dns.cav.enablers.ob/v1alpha2:ClusterZone dns-zone"
     assert graph.depends(SECONDARY, zone, transitive=True)

@@ -125,8 +125,10 @@ def test_applications_know_these_variables(graph: Graph) -> None:
         "storage_class": "proxmox",
         "cluster_issuer": "letsencrypt-prod-dns",
         "sign_on_url": "https://auth.test-cluster.agentydragon.com/",
+        "sign_on_namespace": "authentik",
         "service_subnet": "10.96.0.0/12",
         "pod_subnet": "10.244.0.0/16",
+        "seed_port": "22",
     }
 
 

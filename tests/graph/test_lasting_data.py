@@ -10,6 +10,7 @@ import pytest
 
 from checks.graph import Graph, reveal
 from checks.program import recorded
+from stacks.application_secrets import SECRETS
 from tests.graph.test_conventions import graph_of
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
@@ -38,20 +39,32 @@ def duration(text: str) -> timedelta:
     return timedelta(hours=hours, minutes=minutes, seconds=seconds)
 
 
+SALTED = {row.spec.name for row in SECRETS.values() if row.spec.salted}
+
+
 def test_no_secret_is_read_once_and_never_again(graph: Graph) -> None:
     # `CreatedOnce` would keep a rotated value from its consumer for ever; a long interval keeps it for as long.
     read = [node for node in graph.of_type(EXTERNAL) if node.name != "missing"]
     assert len(read) > 5
     for node in read:
         spec = node.inputs["spec"]
-        assert spec["refreshPolicy"] == "Periodic", node
+        assert spec["refreshPolicy"] == ("OnChange" if node.name in SALTED else "Periodic"), node
         assert timedelta() < duration(spec["refreshInterval"]) <= timedelta(hours=1), node
+
+
+def test_a_salted_hash_is_made_anew_at_a_rotation_and_at_no_other_time(graph: Graph) -> None:
+    # Read periodically it would be another text each hour, and restart whoever uses it.
+    assert {"harbor-registry-login"} == SALTED
+    rotated = recorded("prod", change=lambda raw: raw.update(rotation={"harbor-registry-login": 2}))
+    before, after = (one[f"{EXTERNAL} harbor-registry-login"].inputs["spec"]["data"] for one in (graph, rotated))
+    assert before != after
 
 
 def test_the_copy_of_an_authority_is_read_again_too() -> None:
     # Stack lab has it: there the cluster's own authority signs what people see.
     lab = graph_of("lab", known=True)
-    assert {node.inputs["spec"]["refreshPolicy"] for node in lab.of_type(EXTERNAL)} == {"Periodic"}
+    policies = {node.inputs["spec"]["refreshPolicy"] for node in lab.of_type(EXTERNAL) if node.name not in SALTED}
+    assert policies == {"Periodic"}
     for node in lab.of_type(EXTERNAL):
         assert timedelta() < duration(node.inputs["spec"]["refreshInterval"]) <= timedelta(hours=1), node
 

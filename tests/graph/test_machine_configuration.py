@@ -7,6 +7,7 @@ owners of one fact, or a fact with what Talos or Kubernetes makes of it.
 from __future__ import annotations
 
 import json
+import re
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
@@ -32,8 +33,8 @@ def graph() -> Graph:
     return graph_of("lab", known=True)
 
 
-def documents(graph: Graph, node: str) -> list[dict[str, Any]]:
-    patches = json.loads(str(reveal(graph[f"lab-{node}"].inputs["machineConfigurationInput"])))
+def documents(graph: Graph, node: str, *, cluster: str = "lab") -> list[dict[str, Any]]:
+    patches = json.loads(str(reveal(graph[f"{cluster}-{node}"].inputs["machineConfigurationInput"])))
     return [yaml.safe_load(patch) for patch in patches]
 
 
@@ -210,3 +211,35 @@ def test_what_a_storage_driver_mounts_on_a_node_reaches_the_pods() -> None:
         [mount] = configuration(graph, node)["machine"]["kubelet"]["extraMounts"]
         # Only `rshared` passes on mounts that are made later, in both directions (mount_namespaces(7)).
         assert {"bind", "rshared", "rw"} == set(mount["options"])
+
+
+ROTATION = "rotate-server-certificates"
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_a_kubelet_asks_for_a_certificate_that_is_approved_for_it(graph: Graph, node: str) -> None:
+    assert configuration(graph, node)["machine"]["kubelet"]["extraArgs"][ROTATION] == "true"
+    approver = values(graph, "kubelet-certificates")
+    assert re.search(approver["providerRegex"], node)
+    assert f"{address(graph, node)}/32" in approver["providerIpPrefixes"]
+
+
+@pytest.mark.parametrize("name", ["controlplane-00", "xcontrolplane-0", "controlplane-0.lab.home.arpa", "worker-2"])
+def test_no_certificate_is_approved_for_another_name(graph: Graph, name: str) -> None:
+    assert not re.search(values(graph, "kubelet-certificates")["providerRegex"], name)
+
+
+def test_no_certificate_is_approved_for_the_address_of_the_api(graph: Graph) -> None:
+    allowed = [IPv4Network(text) for text in values(graph, "kubelet-certificates")["providerIpPrefixes"]]
+    assert len(allowed) == len(NODES)
+    assert not any(IPv4Address("127.20.3.1") in network for network in allowed)
+
+
+def test_the_approver_comes_before_kubelets_ask_where_a_stack_says_so() -> None:
+    def wait(settings: dict[str, Any]) -> None:
+        settings["talos"]["signedKubeletCertificates"] = False
+
+    later = recorded(change=wait)
+    assert f"{RELEASE} kubelet-certificates" in [f"{node.type} {node.name}" for node in later.of_type(RELEASE)]
+    for node in NODES:
+        assert ROTATION not in configuration(later, node)["machine"]["kubelet"]["extraArgs"]

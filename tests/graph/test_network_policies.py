@@ -10,6 +10,7 @@ import pytest
 from checks.graph import UNKNOWN, Graph, Node, reveal
 from components.certificates.acme import SOLVERS
 from components.database import cloudnative_pg, postgres_backup
+from components.gitops.scraping import PROMETHEUS
 from components.identity import authentik, oidc_probe
 from components.kit.network_policy import Access, Pods
 from components.network import nginx_ingress
@@ -144,6 +145,13 @@ def test_no_namespace_with_secrets_is_open_by_accident(graph: Graph) -> None:
         (flux_controller("helm"), "flux-system", flux_controller("source").labels, 9090),
         (flux_controller("source"), "flux-system", flux_controller("notification").labels, 9090),
         (GITEA, "flux-system", flux_controller("notification").labels, 9292),
+        (PROMETHEUS, "flux-system", flux_controller("source").labels, 8080),
+        (PROMETHEUS, "vault", VAULT, 9091),
+        (PROMETHEUS, "authentik", SERVER, 9300),
+        (PROMETHEUS, "authentik", WORKER, 9300),
+        (PROMETHEUS, "authentik", DATABASE | {"cnpg.io/podRole": "instance"}, 9187),
+        (PROMETHEUS, "external-dns", {"app.kubernetes.io/name": "external-dns"}, 7979),
+        (PROMETHEUS, "powerdns", {"app.kubernetes.io/component": "server"}, 8081),
     ],
 )
 def test_who_needs_a_pod_reaches_it(
@@ -169,6 +177,10 @@ def test_who_needs_a_pod_reaches_it(
         (STRANGER, "flux-system", flux_controller("notification").labels, 9292),
         (GITEA, "flux-system", flux_controller("source").labels, 9090),
         (GITEA, "flux-system", flux_controller("notification").labels, 9090),
+        (PROMETHEUS, "vault", VAULT, 8200),
+        (PROMETHEUS, "authentik", SERVER, 9000),
+        (PROMETHEUS, "authentik", DATABASE | {"cnpg.io/podRole": "instance"}, 5432),
+        (PROMETHEUS, "flux-system", flux_controller("source").labels, 9090),
     ],
 )
 def test_nobody_else_does(graph: Graph, caller: Pods, namespace: str, labels: Mapping[str, str], port: int) -> None:

@@ -47,6 +47,16 @@ def test_volumes_end_after_the_last_vm(graph: Graph, node: str) -> None:
     assert graph.depends(f"{VM} {node}", LAST, transitive=True)
 
 
+def test_volumes_end_on_hosts_that_have_no_node_any_more() -> None:
+    def leave(settings: dict[str, Any]) -> None:
+        for node in settings["nodes"].values():
+            node["host"] = "pve1" if node["host"] == "pve3" else node["host"]
+            node["memory"], node["cores"] = 4096, 2
+
+    plan = Plan.loads(str(reveal(recorded(change=leave)[LAST].inputs["environment"][PLAN])))
+    assert list(plan.hosts) == ["pve1", "pve2", "pve3"]
+
+
 def test_volumes_end_while_proxmox_can_still_be_asked(graph: Graph) -> None:
     assert graph.depends(LAST, "pulumi:providers:proxmoxve proxmox", transitive=True)
 
@@ -141,6 +151,12 @@ def test_longhorns_huge_pages_are_on_workers_alone() -> None:
     graph = recorded(change=with_longhorn)
     holders = [node for node in NODES if "vm.nr_hugepages" in str(machine_config(graph, node))]
     assert holders == ["worker-0", "worker-1"]
+
+
+def test_a_volume_on_longhorn_outlives_its_claim_as_one_on_proxmox_does() -> None:
+    classes = recorded(change=with_longhorn).of_type("kubernetes:storage.k8s.io/v1:StorageClass")
+    kept = {one.name: one.inputs["reclaimPolicy"] for one in classes}
+    assert kept["longhorn-v2"] == kept["proxmox"] == "Retain"
 
 
 def test_longhorn_uses_the_disk_that_the_workers_have() -> None:

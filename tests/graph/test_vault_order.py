@@ -47,6 +47,31 @@ def test_one_server_runs_where_fewer_nodes_are() -> None:
     assert recorded("lab", change=smaller)[RESOURCE].inputs["spec"]["size"] == 1
 
 
+@pytest.mark.parametrize(
+    ("role", "resource", "verbs"),
+    [
+        # A leader that cannot renew its lease ends after some seconds: client-go's leaderelection.
+        ("own", "leases", "get create update"),
+        ("own", "events", "create patch"),
+        # What createOrUpdateObject in pkg/controller/vault/vault_controller.go writes, and what its client watches.
+        ("vaults", "statefulsets", "get list watch create update"),
+        ("vaults", "deployments", "get list watch create update"),
+        ("vaults", "services", "get list watch create update"),
+        ("vaults", "secrets", "get list watch create update"),
+        ("vaults", "configmaps", "get list watch delete"),
+        ("vaults", "pods", "get list watch"),
+        ("vaults", "vaults", "get list watch update"),
+        ("vaults", "vaults/status", "update"),
+    ],
+)
+def test_vaults_operator_may_do_what_each_of_its_passes_does(
+    graph: Graph, role: str, resource: str, verbs: str
+) -> None:
+    rules = graph[f"kubernetes:rbac.authorization.k8s.io/v1:Role vault-operator-{role}-role"].inputs["rules"]
+    allowed = {verb for rule in rules if resource in rule["resources"] for verb in rule["verbs"]}
+    assert allowed >= set(verbs.split())
+
+
 def test_a_kubernetes_without_mutating_policies_gets_none() -> None:
     def older(settings: dict[str, Any]) -> None:
         settings["versions"]["kubernetes"] = "v1.35.4"

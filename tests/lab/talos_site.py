@@ -7,13 +7,15 @@ import base64
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -76,6 +78,11 @@ class TalosSite:
         # Addresses of this process's own: several checkouts may run their tests at once.
         self._prefix = prefix or f"127.{200 + os.getpid() % 50}"
         self.addresses: dict[str, str] = {}
+        self.patience = 60.0
+        """Seconds that a hook waits for a node."""
+        self.before: Callable[[str], None] = lambda _: None
+        """Told by an `up` of each node before anything happens to it."""
+        self._machines: dict[str, tuple[int, dict[str, Any]]] = {}
         self._control = directory / "control.sock"
         settings = {
             "state": str(directory / "state"),
@@ -121,13 +128,71 @@ class TalosSite:
         """Number of the newest event."""
         return int(self.events()[-1]["seq"])
 
+    def _power(self, name: str, *, on: bool) -> None:
+        vm_id, machine = self._machines[name]
+        self.control("PUT", f"/machines/{vm_id}", machine | {"on": on})
+
+    @contextmanager
+    def off(self, name: str) -> Iterator[None]:
+        """While a machine is off."""
+        self._power(name, on=False)
+        try:
+            yield
+        finally:
+            self._power(name, on=True)
+            self.until(f"{name} ready again", lambda: self._ready(name))
+
+    @contextmanager
+    def silent(self, name: str) -> Iterator[None]:
+        """While a node, which is on, answers nobody."""
+        self._fault(name, "silent")
+        try:
+            yield
+        finally:
+            self._fault(name, "none")
+
+    def _fault(self, name: str, kind: str) -> None:
+        self.control("POST", "/faults", {"machine": NODES[name][0], "fault": kind})
+
+    @contextmanager
+    def without_etcd(self, *names: str) -> Iterator[None]:
+        """While the etcd members of these nodes hear and say nothing; the rest of the nodes answers as always.
+
+        The others take them for cut off. Where they are the majority, who is left finds neither leader nor quorum.
+        """
+        processes = [self._etcd(name) for name in names]
+        try:
+            for process in processes:
+                os.kill(process, signal.SIGSTOP)
+            self.until("their etcd to be unwell", lambda: not any(self._ready(name) for name in names))
+            yield
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
+            self.until("all nodes ready again", lambda: all(self._ready(name) for name in self.addresses))
+
+    def _etcd(self, name: str) -> int:
+        """The process of a node's etcd member."""
+        of_this_site = str(self.directory).encode()
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                arguments = (process / "cmdline").read_bytes().split(b"\0")
+                of_this_node = (b"--name", name.encode()) in pairwise(arguments)
+                if of_this_node and any(of_this_site in argument for argument in arguments):
+                    return int(process.name)
+        raise AssertionError(f"no etcd of {name} runs")
+
+    def _ready(self, name: str) -> bool:
+        return any(each["name"] == name and each["ready"] for each in self.control("GET", "/machines"))
+
     def boot(self, name: str, vm_id: int, end: str, talos: str) -> None:
         """Starts a machine of the settings for the first time, with an image of this Talos."""
         self.addresses[name] = f"{self._prefix}.{end}"
         machine = {"name": name, "address": self.addresses[name], "mac": f"BC:24:11:00:00:{vm_id % 100:02}"}
         size = {"cores": 4, "memoryMiB": 8192, "diskBytes": 100 << 30, "host": "pve1"}
-        image = {"image": f"factory/{SCHEMATIC}/talos-{talos}.qcow2", "on": True}
-        self.control("PUT", f"/machines/{vm_id}", machine | size | image)
+        image = {"image": f"factory/{SCHEMATIC}/talos-{talos}.qcow2"}
+        self._machines[name] = vm_id, machine | size | image
+        self._power(name, on=True)
         self.until(
             f"{name} in maintenance mode",
             lambda: {"name": name, "stage": "maintenance"}.items()
@@ -178,6 +243,7 @@ class TalosSite:
         checks = self.checks(talos, kubernetes)
         first, around = checks.around_first_configuration(), checks.around_configuration_update()
         for name, address in self.addresses.items():
+            self.before(name)
             wanted = self._configuration(name, talos, kubernetes, cni)
             if name not in self.recorded:
                 arguments = _arguments({"node": address, "machineConfigurationInput": wanted}, {})
@@ -210,7 +276,7 @@ class TalosSite:
             kubernetes_ca=cast("pulumi.Output[str]", self._kubernetes_ca),
             talos_version=talos,
             kubernetes_version=kubernetes,
-            node_timeout=60,
+            node_timeout=self.patience,
             api_timeout=60,
         )
 
@@ -267,6 +333,17 @@ class TalosSite:
             assert self._process.poll() is None, log
             assert time.monotonic() < deadline, f"{what}: not within {timeout} s\n{log}"
             time.sleep(0.2)
+
+
+def kinds(events: list[dict[str, Any]], *wanted: str) -> list[str]:
+    """The kinds of those events that are of a wanted one, without configurations that were only tried."""
+    real = [event for event in events if event["kind"] != "apply" or not event["detail"]["dryRun"]]
+    return [event["kind"] for event in real if event["kind"] in wanted]
+
+
+def touched(events: list[dict[str, Any]]) -> list[str]:
+    """The kinds of the events that change a node."""
+    return kinds(events, "apply", "upgrade", "reboot")
 
 
 def _arguments(new: dict[str, Any], old: dict[str, Any]) -> pulumi.ResourceHookArgs:

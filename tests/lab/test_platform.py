@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import socket
+import ssl
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
+from components.network import kubelet_certificates
 from components.talos.images import KUBELET, STATIC_PODS
 from tests.lab.live import VMS, Change, LiveLab, one_more_worker
+
+ISSUED = "kubelet-certificate"
+"""The lab's note that a kubelet has got one."""
 
 CONTROL_PLANES = [name for name in VMS if name.startswith("controlplane-")]
 
@@ -64,6 +71,29 @@ def test_five_nodes_are_ready_with_their_topology(lab: LiveLab) -> None:
     assert nodes["worker-0"]["spec"]["providerID"] == "proxmox://lab/2001"
     assert nodes["worker-0"]["metadata"]["labels"]["topology.kubernetes.io/region"] == "lab"
     assert nodes["worker-0"]["metadata"]["labels"]["topology.kubernetes.io/zone"] == "pve1"
+
+
+def test_no_kubelet_has_a_certificate_before_somebody_approves_its_request(lab: LiveLab) -> None:
+    approver = kubectl(lab, "-n", kubelet_certificates.NAMESPACE, "get", "deployment", "kubelet-csr-approver")
+    began = datetime.fromisoformat(approver["metadata"]["creationTimestamp"]).timestamp()
+    issued = {event["name"]: seconds(event["time"]) for event in events_after(lab, 0) if event["kind"] == ISSUED}
+    assert set(VMS) <= set(issued)
+    assert min(issued.values()) >= began
+
+
+def test_a_kubelets_certificate_is_the_clusters_and_for_its_address(lab: LiveLab) -> None:
+    kubeconfig = json.loads(lab.run("kubectl", "config", "view", "--raw", "-o", "json").stdout)
+    authority = base64.b64decode(kubeconfig["clusters"][0]["cluster"]["certificate-authority-data"]).decode()
+    verifying = ssl.create_default_context(cadata=authority)
+    for node in kubectl(lab, "get", "nodes")["items"]:
+        address = next(one["address"] for one in node["status"]["addresses"] if one["type"] == "InternalIP")
+        with (
+            socket.create_connection((address, 10250), timeout=10) as connection,
+            verifying.wrap_socket(connection, server_hostname=address) as encrypted,
+        ):
+            names = encrypted.getpeercert()
+        assert names is not None
+        assert ("DNS", node["metadata"]["name"]) in names["subjectAltName"]
 
 
 def test_cilium_runs_on_every_node(lab: LiveLab) -> None:

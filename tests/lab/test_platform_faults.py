@@ -1,9 +1,13 @@
-"""The whole program on a lab in which something fails. Each test leaves the lab as its settings say."""
+"""The whole program on a lab in which something fails. Each test leaves the lab as its settings say.
+
+Those at the end are steps with one worker more.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,38 +28,6 @@ def test_an_update_that_proxmox_refuses_is_made_up_for_by_the_next(lab: LiveLab)
         again = lab.up()
         assert again.returncode == 0, again.stdout
         assert int(lab.vms()[2001]["config"]["cores"]) == before + 1
-    assert lab.up().returncode == 0
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        {"kind": "http", "method": "POST", "path": "/qemu$", "status": 500, "message": "planted", "times": 100},
-        {"kind": "task", "method": "POST", "path": "/qemu$", "message": "planted", "times": 100},
-    ],
-    ids=["proxmox-answers-500", "a-task-fails"],
-)
-def test_a_vm_that_could_not_be_made_is_made_by_the_next_up(lab: LiveLab, fault: dict[str, Any]) -> None:
-    with lab.changed(one_more_worker(6)):
-        with lab.failing(fault):
-            failed = lab.up()
-        assert failed.returncode != 0, failed.stdout
-        assert 2006 not in lab.vms()
-        again = lab.up()
-        assert again.returncode == 0, again.stdout
-        assert lab.vms()[2006]["status"] == "running"
-    assert lab.up().returncode == 0
-
-
-def test_a_slow_proxmox_makes_an_up_slow_and_nothing_else(lab: LiveLab) -> None:
-    every_request = {"kind": "slow", "seconds": 1}
-    its_creation = {"kind": "long", "method": "POST", "path": "/qemu$", "seconds": 10}
-    with lab.changed(one_more_worker(6)):
-        with lab.failing(every_request, its_creation):
-            result = lab.up()
-        assert result.returncode == 0, result.stdout
-        again = lab.up("--expect-no-changes")
-        assert again.returncode == 0, again.stdout
     assert lab.up().returncode == 0
 
 
@@ -129,3 +101,39 @@ def test_a_node_that_never_answers_is_named_with_a_remedy(lab: LiveLab) -> None:
     assert "look at the VM's console in Proxmox" in failed.stdout
     back = lab.up()
     assert back.returncode == 0, back.stdout
+
+
+NOT_MADE: dict[str, dict[str, Any]] = {
+    "proxmox-answers-500": {"kind": "http", "status": 500},
+    "a-task-fails": {"kind": "task"},
+}
+"""Ways in which the creation of a VM fails."""
+
+
+@pytest.fixture(scope="module")
+def growing(lab: LiveLab) -> Iterator[LiveLab]:
+    """The lab while its settings have one worker more; until the module's end."""
+    with lab.changed(one_more_worker(6)):
+        yield lab
+    back = lab.up()
+    assert back.returncode == 0, back.stdout
+
+
+@pytest.mark.parametrize("fault", NOT_MADE)
+def test_a_vm_that_cannot_be_made_fails_the_up_and_is_not_there(growing: LiveLab, fault: str) -> None:
+    creation = {"method": "POST", "path": "/qemu$", "message": "planted", "times": 100}
+    with growing.failing(NOT_MADE[fault] | creation):
+        failed = growing.up()
+    assert failed.returncode != 0, failed.stdout
+    assert 2006 not in growing.vms()
+
+
+def test_what_failed_is_made_up_for_and_a_slow_proxmox_makes_an_up_slow_and_nothing_else(growing: LiveLab) -> None:
+    every_request = {"kind": "slow", "seconds": 1}
+    its_creation = {"kind": "long", "method": "POST", "path": "/qemu$", "seconds": 10}
+    with growing.failing(every_request, its_creation):
+        result = growing.up()
+    assert result.returncode == 0, result.stdout
+    assert growing.vms()[2006]["status"] == "running"
+    again = growing.up("--expect-no-changes")
+    assert again.returncode == 0, again.stdout

@@ -13,7 +13,7 @@ import pytest
 
 from components.talos.api import TalosError
 from components.talos.images import KUBELET, STATIC_PODS
-from tests.lab.talos_site import NODES, TalosSite, brought_up
+from tests.lab.talos_site import NODES, TalosSite, brought_up, kinds, touched
 
 OLD = {"talos": "v1.12.6", "kubernetes": "v1.35.2"}
 NEW = {"talos": "v1.13.9", "kubernetes": "v1.36.3"}
@@ -25,17 +25,6 @@ OLD_COREDNS = "registry.k8s.io/coredns/coredns:v1.12.0"
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TalosSite]:
     with brought_up(tmp_path_factory.mktemp("talos"), **OLD) as made:
         yield made
-
-
-def kinds(events: list[dict[str, Any]], *wanted: str) -> list[str]:
-    """The kinds of those events that are of a wanted one, without configurations that were only tried."""
-    real = [event for event in events if event["kind"] != "apply" or not event["detail"]["dryRun"]]
-    return [event["kind"] for event in real if event["kind"] in wanted]
-
-
-def touched(events: list[dict[str, Any]]) -> list[str]:
-    """The kinds of the events that change a node."""
-    return kinds(events, "apply", "upgrade", "reboot")
 
 
 def updated(events: list[dict[str, Any]]) -> list[tuple[str, str]]:

@@ -18,6 +18,8 @@ from tests.lab.proxmox_site import GIB, HOST, PASSWORD, Site
 from tests.lab.pulumi_program import Program
 
 VM, NAME = 2001, "worker-0"
+NEXT = 2002
+"""Made and changed after that one, as nodes follow each other."""
 VOLUME = "vm-9999-pvc-lab-11111111-2222-4333-8444-555555555555"
 
 PROGRAM = f"""
@@ -42,17 +44,21 @@ from components.proxmox.vm_update import PlannedVm
 config = pulumi.Config()
 vm = {{
     "host": "pve1", "cores": 2, "memory": 2048, "disk": 20, "data_disk": None, "datastore": "local-zfs", "vlan": None,
-    "resolver": "127.34.2.254", "start_order": 1, "tags": ["homelab-trial", "talos"],
+    "network": "127.34.2.", "resolver": "127.34.2.254", "start_order": 1, "tags": ["homelab-trial", "talos"],
 }} | (config.get_object("vm") or {{}})
 login = ProxmoxLogin(
     endpoint=config.require("endpoint"), insecure=True, username="root@pam",
     password=config.require_secret("password"), api_token=None,
 )
-planned = PlannedVm(
-    vm_id={VM}, host=vm["host"], address="127.34.2.1", datastore=vm["datastore"],
-    disks=disks(vm["disk"], vm["data_disk"]), options=DISK_OPTIONS,
-)
-checks = ProxmoxChecks(login=login, site=PlannedSite(tag="homelab-trial", vms={{"{NAME}": planned}}))
+numbers = {{"{NAME}": 1}} | ({{"worker-1": 2}} if vm.get("next") else {{}})
+planned = {{
+    name: PlannedVm(
+        vm_id=2000 + number, host=vm["host"], address=vm["network"] + str(number), datastore=vm["datastore"],
+        disks=disks(vm["disk"], vm["data_disk"]), options=DISK_OPTIONS,
+    )
+    for name, number in numbers.items()
+}}
+checks = ProxmoxChecks(login=login, site=PlannedSite(tag="homelab-trial", vms=planned))
 provider = proxmox.Provider(
     "proxmox", endpoint=login.endpoint, insecure=True, username=login.username, password=login.password
 )
@@ -65,22 +71,24 @@ pool = VmPool(
     ),
     opts,
 )
-made = TalosVm(
-    "{NAME}",
-    TalosVmArgs(
-        pool=pool.id, host=vm["host"], vm_id={VM}, mac="BC:24:11:00:20:01", interface=IPv4Interface("127.34.2.1/24"),
-        gateway=IPv4Address("127.34.2.254"), resolvers=[IPv4Address(vm["resolver"])], domain="trial.test",
-        cores=vm["cores"], memory=vm["memory"], disk=vm["disk"], datastore=vm["datastore"], bridge="vmbr0",
-        vlan=vm["vlan"], image="local:import/talos.qcow2", start_order=vm["start_order"], tags=vm["tags"],
-        agent=True, delete_protection=False, data_disk=vm["data_disk"], after=[],
-        outlived_by=[pool.pool], login=login, stack_tag="homelab-trial",
-        hooks=pulumi.ResourceHookBinding(
-            before_create=[checks.before_create()], before_update=[checks.before_update()]
+hooks = pulumi.ResourceHookBinding(before_create=[checks.before_create()], before_update=[checks.before_update()])
+made, commands = {{}}, {{}}
+for name, number in numbers.items():
+    made[name] = TalosVm(
+        name,
+        TalosVmArgs(
+            pool=pool.id, host=vm["host"], vm_id=2000 + number, mac=f"BC:24:11:00:20:0{{number}}",
+            interface=IPv4Interface(planned[name].address + "/24"),
+            gateway=IPv4Address("127.34.2.254"), resolvers=[IPv4Address(vm["resolver"])], domain="trial.test",
+            cores=vm["cores"], memory=vm["memory"], disk=vm["disk"], datastore=vm["datastore"], bridge="vmbr0",
+            vlan=vm["vlan"], image="local:import/talos.qcow2", start_order=vm["start_order"], tags=vm["tags"],
+            agent=True, delete_protection=False, data_disk=vm["data_disk"], after=list(commands.values()),
+            outlived_by=[pool.pool], login=login, stack_tag="homelab-trial", hooks=hooks,
         ),
-    ),
-    opts,
-)
-VmRebuilds("vm-rebuild", VmRebuildsArgs(vms={{"{NAME}": made}}, login=login, after={{"{NAME}": made.vm}}), opts)
+        opts,
+    )
+    commands[name] = made[name].vm
+VmRebuilds("vm-rebuild", VmRebuildsArgs(vms=made, login=login, after=commands), opts)
 """
 
 
@@ -121,16 +129,19 @@ def attached(site: Site, program: Program) -> None:
         site.api("PUT", f"/nodes/{host}/qemu/{VM}/config", {"scsi1": drive})
 
 
+def vm_of(site: Site, vm_id: int = VM) -> dict[str, Any]:
+    [vm] = [each for each in site.control("GET", "/state")["vms"] if each["vmid"] == vm_id]
+    return dict(vm)
+
+
 def place(site: Site) -> str:
     """The host that the VM is on."""
-    [vm] = site.control("GET", "/state")["vms"]
-    return str(vm["node"])
+    return str(vm_of(site)["node"])
 
 
 def disk_of(site: Site) -> str:
     """The name of the VM's system disk with what Proxmox keeps of its origin: another disk tells of another life."""
-    [vm] = site.control("GET", "/state")["vms"]
-    return str(vm["config"]["scsi0"])
+    return str(vm_of(site)["config"]["scsi0"])
 
 
 def wanted(program: Program, **changes: Any) -> None:
@@ -289,6 +300,30 @@ def test_a_vm_is_made_anew_on_another_host_on_request(site: Site, program: Progr
     program.up("--replace", f"**VmLegacy::{NAME}")
     assert (place(site), "scsi30" in site.config(VM)) == ("pve1", False)
     program.up("--expect-no-changes")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"host": "pve2"}, {"datastore": "ceph"}, {"network": "127.34.3."}],
+    ids=["host", "datastore", "address"],
+)
+def test_an_up_stops_at_the_vm_that_cannot_be_changed(site: Site, program: Program, change: dict[str, Any]) -> None:
+    """What asks for more than an update may not reach the second VM, nor anything else that is changed with it."""
+    wanted(program, next=True)
+    program.up()
+    lives = [vm_of(site, each)["config"] for each in (VM, NEXT)]
+    # With another address a VM is made anew, which this forbids.
+    site.api("PUT", f"/nodes/pve1/qemu/{VM}/config", {"protection": "1"})
+    wanted(program, next=True, memory=3072, **change)
+    try:
+        refused = program.up(fails=True)
+    finally:
+        site.api("PUT", f"/nodes/pve1/qemu/{VM}/config", {"protection": "0"})
+    assert f"VM {VM} ({NAME})" in refused
+    assert f"VM {NEXT}" not in refused
+    for life, each in zip(lives, (VM, NEXT), strict=True):
+        assert vm_of(site, each)["node"] == "pve1"
+        assert vm_of(site, each)["config"] | {"protection": ""} == life | {"protection": ""}
 
 
 def test_a_moved_vm_is_destroyed_where_it_is(site: Site, program: Program) -> None:

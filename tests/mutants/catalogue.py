@@ -30,7 +30,7 @@ CAUGHT_BY = Path(__file__).with_name("caught_by.yaml")
 FAST = ("tests/unit", "tests/graph", "tests/checks", "tests/charts", "tests/commands")
 """The fast tests: what they do not notice needs a test in the lab, or with real servers."""
 
-PARTS = ("components", "stacks", "charts", "checks")
+PARTS = ("components", "stacks", "charts", "gitops", "checks")
 """Where mutants are: what decides what a cluster becomes, and what examines it."""
 
 

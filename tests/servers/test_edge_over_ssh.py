@@ -39,7 +39,7 @@ from components.dns.tsig import TsigKey
 
 config = pulumi.Config()
 host = SshHost(
-    host="127.0.0.1",
+    host=config.get("host") or "127.0.0.1",
     port={ssh_port},
     host_key=config.require("hostKey"),
     private_key=config.require_secret("sshKey"),
@@ -171,6 +171,16 @@ def test_the_routing_is_reviewable_in_a_preview(life: Life) -> None:
     life.program.set(site="reviewed.example.org")
     assert "reviewed.example.org homelab_site_0;" in life.program.pulumi("preview", "--diff")
     life.program.set(site="www.example.org")
+
+
+def test_a_new_host_that_does_not_answer_leaves_the_old_one_in_service(life: Life) -> None:
+    served = (life.nginx.files(), life.powerdns.files())
+    life.program.set(host="127.0.0.9")
+    life.program.up(fails=True)
+    assert (life.nginx.files(), life.powerdns.files()) == served
+    assert ask(life.https_port, f"git.{DOMAIN}")[1] == "ingress"
+    life.program.set(host="127.0.0.1")
+    life.program.up("--expect-no-changes")
 
 
 def test_a_destroy_puts_both_servers_back(life: Life) -> None:

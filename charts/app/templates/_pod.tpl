@@ -69,7 +69,7 @@ spec:
 {{- define "app.container" -}}
 {{- $image := .container.image -}}
 - name: {{ .name }}
-  image: {{ printf "%s:%s@%s" $image.repository (toString $image.tag) $image.digest }}
+  image: {{ $image.repository }}{{ with $image.tag }}:{{ . }}{{ end }}@{{ $image.digest }}
   imagePullPolicy: IfNotPresent
   {{- with .container.command }}
   command: {{- toYaml . | nindent 4 }}
@@ -96,6 +96,11 @@ spec:
   {{- end }}
   securityContext:
     allowPrivilegeEscalation: false
+    {{- if dig "securityContext" "runAsRoot" false .container }}
+    runAsNonRoot: false
+    runAsUser: 0
+    runAsGroup: 0
+    {{- end }}
     readOnlyRootFilesystem: {{ dig "securityContext" "readOnlyRootFilesystem" true .container }}
     capabilities:
       drop: [ALL]

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
+import jmespath
 import pytest
 import yaml
 
 from components.identity.blueprint import Entry
 from components.identity.directory import _EXPRESSIONS, User, directory
-from components.identity.sso import GROUPS_CLAIM, VALUES_KEY, Service
+from components.identity.sso import GROUPS_CLAIM, VALUES_KEY, Service, group
 from components.identity.vault_sso import sign_on
 from components.secrets.secret_spec import Plain
 from components.vault.clients import PEOPLE_ADMIN, PEOPLE_READER, platform_configuration
@@ -152,13 +153,46 @@ def test_nobody_has_a_role_in_grafana_but_by_a_group() -> None:
     assert (login["role_attribute_strict"], login["use_pkce"]) == (True, True)
 
 
+def test_matrix_makes_an_account_of_whoever_authentik_lets_in_without_asking() -> None:
+    told = chart_values("matrix")["matrixAuthenticationService"]["additional"]["sign-on"]["config"]
+    [provider] = yaml.safe_load(told)["upstream_oauth2"]["providers"]
+    assert provider["claims_imports"]["skip_confirmation"] is True
+    assert provider["claims_imports"]["localpart"]["action"] == "require"
+
+
+@pytest.mark.parametrize(
+    ("groups", "role"),
+    [
+        (["grafana-admins"], "Admin"),
+        (["grafana-editors"], "Editor"),
+        (["grafana-users"], "Viewer"),
+        (["grafana-users", "grafana-admins"], "Admin"),
+        (["grafana-users", "grafana-editors"], "Editor"),
+        (["gitea-admins", "vault-admins"], False),
+        (["grafana-admins-of-another"], False),
+        ([], False),
+    ],
+)
+def test_each_group_has_its_role_in_grafana_and_the_highest_counts(groups: list[str], role: str | bool) -> None:
+    # Strict: a result that is no role keeps a person out.
+    path = chart_values("grafana")["grafana"]["grafana.ini"]["auth.generic_oauth"]["role_attribute_path"]
+    assert jmespath.search(path, {"groups": groups}) == role
+
+
+def test_every_group_of_grafana_has_a_case_above() -> None:
+    [service] = [service for service in sso.SERVICES if service.slug == "grafana"]
+    assert service.groups == {"grafana-admins": "Admin", "grafana-editors": "Editor", "grafana-users": "Viewer"}
+
+
 def test_only_members_of_its_group_may_use_matrix() -> None:
-    [told] = chart_values("matrix")["extraConfig"]["oidc_providers"]
-    assert told["attribute_requirements"] == [{"attribute": "groups", "value": "matrix-users"}]
+    """Its authentication service cannot ask for a group, so Authentik does, as for every service."""
+    [binding] = [entry for entry in sso.MATRIX.entries(DOMAIN, "x", within=True) if "policybinding" in entry.model]
+    assert binding.identifiers["group"] == group("matrix-users").reference(True)
 
 
 def test_who_leaves_a_group_loses_its_rights_in_inventree() -> None:
-    told = json.loads(chart_values("inventree")["env"]["INVENTREE_GLOBAL_SETTINGS"])
+    server = chart_values("inventree")["controllers"]["main"]["containers"]["server"]
+    told = json.loads(server["env"]["INVENTREE_GLOBAL_SETTINGS"])
     assert told["LOGIN_ENABLE_SSO_GROUP_SYNC"] is True
     assert json.loads(told["SSO_GROUP_MAP"]) == {"inventree-admins": "admin", "inventree-users": "reader"}
 

@@ -107,6 +107,12 @@ def test_an_image_of_an_application_is_read_with_where_it_is_published(file: str
     assert [one["currentValue"] for one in found_by_expressions(file)] == named
 
 
+@pytest.mark.parametrize("file", APPLICATIONS)
+def test_a_digest_is_raised_with_the_tag_above_it(file: str) -> None:
+    named = re.findall(r"^\s*tag: \S+\n\s*digest: (\S+)$", (ROOT / file).read_text(), re.MULTILINE)
+    assert [one["currentDigest"] for one in found_by_expressions(file) if "currentDigest" in one] == named
+
+
 def test_applications_run_the_program_s_release_of_postgresql() -> None:
     named = re.findall(
         r"^\s*imageName: (\S+)$", "\n".join((ROOT / file).read_text() for file in APPLICATIONS), re.MULTILINE

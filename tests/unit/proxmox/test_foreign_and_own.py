@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable
+from email.message import Message
 from typing import Any, cast
 
 import pytest
 
-from components.proxmox import hooks, trust, vm_update
+from components.proxmox import hooks, trust, vm_command, vm_update
 from components.proxmox.api import ProxmoxApi, ProxmoxError, ProxmoxLogin
 from components.proxmox.hooks import ProxmoxChecks
 from components.proxmox.site.plan import PlannedSite
@@ -127,10 +131,13 @@ def command(api: Api) -> Vm:
 BASE = "/nodes/pve1/qemu/2001"
 
 
-def test_a_vm_is_stopped_and_deleted_where_it_is() -> None:
-    answers = {"/nodes/pve2/qemu/2001/config": {}, "/nodes/pve2/qemu/2001/status/current": Answers([_RUNS, _STOPPED])}
+def test_a_vm_is_deleted_where_it_is_once_it_has_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vm_command, "_POLL", 0.0)
+    states = Answers([_RUNS, _RUNS, _RUNS, _STOPPED])
+    answers = {"/nodes/pve2/qemu/2001/config": {}, "/nodes/pve2/qemu/2001/status/current": states}
     api = Api(answers, [guest(node="pve2")])
     command(api).remove()
+    assert states == []
     assert api.done == [
         "POST /nodes/pve2/qemu/2001/status/stop",
         "DELETE /nodes/pve2/qemu/2001?purge=1&destroy-unreferenced-disks=1",
@@ -165,12 +172,13 @@ def test_a_vm_is_made_anew_where_everything_for_it_is_there() -> None:
     ("there", "said"),
     [
         (storage(images=[]), "its image local:import/talos.qcow2 is not on host pve1 any more"),
+        (storage(images=["local:import/other.qcow2"]), "its image local:import/talos.qcow2 is not on host pve1"),
         (storage(active=0), "no datastore local-zfs that is active and takes images"),
         (storage(content="iso"), "no datastore local-zfs that is active and takes images"),
         (storage() | {f"{BASE}/config": {"protection": 1}}, "is protected in Proxmox"),
         (storage() | {f"{BASE}/config": {"lock": "backup"}}, "is locked"),
     ],
-    ids=["no image", "no datastore", "no content", "protected", "locked"],
+    ids=["no image", "another image", "no datastore", "no content", "protected", "locked"],
 )
 def test_a_vm_that_could_not_be_made_again_stays(there: dict[str, Any], said: str) -> None:
     with pytest.raises(ProxmoxError, match=said):
@@ -199,6 +207,30 @@ def test_a_task_that_did_not_end_well_is_an_error(state: str | None, monkeypatch
     monkeypatch.setattr(api, "_request", lambda *_: {"status": "stopped", "exitstatus": state})
     with pytest.raises(ProxmoxError, match=f"failed: {state}"):
         api._task("UPID:pve1:0000:qmcreate:")
+
+
+@pytest.mark.parametrize(
+    ("error", "accepted"),
+    [
+        (urllib.error.URLError(ssl.SSLCertVerificationError("unknown authority")), False),
+        (urllib.error.URLError(ssl.SSLError("wrong version number")), True),
+        (urllib.error.URLError(ConnectionRefusedError()), True),
+        (urllib.error.HTTPError("https://192.0.2.9:8006/", 401, "no ticket", Message(), None), True),
+        (TimeoutError(), True),
+    ],
+    ids=["unknown-authority", "no-tls", "nobody", "no-ticket", "no-answer"],
+)
+def test_only_a_certificate_that_is_not_accepted_is_told_as_that(
+    error: OSError, accepted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is told of an authority that is missing looks for it, and not for a port that is wrong."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(urllib.request, "urlopen", refused)
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert trust.accepted_by_plugin(LOGIN.endpoint, {}) is accepted
 
 
 @pytest.mark.parametrize(("insecure", "verified"), [(False, ssl.CERT_REQUIRED), (True, ssl.CERT_NONE)])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from components.proxmox.site import hosts
+from components.proxmox.site import hosts, survey
 from components.proxmox.site.plan import PlannedHost, PlannedSite
 from tests.unit.proxmox.recorded_site import PLAN, RecordedApi, planned
 
@@ -26,10 +28,11 @@ def test_a_host_that_the_site_lacks_is_named_with_those_it_has() -> None:
     ]
 
 
-def test_a_host_that_is_off_is_named_and_not_asked() -> None:
+@pytest.mark.parametrize("status", ["offline", "unknown"])
+def test_a_host_that_is_not_online_is_named_and_not_asked(status: str) -> None:
     api = RecordedApi()
-    api.answers["/nodes"][1]["status"] = "offline"
-    assert found(api) == ["homelab:site.hosts.pve2: the host is offline; start it, or move its nodes to another host"]
+    api.answers["/nodes"][1]["status"] = status
+    assert found(api) == [f"homelab:site.hosts.pve2: the host is {status}; start it, or move its nodes to another host"]
     assert not [path for path in api.asked if path.startswith("/nodes/pve2")]
 
 
@@ -177,3 +180,11 @@ def test_clocks_that_differ_from_each_other_are_named() -> None:
 
 def test_a_clock_within_the_limit_is_accepted() -> None:
     assert found(RecordedApi(ahead={"pve1": 100, "pve2": -100})) == []
+
+
+def test_an_answer_that_is_long_under_way_is_no_clock_that_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 40 s half counts as the way there: the host's time is that of the middle."""
+    moments = iter((1000.0, 1040.0))
+    monkeypatch.setattr(survey, "time", SimpleNamespace(time=lambda: next(moments)))
+    api: Any = SimpleNamespace(get=lambda _: {"time": 1020})
+    assert asyncio.run(survey._ask(api, ["/nodes/pve1/time"])).clocks == {"/nodes/pve1/time": 0.0}

@@ -108,3 +108,9 @@ def test_a_spec_does_not_follow_changes_of_its_arguments() -> None:
     made = spec(keys=keys)
     keys["late"] = Password()
     assert list(made.keys) == ["password"]
+
+
+@pytest.mark.parametrize("template", ["app:{{ .password | bcrypt }}", '{{ htpasswd "app" .password "bcrypt" }}'])
+def test_a_hash_with_a_salt_is_one_that_differs_each_time(template: str) -> None:
+    assert spec(derived={"file": template}).salted
+    assert not spec(derived={"url": "postgresql://bcrypt:{{ .password }}@db/app"}).salted

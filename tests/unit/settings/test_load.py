@@ -31,6 +31,7 @@ VALUES = {
     "homelab:edgeSshKey": new_key(),
     "homelab:edgeTsigKey": "cGxhbnRlZA==",
     "homelab:gitDeployKey": new_key(),
+    "homelab:gitPushKey": new_key(),
     "homelab:sealingKey": keypair().private_key_pem,
 }
 """The credentials whose form is checked; all others are PLANTED."""
@@ -221,8 +222,8 @@ def test_a_section_that_holds_a_secret_is_refused_and_not_shown(load_with: Load)
     raw = base(site={"bridge": f"{PLANTED}!"})
     assert refusal(load_with, raw, ("homelab:site", TOKEN)) == [
         "homelab:site: is stored as a secret, but settings are plain text; remove it, and set proxmoxPassword, "
-        "proxmoxApiToken, tailscaleAuthKey, sealingKey, edgeSshKey, edgeTsigKey or gitDeployKey with `pulumi config "
-        "set --secret homelab:<key>`",
+        "proxmoxApiToken, tailscaleAuthKey, sealingKey, edgeSshKey, edgeTsigKey, gitDeployKey or gitPushKey with "
+        "`pulumi config set --secret homelab:<key>`",
     ]
 
 

@@ -282,3 +282,61 @@ def test_an_unhealthy_node_gets_no_configuration(site: Site) -> None:
     before = checks().around_configuration_update().before
     with pytest.raises(TalosError, match="before its configuration changes"):
         asyncio.run(_call(before, configuration_args("worker-0")))
+
+
+class Ahead(Client):
+    """A node whose configuration asks for no reboot."""
+
+    async def will_reboot(self, _: str) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("ill", "says"),
+    [
+        ("worker-0", r"node worker-0 \(192\.0\.2\.4\) to be healthy before its upgrade: kubelet not healthy"),
+        ("controlplane-2", "etcd to keep its quorum while controlplane-1 restarts: healthy without it: controlplane-0"),
+    ],
+)
+def test_a_node_whose_talos_is_raised_ahead_of_its_turn_is_looked_at_first(
+    site: Site, monkeypatch: pytest.MonkeyPatch, ill: str, says: str
+) -> None:
+    """Kubernetes goes through all control planes at once, and before it Talos through all nodes."""
+
+    async def control_planes(_: str, upgrade: Callable[[str], Awaitable[None]]) -> None:
+        site.nodes[ill].unwell = ("kubelet", "etcd")
+        for name in NAMES[1:]:
+            await upgrade(name)
+
+    async def upgraded(_: TalosChecks, name: str, *__: object) -> None:
+        site.log.append(f"{name} upgraded")
+
+    for module in (hooks, api):
+        monkeypatch.setattr(module, "TalosNode", lambda address, _: Ahead(site, address))
+    monkeypatch.setattr(TalosChecks, "_versions", SimpleNamespace(control_planes=control_planes))
+    monkeypatch.setattr(TalosChecks, "_upgrade", upgraded)
+    args = configuration_args("controlplane-0")
+    wanted = CONFIGURATION.format(schematic="b" * 64).replace("v1.36.3", "v1.36.4")
+    args.new_inputs["machineConfigurationInput"] = wanted
+    with pytest.raises(TalosError, match=says):
+        asyncio.run(_call(checks().around_configuration_update().before, args))
+    reached = [line for line in site.log if line.endswith("upgraded")]
+    assert reached == [f"{name} upgraded" for name in NAMES[1:] if ill == "worker-0" and name != ill]
+
+
+@pytest.mark.parametrize("name", ["controlplane-1", "worker-0"])
+def test_the_next_node_is_not_touched_when_this_one_falls_ill_by_its_configuration(
+    site: Site, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """One that does not reboot for it too."""
+    for module in (hooks, api):
+        monkeypatch.setattr(module, "TalosNode", lambda address, _: Ahead(site, address))
+    around = checks().around_configuration_update()
+
+    async def change() -> None:
+        await _call(around.before, configuration_args(name))
+        site.nodes[name].unwell = ("kubelet",)
+        await _call(around.after, configuration_args(name))
+
+    with pytest.raises(TalosError, match=rf"node {name} .* to be healthy after its change: kubelet not healthy"):
+        asyncio.run(change())

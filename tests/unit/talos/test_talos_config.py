@@ -64,6 +64,12 @@ def test_etcd_gives_its_metrics_at_the_nodes_own_address_alone() -> None:
     assert etcd["extraArgs"] == {"listen-metrics-urls": "http://10.0.1.1:2381"}
 
 
+def test_a_kubelet_that_asks_for_its_certificate_is_told_so_by_an_argument_that_talos_knows() -> None:
+    assert config.signed_kubelet_certificate() == {
+        "machine": {"kubelet": {"extraArgs": {"rotate-server-certificates": "true"}}}
+    }
+
+
 def test_tailscale_settings_carry_no_key() -> None:
     document = config.tailscale(
         routes=[IPv4Network("10.0.3.0/27")], tags=["tag:cluster-router"], login_server="https://headscale.example.org"

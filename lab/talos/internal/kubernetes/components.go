@@ -133,6 +133,10 @@ func (c *ControlPlane) ensureAPI(ctx context.Context) error {
 	if err = c.ensureVolumes(ctx); err != nil {
 		return err
 	}
+
+	if err = c.ensureServing(ctx); err != nil {
+		return err
+	}
 	return c.ensureFlux(ctx, ruling, host, server)
 }
 
@@ -247,6 +251,11 @@ func (e *apiError) Error() string { return e.text }
 
 // call sends one request to the apiserver as an administrator. A PATCH is a merge patch.
 func (c *ControlPlane) call(ctx context.Context, method, path string, body any) ([]byte, error) {
+	return c.callAs(ctx, "", method, path, body)
+}
+
+// callAs sends it as a node, if one is named.
+func (c *ControlPlane) callAs(ctx context.Context, node, method, path string, body any) ([]byte, error) {
 	c.mu.Lock()
 	target := c.api
 	c.mu.Unlock()
@@ -277,6 +286,11 @@ func (c *ControlPlane) call(ctx context.Context, method, path string, body any) 
 	request.Header.Set("Content-Type", "application/json")
 	if method == http.MethodPatch {
 		request.Header.Set("Content-Type", "application/merge-patch+json")
+	}
+
+	if node != "" {
+		request.Header.Set("Impersonate-User", node)
+		request.Header["Impersonate-Group"] = []string{"system:nodes", "system:authenticated"}
 	}
 
 	response, err := target.client.Do(request)

@@ -84,7 +84,9 @@ func (c *ControlPlane) clientFor(address string) (*etcdClient, error) {
 	return c.etcdClient, nil
 }
 
-// Members is the member list as the machine's own member tells it.
+// Members is the member list as the machine's own member tells it. Like Talos's client it asks for one that a quorum
+// agrees to, so a member without a leader has none to tell (EtcdMemberList in v1alpha1_server.go of Talos 1.13;
+// MemberList in etcd's client/v3/cluster.go). Talos asks any control plane that the node reaches.
 func (c *ControlPlane) Members(ctx context.Context, address string) ([]*machineapi.EtcdMember, error) {
 	client, err := c.clientFor(address)
 	if err != nil {
@@ -92,7 +94,7 @@ func (c *ControlPlane) Members(ctx context.Context, address string) ([]*machinea
 	}
 
 	var list etcdMemberList
-	if err = client.post(ctx, address, "/v3/cluster/member/list", map[string]any{}, &list); err != nil {
+	if err = client.post(ctx, address, "/v3/cluster/member/list", map[string]any{"linearizable": true}, &list); err != nil {
 		return nil, err
 	}
 

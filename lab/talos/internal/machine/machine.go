@@ -64,6 +64,7 @@ type record struct {
 type Machine struct {
 	site *Site
 	vmid int
+	port *kubernetes.Kubelet
 
 	// ---
 	record record
@@ -109,7 +110,8 @@ type Machine struct {
 type request func(ctx context.Context)
 
 func newMachine(s *Site, vmid int) *Machine {
-	return &Machine{site: s, vmid: vmid, stage: Off, watchers: map[chan *machineapi.Event]struct{}{}}
+	port := &kubernetes.Kubelet{Control: s.control}
+	return &Machine{site: s, vmid: vmid, port: port, stage: Off, watchers: map[chan *machineapi.Event]struct{}{}}
 }
 
 // view is a consistent copy of the fields that readers need.

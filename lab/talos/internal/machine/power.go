@@ -186,6 +186,7 @@ func (m *Machine) stopServices(cut bool) {
 		_ = proxy.Close()
 	}
 
+	m.port.Close()
 	m.site.control.Halt(address, cut)
 }
 

@@ -204,6 +204,7 @@ func (m *Machine) kubelet(ctx context.Context, v view, cluster string, inCluster
 	registered, silenced := m.registered, m.silenced
 	m.site.mu.Unlock()
 	if !inCluster || v.stage != Running {
+		m.port.Close()
 		if !strings.HasPrefix(registered, cluster+" ") || silenced {
 			return nil
 		}
@@ -221,6 +222,11 @@ func (m *Machine) kubelet(ctx context.Context, v view, cluster string, inCluster
 	wanted := fmt.Sprintf("%s %s %+v", cluster, node.Name, node)
 	if wanted == registered && !silenced {
 		if err := m.ensureMirrored(ctx, node); err != nil {
+			return err
+		}
+
+		signed := v.config.Machine().Kubelet().ExtraArgs()["rotate-server-certificates"]
+		if err := m.port.Ensure(ctx, cluster, node.Name, node.Address, slices.Contains(signed, "true")); err != nil {
 			return err
 		}
 		return m.ensurePlayed(ctx, node.Name)

@@ -1,0 +1,68 @@
+"""The lab's own charts, as far as a test that runs on them would otherwise prove the lab and not the program."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from checks.graph import reveal
+from checks.model import records
+from lab import charts
+from tests.charts import helm
+from tests.graph.test_conventions import graph_of
+
+RELEASE = "kubernetes:helm.sh/v3:Release"
+TABLE = yaml.safe_load(charts.TABLE.read_text(encoding="utf-8"))
+WITH_BUDGETS = {
+    node.name: chart
+    for node in graph_of("prod", known=True).of_type(RELEASE)
+    for chart, played in TABLE.items()
+    if node.inputs["chart"].rpartition("/")[2] == chart and "disruptionBudgets" in played
+}
+"""The chart of each release."""
+
+
+def test_every_played_chart_with_a_budget_is_looked_at() -> None:
+    assert set(WITH_BUDGETS.values()) == {name for name, played in TABLE.items() if "disruptionBudgets" in played}
+
+
+def budgets(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What each budget says, apart from whose it is, by name."""
+    found = (each for each in objects if each["kind"] == "PodDisruptionBudget")
+    return {each["metadata"]["name"]: {k: v for k, v in each["spec"].items() if k != "selector"} for each in found}
+
+
+def played(directory: Path, chart: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the lab's chart makes with these values."""
+    [archive] = charts.write(directory, [pin for pin in charts.pinned() if pin.name == chart])
+    given = json.dumps(values, default=str)
+    text = helm.run("template", "release", str(archive), "--namespace", "there", "-f", "-", given=given)
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def values(release: str) -> dict[str, Any]:
+    found: dict[str, Any] = reveal(graph_of("prod", known=True)[f"{RELEASE} {release}"].inputs["values"])
+    return found
+
+
+@pytest.mark.parametrize("release", WITH_BUDGETS)
+def test_the_labs_chart_makes_the_budgets_that_the_real_one_makes(tmp_path: Path, release: str) -> None:
+    chart = WITH_BUDGETS[release]
+    real = records.read(records.DIRECTORY)[chart].made[-1].objects
+    assert budgets(played(tmp_path, chart, values(release))) == budgets(real)
+
+
+@pytest.mark.parametrize("release", WITH_BUDGETS)
+def test_a_budget_that_the_values_drop_is_not_in_the_lab_either(tmp_path: Path, release: str) -> None:
+    given = values(release)
+    for budget in TABLE[WITH_BUDGETS[release]]["disruptionBudgets"]:
+        *parents, last = budget["values"].split(".")
+        tree = given
+        for key in parents:
+            tree = tree[key]
+        tree.pop(last)
+    assert budgets(played(tmp_path, WITH_BUDGETS[release], given)) == {}

@@ -1,0 +1,68 @@
+"""docs/parts.md: it is what its source says, names what is there, and leaves no application out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.unit.parts_page import PAGE, SOURCE, page, parts, wrong
+
+ROWS = parts(SOURCE.read_text())
+
+
+def test_the_page_is_what_its_source_says() -> None:
+    assert PAGE.read_text() == page(ROWS), "python -m tests.unit.parts_page writes it"
+
+
+def test_each_row_names_files_and_tests_that_are_there() -> None:
+    assert list(wrong(ROWS)) == []
+
+
+def test_each_application_of_flux_is_in_a_row() -> None:
+    declared = {file.split("/")[1] for row in ROWS for file in row.declared if file.startswith("gitops/")}
+    assert {path.parent.name for path in (ROOT / "gitops").glob("*/flux.yaml")} <= declared
+
+
+def test_each_layer_of_the_program_and_folder_of_components_is_in_a_row() -> None:
+    declared = {file.split("/")[1] for row in ROWS for file in row.declared if file.startswith("components/")}
+    folders = {path.parent.name for path in (ROOT / "components").glob("*/__init__.py")}
+    # What all components are made with is no system.
+    assert folders - {"kit"} <= declared
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("{system: s, declared: [there.py], proved: []}", "s: not proved; name a test, or say so in a note"),
+        ("{system: s, declared: [], proved: [], note: n}", "s: declared nowhere"),
+        ("{system: s, declared: [gone.py], proved: [], note: n}", "s: there is no file gone.py"),
+        ("{system: s, declared: [there.py], proved: [there.py]}", "s: there.py is no test"),
+        (
+            "{system: s, declared: [there.py], proved: ['tests/unit/test_a.py::test_gone']}",
+            "s: there is no test test_gone in tests/unit/test_a.py",
+        ),
+        (
+            "{system: s, declared: [there.py], proved: ['tests/unit/test_a.py::test_her']}",
+            "s: there is no test test_her in tests/unit/test_a.py",
+        ),
+    ],
+)
+def test_a_row_that_names_what_is_not_there_is_found(tmp_path: Path, row: str, message: str) -> None:
+    (tmp_path / "there.py").touch()
+    (tmp_path / "tests/unit").mkdir(parents=True)
+    (tmp_path / "tests/unit/test_a.py").write_text("def test_here() -> None: ...\n")
+    assert list(wrong(parts(f"A:\n  - {row}\n"), tmp_path)) == [message]
+
+
+def test_a_row_that_names_what_is_there_is_not(tmp_path: Path) -> None:
+    (tmp_path / "tests/unit").mkdir(parents=True)
+    (tmp_path / "tests/unit/test_a.py").write_text("def test_here() -> None: ...\n")
+    row = "{system: s, declared: [tests/unit/test_a.py], proved: ['tests/unit/test_a.py::test_here']}"
+    assert list(wrong(parts(f"A:\n  - {row}\n"), tmp_path)) == []
+
+
+def test_a_misspelt_key_of_a_row_is_refused() -> None:
+    with pytest.raises(ValueError, match="'proofs' is no key of a row"):
+        parts("A: [{system: s, declared: [], proofs: []}]")
