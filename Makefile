@@ -74,6 +74,9 @@ check: venv ## check lint, types, generated files, chart values (CHARTS_MIRROR=d
 	@ARGS= $(LAB) charts
 	@$(LAB) check
 
+capacity: venv ## print what all pods request, by namespace, and what is there with a node down
+	@$(LAB) capacity
+
 charts: venv ## look each chart's values up in the charts in CHARTS_MIRROR=dir, and record what these make (ARGS='--only-present')
 	@ARGS="--record $$ARGS" $(LAB) charts
 

@@ -5,6 +5,7 @@
     python -m checks --plan plan.json     also against a Terraform plan (terraform show -json)
     python -m checks --explain RULE       say what a rule is for
     python -m checks --json, --sarif      print findings for programs
+    python -m checks --graph FILE         also draw the platform as a page for a browser
     python -m checks --stack prod --deployed FILE
                                           check nothing: write the objects that Flux deploys, as JSON
 
@@ -24,6 +25,7 @@ from pathlib import Path
 from checks.deployed import deployed
 from checks.model import records
 from checks.model.platform import Platform, Sources, build
+from checks.picture import page
 from checks.program import ROOT, recorded_with_settings
 from checks.report import as_json, as_sarif, as_text, explained
 from checks.rules.all import RULES
@@ -74,6 +76,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"checks: {error}", file=sys.stderr)
         return 2
+    if options.graph:
+        options.graph.write_text(page(found, findings), encoding="utf-8")
     form = as_json if options.json else as_sarif if options.sarif else as_text
     print(form(findings, RULES), end="")
     if not (options.json or options.sarif):
@@ -87,6 +91,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--stack", action="append", help="a stack to check; default: all of the repository")
     parser.add_argument("--plan", action="append", type=Path, default=[], help="a Terraform plan in JSON")
+    parser.add_argument("--graph", type=Path, metavar="FILE", help="write the platform as a page for a browser")
     parser.add_argument("--waivers", type=Path, default=FILE, help="the waivers; default: checks/waivers.yaml")
     parser.add_argument("--explain", choices=sorted(RULES), metavar="RULE", help="say what a rule is for")
     parser.add_argument("--deployed", type=Path, help="write what Flux deploys of the one --stack to this file")

@@ -170,22 +170,28 @@ def _harbor(values: Any, secret: Mapping[str, str]) -> Consumer:
 
 
 def _matrix(values: Any, secret: Mapping[str, str]) -> Consumer:
-    [provider] = values["extraConfig"]["oidc_providers"]
-    volume, mount = values["synapse"]["extraVolumes"][0], values["synapse"]["extraVolumeMounts"][0]
-    variables = _variables(values["synapse"].get("extraEnv", []))
-    files = {f"{mount['mountPath']}/{item['path']}": item["key"] for item in volume["secret"]["items"]}
-    [requirement] = provider["attribute_requirements"]
+    """The Matrix Authentication Service asks for no group: who may open the application is Authentik's to say."""
+    service = values["matrixAuthenticationService"]
+    additional = yaml.safe_load(service["additional"]["sign-on"]["config"])
+    [provider] = additional["upstream_oauth2"]["providers"]
+    [claim] = re.findall(r"\{\{ user\.(\w+) \}\}", provider["claims_imports"]["localpart"]["template"])
+    files = {
+        f"{mount['mountPath']}/{item['path']}": item["key"]
+        for mount in service["extraVolumeMounts"]
+        for volume in service["extraVolumes"]
+        if volume["name"] == mount["name"]
+        for item in volume["secret"].get("items", [])
+    }
+    variables = _variables(service.get("extraEnv", []))
     return Consumer(
         client_id=provider["client_id"],
         issuer=provider["issuer"],
-        secret=_generated(files[provider["client_secret_path"]], secret),
-        redirect_uris=frozenset({f"https://{values['publicServerName']}/_synapse/client/oidc/callback"}),
-        scopes=frozenset(provider["scopes"]),
-        groups_claim=requirement["attribute"],
-        groups=frozenset({requirement["value"]}),
-        trusts=_trusted(
-            variables.get("SSL_CERT_FILE"), values["synapse"]["extraVolumeMounts"], values["synapse"]["extraVolumes"]
-        ),
+        secret=_generated(files[provider["client_secret_file"]], secret),
+        redirect_uris=frozenset({f"https://{service['ingress']['host']}/upstream/callback/{provider['id']}"}),
+        scopes=frozenset(provider["scope"].split()),
+        groups_claim=claim,
+        groups=frozenset(),
+        trusts=_trusted(variables.get("SSL_CERT_FILE"), service["extraVolumeMounts"], service["extraVolumes"]),
     )
 
 

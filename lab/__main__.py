@@ -1,5 +1,5 @@
 """`python -m lab COMMAND`: what the Makefile's recipes run. LAB_ID in the environment names the lab, CMD a command,
-ARGS what `check` and `charts` are given."""
+ARGS what `check`, `charts` and `capacity` are given."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def main() -> int:
     """Run one command and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
     parser.add_argument(
-        "command", choices=["tools", "check", "charts", "up", "lab-preview", "shell", "down", "preview", "rehearse"]
+        "command",
+        choices=["tools", "check", "charts", "capacity", "up", "lab-preview", "shell", "down", "preview", "rehearse"],
     )
     parser.add_argument("stack", nargs="?", default=commands.STACK, help="for preview and rehearse")
     parser.add_argument("--config-file", type=Path, help="for these two, in place of Pulumi.<stack>.yaml")
@@ -50,6 +51,8 @@ def _run(command: str, stack: str, file: Path | None, plan: Path | None) -> int:
             return commands.check(os.environ.get("ARGS") or "")
         case "charts":
             return commands.charts(os.environ.get("ARGS") or "")
+        case "capacity":
+            return commands.capacity(os.environ.get("ARGS") or "")
         case "up":
             return commands.up(lab)
         case "lab-preview":

@@ -121,11 +121,12 @@ def _selector(workload: Mapping[str, Any]) -> dict[str, str]:
 
 def _workload(chart: str, version: str, workload: Mapping[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     selector = _selector(workload)
-    container: dict[str, Any] = {"name": workload["name"], "image": f"lab.invalid/{chart}:{version}"}
+    name = workload.get("container", workload["name"])
+    container: dict[str, Any] = {"name": name, "image": f"lab.invalid/{chart}:{version}"}
     container["securityContext"] = {"privileged": True} if workload.get("privileged") else _RESTRICTED_CONTAINER
     pod: dict[str, Any] = {"containers": [container]}
     if names := workload.get("initContainers"):
-        pod["initContainers"] = [{**container, "name": name} for name in names]
+        pod["initContainers"] = [{**container, "name": one} for one in names]
     if workload["kind"] == "DaemonSet" or workload.get("privileged") or workload.get("hostNetwork"):
         pod["tolerations"] = [{"operator": "Exists"}]
     if not workload.get("privileged"):

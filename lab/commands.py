@@ -46,6 +46,11 @@ def charts(arguments: str) -> int:
     return _with_programs("checks.charts", arguments)
 
 
+def capacity(arguments: str) -> int:
+    """Print what all pods request, `python -m checks.capacity`, with the programs that this needs on PATH."""
+    return _with_programs("checks.capacity", arguments)
+
+
 def _with_programs(module: str, arguments: str) -> int:
     found = programs.ensure(programs.CHECKS)
     path = os.pathsep.join([*(str(one.path.parent) for one in found.values()), os.environ.get("PATH", "")])

@@ -17,6 +17,7 @@ from components.gitops import scraping
 from components.identity.authentik_secrets import BOOTSTRAP, CONFIGURATION, DATABASE, NAMESPACE
 from components.kit.spelling import did_you_mean
 from components.secrets.secret_spec import OPERATOR_NAMESPACE, GivenSpec, Password, Plain, SecretSpec
+from stacks import matrix_secrets as matrix
 from stacks import sso
 
 Uptake = Literal["nothing", "restart", "procedure"]
@@ -257,6 +258,25 @@ _ROWS = (
         uptake="procedure",
         consumers="whoever pushes images, and Harbor's setup",
         procedure="Harbor's robot account",
+    ),
+    DeclaredSecret(spec=matrix.DATABASE, uptake="restart", consumers="Synapse, after the database"),
+    DeclaredSecret(
+        spec=matrix.ACCOUNTS_DATABASE,
+        uptake="restart",
+        consumers="the Matrix Authentication Service, after the database",
+    ),
+    DeclaredSecret(spec=matrix.PARTS, uptake="restart", consumers="Synapse and the Matrix Authentication Service"),
+    DeclaredSecret(
+        spec=matrix.SIGNING_KEY,
+        uptake="procedure",
+        consumers="Synapse, and every server that knows its key",
+        procedure="Matrix's signing key",
+    ),
+    DeclaredSecret(
+        spec=matrix.ENCRYPTION,
+        uptake="procedure",
+        consumers="secrets in the database of the Matrix Authentication Service",
+        procedure="Matrix's encryption key",
     ),
 )
 

@@ -16,6 +16,7 @@ from components.gitops.flux import NAMESPACE as FLUX_NAMESPACE
 from components.gitops.scraping import NAMESPACE as MONITORING
 from components.kit.namespace import PodSecurity
 from components.kit.spelling import did_you_mean
+from stacks import matrix_secrets
 from stacks.application_secrets import (
     ACTIVITYWATCH,
     BUILD_CACHE,
@@ -88,6 +89,12 @@ APPLICATIONS = (
         # Six pods with 2.25 GiB, two of PostgreSQL with 2 GiB, and room for the setup and for new pods beside old ones.
         quota=Quota(cpu="3", memory="8Gi", storage="90Gi"),
         database="harbor-postgres",
+    ),
+    Application(
+        namespace=matrix_secrets.NAMESPACE,
+        # Synapse with 2 GiB, three small ones, two of PostgreSQL with 2 GiB, and room for new pods beside old ones.
+        quota=Quota(cpu="3", memory="8Gi", storage="60Gi"),
+        database="matrix-postgres",
     ),
 )
 

@@ -29,7 +29,7 @@ from components.identity.sso import (
 )
 from components.secrets.secret_spec import SecretSpec
 from components.vault.clients import PEOPLE_ADMIN, PEOPLE_READER, VAULT_NAMESPACE
-from stacks import proxied
+from stacks import matrix_sign_on, proxied
 
 AUTHORITY = "auth"
 """First label of Authentik's host name."""
@@ -153,63 +153,6 @@ def _grafana(client: Client) -> Configuration:
     )
 
 
-def _matrix(client: Client) -> Configuration:
-    """Chart matrix-synapse 3.12: Synapse reads the secret from a file; new users keep the name they have here.
-
-    It verifies with what OpenSSL trusts (`RegularPolicyForHTTPS`). pyOpenSSL looks for the image's own certificates
-    only if neither variable is set, so the directory is given as well: other servers still have public certificates.
-    """
-    directory = "/synapse/oidc"
-    volumes, mounts, environment = list[dict[str, Any]](), list[dict[str, Any]](), dict[str, Any]()
-    if client.private:
-        volumes, mounts = [client.private.volume], [client.private.mount]
-        environment = {
-            "extraEnv": [
-                {"name": _GO_AND_OPENSSL, "value": client.private.file},
-                {"name": "SSL_CERT_DIR", "value": "/etc/ssl/certs"},
-            ]
-        }
-    return Configuration(
-        values={
-            "publicServerName": client.address.removeprefix("https://"),
-            "extraConfig": {
-                "oidc_providers": [
-                    {
-                        "idp_id": _PROVIDER,
-                        "idp_name": _SHOWN,
-                        "discover": True,
-                        "issuer": client.issuer,
-                        "client_id": client.slug,
-                        "client_secret_path": f"{directory}/{CLIENT_SECRET}",
-                        "scopes": list(client.scopes),
-                        "attribute_requirements": [{"attribute": GROUPS_CLAIM, "value": client.in_role("user")}],
-                        "user_mapping_provider": {
-                            "config": {
-                                "localpart_template": "{{ user.preferred_username }}",
-                                "display_name_template": "{{ user.name }}",
-                            }
-                        },
-                    }
-                ]
-            },
-            "synapse": {
-                "extraVolumes": [
-                    {
-                        "name": "oidc",
-                        "secret": {
-                            "secretName": client.secret,
-                            "items": [{"key": CLIENT_SECRET, "path": CLIENT_SECRET}],
-                        },
-                    },
-                    *volumes,
-                ],
-                "extraVolumeMounts": [{"name": "oidc", "mountPath": directory, "readOnly": True}, *mounts],
-                **environment,
-            },
-        },
-    )
-
-
 def _inventree(client: Client) -> Configuration:
     """Our own chart, controller `main`: key `providers` with the JSON that django-allauth expects.
 
@@ -292,9 +235,10 @@ SERVICES = (
         title="Matrix",
         namespace="matrix",
         host="chat",
-        callbacks=("/_synapse/client/oidc/callback",),
+        callback_host="account",
+        callbacks=(matrix_sign_on.CALLBACK,),
         groups={"matrix-users": "user"},
-        configuration=_matrix,
+        configuration=matrix_sign_on.configuration,
         origin=NAMESPACE,
     ),
     Service(
@@ -333,7 +277,7 @@ SERVICES = (
 )
 """In the order in which they are set up; Vault's provider comes last, in a phase of its own."""
 
-GITEA, HARBOR, VAULT = SERVICES[0], SERVICES[1], SERVICES[-1]
+GITEA, HARBOR, MATRIX, VAULT = SERVICES[0], SERVICES[1], SERVICES[2], SERVICES[-1]
 
 INVENTREE = next(service for service in SERVICES if service.slug == "inventree")
 
@@ -354,7 +298,10 @@ def authority(domain: str) -> str:
 
 def hosts(domain: str) -> list[str]:
     """Host names of Authentik and of every service, all of them served by the ingress."""
-    labels = [*(service.host for service in SERVICES), *(row.host for row in proxied.PROXIED)]
+    labels = [
+        *(label for service in SERVICES for label in (service.host, service.callback_host) if label),
+        *(row.host for row in proxied.PROXIED),
+    ]
     return [authority(domain), *(f"{label}.{domain}" for label in labels)]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from checks.charts.releases import ChartRelease
 from checks.charts.render import render
-from checks.model.distil import distilled, documents, fields
+from checks.model.distil import distilled, documents, fields, schemas
 from checks.model.platform import Platform
 from checks.model.records import DIRECTORY, Made, Record, Site, read, split, write
 from components.kit.chart import ChartError, in_directory
@@ -78,6 +78,7 @@ def _add(record: Record, release: ChartRelease, site: Site, path: Path, helm: Pa
     record.made.append(Made(digest, own, objects))
     definitions = [content for content in made if content["kind"] == "CustomResourceDefinition"]
     record.fields |= fields(definitions, kinds)
+    record.schemas |= schemas(definitions, kinds)
 
 
 def _clean(content: dict[str, Any]) -> dict[str, Any]:

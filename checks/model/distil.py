@@ -20,6 +20,8 @@ _WHOLE = frozenset(
         *("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "Pod", "Service", "PersistentVolumeClaim"),
         *("StorageClass", "IngressClass", "Ingress", "APIService", "RoleBinding", "ClusterRoleBinding"),
         *("HorizontalPodAutoscaler", "PodDisruptionBudget", "Certificate", "Issuer", "ClusterIssuer"),
+        # From whose specifications an operator makes pods.
+        *("Prometheus", "Alertmanager"),
     }
 )
 """Kinds of which a rule reads the specification."""
@@ -101,6 +103,38 @@ def fields(definitions: Iterable[dict[str, Any]], wanted: Collection[str]) -> di
                 schema = mapping(mapping(version.get("schema")).get("openAPIV3Schema"))
                 found[name] = _tree(mapping(mapping(schema.get("properties")).get("spec")))
     return found
+
+
+def schemas(definitions: Iterable[dict[str, Any]], wanted: Collection[str]) -> dict[str, Any]:
+    """The schemas of the wanted kinds (`<group>/<version>/<Kind>`) with their expressions, without their texts."""
+    found = {}
+    for content in definitions:
+        spec = mapping(content.get("spec"))
+        for version in items(spec.get("versions")):
+            name = f"{spec.get('group')}/{version.get('name')}/{mapping(spec.get('names')).get('kind')}"
+            if version.get("served") and name in wanted:
+                found[name] = _wordless(mapping(mapping(version.get("schema")).get("openAPIV3Schema")))
+    return found
+
+
+_MAPS = ("properties", "patternProperties")
+
+
+def _wordless(schema: Any) -> Any:
+    """A schema without descriptions; below `properties`, a field may itself be called so."""
+    if isinstance(schema, list):
+        return [_wordless(inner) for inner in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {}
+    for key, inner in schema.items():
+        if key in _MAPS and isinstance(inner, dict):
+            kept[key] = {name: _wordless(one) for name, one in inner.items()}
+        elif key not in ("description", "default", "example", "externalDocs"):
+            kept[key] = _wordless(inner)
+        elif key == "default":
+            kept[key] = inner
+    return kept
 
 
 def _tree(schema: dict[str, Any]) -> Any:

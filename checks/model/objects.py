@@ -164,6 +164,11 @@ def keys_of(thing: Object) -> set[str]:
     return {str(key) for name in ("data", "stringData", "binaryData") for key in mapping(thing.content.get(name))}
 
 
+def count(value: Any, otherwise: int = 1) -> int:
+    """The value if it is a number of things; what is wrong with any other, the resource's own definition says."""
+    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else otherwise
+
+
 def walk(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Each value inside another with its path, leaves and maps alike."""
     yield path, value

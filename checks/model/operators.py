@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from checks.model.objects import Manager, Object, items, mapping
+from checks.model.objects import Manager, Object, count, items, mapping
 
 _REFLECTOR = "reflector.v1.k8s.emberstack.com"
 GENERATED_KEYS = {"Password": ("password",), "UUID": ("uuid",), "SSHKey": ("privateKey", "publicKey")}
@@ -152,7 +152,7 @@ def _postgres(thing: Object, _find: Find) -> Iterator[Object]:
 
 def _vault(thing: Object, _find: Find) -> Iterator[Object]:
     """https://github.com/bank-vaults/vault-operator/blob/v1.24.0/pkg/controller/vault/vault_controller.go"""
-    size = int(thing.spec.get("size") or 1)
+    size = count(thing.spec.get("size"))
     ports = {"spec": {"ports": [{"name": "api-port", "port": 8200}, {"name": "cluster-port", "port": 8201}]}}
     for name in (thing.name, *(f"{thing.name}-{number}" for number in range(size))):
         yield _make(thing, "v1", "Service", name, ports)

@@ -21,6 +21,7 @@ DIRECTORY = Path(__file__).resolve().parents[2] / "charts" / "records"
 
 _ADDRESS = re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b")
 _DIGEST = re.compile(r"^[0-9a-f]{64}$")
+_KINDS = ("fields", "schemas")
 _NUMBERS = ("replicas", "replicaCount")
 
 
@@ -50,6 +51,8 @@ class Record:
     """Fields of the custom resources that the chart defines, see `distil.fields`."""
     absent: bool = False
     """Whether nobody has had the chart, so that what it makes is unknown."""
+    schemas: dict[str, Any] = field(default_factory=dict)
+    """The schemas of the same, see `distil.schemas`."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,7 @@ def read(directory: Path = DIRECTORY) -> dict[str, Record]:
             made,
             content.get("fields", {}),
             content.get("absent", False),
+            content.get("schemas", {}),
         )
     return found
 
@@ -170,6 +174,7 @@ def write(record: Record, directory: Path = DIRECTORY) -> None:
     made = sorted(record.made, key=lambda one: one.values)
     content["made"] = [{"values": one.values, "site": dict(one.site), "objects": one.objects} for one in made]
     content["fields"] = record.fields
+    content["schemas"] = record.schemas
     directory.mkdir(parents=True, exist_ok=True)
     lines = _lines(content)
     (directory / f"{record.chart}.json").write_text(lines + "\n")
@@ -181,7 +186,9 @@ def _lines(content: dict[str, Any]) -> str:
     def compact(value: Any) -> str:
         return json.dumps(value, sort_keys=True, separators=(", ", ": "), default=str)
 
-    parts = [f"  {json.dumps(key)}: {compact(content[key])}" for key in content if key not in ("made", "fields")]
+    parts = [
+        f"  {json.dumps(key)}: {compact(content[key])}" for key in content if key not in ("made", "fields", "schemas")
+    ]
     made = []
     for one in content["made"]:
         objects = ",\n".join(f"        {compact(thing)}" for thing in one["objects"])
@@ -190,6 +197,7 @@ def _lines(content: dict[str, Any]) -> str:
             f"\n{objects}\n    ]}}"
         )
     parts.append('  "made": [\n' + ",\n".join(made) + "\n  ]")
-    fields = ",\n".join(f"    {json.dumps(kind)}: {compact(tree)}" for kind, tree in sorted(content["fields"].items()))
-    parts.append('  "fields": {\n' + fields + "\n  }")
+    for part in _KINDS:
+        kinds = ",\n".join(f"    {json.dumps(kind)}: {compact(tree)}" for kind, tree in sorted(content[part].items()))
+        parts.append(f'  "{part}": {{\n' + kinds + "\n  }")
     return "{\n" + ",\n".join(parts) + "\n}"

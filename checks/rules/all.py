@@ -12,6 +12,7 @@ from checks.rules import (
     network,
     order,
     ownership,
+    policies,
     probes,
     program,
     references,
@@ -20,12 +21,13 @@ from checks.rules import (
     storage,
     traffic,
     values,
+    workloads,
 )
 from checks.rules.rule import RULES
 
 MODULES = (
     *(references, order, ownership, network, capacity, storage, security, secrets, images, names, probes, fields),
-    *(traffic, commands, values, charts, program),
+    *(traffic, policies, workloads, commands, values, charts, program),
 )
 
 __all__ = ["MODULES", "RULES"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from checks.model.objects import items, mapping
+from checks.model.objects import Object, count, items, mapping
 from checks.model.platform import Platform
 from checks.model.pods import Pods
 from checks.rules.rule import Finding, finding, rule
@@ -16,6 +17,8 @@ NODE_MEMORY = 2048
 """MiB that Talos asks for on a control plane; a worker gets by with 1024
 (https://www.talos.dev/v1.13/introduction/system-requirements/)."""
 WORKER_MEMORY = 1024
+
+RESOURCES = ("cpu", "memory")
 
 _UNITS = {
     "": 1.0,
@@ -69,23 +72,69 @@ def memory(platform: Platform) -> Iterator[Finding]:
 )
 def requests(platform: Platform) -> Iterator[Finding]:
     """Memory or processor time that is asked for and not there."""
-    nodes = {name: node for name, node in mapping(platform.settings.get("nodes")).items() if isinstance(node, dict)}
-    workers = {name: node for name, node in nodes.items() if node.get("role") == "worker"} or nodes
-    if not workers:
+    if not mapping(platform.settings.get("nodes")):
         return
-    for resource, field, unit in (("memory", "memory", 2**20), ("cpu", "cores", 1)):
-        sizes = {name: float(node.get(field) or 0) * unit for name, node in workers.items()}
-        left = sum(sizes.values()) - (max(sizes.values()) if len(sizes) > 1 else 0)
-        asked = [(amount(pods, resource, len(workers)), pods) for pods in platform.pods]
+    for resource in ("memory", "cpu"):
+        sizes, left = room(platform, resource)
+        asked = [(one.amounts[resource], one.of) for one in requested(platform)]
         total = sum(size for size, _ in asked)
         if total > left:
             most = sorted(asked, key=lambda one: -one[0])[:3]
-            shown = ", ".join(f"{pods.of} {_shown(size, resource)}" for size, pods in most)
+            shown = ", ".join(f"{of} {_shown(size, resource)}" for size, of in most)
             down = f"with {max(sizes, key=lambda name: sizes[name])} down" if len(sizes) > 1 else "on its only worker"
             problem = (
                 f"come to {_shown(total, resource)}, and {_shown(left, resource)} are there {down}; the most: {shown}"
             )
-            yield finding("all pods", f"resources.requests.{resource}", problem, most[0][1].of.where)
+            yield finding("all pods", f"resources.requests.{resource}", problem, most[0][1].where)
+
+
+def room(platform: Platform, resource: str) -> tuple[dict[str, float], float]:
+    """What each node that runs ordinary pods has of a resource, and what is left of all with the largest one down."""
+    nodes = {name: node for name, node in mapping(platform.settings.get("nodes")).items() if isinstance(node, dict)}
+    workers = {name: node for name, node in nodes.items() if node.get("role") == "worker"} or nodes
+    field, unit = ("memory", 2**20) if resource == "memory" else ("cores", 1)
+    sizes = {name: float(node.get(field) or 0) * unit for name, node in workers.items()}
+    return sizes, sum(sizes.values()) - (max(sizes.values()) if len(sizes) > 1 else 0)
+
+
+@dataclass(frozen=True)
+class Requested:
+    """What all pods of one object request, in bytes and cores."""
+
+    of: Object
+    amounts: Mapping[str, float]
+
+
+_OPERATED = {
+    ("postgresql.cnpg.io", "Cluster"): "instances",
+    ("vault.banzaicloud.com", "Vault"): "size",
+    ("monitoring.coreos.com", "Prometheus"): "replicas",
+    ("monitoring.coreos.com", "Alertmanager"): "replicas",
+}
+"""Objects from which an operator makes pods, and the field with their number. Its own sidecars are not counted."""
+
+
+def requested(platform: Platform) -> Iterator[Requested]:
+    """What is asked for by each workload, and by each object that an operator makes one of.
+
+    A DaemonSet counts once for every worker: on control planes it takes nothing from them.
+    """
+    nodes = [node for node in mapping(platform.settings.get("nodes")).values() if isinstance(node, dict)]
+    number = sum(node.get("role") == "worker" for node in nodes) or len(nodes)
+    for pods in platform.pods:
+        yield Requested(pods.of, {resource: amount(pods, resource, number) for resource in RESOURCES})
+    for (group, kind), field in _OPERATED.items():
+        for thing in platform.of_kind(group, kind):
+            copies = float(thing.spec.get(field) or 1)
+            each = mapping(thing.spec.get("resources"))
+            containers = [each] if "requests" in each else [mapping(part) for part in each.values()]
+            yield Requested(
+                thing,
+                {
+                    resource: copies * sum(quantity(mapping(one.get("requests")).get(resource)) for one in containers)
+                    for resource in RESOURCES
+                },
+            )
 
 
 def amount(pods: Pods, resource: str, nodes: int) -> float:
@@ -160,7 +209,7 @@ def claims(platform: Platform) -> Iterator[tuple[str, float]]:
     for claim in platform.of_kind("", "PersistentVolumeClaim"):
         yield _claim(claim.spec, 1)
     for workload in platform.of_kind("apps", "StatefulSet"):
-        replicas = int(workload.spec.get("replicas") or 1)
+        replicas = count(workload.spec.get("replicas"))
         for template in items(workload.spec.get("volumeClaimTemplates")):
             yield _claim(mapping(template.get("spec")), replicas)
     for cluster in platform.of_kind("postgresql.cnpg.io", "Cluster"):
@@ -169,7 +218,7 @@ def claims(platform: Platform) -> Iterator[tuple[str, float]]:
             if part:
                 yield (
                     str(part.get("storageClass") or ""),
-                    quantity(part.get("size")) * int(cluster.spec.get("instances") or 1),
+                    quantity(part.get("size")) * count(cluster.spec.get("instances")),
                 )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
+from checks.model.flux import ask
+from checks.model.objects import Object, walk
 from checks.model.platform import Platform
 from checks.model.program import HIDDEN, LATER
 from checks.rules.rule import Finding, finding, rule, there
@@ -16,6 +19,61 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "number": (int, float),
     "scalar": (str, int, float, bool),
 }
+
+
+@rule(
+    "invalid-resource",
+    title="A custom resource is one that the API server accepts",
+    why="The API server refuses it, and nothing of the resource takes effect.",
+    remedy="Give what the definition asks for: it is the definition's own rule that is quoted.",
+)
+def invalid(platform: Platform) -> Iterator[Finding]:
+    """Custom resources that break a rule of their recorded schema, expressions included."""
+    known = {kind: schema for record in platform.records.values() for kind, schema in record.schemas.items()}
+    asked = {
+        str(number): thing
+        for number, thing in enumerate(platform.objects)
+        if f"{thing.content.get('apiVersion')}/{thing.kind}" in known and _written(thing)
+    }
+    if platform.manifests is None or not asked:
+        return
+    used = {f"{thing.content.get('apiVersion')}/{thing.kind}" for thing in asked.values()}
+    question = {
+        "crds": [_definition(kind, known[kind]) for kind in sorted(used)],
+        "resources": [{"id": number, "object": thing.content} for number, thing in asked.items()],
+    }
+    fields = {one.object for one in unknown(platform)}
+    for number, facts in (ask(platform.manifests, question)["resources"] or {}).items():
+        thing = asked[number]
+        for fact in facts:
+            # What the rule unknown-field says more exactly is not said again, nor what hangs on a value of an `up`.
+            if str(thing) not in fields and not _later(thing, fact["check"]):
+                yield finding(thing, fact["check"], f"breaks the definition's rule: {fact['detail']}", thing.where)
+
+
+def _written(thing: Object) -> bool:
+    """Whether this repository writes the whole of an object."""
+    own = thing.release is not None and thing.release.own
+    return own or thing.manager.system in ("pulumi", "flux")
+
+
+def _definition(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    group, version, kind = name.split("/")
+    served = {"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"kind": kind, "plural": kind.lower() + "s"}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{names['plural']}.{group}"},
+        "spec": {"group": group, "names": names, "scope": "Namespaced", "versions": [served]},
+    }
+
+
+def _later(thing: Object, path: str) -> bool:
+    """Whether a place in an object holds what only an `up` knows."""
+    parts = [int(part[1:-1]) if part.startswith("[") else part for part in re.findall(r"\[\d+\]|[^.\[\]]+", path)]
+    value = thing.get(*parts) if parts else thing.content
+    return any(inner in (HIDDEN, LATER) for _, inner in walk(value) if isinstance(inner, str))
 
 
 @rule(

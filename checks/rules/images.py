@@ -12,8 +12,9 @@ import yaml
 
 from checks.charts.record import FILE, read, unrecorded
 from checks.charts.releases import ChartRelease
-from checks.model.objects import mapping
+from checks.model.objects import mapping, walk
 from checks.model.platform import Platform
+from checks.model.program import LATER
 from checks.rules.rule import Finding, finding, rule
 from components.kit.versions import ChartPin
 
@@ -26,6 +27,8 @@ _GONE = {
     "bitnamilegacy/": "frozen copies without updates (https://github.com/bitnami/charts/issues/35164)",
 }
 
+_FIELDS = ("image", "imageName")
+"""Fields of custom resources that name an image of pods which an operator makes."""
 _KEPT = ("docker.io/bitnami/sealed-secrets-", "bitnami/sealed-secrets-")
 """Images of the same publisher that are a product of their own (https://github.com/bitnami-labs/sealed-secrets)."""
 
@@ -41,20 +44,30 @@ def images(platform: Platform) -> Iterator[Finding]:
     for one in platform.pods:
         for place, container in one.containers():
             image = str(container.get("image") or "")
-            if not image or image == "auto" or "known-after-up" in image:
-                continue
             by = f" (of {one.of.release.chart} {one.of.release.version})" if one.of.release else ""
-            name, _, tag = image.partition("@")[0].rpartition(":")
-            if "/" in tag:
-                name, tag = image, ""
-            if "@sha256:" not in image and (not name or not tag or _FLOATING.match(tag)):
-                said = f"has the tag {tag}, which moves" if tag and name else "has no tag"
-                yield finding(one.of, f"{place}.image", f"is {image}{by}, which {said}", one.of.where)
-            for prefix, why in _GONE.items():
-                if image.startswith(prefix) and not image.startswith(_KEPT):
-                    yield finding(
-                        one.of, f"{place}.image", f"is {image}{by}: images of {prefix} are {why}", one.of.where
-                    )
+            for problem in _problems(image, by):
+                yield finding(one.of, f"{place}.image", problem, one.of.where)
+    for thing in platform.objects:
+        if thing.manager.system in ("pulumi", "flux") and "." in thing.group and thing.kind != "HelmRelease":
+            for path, value in walk(thing.spec):
+                if path.rpartition(".")[2] in _FIELDS and isinstance(value, str):
+                    for problem in _problems(value, ""):
+                        yield finding(thing, f"spec.{path}", problem, thing.where)
+
+
+def _problems(image: str, by: str) -> Iterator[str]:
+    """What is wrong with the name of an image."""
+    if not image or image == "auto" or LATER in image:
+        return
+    name, _, tag = image.partition("@")[0].rpartition(":")
+    if "/" in tag:
+        name, tag = image, ""
+    if "@sha256:" not in image and (not name or not tag or _FLOATING.match(tag)):
+        said = f"has the tag {tag}, which moves" if tag and name else "has no tag"
+        yield f"is {image}{by}, which {said}"
+    for prefix, why in _GONE.items():
+        if image.startswith(prefix) and not image.startswith(_KEPT):
+            yield f"is {image}{by}: images of {prefix} are {why}"
 
 
 @rule(

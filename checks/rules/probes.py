@@ -22,7 +22,7 @@ def probes(platform: Platform) -> Iterator[Finding]:
     """Probes at ports that their container does not declare."""
     for one in platform.pods:
         for place, container in one.containers():
-            known = _ports(container)
+            known = ports_of_container(container)
             for field in _PROBES:
                 for kind in ("httpGet", "tcpSocket", "grpc"):
                     port = mapping(mapping(container.get(field)).get(kind)).get("port")
@@ -35,7 +35,8 @@ def probes(platform: Platform) -> Iterator[Finding]:
                         yield finding(one.of, f"{place}.{field}.{kind}.port", problem, one.of.where)
 
 
-def _ports(container: dict[str, Any]) -> set[str]:
+def ports_of_container(container: dict[str, Any]) -> set[str]:
+    """Names and numbers of a container's ports."""
     found = set()
     for port in items(container.get("ports")):
         found |= {str(port[field]) for field in ("name", "containerPort") if port.get(field) is not None}
@@ -59,7 +60,7 @@ def targets(platform: Platform) -> Iterator[Finding]:
             for one in platform.pods
             if one.of.namespace == service.namespace and wanted.items() <= one.labels.items()
         ]
-        known = {port for one in chosen for _, container in one.containers() for port in _ports(container)}
+        known = {port for one in chosen for _, container in one.containers() for port in ports_of_container(container)}
         for number, port in enumerate(items(service.spec.get("ports"))):
             target = port.get("targetPort", port.get("port"))
             named = isinstance(target, str) and not target.isdigit()

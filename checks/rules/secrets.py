@@ -243,13 +243,16 @@ def literals(platform: Platform) -> Iterator[Finding]:
                     )
     for release in platform.releases:
         if release.manager.system == "flux":
-            for path, value in walk(release.values):
-                name = path.rpartition(".")[2]
+            given = dict(walk(release.values))
+            for path, value in given.items():
+                parent, _, name = path.rpartition(".")
                 if (
                     isinstance(value, str)
                     and _SECRET_NAME.search(name)
                     and not re.search("existing|Ref|Key$|Name", name)
                     and not _PLACEHOLDER.search(value)
+                    # The name of a Secret, with one of its keys beside it.
+                    and f"{parent}.{name}Key" not in given
                 ):
                     yield finding(release, f"spec.values.{path}", "gives a secret as a literal", release.where)
 

@@ -108,6 +108,7 @@ class Client:
     slug: of the application; also the client's id.
     authority: host name of Authentik.
     address: URL of the service, without a trailing slash.
+    callback_address: the same of what logins return to, which is a host of its own for some services.
     private: what it must trust to reach Authentik; None while that has a certificate of a public CA.
     """
 
@@ -118,6 +119,7 @@ class Client:
     scopes: tuple[str, ...]
     groups: Mapping[str, str]
     secret: str
+    callback_address: str = ""
     private: PrivateAuthority | None = None
 
     @property
@@ -168,6 +170,7 @@ class Service:
     configuration: makes the service's side.
     scopes: what it asks for.
     origin: namespace in whose part of Vault the client's secret is stored. The others get a copy.
+    callback_host: first label of the host to which logins return, if it is another one.
     """
 
     slug: str
@@ -179,6 +182,7 @@ class Service:
     configuration: Callable[[Client], Configuration]
     origin: str
     scopes: tuple[str, ...] = ("openid", "profile", "email")
+    callback_host: str | None = None
 
     def __post_init__(self) -> None:
         for name in (self.slug, *self.groups):
@@ -202,7 +206,8 @@ class Service:
 
     def redirect_uris(self, domain: str) -> list[str]:
         """Full URLs of the callbacks."""
-        return [uri if "://" in uri else f"https://{self.host}.{domain}{uri}" for uri in self.callbacks]
+        host = self.callback_host or self.host
+        return [uri if "://" in uri else f"https://{host}.{domain}{uri}" for uri in self.callbacks]
 
     def client(self, domain: str, authority: str, private: PrivateAuthority | None = None) -> Client:
         """What the service needs to know; `authority` is Authentik's host name, `private` as in `Client`."""
@@ -214,6 +219,7 @@ class Service:
             scopes=self.scopes,
             groups=self.groups,
             secret=self.secret,
+            callback_address=f"https://{self.callback_host or self.host}.{domain}",
             private=private,
         )
 

@@ -115,7 +115,7 @@ def _external(item: Object, world: World) -> Outcome:
             return _failed(item, "could not get secret data from provider", told)
     target = item["spec"].get("target", {})
     template = target.get("template", {})
-    made = dict(template.get("data", {}))
+    made = {key: _literals(text) for key, text in template.get("data", {}).items()}
     for source in (each["secret"] for each in template.get("templateFrom", []) if "secret" in each):
         known = world.find("Secret", source["name"], item["metadata"]["namespace"])
         for entry in source["items"]:
@@ -140,6 +140,11 @@ def _external(item: Object, world: World) -> Outcome:
         owner=item,
     )
     return Outcome(_ready(item, True, "SecretSynced", "secret synced").status, [result])
+
+
+def _literals(text: str) -> str:
+    """A template with its quoted texts in their place: how braces for somebody else's templates are written."""
+    return re.sub(r'{{ "([^"]*)" }}', r"\1", text)
 
 
 def _failed(item: Object, message: str, told: str) -> Outcome:

@@ -22,21 +22,24 @@ for mount in $(hierarchies); do
 done
 pipe=$(mktemp -u)
 mkfifo "$pipe"
+# A runtime makes a group in a hierarchy of version 2 beside those of version 1 too.
 # shellcheck disable=SC2016
-mounts=$(hierarchies) setsid sh -c '
+(setsid sh -c '
 	cat "$1" >/dev/null
 	tries=0
 	while [ $tries -lt 300 ]; do
 		left=
-		for mount in $mounts; do
-			find "$mount/$2" -depth -type d -exec rmdir {} + 2>/dev/null
-			if [ -d "$mount/$2" ]; then left=1; fi
+		for group in "/sys/fs/cgroup/$2" /sys/fs/cgroup/*/"$2"; do
+			if [ -d "$group" ]; then
+				find "$group" -depth -type d -exec rmdir {} + 2>/dev/null
+				left=1
+			fi
 		done
 		if [ -z "$left" ]; then exit; fi
 		tries=$((tries + 1))
 		sleep 0.1
 	done
-' sh "$pipe" "$group" </dev/null >/dev/null 2>&1 &
+' sh "$pipe" "$group" </dev/null >/dev/null 2>&1 &)
 exec 9>"$pipe"
 rm "$pipe"
 for mount in $(hierarchies); do echo $$ >"$mount/$group/lab/cgroup.procs"; done

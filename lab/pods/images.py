@@ -22,7 +22,7 @@ STAND_IN = "lab.invalid/stand-in"
 
 DEBIAN = {
     "/usr/sbin/mariadbd": "mariadb-server-core",
-    "/usr/bin/mariadb-admin": "mariadb-client-core",
+    "/usr/bin/mariadb-admin": "mariadb-client",
     "/usr/sbin/pdns_server": "pdns-server",
     "/usr/share/pdns-backend-mysql/schema/schema.mysql.sql": "pdns-backend-mysql",
     "/usr/bin/sdig": "pdns-tools",
@@ -127,7 +127,7 @@ def _mariadb() -> Image:
     return _of_packages(
         "mysql",
         ("docker.io/library/mariadb",),
-        ("mariadb-server-core", "mariadb-client-core"),
+        ("mariadb-server-core", "mariadb-client-core", "mariadb-client"),
         999,
         directories=("/var/lib/mysql", "/run/mysqld"),
         files={

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -72,8 +73,8 @@ def refuse_without_root() -> None:
 
 
 def group() -> str:
-    """A control group of this process's own for a namespace."""
-    return f"homelab-pods-{os.getpid()}"
+    """The name of a control group that nobody else has."""
+    return f"homelab-pods-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 def entering(name: str, command: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from checks.model.platform import Platform
-from tests.checks.platforms import Change, Edit, appended, edited, findings, object_of, platform
+from tests.checks.platforms import Change, Edit, appended, edited, findings, object_of, platform, real
 
 PAGE, LOGIN, PHASES = "gitops/forge/page.yaml", "gitops/secrets/login.yaml", "gitops/cluster/phases.yaml"
 KUSTOMIZATION = "gitops/forge/kustomization.yaml"
@@ -209,8 +209,50 @@ PROGRAM: dict[str, Change] = {
 }
 
 
-def test_there_are_fifty_edits() -> None:
-    assert len(TREE) + len(PROGRAM) == 50
+GITEA, DATABASE = "gitops/gitea", "gitops/gitea/database/cluster.yaml"
+
+
+def settings_file(root: Path) -> None:
+    (root / GITEA / "texts.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: texts}\ndata: {a: b}\n")
+    edited(f"{GITEA}/kustomization.yaml", ("resources:\n", "resources:\n  - texts.yaml\n"))(root)
+
+
+APPLICATIONS: dict[str, Edit] = {
+    "another interval of an application": edited(f"{GITEA}/flux.yaml", ("  interval: 1h", "  interval: 2h")),
+    "more servers of a database": edited(DATABASE, ("instances: 2", "instances: 3")),
+    "a larger database": edited(DATABASE, ("size: 5Gi", "size: 10Gi")),
+    "more memory for a database": edited(DATABASE, ("limits: {memory: 1Gi}", "limits: {memory: 2Gi}")),
+    "a database that spreads strictly": edited(DATABASE, ("AffinityType: preferred", "AffinityType: required")),
+    "one more port that may be called": edited(
+        f"{GITEA}/network-policies.yaml",
+        ("        - {port: 465, protocol: TCP}\n", "        - {port: 465, protocol: TCP}\n        - {port: 22}\n"),
+    ),
+    "an annotation of an application's Ingress": edited(
+        f"{GITEA}/kustomization.yaml",
+        (
+            '      - {op: replace, path: /spec/rules/0/host, value: "git.${domain}"}\n',
+            '      - {op: replace, path: /spec/rules/0/host, value: "git.${domain}"}\n'
+            '      - {op: add, path: /metadata/annotations/nginx.org~1proxy-read-timeout, value: "90s"}\n',
+        ),
+    ),
+    "a ConfigMap beside an application": settings_file,
+    "another rhythm of looking for charts": edited(f"{GITEA}/repository.yaml", ("interval: 12h", "interval: 24h")),
+    "a policy on the number of a port": edited(
+        f"{GITEA}/network-policies.yaml", ("{port: ssh, protocol: TCP}", "{port: 2222, protocol: TCP}")
+    ),
+}
+
+
+def test_there_are_sixty_edits() -> None:
+    assert len(TREE) + len(PROGRAM) + len(APPLICATIONS) == 60
+
+
+def test_no_edit_of_an_application_is_a_fault(tmp_path: Path) -> None:
+    def edit(root: Path) -> None:
+        for one in APPLICATIONS.values():
+            one(root)
+
+    assert [f"{one.rule}: {one.object} {one.field} {one.problem}" for one in findings(real(tmp_path, edit))] == []
 
 
 GROUPS = [list(TREE)[first : first + 6] for first in range(0, len(TREE), 6)]
@@ -226,6 +268,20 @@ def test_an_edit_of_the_tree_is_no_fault(tmp_path: Path, names: list[str]) -> No
     assert [
         f"{one.rule}: {one.object} {one.field} {one.problem}" for one in findings(platform(tmp_path, edit=edit))
     ] == []
+
+
+def test_the_name_of_a_secret_with_one_of_its_keys_beside_it_is_no_literal(tmp_path: Path) -> None:
+    def values(text: str) -> Edit:
+        return edited(
+            "gitops/forge/release.yaml", ("existingSecret: forge-login", f"existingSecret: forge-login, {text}")
+        )
+
+    def literal(directory: str, text: str) -> list[str]:
+        found = findings(platform(tmp_path / directory, edit=values(text)))
+        return [one.field for one in found if one.rule == "literal-secret"]
+
+    assert literal("reference", "login: {secret: forge-login, secretKey: password}") == []
+    assert literal("literal", "login: {secret: hunter2}") == ["spec.values.login.secret"]
 
 
 def test_no_edit_of_the_program_is_a_fault(tmp_path: Path) -> None:

@@ -41,6 +41,36 @@ FAULTS: dict[str, Fault] = {
         "reference",
         ("Kustomization flux-system/gitea", "spec.dependsOn[0].name", "gitea-postgres", "gitea-database"),
     ),
+    "a number in words": Fault(
+        edited(DATABASE, ("instances: 2", "instances: two")),
+        "unknown-field",
+        ("Cluster gitea/gitea-postgres", "spec.instances", "integer"),
+    ),
+    "a method that the operator does not have": Fault(
+        edited(DATABASE, ("primaryUpdateMethod: switchover", "primaryUpdateMethod: reload")),
+        "unknown-field",
+        ("Cluster gitea/gitea-postgres", "spec.primaryUpdateMethod", "reload", "switchover"),
+    ),
+    "a moving image of a database": Fault(
+        edited(DATABASE, ("postgresql:17.11-system-trixie", "postgresql:latest")),
+        "image-pin",
+        ("Cluster gitea/gitea-postgres", "spec.imageName", "latest"),
+    ),
+    "an owner whose Secret is called otherwise": Fault(
+        edited(DATABASE, ("name: gitea-database", "name: gitea-db")),
+        "reference",
+        ("Cluster gitea/gitea-postgres", "spec.bootstrap.initdb.secret", "Secret gitea/gitea-db", "gitea-database"),
+    ),
+    "a policy on a port that no container has": Fault(
+        edited(POLICIES, ("port: ssh,", "port: sshd,")),
+        "policy-port",
+        ("NetworkPolicy gitea/gitea-ssh", "spec.ingress[0].ports[0].port", "sshd", "ssh"),
+    ),
+    "a policy about a database that does not exist": Fault(
+        edited(POLICIES, ("cnpg.io/cluster: gitea-postgres", "cnpg.io/cluster: gitea-pg")),
+        "policy-pods",
+        ("NetworkPolicy gitea/gitea-calls", "spec.egress[0].to[0].podSelector", "gitea-pg", "gitea-postgres"),
+    ),
     "a value that nobody recorded": Fault(
         edited(RELEASE, ("size: 20Gi", "size: 200Gi")), "chart-record", ("release gitea/gitea", "gitea 12.7.0")
     ),

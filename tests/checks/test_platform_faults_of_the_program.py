@@ -15,6 +15,7 @@ from checks.model.objects import Manager, Object
 from checks.model.platform import Platform
 from checks.rules.all import RULES
 from tests.checks.platforms import Change, edited, findings, object_of, platform, release_of
+from tests.checks.test_platform_faults_of_the_applications import FAULTS as OF_APPLICATIONS
 from tests.checks.test_platform_faults_of_the_tree import FAULTS as OF_THE_TREE
 
 SOLVER = ("spec", "acme", "solvers", 0, "dns01", "webhook")
@@ -268,6 +269,11 @@ FAULTS: dict[str, Fault] = {
         "one-network",
         ("cluster.network.cni.name", "kube-flannel", "cilium"),
     ),
+    "a store with two providers": Fault(
+        at("ClusterSecretStore", "vault", "spec", "provider", "fake", value={"data": []}),
+        "invalid-resource",
+        ("ClusterSecretStore vault", "spec.provider", "at most 1 item"),
+    ),
     "a record that the ingress controller's host has too": Fault(
         added(
             "ClusterRRset",
@@ -372,10 +378,9 @@ def test_a_fault_of_an_own_chart_is_found(tmp_path: Path, name: str) -> None:
 
 def test_every_rule_has_a_fault_that_it_must_find() -> None:
     elsewhere = {"terraform-owner", "chart-absent", "program-convention", "program-recorded"}
-    tested = {fault.rule for fault in (*FAULTS.values(), *OF_THE_TREE.values())} | {
-        rule for _, rule, _ in OWN_CHART.values()
-    }
-    assert sorted(set(RULES) - tested - elsewhere) == []
+    tested = {fault.rule for fault in FAULTS.values()} | {other.rule for other in OF_THE_TREE.values()}
+    tested |= {other.rule for other in OF_APPLICATIONS.values()}
+    assert sorted(set(RULES) - tested - {rule for _, rule, _ in OWN_CHART.values()} - elsewhere) == []
 
 
 def test_a_chart_that_nobody_had_and_nobody_accepted_is_found(tmp_path: Path) -> None:

@@ -403,6 +403,16 @@ FAULTS: dict[str, Fault] = {
         "no-shell",
         ("Deployment forge/page", "containers[0].command", "/bin/sh", "external-dns:v0.21.0"),
     ),
+    "labels that the selector does not have": Fault(
+        edited(PAGE, ("metadata: {labels: {app: page}}", "metadata: {labels: {app: pages}}")),
+        "own-pods",
+        ("Deployment forge/page", "spec.selector.matchLabels", "app=page", "app=pages"),
+    ),
+    "a mount of what is no volume": Fault(
+        edited(PAGE, ("volumeMounts: [{name: page,", "volumeMounts: [{name: data,")),
+        "mounted-volume",
+        ("Deployment forge/page", "containers[0].volumeMounts[0].name", "data", "page"),
+    ),
     "a port of a Service that an Ingress misspells": Fault(
         edited(PAGE, ("port: {name: http}}}}", "port: {name: web}}}}")),
         "service-port",

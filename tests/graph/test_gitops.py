@@ -19,7 +19,7 @@ from checks.program import ROOT, recorded
 from checks.sign_on import PUBLIC, consumer, disagreements, providers
 from components.identity.sso import VALUES_KEY
 from components.kit.versions import POSTGRESQL
-from components.secrets.secret_spec import Password
+from components.secrets.secret_spec import Password, Plain
 from stacks import sso
 from stacks.application_secrets import SECRETS
 from tests.charts.kustomize import built
@@ -106,8 +106,12 @@ def services() -> list[Any]:
 @pytest.mark.parametrize(("service", "release"), services(), ids=lambda value: getattr(value, "slug", ""))
 def test_a_service_runs_where_its_sign_on_expects_it(service: Any, release: Any) -> None:
     assert release.namespace == service.namespace
-    made = folder(f"gitops/{release.name}")["Ingress", release.name]["spec"]
     host = f"{service.host}.{DOMAIN}"
+    if service is sso.MATRIX:  # its chart brings an Ingress for each of its hosts
+        values = secret_values(release, service.secret, DOMAIN, private=False)
+        assert values["elementWeb"]["ingress"]["host"] == host
+        return
+    made = folder(f"gitops/{release.name}")["Ingress", release.name]["spec"]
     assert [rule["host"] for rule in made["rules"]] == [host]
     assert made["tls"] == [{"hosts": [host]}]
 
@@ -253,3 +257,73 @@ def test_the_setup_reads_what_is_made_for_it() -> None:
     [volume] = spec["volumes"]
     content = folder("gitops/harbor/setup")["ConfigMap", volume["configMap"]["name"]]["data"]
     assert {part.rpartition("/")[2] for part in container["command"][2:]} == set(content)
+
+
+def test_matrix_finds_both_databases_that_are_made_for_it() -> None:
+    made = folder("gitops/matrix/database")
+    cluster, accounts = made["Cluster", "matrix-postgres"], made["Database", "matrix-accounts"]
+    [release] = [release for release in releases() if release.name == "matrix"]
+    first = cluster["spec"]["bootstrap"]["initdb"]
+    [role] = cluster["spec"]["managed"]["roles"]
+    host = f"{cluster['metadata']['name']}-rw.{cluster['metadata']['namespace']}.svc"
+    for part, database, owner, secret in (
+        ("synapse", first["database"], first["owner"], first["secret"]["name"]),
+        ("matrixAuthenticationService", accounts["spec"]["name"], role["name"], role["passwordSecret"]["name"]),
+    ):
+        said = release.values[part]["postgres"]
+        assert (said["host"], said["database"], said["user"], said["password"]["secret"]) == (
+            host,
+            database,
+            owner,
+            secret,
+        )
+        assert SECRETS[secret].spec.keys["username"] == Plain(owner)
+        assert said["sslMode"] == "verify-full"
+    assert accounts["spec"]["cluster"]["name"] == cluster["metadata"]["name"]
+    assert accounts["spec"]["owner"] == role["name"]
+
+
+def test_synapses_database_has_the_locale_without_which_it_does_not_start() -> None:
+    made = folder("gitops/matrix/database")["Cluster", "matrix-postgres"]["spec"]["bootstrap"]["initdb"]
+    assert (made["encoding"], made["localeCollate"], made["localeCType"]) == ("UTF8", "C", "C")
+
+
+MATRIX_SECRETS = (
+    ("synapse", "signingKey"),
+    ("synapse", "macaroon"),
+    ("synapse", "registrationSharedSecret"),
+    ("matrixAuthenticationService", "encryptionSecret"),
+    ("matrixAuthenticationService", "synapseSharedSecret"),
+)
+
+
+@pytest.mark.parametrize(("part", "name"), MATRIX_SECRETS)
+def test_matrix_makes_no_secret_for_itself(part: str, name: str) -> None:
+    [release] = [release for release in releases() if release.name == "matrix"]
+    reference = release.values[part][name]
+    spec = SECRETS[reference["secret"]].spec
+    assert reference["secretKey"] in {*spec.keys, *spec.derived}
+    assert spec.namespace == release.namespace
+    assert release.values["initSecrets"] == {"enabled": False}
+
+
+def test_the_keys_that_sign_matrixs_tokens_stay_and_are_of_the_kinds_that_it_wants() -> None:
+    [release] = [release for release in releases() if release.name == "matrix"]
+    kinds = {"rsa": "RSA", "ecdsaPrime256v1": "ECDSA"}
+    assert release.values["matrixAuthenticationService"]["privateKeys"].keys() == kinds.keys()
+    for name, reference in release.values["matrixAuthenticationService"]["privateKeys"].items():
+        made = folder("gitops/matrix")["Certificate", reference["secret"]]["spec"]["privateKey"]
+        assert (reference["secretKey"], made["algorithm"], made["rotationPolicy"]) == ("tls.key", kinds[name], "Never")
+
+
+def test_nobody_has_a_password_in_matrix_or_changes_what_authentik_says() -> None:
+    [release] = [release for release in releases() if release.name == "matrix"]
+    told = yaml.safe_load(release.values["matrixAuthenticationService"]["additional"]["accounts"]["config"])
+    assert told["passwords"] == {"enabled": False}
+    assert set(told["account"].values()) == {False}
+
+
+def test_matrix_talks_to_no_other_server_unless_somebody_says_so() -> None:
+    [release] = [release for release in releases() if release.name == "matrix"]
+    told = yaml.safe_load(release.values["synapse"]["additional"]["federation"]["config"])
+    assert told["federation_domain_whitelist"] == []

@@ -19,6 +19,7 @@ LEVEL = "pod-security.kubernetes.io/enforce"
 PRIVILEGED = {
     "metallb-system": "its speakers send raw packets in the network of their node",
     "csi-proxmox": "its node plugin mounts volumes for pods",
+    "node-exporter": "it sees the processes, network and file systems of its node",
 }
 """Namespaces whose pods could not run at level restricted, and why."""
 

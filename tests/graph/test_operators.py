@@ -5,10 +5,12 @@ The rules are the lab's (`lab/operators`); the objects are those that the progra
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 from checks.graph import Graph
 from checks.program import recorded
@@ -188,6 +190,14 @@ def test_a_copy_of_a_key_that_its_secret_has_not_is_not_made(graph: Graph) -> No
     copied = "ExternalSecret authentik/sign-on-authority"
     path = ("spec", "target", "template", "templateFrom", 0, "secret", "items", 0, "key")
     assert Operated(graph, set_to("ca.pem", copied, *path)).unready()[copied] == "could not apply template"
+
+
+def test_braces_of_somebody_elses_template_are_as_they_were_meant(rest: Operated) -> None:
+    secret = rest.world.find("Secret", "oidc-matrix", "authentik")
+    assert secret is not None
+    values = base64.b64decode(secret["data"]["values.yaml"]).decode()
+    told = yaml.safe_load(values)["matrixAuthenticationService"]["additional"]["sign-on"]["config"]
+    assert "{{ user.preferred_username }}" in told
 
 
 def test_a_template_over_a_value_that_is_not_read_is_not_applied(graph: Graph) -> None:

@@ -61,7 +61,7 @@ def documents_of(mirrors: bool, node: str) -> list[dict[str, Any]]:
 
 def address_of(mirrors: bool, node: str, host: str) -> str:
     """Where a node finds a host: by its own entries, else by DNS, which has the public host for names of the domain."""
-    entries = {
+    entries: dict[str, str] = {
         name: document["name"]
         for document in documents_of(mirrors, node)
         if document.get("kind") == "StaticHostConfig"

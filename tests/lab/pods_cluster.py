@@ -67,8 +67,10 @@ class PodsCluster:
         return time.monotonic() - began
 
     def _state(self) -> str:
-        pods = self.kubectl("get", "pods,events", "-A", "-o", "wide", check=False)
-        return pods[-6000:] + self.log.read_text()[-2000:]
+        pods = self.kubectl("get", "pods", "-A", "-o", "wide", check=False)
+        events = self.kubectl("get", "events", "-A", "--field-selector=type=Warning", check=False)
+        logs = self.kubectl("logs", "-n", "kube-system", "-l", "k8s-app=kube-dns", "--tail=5", check=False)
+        return "\n".join((pods, events[-4000:], logs))
 
 
 @contextlib.contextmanager

@@ -12,9 +12,11 @@ import sys
 from ipaddress import IPv4Address
 from pathlib import Path
 
+import pulumi
+
 from lab import network, programs
 from lab.pods import nodes
-from tests.lab.talos_site import TalosSite
+from tests.lab.talos_site import Hook, TalosSite
 
 PREFIX = "10.77"
 NODES = {"cp1": (101, "1.1"), "w1": (201, "2.1"), "w2": (202, "2.2")}
@@ -29,6 +31,7 @@ def main() -> None:
     subprocess.Popen([sys.executable, "-m", "lab.pods.store", nodes.STORE, str(served)])
     tools = programs.ensure((*programs.LAB, *programs.PODS))
     settings = nodes.settings(tools, group, list(json.loads(served.read_text())))
+    pulumi.ResourceHook = Hook  # type: ignore[assignment,misc]  # no engine runs here
     site = TalosSite(directory, tools, **RELEASES, prefix=PREFIX, nodes=NODES, pods=settings)
     site.first_up()
     (directory / "ready").touch()

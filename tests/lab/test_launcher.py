@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from checks.gitops import tree
 from components.kit.versions import ChartPin
 from lab import charts, cli, configuration, network, preparation, processes, session
 from lab.errors import LabError
@@ -312,10 +313,32 @@ def _until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
         time.sleep(0.02)
 
 
-def test_the_lab_chart_of_a_release_of_flux_has_what_its_patches_name(tmp_path: Path) -> None:
+def patched() -> list[tuple[str, dict[str, Any]]]:
+    """Every Deployment that a HelmRelease of `gitops/` changes after its chart, with the chart's name."""
+    return [
+        (document["spec"]["chart"]["spec"]["chart"], yaml.safe_load(patch["patch"]))
+        for _, document in tree.documents(tree.GITOPS)
+        if document.get("kind") == "HelmRelease"
+        for renderer in document["spec"].get("postRenderers", [])
+        for patch in renderer["kustomize"]["patches"]
+        if patch["target"]["kind"] == "Deployment"
+    ]
+
+
+@pytest.mark.parametrize(("chart", "patch"), patched(), ids=lambda value: value if isinstance(value, str) else "")
+def test_the_lab_chart_of_a_release_of_flux_has_what_its_patches_name(
+    tmp_path: Path, chart: str, patch: dict[str, Any]
+) -> None:
+    (archive,) = charts.write(tmp_path, [pin for pin in charts.pinned() if pin.name == chart])
+    specs = {item["metadata"]["name"]: item["spec"] for item in objects_of(archive, chart)}
+    pod = specs[patch["metadata"]["name"]]["template"]["spec"]
+    named = patch["spec"].get("template", {}).get("spec", {}) if "spec" in patch else {}
+    for kind in ("containers", "initContainers"):
+        wanted = {container["name"] for container in named.get(kind, [])}
+        assert wanted <= {container["name"] for container in pod.get(kind, [])}
+
+
+def test_the_lab_chart_of_gitea_has_the_service_that_the_ingress_names(tmp_path: Path) -> None:
     (archive,) = charts.write(tmp_path, [pin for pin in charts.pinned() if pin.name == "gitea"])
     specs = {item["metadata"]["name"]: item["spec"] for item in objects_of(archive, "gitea")}
-    pod = specs["gitea"]["template"]["spec"]
-    assert [container["name"] for container in pod["containers"]] == ["gitea"]
-    assert "configure-gitea" in [container["name"] for container in pod["initContainers"]]
     assert specs["gitea-http"]["ports"] == [{"name": "http", "port": 3000}]

@@ -28,13 +28,16 @@ def bazel() -> Path:
 def cache(bazel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
     """The cache with its arguments of the release, but for the ports; gives that of HTTP and of gRPC."""
     directory = tmp_path_factory.mktemp("cache")
-    http, rpc, profile = free_ports(3)
+    http, rpc, profile, *open_to_all = free_ports(5)
     ports = {"8080": str(http), "9092": str(rpc), "6060": str(profile)}
     arguments = list(container("build-cache", "cache")["args"])
     for before, after in ports.items():
         arguments = [argument.replace(f":{before}", f":{after}") for argument in arguments]
-    command = [str(bazel), f"--dir={directory}/data", *arguments]
+    # What the image says before (BUILD.bazel), which the release takes back.
+    image = [f"--http_address=:{open_to_all[0]}", f"--dir={directory}/data", f"--profile_address=:{open_to_all[1]}"]
+    command = [str(bazel), *image, *arguments]
     with server("bazel", command, directory=directory, ready=lambda: answers(f"http://127.0.0.1:{http}/status")):
+        assert not any(listens(port) for port in open_to_all)
         yield http, rpc
 
 

@@ -65,7 +65,7 @@ def helm(url: str) -> list[str]:
 CLIENTS: Mapping[str, tuple[Callable[[Any], dict[str, str]], Callable[[str], list[str]]]] = {
     "gitea": (lambda values: listed(values.get("deployment", {}).get("env", [])), helm),
     "matrix": (
-        lambda values: listed(values["synapse"].get("extraEnv", [])),
+        lambda values: listed(values["matrixAuthenticationService"].get("extraEnv", [])),
         lambda url: python(
             f"import urllib.request as u; u.build_opener(u.ProxyHandler({{}})).open('{url}'); print('reached')"
         ),

@@ -33,8 +33,9 @@ COMPONENTS = (
     {"gitops"},
 )
 STACKS = (
-    {"proxied"},
+    {"proxied", "matrix_sign_on"},
     {"sso"},
+    {"matrix_secrets"},
     {"application_secrets"},
     {"settings"},
     {"delegation", "outputs"},
@@ -52,7 +53,17 @@ STACKS = (
 )
 
 # The program's layers are nobody's library: checks see them by recording the program, the lab by running it.
-LIBRARIES_OF_STACKS = {"proxied", "sso", "application_secrets", "settings", "delegation", "outputs", "commands"}
+LIBRARIES_OF_STACKS = {
+    "proxied",
+    "matrix_sign_on",
+    "sso",
+    "matrix_secrets",
+    "application_secrets",
+    "settings",
+    "delegation",
+    "outputs",
+    "commands",
+}
 
 
 def breaches(base: Path, rows: Sequence[set[str]]) -> list[str]:

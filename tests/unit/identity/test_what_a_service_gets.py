@@ -16,7 +16,7 @@ import yaml
 
 from components.identity.blueprint import Entry
 from components.identity.directory import _EXPRESSIONS, User, directory
-from components.identity.sso import GROUPS_CLAIM, VALUES_KEY, Service
+from components.identity.sso import GROUPS_CLAIM, VALUES_KEY, Service, group
 from components.identity.vault_sso import sign_on
 from components.secrets.secret_spec import Plain
 from components.vault.clients import PEOPLE_ADMIN, PEOPLE_READER, platform_configuration
@@ -153,6 +153,13 @@ def test_nobody_has_a_role_in_grafana_but_by_a_group() -> None:
     assert (login["role_attribute_strict"], login["use_pkce"]) == (True, True)
 
 
+def test_matrix_makes_an_account_of_whoever_authentik_lets_in_without_asking() -> None:
+    told = chart_values("matrix")["matrixAuthenticationService"]["additional"]["sign-on"]["config"]
+    [provider] = yaml.safe_load(told)["upstream_oauth2"]["providers"]
+    assert provider["claims_imports"]["skip_confirmation"] is True
+    assert provider["claims_imports"]["localpart"]["action"] == "require"
+
+
 @pytest.mark.parametrize(
     ("groups", "role"),
     [
@@ -178,8 +185,9 @@ def test_every_group_of_grafana_has_a_case_above() -> None:
 
 
 def test_only_members_of_its_group_may_use_matrix() -> None:
-    [told] = chart_values("matrix")["extraConfig"]["oidc_providers"]
-    assert told["attribute_requirements"] == [{"attribute": "groups", "value": "matrix-users"}]
+    """Its authentication service cannot ask for a group, so Authentik does, as for every service."""
+    [binding] = [entry for entry in sso.MATRIX.entries(DOMAIN, "x", within=True) if "policybinding" in entry.model]
+    assert binding.identifiers["group"] == group("matrix-users").reference(True)
 
 
 def test_who_leaves_a_group_loses_its_rights_in_inventree() -> None:

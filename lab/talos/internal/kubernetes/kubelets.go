@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net"
@@ -8,8 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"go.yaml.in/yaml/v4"
 
 	"homelab/lab/talos/internal/pki"
 	"homelab/lab/talos/internal/process"
@@ -152,7 +151,7 @@ func (c *ControlPlane) containerdArgs(node Node, ruling Member) ([]string, error
 		},
 	}
 
-	document, err := yaml.Marshal(list)
+	document, err := json.Marshal(list)
 	f.keep(err)
 
 	network := f.write(filepath.Join("cni", node.Name, "10-pods.conflist"), document)
@@ -215,7 +214,8 @@ func (c *ControlPlane) kubeletArgs(node Node, ruling Member, server string) ([]s
 	addresses, err := cluster.Network().DNSServiceIPs()
 	f.keep(err)
 
-	resolver := f.write("resolv.conf", []byte("# nobody outside answers\n"))
+	// CoreDNS wants a server to ask for names outside; this one refuses at once.
+	resolver := f.write("resolv-"+node.Name+".conf", []byte("nameserver "+node.Address+"\n"))
 	f.keep(os.Chmod(resolver, 0o644))
 	settings := f.yaml("kubelet-"+node.Name+".yaml", map[string]any{
 		"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
