@@ -247,6 +247,8 @@ def test_a_login_that_is_lost_on_the_way_is_explained_for_everything_in_proxmox(
 def test_the_site_is_checked_before_anything_is_made(graph: Graph) -> None:
     provider = graph["pulumi:providers:proxmoxve proxmox"]
     assert provider.hooks["before_create"] == ["proxmox-is-ready"]
+    # Credentials that Proxmox refuses must not take the place of those by which a destroy can log in.
+    assert provider.hooks["before_update"] == provider.hooks["before_create"]
     others = [n for n in graph.nodes.values() if n.custom and n is not provider]
     assert [n for n in others if not graph.depends(n.urn, provider.urn, transitive=True)] == []
 
