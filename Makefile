@@ -47,7 +47,7 @@ preview: venv ## preview STACK=name without access to a machine or a credential
 deployed: venv ## write what Flux deploys in STACK=name, by object, to JSON=file, for a comparison of two commits
 	@ARGS='--stack $(STACK) --deployed $(abspath $(JSON))' $(LAB) check
 
-rehearse: venv ## run up, a second up and destroy of STACK=name in a network namespace with the stack's own addresses (PODS=real, as root: with pods that run)
+rehearse: venv ## run up, a second up and destroy of STACK=name in a network namespace with the stack's own addresses (PODS=real CHARTS_MIRROR=dir, as root: with pods that run)
 	@$(LAB) rehearse '$(STACK)' $(OF_FILE)
 
 delegation: venv ## print the records that the parent zone needs for the domain of STACK=name; nothing need exist

@@ -48,6 +48,7 @@ _FAKES: dict[str, Any] = {
     },
     "talos:imageFactory/schematic:Schematic": {"id": "f" * 64},
     "csi-token": {"id": "lab-csi@pve!api", "value": Secret("lab-csi@pve!api=planted-token")},
+    "receiver-token": {"result": Secret("planted-webhook-token")},
     "talos:cluster/kubeconfig:Kubeconfig": {"kubeconfigRaw": Secret("apiVersion: v1\nkind: Config\n")},
 }
 

@@ -167,6 +167,8 @@ def _changed_module(go: str, binary: GoBinary, scratch: Path) -> list[str]:
                 there.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, there)
     wanted = (binary.sources() / "go.mod").read_text()
+    # A replacement that is there, such as by another name of the module, would go before this one.
+    wanted = re.sub(rf"^replace {re.escape(str(binary.module))} .*$", "", wanted, flags=re.MULTILINE)
     (scratch / "go.mod").write_text(f"{wanted}\nreplace {binary.module} => {copy}\n")
     shutil.copyfile(binary.sources() / "go.sum", scratch / "go.sum")
     return [f"-modfile={scratch / 'go.mod'}"]

@@ -75,6 +75,8 @@ def prepare(session: Session, progress: Progress) -> Lab:
         datastores = source.get(configuration.REHEARSED_DATASTORES) or {}
         pods = nodes.settings(found, group, list(json.loads(_images_of(session).read_text()))) if group else {}
         hardware = Hardware(session, settings, replacements["homelab:talos.factory"], values, datastores, pods)
+        if group:
+            refuse_loopback(settings)
         if network.inside_namespace():
             hold_addresses(session, settings)
     with progress.stage("processes"):
@@ -171,6 +173,20 @@ def second_octet(session: Session) -> int:
         known = network.octet(session.name, network.octets_in_use() | _octets_of_other_labs())
         session.remember(octet=known)
     return int(known)
+
+
+def refuse_loopback(settings: Settings) -> None:
+    """Say that a stack cannot have real pods because no pod would reach its nodes.
+
+    Raises:
+        LabError: if a node's address is one of the loopback device.
+    """
+    for name, node in settings.nodes.items():
+        if node.address.is_loopback:
+            raise LabError(
+                f"PODS=real: node {name} has the address {node.address}, which belongs to the loopback device of each "
+                "pod: rehearse a stack whose nodes have addresses of a network, such as STACK=prod"
+            )
 
 
 def hold_addresses(session: Session, settings: Settings) -> None:

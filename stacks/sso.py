@@ -281,7 +281,6 @@ GITEA, HARBOR, MATRIX, VAULT = SERVICES[0], SERVICES[1], SERVICES[2], SERVICES[-
 
 INVENTREE = next(service for service in SERVICES if service.slug == "inventree")
 
-
 BLUEPRINT = "blueprint.yaml"
 """Key in a Secret under which a blueprint file for Authentik is stored."""
 

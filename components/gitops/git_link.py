@@ -107,5 +107,4 @@ class GitLink(pulumi.ComponentResource):
 
 
 def _base64(text: str) -> str:
-    # A private key ends with a line break, without which OpenSSH does not read it.
     return base64.b64encode(text.encode()).decode()

@@ -128,6 +128,9 @@ def test_applications_know_these_variables(graph: Graph) -> None:
         "sign_on_namespace": "authentik",
         "service_subnet": "10.96.0.0/12",
         "pod_subnet": "10.244.0.0/16",
+        "name_server_address": "10.0.3.3",
+        "secondary_address": "100.64.0.3",
+        "sealing_key": "sealed-secrets-key",
         "seed_port": "22",
     }
 

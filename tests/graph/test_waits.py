@@ -10,7 +10,11 @@ from checks.graph import Graph, Node
 from checks.program import recorded
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
-OWN_PODS = ("kubernetes:postgresql.cnpg.io/v1:Cluster", "kubernetes:vault.banzaicloud.com/v1alpha1:Vault")
+OWN_PODS = (
+    "kubernetes:postgresql.cnpg.io/v1:Cluster",
+    "kubernetes:vault.banzaicloud.com/v1alpha1:Vault",
+    "kubernetes:fluxcd.controlplane.io/v1:FluxInstance",
+)
 """Custom resources whose operators make pods, and which are awaited."""
 
 LINE = 20e6 / 8
@@ -45,11 +49,12 @@ def test_the_engine_waits_longer_than_helm(graph: Graph, operation: str) -> None
     assert [one.urn for one in releases if seconds(one, operation) <= one.inputs["timeout"]] == []
 
 
+@pytest.mark.parametrize("operation", ["create", "update"])
 @pytest.mark.parametrize("kind", OWN_PODS)
-def test_pods_of_an_operator_get_as_much_time_as_those_of_a_release(graph: Graph, kind: str) -> None:
+def test_pods_of_an_operator_get_as_much_time_as_those_of_a_release(graph: Graph, kind: str, operation: str) -> None:
     made = graph.of_type(kind)
     assert made
-    assert [node.urn for node in made if seconds(node, "create") * LINE < LARGEST_STEP] == []
+    assert [node.urn for node in made if seconds(node, operation) * LINE < LARGEST_STEP] == []
 
 
 PATIENCE = 120

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from lab import commands
+from lab import commands, preparation
 from lab.errors import LabError
 from lab.pods import images, nodes, workloads
 from lab.pods.layers import Image, Layer
 from lab.session import Session
+from tests.conftest import ROOT
 from tests.servers.processes import eventually, free_ports
 
 HELLO = b"#!/bin/sh\necho hello\n"
@@ -160,6 +162,20 @@ def test_the_lab_on_the_loopback_device_refuses_real_pods(monkeypatch: pytest.Mo
     monkeypatch.setenv("PODS", "real")
     with pytest.raises(LabError, match=r"`make rehearse STACK=\.\.\. PODS=real` runs a stack in namespaces of its own"):
         commands.up(Session("never", "lab"))
+
+
+def test_a_rehearsal_with_real_pods_asks_for_the_real_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nodes, "refuse_without_root", lambda: None)
+    monkeypatch.setenv("PODS", "real")
+    monkeypatch.delenv("CHARTS_MIRROR", raising=False)
+    with pytest.raises(LabError, match=r"PODS=real needs the real charts: .*Give CHARTS_MIRROR"):
+        commands.rehearse(Session("never", "prod"))
+
+
+def test_a_stack_on_the_loopback_device_is_refused_real_pods() -> None:
+    document = yaml.safe_load((ROOT / "Pulumi.lab.yaml").read_text())
+    with pytest.raises(LabError, match=r"PODS=real: node \S+ has the address 127\.\S+, which belongs to the loopback"):
+        preparation.refuse_loopback(preparation.parse(document["config"]))
 
 
 def _pod(node: str, app: str, *, played_for: str = "") -> dict[str, Any]:

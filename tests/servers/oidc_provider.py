@@ -73,22 +73,29 @@ class OidcProvider:
 
 
 @contextlib.contextmanager
-def oidc_provider(people: Mapping[str, Sequence[str] | None], ca: Path, port: int = 0) -> Iterator[OidcProvider]:
+def oidc_provider(
+    people: Mapping[str, Sequence[str] | None], ca: Path, port: int = 0, *, nonce: bool = True
+) -> Iterator[OidcProvider]:
     """A provider that knows these people by name, with the groups of each, or no such claim for None.
 
     ca: certificate of the authority beside whose file lie `server.crt` and `server.key`, for 127.0.0.1.
     port: where it listens; 0 for any that is free.
+    nonce: whether it refuses a client that sends none.
     """
     # The library's own test of transport looks at a header that no proxy sets here.
     os.environ.setdefault("AUTHLIB_INSECURE_TRANSPORT", "1")
     users = [
         oidc_provider_mock.User(
             sub=name,
-            claims={"email": f"{name}@example.org", **({} if groups is None else {"groups": list(groups)})},
+            claims={
+                "email": f"{name}@example.org",
+                "preferred_username": name,
+                **({} if groups is None else {"groups": list(groups)}),
+            },
         )
         for name, groups in people.items()
     ]
-    application = oidc_provider_mock.app(require_client_registration=True, require_nonce=True, user_claims=users)
+    application = oidc_provider_mock.app(require_client_registration=True, require_nonce=nonce, user_claims=users)
     tls = (str(ca.with_name("server.crt")), str(ca.with_name("server.key")))
     server = werkzeug.serving.make_server("127.0.0.1", port, application, threaded=True, ssl_context=tls)
     with serving(server):

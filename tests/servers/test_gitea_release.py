@@ -13,19 +13,10 @@ from components.secrets.secret_spec import Plain
 from lab import charts
 from stacks import sso
 from tests.charts.kustomize import GITOPS, built
+from tests.servers.gitea import VARIABLES
 from tests.servers.helm_releases import playing
 from tests.servers.kubernetes import KubernetesApi
 from tests.servers.processes import eventually
-
-VARIABLES = {
-    "domain": "lab.home.arpa",
-    "ingress_class": "nginx",
-    "ingress_namespace": "nginx-ingress",
-    "storage_class": "default",
-    "services_pool": "services-pool",
-    "pod_subnet": "10.244.0.0/16",
-    "service_subnet": "10.96.0.0/12",
-}
 
 
 @pytest.fixture(scope="module")

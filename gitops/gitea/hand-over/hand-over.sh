@@ -34,15 +34,19 @@ grep -qF "\"url\":\"$webhook\"" <<<"$hooks" ||
   printf '{"type": "gitea", "active": true, "events": ["push"], "config": {"url": "%s", "secret": "%s", "content_type": "json", "is_system_webhook": "true"}}' \
     "$webhook" "$(said webhook-token)" | send admin/hooks
 receiver=$(sed -E 's|/hook/.*|/hook/|' <<<"$webhook")
-grep -F "\"url\":\"$receiver" <<<"$hooks" | grep -vF "\"url\":\"$webhook\"" | sed -nE 's/^\{"id":([0-9]+).*/\1/p' |
-  while read -r outdated; do ask --output /dev/null --request DELETE "$address/api/v1/admin/hooks/$outdated"; done
+outdated=$(grep -F "\"url\":\"$receiver" <<<"$hooks" | grep -vF "\"url\":\"$webhook\"" || true)
+for id in $(sed -nE 's/^\{"id":([0-9]+).*/\1/p' <<<"$outdated"); do
+  ask --output /dev/null --request DELETE "$address/api/v1/admin/hooks/$id"
+done
 
 # Newest commits. Only forward: what one side has alone is never overwritten, and the error says so until a person has
 # decided. A repository without the branch is filled from the other one, whichever that is.
 [ -e "$HAND_OVER/from" ] || exit 0
 from=$(said from) to=$(said to)
+# OpenSSH reads no key without a line break at its end, which `pulumi config set` takes away.
+if [ -e "$HAND_OVER/identity" ]; then printf '%s\n' "$(said identity)" >"$HOME/identity"; fi
 export GIT_TERMINAL_PROMPT=0 GIT_CONFIG_NOSYSTEM=1
-export GIT_SSH_COMMAND="ssh -F none -i '$HAND_OVER/identity' -o IdentitiesOnly=yes -o BatchMode=yes -o ConnectTimeout=20 -o StrictHostKeyChecking=yes -o UserKnownHostsFile='$HAND_OVER/known_hosts'"
+export GIT_SSH_COMMAND="ssh -F none -i '$HOME/identity' -o IdentitiesOnly=yes -o BatchMode=yes -o ConnectTimeout=20 -o StrictHostKeyChecking=yes -o UserKnownHostsFile='$HAND_OVER/known_hosts'"
 head() { git ls-remote "$1" "refs/heads/$branch" | cut -f 1; }
 newest=$(head "$from") other=$(head "$to")
 if [ -z "$newest" ]; then
