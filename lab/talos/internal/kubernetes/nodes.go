@@ -84,7 +84,7 @@ func (c *ControlPlane) Register(ctx context.Context, node Node) error {
 	}
 
 	labels[playedLabel] = playedValue
-	if c.real(node) {
+	if c.Real(node) {
 		labels[playedLabel] = realValue
 	}
 	labels["kubernetes.io/hostname"], labels["kubernetes.io/os"], labels["kubernetes.io/arch"] = node.Name, "linux", "amd64"
@@ -127,7 +127,7 @@ func (c *ControlPlane) Register(ctx context.Context, node Node) error {
 		return err
 	}
 
-	if c.real(node) {
+	if c.Real(node) {
 		c.runNode(node)
 	}
 
@@ -178,7 +178,7 @@ func (c *ControlPlane) update(ctx context.Context, path string, answer []byte, n
 		return err
 	}
 
-	if c.real(node) {
+	if c.Real(node) {
 		return nil // its kubelet says what it is
 	}
 

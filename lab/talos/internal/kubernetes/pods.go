@@ -42,8 +42,8 @@ var podPolicies string
 
 var podPolicyTemplate = template.Must(template.New("pods").Parse(podPolicies))
 
-// real tells whether a node has a real kubelet: each worker of a lab with real pods.
-func (c *ControlPlane) real(node Node) bool {
+// Real tells whether a node has a real kubelet: each worker of a lab with real pods.
+func (c *ControlPlane) Real(node Node) bool {
 	return c.binaries.Pods.Kubelet != "" && !node.ControlPlane
 }
 

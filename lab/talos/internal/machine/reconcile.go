@@ -225,6 +225,10 @@ func (m *Machine) kubelet(ctx context.Context, v view, cluster string, inCluster
 			return err
 		}
 
+		if m.site.control.Real(node) {
+			return nil // its own kubelet answers there, and renews its lease
+		}
+
 		signed := v.config.Machine().Kubelet().ExtraArgs()["rotate-server-certificates"]
 		if err := m.port.Ensure(ctx, cluster, node.Name, node.Address, slices.Contains(signed, "true")); err != nil {
 			return err
