@@ -125,7 +125,7 @@ def requested(platform: Platform) -> Iterator[Requested]:
         yield Requested(pods.of, {resource: amount(pods, resource, number) for resource in RESOURCES})
     for (group, kind), field in _OPERATED.items():
         for thing in platform.of_kind(group, kind):
-            copies = float(thing.spec.get(field) or 1)
+            copies = float(count(thing.spec.get(field)))
             each = mapping(thing.spec.get("resources"))
             containers = [each] if "requests" in each else [mapping(part) for part in each.values()]
             yield Requested(

@@ -26,6 +26,15 @@ WITH_BUDGETS = {
 """The chart of each release."""
 
 
+RECORDS = records.read(records.DIRECTORY)
+
+
+@pytest.mark.parametrize("chart", sorted(name for name in TABLE if name in RECORDS and not RECORDS[name].absent))
+def test_every_workload_of_the_labs_chart_is_one_of_the_real_ones(chart: str) -> None:
+    real = {(each["kind"], each["metadata"]["name"]) for each in RECORDS[chart].made[-1].objects}
+    assert {(each["kind"], each["name"]) for each in TABLE[chart].get("workloads", [])} - real == set()
+
+
 def test_every_played_chart_with_a_budget_is_looked_at() -> None:
     assert set(WITH_BUDGETS.values()) == {name for name, played in TABLE.items() if "disruptionBudgets" in played}
 
@@ -52,7 +61,7 @@ def values(release: str) -> dict[str, Any]:
 @pytest.mark.parametrize("release", WITH_BUDGETS)
 def test_the_labs_chart_makes_the_budgets_that_the_real_one_makes(tmp_path: Path, release: str) -> None:
     chart = WITH_BUDGETS[release]
-    real = records.read(records.DIRECTORY)[chart].made[-1].objects
+    real = RECORDS[chart].made[-1].objects
     assert budgets(played(tmp_path, chart, values(release))) == budgets(real)
 
 

@@ -165,6 +165,12 @@ def run(*arguments: str | Path) -> int:
     return command.main([str(argument) for argument in (*arguments, "--manifests", manifests)])
 
 
+def recorded(mirror: Path, helm: Path, checked: Path) -> int:
+    """What the charts of the mirror know and make, written beside each other and not into the repository."""
+    beside = ("--checked", checked, "--records", checked.parent / "records")
+    return run("--mirror", mirror, "--only-present", "--record", "--helm", helm, *beside)
+
+
 @pytest.fixture(scope="module")
 def given() -> dict[str, Any]:
     """What the program gives to Cilium."""
@@ -192,7 +198,7 @@ def test_the_command_names_a_chart_that_the_mirror_lacks(tmp_path: Path, capsys:
 
 def test_what_was_recorded_passes(tmp_path: Path, given: dict[str, Any], helm: Path) -> None:
     mirror, checked = cilium(tmp_path / "mirror", given), tmp_path / "checked.yaml"
-    run("--mirror", mirror, "--only-present", "--record", "--helm", helm, "--checked", checked)
+    recorded(mirror, helm, checked)
     assert unrecorded([release_of(given, CILIUM)], read(checked)) == []
 
 
@@ -200,20 +206,20 @@ def test_a_chart_that_the_mirror_lacks_keeps_its_record(tmp_path: Path, helm: Pa
     checked = tmp_path / "checked.yaml"
     before = {CILIUM.name: Checked(CILIUM.version, frozenset({"ipam.mode"}))}
     write(before, checked)
-    run("--mirror", tmp_path, "--only-present", "--record", "--helm", helm, "--checked", checked)
+    recorded(tmp_path, helm, checked)
     assert read(checked) == before
 
 
 def test_a_chart_that_the_program_no_longer_uses_leaves_the_record(tmp_path: Path, helm: Path) -> None:
     checked = tmp_path / "checked.yaml"
     write(RECORD, checked)
-    run("--mirror", tmp_path, "--only-present", "--record", "--helm", helm, "--checked", checked)
+    recorded(tmp_path, helm, checked)
     assert read(checked) == {}
 
 
 def test_nothing_is_recorded_with_a_finding(tmp_path: Path, helm: Path) -> None:
     mirror, checked = cilium(tmp_path / "mirror", {"other": 1}), tmp_path / "checked.yaml"
-    assert run("--mirror", mirror, "--only-present", "--record", "--helm", helm, "--checked", checked) == 1
+    assert recorded(mirror, helm, checked) == 1
     assert not checked.exists()
 
 
