@@ -37,12 +37,14 @@ class Part:
 
 
 def parts(text: str) -> list[Part]:
-    """The rows of the source. Raises ValueError for a key that no row has."""
+    """The rows of the source. Raises ValueError for a key that no row has, and a note that is no text to YAML."""
     found = []
     for section, rows in yaml.safe_load(text).items():
         for row in rows:
             if unknown := sorted(row.keys() - _KEYS):
                 raise ValueError(f"{row['system']}: {unknown[0]!r} is no key of a row; there are {sorted(_KEYS)}")
+            if not isinstance(row.get("note", ""), str):
+                raise ValueError(f"{row['system']}: the note is {row['note']!r} to YAML; put it in quotes")
             found.append(
                 Part(section, row["system"], tuple(row["declared"]), tuple(row["proved"]), row.get("note", ""))
             )

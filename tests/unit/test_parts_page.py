@@ -66,3 +66,8 @@ def test_a_row_that_names_what_is_there_is_not(tmp_path: Path) -> None:
 def test_a_misspelt_key_of_a_row_is_refused() -> None:
     with pytest.raises(ValueError, match="'proofs' is no key of a row"):
         parts("A: [{system: s, declared: [], proofs: []}]")
+
+
+def test_a_note_that_is_a_truth_value_to_yaml_is_refused() -> None:
+    with pytest.raises(ValueError, match="the note is False to YAML; put it in quotes"):
+        parts("A: [{system: s, declared: [], proved: [], note: off}]")
