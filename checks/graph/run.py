@@ -168,8 +168,20 @@ def _isolated(directory: Path | None) -> Iterator[None]:
             sys.argv = [str(directory)]
             outer = _take_program_modules(directory)
             undo.callback(lambda: (_take_program_modules(directory), sys.modules.update(outer)))
+            undo.callback(_drop_own_modules_except, set(sys.modules))
             importlib.invalidate_caches()
         yield
+
+
+def _drop_own_modules_except(known: set[str]) -> None:
+    """Forget the modules of this package that the program was first to import: they have the program's own modules."""
+    for name in set(sys.modules) - known:
+        if _is_own(name):
+            del sys.modules[name]
+
+
+def _is_own(module: str) -> bool:
+    return module.partition(".")[0] == __name__.partition(".")[0]
 
 
 def _take_program_modules(directory: Path) -> dict[str, Any]:
@@ -177,11 +189,10 @@ def _take_program_modules(directory: Path) -> dict[str, Any]:
 
     Installed packages may lie below the directory too (`.venv`), and this package must not lose itself: both stay.
     """
-    own = __name__.partition(".")[0]
     taken = {}
     for name, module in list(sys.modules.items()):
         file = Path(getattr(module, "__file__", None) or "/")
         installed = "site-packages" in file.parts or file.is_relative_to(sys.prefix)
-        if name != "__main__" and name.partition(".")[0] != own and file.is_relative_to(directory) and not installed:
+        if name != "__main__" and not _is_own(name) and file.is_relative_to(directory) and not installed:
             taken[name] = sys.modules.pop(name)
     return taken

@@ -122,3 +122,13 @@ def test_a_module_that_the_caller_had_imported_is_given_back(tmp_path: Path, mon
     record(tmp_path)
     assert sys.modules.pop("shared_with_test") is shared_with_test
     assert shared_with_test.VALUES == []
+
+
+def test_what_the_checks_first_import_while_they_record_is_imported_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have imported the program's modules of that moment, whose classes are not those that others import."""
+    monkeypatch.delitem(sys.modules, "checks.waivers", raising=False)
+    (tmp_path / "__main__.py").write_text("import checks.waivers\n")
+    record(tmp_path)
+    assert "checks.waivers" not in sys.modules
