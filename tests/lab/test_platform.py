@@ -141,8 +141,9 @@ def test_another_worker_changes_only_itself(lab: LiveLab) -> None:
         "headscale-worker-9",
         "node-removal-worker-9",
     }
-    # Its host is a new zone.
-    assert {urn.rpartition("::")[2] for urn in changed if "pulumi:pulumi:Stack" not in urn} == {"volume-zones"}
+    # Its host is a new zone, and its kubelet's certificate is approved by its name.
+    others = {urn.rpartition("::")[2] for urn in changed if "pulumi:pulumi:Stack" not in urn}
+    assert others == {"volume-zones", "kubelet-certificates"}
     shrunk = lab.up()
     assert shrunk.returncode == 0, shrunk.stdout
     assert 2009 not in lab.vms()
