@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -95,8 +96,13 @@ def _own(
     return _rendered[key], None
 
 
-def _state(chart: Path) -> list[tuple[str, float, int]]:
-    return [(str(f), f.stat().st_mtime, f.stat().st_size) for f in sorted(chart.rglob("*")) if f.is_file()]
+def _state(chart: Path) -> list[tuple[str, str]]:
+    """What a chart consists of, wherever it lies."""
+    return [
+        (str(file.relative_to(chart)), hashlib.sha256(file.read_bytes()).hexdigest())
+        for file in sorted(chart.rglob("*"))
+        if file.is_file()
+    ]
 
 
 def whole(content: dict[str, Any], namespace: str) -> dict[str, Any]:
