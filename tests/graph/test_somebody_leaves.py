@@ -16,7 +16,7 @@ ANN = {"email": "ann@example.org", "groups": ["gitea-users", "harbor-users", "ma
 @cache
 def graph(**more: Any) -> Graph:
     """Prod with Ann as she is in the settings; without her for `gone`."""
-    ann = {**ANN, "groups": [] if more.get("groups") == "none" else ANN["groups"]}
+    ann: dict[str, Any] = {**ANN, "groups": [] if more.get("groups") == "none" else ANN["groups"]}
     ann |= {"active": False} if more.get("active") is False else {}
 
     def change(settings: dict[str, Any]) -> None:
