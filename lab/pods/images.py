@@ -6,7 +6,7 @@ charts name. Whatever tag or digest a pod asks for, it gets that one: its versio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lab import debian, programs
@@ -34,15 +34,17 @@ _FILES = Path(__file__).parent / "files"
 _NOBODY = "65534:65534"
 
 
-def make() -> dict[str, Path]:
-    """Every image's directory by the repository in whose place it is served. Makes those that are missing.
+def make(wanted: Iterable[str] | None = None) -> dict[str, Path]:
+    """The images' directories by the repository in whose place each is served. Makes those that are missing.
+
+    wanted: names of `RECIPES`; by default, all.
 
     Raises:
         LabError: if a package is missing and cannot be installed here, or a tool cannot be built.
     """
     debian.ensure(DEBIAN)
     store = cache() / "images"
-    made = [(image.repositories, image.make(store)) for image in _images()]
+    made = [(image.repositories, image.make(store)) for image in (RECIPES[name]() for name in wanted or RECIPES)]
     return {repository: place for repositories, place in made for repository in repositories}
 
 
@@ -56,13 +58,12 @@ def names(repositories: Sequence[str]) -> list[str]:
     return sorted(found - {STAND_IN})
 
 
-def _images() -> list[Image]:
-    return [
-        _static("waiter", (SANDBOX, STAND_IN), build(_WAITER), _WAITER.key()),
-        _tool("coredns", ("registry.k8s.io/coredns/coredns", "docker.io/coredns/coredns")),
-        _powerdns(),
-        _mariadb(),
-    ]
+def _waiter() -> Image:
+    return _static("waiter", (SANDBOX, STAND_IN), build(_WAITER), _WAITER.key())
+
+
+def _coredns() -> Image:
+    return _tool("coredns", ("registry.k8s.io/coredns/coredns", "docker.io/coredns/coredns"))
 
 
 def _tool(name: str, repositories: tuple[str, ...], *, path: str = "") -> Image:
@@ -137,3 +138,15 @@ def _mariadb() -> Image:
         },
         entrypoint=("/usr/local/bin/docker-entrypoint.sh",),
     )
+
+
+RECIPES: Mapping[str, Callable[[], Image]] = {
+    "waiter": _waiter,
+    "coredns": _coredns,
+    "powerdns": _powerdns,
+    "mariadb": _mariadb,
+}
+"""How each image is made, by name."""
+
+BASE = ("waiter", "coredns")
+"""Those without which no cluster has real pods."""

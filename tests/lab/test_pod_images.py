@@ -134,6 +134,13 @@ def test_an_image_of_docker_hub_is_known_by_each_of_its_names() -> None:
     ]
 
 
+def test_only_the_wanted_images_are_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(images, "RECIPES", {"hello": lambda: HELLO_IMAGE, "never": lambda: pytest.fail("made")})
+    monkeypatch.setattr(images, "cache", lambda: tmp_path)
+    monkeypatch.setattr(images, "DEBIAN", {})
+    assert sorted(images.make(["hello"])) == ["docker.io/library/hello"]
+
+
 def test_the_program_that_waits_is_nobodys_image() -> None:
     assert images.names([images.STAND_IN]) == []
 
