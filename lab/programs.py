@@ -106,6 +106,7 @@ _TOOLS = [
         Tool(GoBinary(name, "tools/containerd", f"{CONTAINERD}/cmd/{name}", CONTAINERD, CONTAINERD_LDFLAGS))
         for name in ("containerd", "containerd-shim-runc-v2")
     ),
+    Tool(GoBinary("network-policies", "network_policies", ".")),
     Tool(GoBinary("kwok", "tools/kwok", "sigs.k8s.io/kwok/cmd/kwok", "sigs.k8s.io/kwok")),
     Tool(
         GoBinary(
@@ -140,13 +141,16 @@ _TOOLS = [
         )
     ),
     Tool(GoBinary("vault", "tools/vault", "github.com/hashicorp/vault", "github.com/hashicorp/vault")),
-    Tool(
-        GoBinary(
-            "bank-vaults",
-            "tools/bank-vaults",
-            "github.com/bank-vaults/bank-vaults/cmd/bank-vaults",
-            "github.com/bank-vaults/bank-vaults",
+    *(
+        Tool(
+            GoBinary(
+                name,
+                "tools/bank-vaults",
+                f"github.com/bank-vaults/bank-vaults/cmd/{name}",
+                "github.com/bank-vaults/bank-vaults",
+            )
         )
+        for name in ("bank-vaults", "template")
     ),
     Tool(
         GoBinary(
@@ -238,7 +242,7 @@ TOOLS = {tool.binary.name: tool for tool in _TOOLS}
 PREVIEW = ("pulumi",)
 """What a preview needs besides the provider plugins."""
 
-PODS = ("kubelet", "kube-proxy", "containerd", "containerd-shim-runc-v2", "coredns")
+PODS = ("kubelet", "kube-proxy", "network-policies", "containerd", "containerd-shim-runc-v2", "coredns")
 """What a lab with real pods needs besides."""
 
 TESTS = (
@@ -246,6 +250,7 @@ TESTS = (
     "sealed-secrets-controller",
     "vault",
     "bank-vaults",
+    "template",
     "headscale",
     "external-dns",
     "coredns",

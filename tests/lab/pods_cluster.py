@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,28 @@ class PodsCluster:
         """Makes the objects, or changes them."""
         self.kubectl("apply", "-f", "-", given=yaml.safe_dump_all(objects))
 
+    def namespace(self, name: str) -> None:
+        """Makes a namespace, if there is none of this name; one that is there keeps its labels."""
+        if not self.kubectl("get", "namespace", name, "--ignore-not-found", "-o", "name"):
+            self.kubectl("create", "namespace", name)
+
+    def ready(self, namespace: str, selector: str, count: int) -> bool:
+        """Whether so many pods are ready, by their own probes, and no others are there."""
+        pods = self.get("pods", "-n", namespace, "-l", selector)["items"]
+        conditions = [
+            condition["status"]
+            for pod in pods
+            for condition in pod["status"].get("conditions", [])
+            if condition["type"] == "Ready"
+        ]
+        return len(pods) == count and conditions == ["True"] * count
+
+    def give_address(self, namespace: str, service: str, address: str) -> None:
+        """Does as MetalLB, which is played: the Service has this address."""
+        status = {"status": {"loadBalancer": {"ingress": [{"ip": address, "ipMode": "VIP"}]}}}
+        patch = ["patch", "service", service, "-n", namespace, "--subresource=status", "--type=merge"]
+        self.kubectl(*patch, "-p", json.dumps(status))
+
     def until(self, what: str, holds: Callable[[], bool], seconds: float = PATIENCE) -> float:
         """Waits until something holds; gives the seconds that it took."""
         began = time.monotonic()
@@ -73,9 +95,23 @@ class PodsCluster:
         return "\n".join((pods, events[-4000:], logs))
 
 
+def storage_class(name: str) -> dict[str, Any]:
+    """A class of a driver of which the lab does the work; its volumes are directories, usable on any node."""
+    return {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": name},
+        "provisioner": "csi.driver.test",
+        "volumeBindingMode": "WaitForFirstConsumer",
+        "reclaimPolicy": "Delete",
+    }
+
+
 @contextlib.contextmanager
-def cluster_with_pods(directory: Path) -> Iterator[PodsCluster]:
-    """A cluster of a control plane and two workers, until the end of the block.
+def cluster_with_pods(directory: Path, wanted: Iterable[str] = (), *, workers: int = 2) -> Iterator[PodsCluster]:
+    """A cluster of a control plane and some workers, w1 and so on, until the end of the block.
+
+    wanted: the images that there are besides `images.BASE`, by their names there.
 
     Raises:
         AssertionError: if it does not come up.
@@ -89,9 +125,11 @@ def cluster_with_pods(directory: Path) -> Iterator[PodsCluster]:
     debian.ensure(nodes.SYSTEM)
     programs.ensure((*programs.LAB, *programs.PODS))
     group, log = nodes.group(), directory / "inside.log"
-    served = {repository: str(place) for repository, place in images.make().items()}
+    served = {repository: str(place) for repository, place in images.make((*images.BASE, *wanted)).items()}
     (directory / "images.json").write_text(json.dumps(served))
-    command = nodes.entering(group, [sys.executable, "-m", "tests.lab.pods_inside", str(directory), group])
+    command = nodes.entering(
+        group, [sys.executable, "-m", "tests.lab.pods_inside", str(directory), group, str(workers)]
+    )
     with log.open("wb") as output:
         running = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=output, stderr=output)
     try:

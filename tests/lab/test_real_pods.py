@@ -15,11 +15,13 @@ import pytest
 
 from components.dns.powerdns_secrets import ACCOUNTS, DATABASE_SECRET
 from components.dns.powerdns_secrets import ROOT_PASSWORD as ROOT_KEY
+from components.secrets.sealing import PlainSecret, seal
 from lab import debian
 from lab.pods.workloads import PLAYED_FOR
 from tests.charts.helm import rendered
-from tests.lab.pods_cluster import PATIENCE, PodsCluster, cluster_with_pods
+from tests.lab.pods_cluster import PATIENCE, PodsCluster, cluster_with_pods, storage_class
 from tests.servers.powerdns import PROGRAMS, ROOT_PASSWORD, filled
+from tests.servers.sealed_secrets import installation
 
 NAMESPACE = "dns"
 PASSWORD = "of-the-database"
@@ -45,17 +47,18 @@ def traces() -> dict[str, list[str]]:
     interfaces = sorted(path.name for path in Path("/sys/class/net").iterdir())
     groups = sorted(str(path) for path in Path("/sys/fs/cgroup").glob("**/homelab-pods-*"))
     mounts = sorted(line.split()[1] for line in Path("/proc/mounts").read_text().splitlines())
-    return {"interfaces": interfaces, "control groups": groups, "mounts": mounts}
+    directories = sorted(str(path) for place in ("/run", "/opt", "/var/lib") for path in Path(place).iterdir())
+    return {"interfaces": interfaces, "control groups": groups, "mounts": mounts, "directories": directories}
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodsCluster]:
     """The cluster, with the chart's Secret, a storage class, and the chart itself."""
     # Short: the control sockets are below it.
-    with cluster_with_pods(tmp_path_factory.mktemp("pods")) as made:
+    with cluster_with_pods(tmp_path_factory.mktemp("pods"), ("powerdns", "mariadb", "sealed-secrets")) as made:
         level = {"pod-security.kubernetes.io/enforce": "restricted"}
         made.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": level}})
-        made.apply(secret(), storage_class(), *chart())
+        made.apply(secret(), storage_class("ssd"), *chart())
         yield made
 
 
@@ -70,18 +73,6 @@ def secret() -> dict[str, object]:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": values}
 
 
-def storage_class() -> dict[str, object]:
-    """A class of a driver of which the lab does the work; its volumes are directories, usable on any node."""
-    return {
-        "apiVersion": "storage.k8s.io/v1",
-        "kind": "StorageClass",
-        "metadata": {"name": "ssd"},
-        "provisioner": "csi.driver.test",
-        "volumeBindingMode": "WaitForFirstConsumer",
-        "reclaimPolicy": "Delete",
-    }
-
-
 def chart() -> list[dict[str, object]]:
     """The chart's objects, without its tests."""
     values = {
@@ -92,20 +83,8 @@ def chart() -> list[dict[str, object]]:
     return [each for each in objects if "helm.sh/hook" not in each["metadata"].get("annotations", {})]
 
 
-def ready(cluster: PodsCluster, selector: str, count: int) -> bool:
-    """Whether so many pods are ready, by their own probes, and no others are there."""
-    pods = cluster.get("pods", "-n", NAMESPACE, "-l", selector)["items"]
-    conditions = [
-        condition["status"]
-        for pod in pods
-        for condition in pod["status"].get("conditions", [])
-        if condition["type"] == "Ready"
-    ]
-    return len(pods) == count and conditions == ["True"] * count
-
-
 def test_the_servers_and_their_database_become_ready_by_their_own_probes(cluster: PodsCluster) -> None:
-    cluster.until("the servers", lambda: ready(cluster, SERVERS, 2))
+    cluster.until("the servers", lambda: cluster.ready(NAMESPACE, SERVERS, 2))
     pods = cluster.get("pods", "-n", NAMESPACE)["items"]
     assert len(pods) == 3
     assert {pod["status"]["containerStatuses"][0]["imageID"].rpartition("@")[0] for pod in pods} == {
@@ -115,16 +94,13 @@ def test_the_servers_and_their_database_become_ready_by_their_own_probes(cluster
 
 
 def test_a_record_made_through_the_api_is_answered_at_the_service_of_the_load_balancer(cluster: PodsCluster) -> None:
-    cluster.until("the servers", lambda: ready(cluster, SERVERS, 2))
+    cluster.until("the servers", lambda: cluster.ready(NAMESPACE, SERVERS, 2))
     api = cluster.get("service", "powerdns-api", "-n", NAMESPACE)["spec"]["clusterIP"]
     rrset = {"name": "www.lab.test.", "type": "A", "ttl": 60, "records": [{"content": "10.77.3.2", "disabled": False}]}
     zone = {"name": "lab.test.", "kind": "Native", "nameservers": ["ns1.lab.test."], "rrsets": [rrset]}
     request = ["curl", "-sSf", "-H", f"X-API-Key: {API_KEY}", "-d", json.dumps(zone)]
     cluster.inside(*request, f"http://{api}:8081/api/v1/servers/localhost/zones")
-    # As MetalLB does, which is played.
-    status = {"status": {"loadBalancer": {"ingress": [{"ip": ADDRESS, "ipMode": "VIP"}]}}}
-    patch = ["patch", "service", "powerdns", "-n", NAMESPACE, "--subresource=status", "--type=merge"]
-    cluster.kubectl(*patch, "-p", json.dumps(status))
+    cluster.give_address(NAMESPACE, "powerdns", ADDRESS)
     dig = str(debian.ensure(PROGRAMS)["dig"])
     question = [dig, f"@{ADDRESS}", "+short", "+time=2", "+tries=1", "www.lab.test", "A"]
     cluster.until("an answer", lambda: cluster.inside(*question, check=False).split() == ["10.77.3.2"])
@@ -132,7 +108,7 @@ def test_a_record_made_through_the_api_is_answered_at_the_service_of_the_load_ba
 
 
 def test_a_pod_finds_a_service_by_its_name(cluster: PodsCluster) -> None:
-    cluster.until("the servers", lambda: ready(cluster, SERVERS, 2))
+    cluster.until("the servers", lambda: cluster.ready(NAMESPACE, SERVERS, 2))
     find = ["getent", "hosts", "powerdns-api.dns.svc.cluster.local"]
     address = cluster.get("service", "powerdns-api", "-n", NAMESPACE)["spec"]["clusterIP"]
     cluster.until(
@@ -142,7 +118,7 @@ def test_a_pod_finds_a_service_by_its_name(cluster: PodsCluster) -> None:
 
 
 def test_a_server_ends_long_before_its_grace_period_and_another_takes_its_place(cluster: PodsCluster) -> None:
-    cluster.until("the servers", lambda: ready(cluster, SERVERS, 2))
+    cluster.until("the servers", lambda: cluster.ready(NAMESPACE, SERVERS, 2))
     pod = cluster.get("pods", "-n", NAMESPACE, "-l", SERVERS)["items"][0]
     name, grace = pod["metadata"]["name"], pod["spec"]["terminationGracePeriodSeconds"]
     cluster.kubectl("delete", "pod", "-n", NAMESPACE, name, "--wait=false")
@@ -151,12 +127,12 @@ def test_a_server_ends_long_before_its_grace_period_and_another_takes_its_place(
         lambda: not cluster.kubectl("get", "pod", "-n", NAMESPACE, name, "--ignore-not-found", "-o", "name"),
     )
     assert seconds < grace * 2 / 3
-    cluster.until("two servers again", lambda: ready(cluster, SERVERS, 2))
+    cluster.until("two servers again", lambda: cluster.ready(NAMESPACE, SERVERS, 2))
 
 
 def test_a_killed_database_comes_back_with_its_zones(cluster: PodsCluster) -> None:
     database = "app.kubernetes.io/name=powerdns,app.kubernetes.io/component=database"
-    cluster.until("the database", lambda: ready(cluster, database, 1))
+    cluster.until("the database", lambda: cluster.ready(NAMESPACE, database, 1))
     run = ["exec", "-i", "-n", NAMESPACE, "powerdns-database-0", "--", "sh", "-c", MARIADB]
     cluster.kubectl(*run, given="INSERT INTO domains (name, type) VALUES ('kept.test', 'NATIVE')")
     uid = cluster.get("pod", "-n", NAMESPACE, "powerdns-database-0")["metadata"]["uid"]
@@ -164,11 +140,31 @@ def test_a_killed_database_comes_back_with_its_zones(cluster: PodsCluster) -> No
     cluster.until(
         "a new database",
         lambda: (
-            ready(cluster, database, 1)
+            cluster.ready(NAMESPACE, database, 1)
             and cluster.get("pod", "-n", NAMESPACE, "powerdns-database-0")["metadata"]["uid"] != uid
         ),
     )
     assert cluster.kubectl(*run, given="SELECT name FROM domains WHERE name = 'kept.test'").split() == ["kept.test"]
+
+
+def test_a_sealed_value_reaches_a_pod(cluster: PodsCluster, tmp_path: Path) -> None:
+    """By the real controller, as a pod of its own chart, and in a volume of the pod that reads it."""
+    brought = installation(tmp_path)
+    cluster.apply(*brought.objects)
+    cluster.kubectl("wait", "--for=condition=Established", "crd/sealedsecrets.bitnami.com", "--timeout=30s")
+    cluster.apply(seal(PlainSecret(namespace="default", name="sealed", data={"word": b"opened"}), brought.certificate))
+    volume = {"name": "sealed", "secret": {"secretName": "sealed"}}
+    container = {
+        "name": "main",
+        "image": "powerdns/pdns-auth-49:any",
+        "command": ["sleep", "infinity"],
+        "volumeMounts": [{"name": "sealed", "mountPath": "/sealed"}],
+    }
+    spec = {"containers": [container], "volumes": [volume], "terminationGracePeriodSeconds": 0}
+    cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "reader"}, "spec": spec})
+    read = ("exec", "reader", "--", "cat", "/sealed/word")
+    cluster.until("the value", lambda: cluster.kubectl(*read, check=False) == "opened")
+    assert cluster.ready("kube-system", "app.kubernetes.io/name=sealed-secrets", 1)
 
 
 def test_a_pod_without_an_image_is_played_and_says_for_which(cluster: PodsCluster) -> None:
