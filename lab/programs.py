@@ -117,7 +117,7 @@ _TOOLS = [
         )
     ),
     Tool(GoBinary("talos-nodes", "talos", "./cmd/talos-nodes")),
-    Tool(GoBinary("edge-host", "edge_host", ".")),
+    Tool(GoBinary("edge-host", "ssh_hosts", "./cmd/edge-host")),
     Tool(GoBinary("helm-player", "helm_player", ".")),
     Tool(
         GoBinary(
@@ -225,7 +225,7 @@ _TOOLS = [
         )
     ),
     Tool(GoBinary("rclone", "rclone", ".")),
-    Tool(GoBinary("git-server", "git_server", ".")),
+    Tool(GoBinary("git-server", "ssh_hosts", "./cmd/git-server")),
     Tool(GoBinary("gitea", "tools/gitea", "gitea.dev", "gitea.dev", "-s -w -X main.Version={version}")),
     Tool(GoBinary("cert-manager-controller", "certificates", "./cmd/cert-manager-controller")),
     Tool(GoBinary("dns01-solver", "certificates", "./cmd/dns01-solver")),

@@ -8,6 +8,7 @@ from checks.rules import (
     commands,
     fields,
     images,
+    monitors,
     names,
     network,
     order,
@@ -27,7 +28,7 @@ from checks.rules.rule import RULES
 
 MODULES = (
     *(references, order, ownership, network, capacity, storage, security, secrets, images, names, probes, fields),
-    *(traffic, policies, workloads, commands, values, charts, program),
+    *(traffic, policies, monitors, workloads, commands, values, charts, program),
 )
 
 __all__ = ["MODULES", "RULES"]

@@ -4,9 +4,9 @@ Owns the namespace with its Pod Security level, its quota, what a container gets
 that close it in both directions. Has its declared secrets made. Does not own the application, nor who reaches its pods
 and what they call beyond names: these policies are beside the application, in the repository.
 
-All pods may ask for names. An application's database (CloudNativePG) is opened for its operator, and may call
-whatever it needs: each server reads its Cluster from the API server, whose address no NetworkPolicy can name
-(https://github.com/cloudnative-pg/cloudnative-pg/blob/main/docs/src/networking.md).
+All pods may ask for names. An application's database (CloudNativePG) is opened for its operator and, where it has its
+metrics, for Prometheus. It may call whatever it needs: each server reads its Cluster from the API server, whose address
+no NetworkPolicy can name (https://github.com/cloudnative-pg/cloudnative-pg/blob/main/docs/src/networking.md).
 Must exist before: a store of secrets, if there are any.
 """
 
@@ -35,8 +35,9 @@ from pulumi_kubernetes.networking.v1 import (
 )
 
 from components.database import postgres
+from components.gitops.scraping import PROMETHEUS
 from components.kit.namespace import PodSecurity, make_namespace
-from components.kit.network_policy import close_namespace, open_to
+from components.kit.network_policy import Access, close_namespace, open_to
 from components.kit.ports import DNS
 from components.network import core_dns
 from components.secrets.application_secret import ApplicationSecret, MakeSecrets
@@ -146,10 +147,18 @@ class ApplicationNamespace(pulumi.ComponentResource):
     def _open_database(self, name: str, database: str, place: pulumi.Input[str]) -> list[NetworkPolicy]:
         pods = postgres.pods(database)
         return [
-            *open_to(f"{name}-database", [postgres.among_servers(database)], place, parent=self),
+            *open_to(
+                f"{name}-database", [postgres.among_servers(database), self._metrics(database)], place, parent=self
+            ),
             # An empty rule: to everywhere.
             self._egress(f"{name}-database-calls", f"{database}-calls", place, pods, [NetworkPolicyEgressRuleArgs()]),
         ]
+
+    @staticmethod
+    def _metrics(database: str) -> Access:
+        return Access(
+            name=f"{database}-metrics", to=postgres.pods(database), ports=[postgres.METRICS], callers=[PROMETHEUS]
+        )
 
     def _egress(
         self,

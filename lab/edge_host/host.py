@@ -1,4 +1,4 @@
-"""The public host of a lab: an SSH server that takes the edge's programs and runs none (`main.go`).
+"""The public host of a lab: an SSH server that takes the edge's programs and runs none (`ssh_hosts/cmd/edge-host`).
 
 Owns its keys, its configuration, and the look at what is left on it after a destroy.
 """

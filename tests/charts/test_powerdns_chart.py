@@ -257,4 +257,12 @@ def test_every_pod_ends_when_it_is_told() -> None:
 def test_a_server_is_told_to_quit_as_process_1_hears_no_signal() -> None:
     [server] = pods()["powerdns"]["containers"]
     assert server["command"] == ["/usr/local/sbin/pdns_server"]
-    assert server["lifecycle"]["preStop"]["exec"]["command"][-1] == "quit"
+    assert server["lifecycle"]["preStop"]["exec"]["command"][-1].endswith("/pdns_control --socket-dir=/run/pdns quit")
+
+
+def test_a_server_answers_until_no_node_sends_it_queries_any_more() -> None:
+    """Nodes learn that a pod ends while it is told to: what they send it meanwhile would be lost."""
+    [server] = pods()["powerdns"]["containers"]
+    before, _, quits = server["lifecycle"]["preStop"]["exec"]["command"][-1].partition("; ")
+    assert before == "sleep 5"
+    assert quits.startswith("exec ")

@@ -1,4 +1,4 @@
-"""What the tests of the checks share: recordings of the sample program, and Helm."""
+"""What the tests of the checks share: recordings of the sample program, a whole platform, and Helm."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from checks.graph import Graph
+from checks.model.platform import Platform
 from lab import programs
+from tests.checks.platforms import real, switched_on
 from tests.checks.programs import FAKES, INVOKES, sample
 
 
@@ -27,3 +29,9 @@ def faked() -> Graph:
 def helm() -> Path:
     """The helm that `make tools` built, or the installed one."""
     return programs.ensure(["helm"])["helm"].path
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    """The platform of prod with each application switched on."""
+    return real(tmp_path_factory.mktemp("everything"), switched_on)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import shutil
 from collections.abc import Callable
 from functools import cache
@@ -24,6 +25,9 @@ from checks.waivers import FILE, UNUSED, Waivers
 from lab import programs
 
 TREE = Path(__file__).parent / "tree"
+OFF = re.compile(r"^  # - (\S+/flux\.yaml)$", re.MULTILINE)
+"""The line of an application that is switched off."""
+
 Edit = Callable[[Path], None]
 Change = Callable[[Platform], None]
 
@@ -229,3 +233,10 @@ def real(directory: Path, edit: Edit | None = None) -> Platform:
     graph, settings = prod()
     sources = Sources(root, tools()["helm"], tools()["manifests"])
     return build("prod", graph, copy.deepcopy(settings), records.read(root / "charts/records"), sources)
+
+
+def switched_on(root: Path) -> None:
+    """An edit that switches on every application that is off."""
+    switches = root / "gitops" / "kustomization.yaml"
+    switches.write_text(OFF.sub(r"  - \1", switches.read_text()))
+    (root / "gitops" / ".checkignore").unlink()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import ipaddress
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +11,13 @@ import pytest
 import yaml
 
 from checks.gitops.tree import GITOPS, documents, releases
-from checks.model import records
 from checks.model.objects import Object, mapping
-from checks.model.platform import Platform, Sources, build
+from checks.model.platform import Platform
 from checks.program import ROOT
 from checks.rules.capacity import amount, quantity
 from components.kit.namespace import PodSecurity
 from stacks.applications import APPLICATIONS
-from tests.checks.platforms import findings, prod, tools
-
-OFF = re.compile(r"^  # - (\S+/flux\.yaml)$", re.MULTILINE)
-"""The line of an application that is switched off."""
+from tests.checks.platforms import OFF, findings
 
 NO_IMAGE = "sha256:" + 64 * "0"
 """Stands for the digest of an image that somebody has to build first."""
@@ -35,20 +29,6 @@ TOO_MUCH = {"requests"}
 def off() -> list[str]:
     """The folders of applications that are switched off."""
     return [file.partition("/")[0] for file in OFF.findall((GITOPS / "kustomization.yaml").read_text())]
-
-
-@pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> Platform:
-    """The platform of prod with each line switched on."""
-    root = tmp_path_factory.mktemp("checkout")
-    for name in ("charts", "gitops"):
-        shutil.copytree(ROOT / name, root / name)
-    switches = root / "gitops" / "kustomization.yaml"
-    switches.write_text(OFF.sub(r"  - \1", switches.read_text()))
-    (root / "gitops" / ".checkignore").unlink()
-    graph, settings = prod()
-    sources = Sources(root, tools()["helm"], tools()["manifests"])
-    return build("prod", graph, copy.deepcopy(settings), records.read(root / "charts" / "records"), sources)
 
 
 def test_nothing_would_fail_with_every_application_switched_on(everything: Platform) -> None:

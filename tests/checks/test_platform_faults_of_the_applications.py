@@ -11,6 +11,7 @@ from tests.checks.platforms import Edit, appended, edited, findings, real
 
 FLUX, RELEASE = "gitops/gitea/flux.yaml", "gitops/gitea/release.yaml"
 POLICIES, DATABASE = "gitops/gitea/network-policies.yaml", "gitops/gitea/database/cluster.yaml"
+MONITORS, WIDE = "gitops/monitoring/monitors/pods.yaml", "gitops/monitoring/monitors/services.yaml"
 RECORD, FOLDER = "charts/records/gitea.json", "gitops/gitea/kustomization.yaml"
 
 CILIUM = """\
@@ -20,6 +21,8 @@ metadata: {name: cilium, namespace: kube-system}
 spec:
   chart: {spec: {chart: cilium, version: 1.20.0, sourceRef: {kind: HelmRepository, name: gitea, namespace: gitea}}}
 """
+
+_DATABASES = "cnpg.io/podRole: instance}\n  podMetricsEndpoints:\n    - port: http-metrics"
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,34 @@ FAULTS: dict[str, Fault] = {
         edited(RELEASE, ("items: [{key: ca.crt,", "items: [{key: ca.pem,")),
         "reference-key",
         ("HelmRelease gitea/gitea", "postRenderers", "ca.pem", "Secret gitea/gitea-postgres-ca", "ca.crt"),
+    ),
+    "a monitor of a port that Tempo's pod calls otherwise": Fault(
+        edited(MONITORS, ("port: prom-metrics", "port: http-metrics")),
+        "monitor-target",
+        ("PodMonitor monitoring/tempo", "spec.podMetricsEndpoints[0].port", "http-metrics", "prom-metrics"),
+    ),
+    "a monitor of a label that no pod has": Fault(
+        edited(MONITORS, ("app.kubernetes.io/name: loki", "app.kubernetes.io/name: loki-single")),
+        "monitor-target",
+        ("PodMonitor monitoring/loki", "spec.selector", "loki-single", "app.kubernetes.io/name=loki"),
+    ),
+    "a monitor of a port that a database's operator calls otherwise": Fault(
+        edited(MONITORS, ("cnpg.io/podRole: instance}\n  podMetricsEndpoints:\n    - port: metrics", _DATABASES)),
+        "monitor-target",
+        ("PodMonitor monitoring/postgresql", "spec.podMetricsEndpoints[0].port", "http-metrics", "metrics"),
+    ),
+    "a monitor of a Service's port that has another name": Fault(
+        edited(WIDE, ("port: http-metrics", "port: metrics")),
+        "monitor-target",
+        ("ServiceMonitor monitoring/vault-operator", "spec.endpoints[0].port", "metrics", "http-metrics"),
+    ),
+    "pods that are asked and do not let Prometheus in": Fault(
+        edited(
+            "gitops/traces/network-policy.yaml",
+            ("kubernetes.io/metadata.name: monitoring", "kubernetes.io/metadata.name: logs"),
+        ),
+        "monitor-closed",
+        ("PodMonitor monitoring/tempo", "3200", "StatefulSet traces/tempo"),
     ),
 }
 

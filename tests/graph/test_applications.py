@@ -10,6 +10,7 @@ from checks.graph import Graph, Node, reveal
 from components.database import cloudnative_pg, postgres
 from components.gitops.application_namespace import Quota
 from components.gitops.border import Border
+from components.gitops.scraping import PROMETHEUS
 from components.kit.network_policy import Pods
 from stacks.application_secrets import GITEA_DATABASE, GIVEN
 from stacks.applications import APPLICATIONS, ApplicationsLayer
@@ -80,6 +81,13 @@ def test_the_operator_of_databases_reaches_that_of_gitea(graph: Graph, port: int
     assert reaches(graph, cloudnative_pg.PODS, "gitea", servers, port)
     assert reaches(graph, Pods(labels=servers, namespace="gitea"), "gitea", servers, port)
     assert not reaches(graph, Pods(labels={"a": "b"}, namespace="gitea"), "gitea", servers, port)
+
+
+@pytest.mark.parametrize("row", [row for row in APPLICATIONS if row.database], ids=lambda row: row.namespace)
+def test_prometheus_reaches_the_metrics_of_a_database_and_nothing_else_of_it(graph: Graph, row: Any) -> None:
+    servers = postgres.pods(row.database)
+    assert reaches(graph, PROMETHEUS, row.namespace, servers, postgres.METRICS)
+    assert not reaches(graph, PROMETHEUS, row.namespace, servers, 5432)
 
 
 def test_a_database_may_call_the_api_server(graph: Graph) -> None:

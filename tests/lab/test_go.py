@@ -34,6 +34,7 @@ def test_the_lab_has_go_modules_with_tests() -> None:
         "plugins/command_tls",
         "plugins/kubernetes",
         "plugins/proxmoxve",
+        "ssh_hosts",
         "talos",
     ]
 

@@ -80,6 +80,13 @@ def test_a_member_of_any_group_of_a_service_may_open_it_and_nobody_else(service:
     assert [(one["enabled"], one["negate"]) for one in bindings] == [(True, False)] * len(bindings)
 
 
+@every_service
+def test_a_service_is_opened_by_its_own_groups_alone(service: Service) -> None:
+    bound = {entry.identifiers["group"] for entry in entries(service, BINDING)}
+    assert bound == {group(name).reference(True) for name in service.groups}
+    assert {name.partition("-")[0] for name in service.groups} == {service.slug}
+
+
 def test_only_who_is_signed_on_is_sent_on_to_a_service() -> None:
     found = directory(sso.groups(), [])
     [flow] = [entry for entry in found if entry.attrs.get("designation") == "authorization"]

@@ -103,13 +103,15 @@ def test_a_chart_of_an_application_is_pinned_where_the_manager_for_flux_reads(fi
 @pytest.mark.parametrize("file", APPLICATIONS)
 def test_an_image_of_an_application_is_read_with_where_it_is_published(file: str) -> None:
     text = (ROOT / file).read_text()
-    named = re.findall(r"^\s*(?:tag|imageName): (?:[^\s:]+:)?(\S+)$", text, re.MULTILINE)
+    field = r"^\s*(?:(?:tag|newTag): |image(?:Name)?: [^\s:@&*]+:)([^\s@:]+)(?:@\S+)?$"
+    named = re.findall(field, text, re.MULTILINE)
     assert [one["currentValue"] for one in found_by_expressions(file)] == named
 
 
 @pytest.mark.parametrize("file", APPLICATIONS)
 def test_a_digest_is_raised_with_the_tag_above_it(file: str) -> None:
-    named = re.findall(r"^\s*tag: \S+\n\s*digest: (\S+)$", (ROOT / file).read_text(), re.MULTILINE)
+    field = r"^\s*(?:tag: \S+\n\s*digest: |image: [^\s@]+@)(\S+)$"
+    named = re.findall(field, (ROOT / file).read_text(), re.MULTILINE)
     assert [one["currentDigest"] for one in found_by_expressions(file) if "currentDigest" in one] == named
 
 

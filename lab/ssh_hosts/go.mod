@@ -1,4 +1,4 @@
-module homelab/lab/edge_host
+module homelab/lab/ssh_hosts
 
 go 1.26
 

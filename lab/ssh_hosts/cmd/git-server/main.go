@@ -7,9 +7,7 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -24,18 +22,18 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/ssh"
+
+	"homelab/lab/ssh_hosts/internal/sessions"
 )
 
 // config is what the launcher writes.
 type config struct {
-	SSH           string `json:"ssh"`  // address and port
-	HTTP          string `json:"http"` // address and port
-	User          string `json:"user"`
-	AuthorizedKey string `json:"authorizedKey"` // as in authorized_keys
-	HostKey       string `json:"hostKey"`       // path of the private key
-	Seed          string `json:"seed"`          // directory of bare repositories
-	Own           string `json:"own"`           // directory of bare repositories
-	Charts        string `json:"charts"`        // directory of <name>-<version>.tgz
+	sessions.Account
+	SSH    string `json:"ssh"`    // address and port
+	HTTP   string `json:"http"`   // address and port
+	Seed   string `json:"seed"`   // directory of bare repositories
+	Own    string `json:"own"`    // directory of bare repositories
+	Charts string `json:"charts"` // directory of <name>-<version>.tgz
 }
 
 // command is what a Git client asks an SSH server to run: https://git-scm.com/docs/pack-protocol.
@@ -52,15 +50,7 @@ func main() {
 
 func run(path string) error {
 	var c config
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(text, &c); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	server, err := c.server()
-	if err != nil {
+	if err := sessions.Read(path, &c); err != nil {
 		return err
 	}
 	pages, err := c.pages()
@@ -72,84 +62,7 @@ func run(path string) error {
 		return err
 	}
 	go func() { log.Fatal(http.Serve(web, pages)) }()
-	listener, err := net.Listen("tcp", c.SSH)
-	if err != nil {
-		return err
-	}
-	for {
-		connection, err := listener.Accept()
-		if err != nil {
-			return err
-		}
-		go func() {
-			if err := c.serve(connection, server); err != nil && !errors.Is(err, io.EOF) {
-				log.Println(err)
-			}
-		}()
-	}
-}
-
-// server accepts the one key, from the one account.
-func (c config) server() (*ssh.ServerConfig, error) {
-	known, _, _, _, err := ssh.ParseAuthorizedKey([]byte(c.AuthorizedKey))
-	if err != nil {
-		return nil, fmt.Errorf("authorizedKey: %w", err)
-	}
-	text, err := os.ReadFile(c.HostKey)
-	if err != nil {
-		return nil, err
-	}
-	signer, err := ssh.ParsePrivateKey(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.HostKey, err)
-	}
-	server := &ssh.ServerConfig{
-		PublicKeyCallback: func(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
-			if meta.User() != c.User || !bytes.Equal(key.Marshal(), known.Marshal()) {
-				return nil, fmt.Errorf("no access for %s with this key", meta.User())
-			}
-			return nil, nil
-		},
-	}
-	server.AddHostKey(signer)
-	return server, nil
-}
-
-// serve handles the sessions of a connection, one after the other.
-func (c config) serve(connection net.Conn, server *ssh.ServerConfig) error {
-	defer connection.Close()
-	_, channels, requests, err := ssh.NewServerConn(connection, server)
-	if err != nil {
-		return err
-	}
-	go ssh.DiscardRequests(requests)
-	for offered := range channels {
-		if offered.ChannelType() != "session" {
-			_ = offered.Reject(ssh.UnknownChannelType, "sessions only")
-			continue
-		}
-		channel, asked, err := offered.Accept()
-		if err != nil {
-			return err
-		}
-		for request := range asked {
-			var line struct{ Command string }
-			if request.Type != "exec" || ssh.Unmarshal(request.Payload, &line) != nil {
-				_ = request.Reply(false, nil)
-				continue
-			}
-			_ = request.Reply(true, nil)
-			status := uint32(0)
-			if err := c.git(line.Command, channel); err != nil {
-				fmt.Fprintln(channel.Stderr(), err)
-				log.Println(err)
-				status = 1
-			}
-			_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{status}))
-			_ = channel.Close()
-		}
-	}
-	return nil
+	return c.Serve(c.SSH, c.git)
 }
 
 // git runs one of the two programs that a Git client may ask for, on a repository below `seed`.
