@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import tarfile
@@ -24,6 +23,7 @@ from lab.errors import LabError
 from lab.plugins import selection
 from lab.programs import Found
 from lab.session import MARKER, Session
+from tests.charts import helm
 
 
 @pytest.fixture
@@ -156,17 +156,18 @@ def test_a_lab_chart_takes_replicas_from_the_values(tmp_path: Path) -> None:
     assert '"replicas": {{ .Values.operator.replicas | toJson }}' in files["cilium/templates/objects.yaml"]
 
 
-def objects_of(archive: Path, chart: str) -> list[dict[str, Any]]:
-    """The objects of a lab chart, with null in place of values."""
-    with tarfile.open(archive) as files:
-        content = files.extractfile(f"{chart}/templates/objects.yaml")
-        assert content is not None
-        return list(yaml.safe_load_all(re.sub(r"{{.+?}}", "null", content.read().decode())))
+def objects_of(archive: Path, values: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """The objects that a lab chart makes."""
+    text = helm.run(
+        "template", "release", str(archive), "--namespace", "there", "-f", "-", given=json.dumps(values or {})
+    )
+    return [document for document in yaml.safe_load_all(text) if document]
 
 
 def test_service_and_budget_of_a_lab_chart_select_the_pods_of_their_workload(tmp_path: Path) -> None:
     (archive,) = charts.write(tmp_path, [ChartPin("nginx-ingress", "9.9.9", "https://example.org")])
-    specs = {item["kind"]: item["spec"] for item in objects_of(archive, "nginx-ingress")}
+    values = {"controller": {"podDisruptionBudget": {"enabled": True, "minAvailable": 1}}}
+    specs = {item["kind"]: item["spec"] for item in objects_of(archive, values)}
     labels = specs["Deployment"]["template"]["metadata"]["labels"]
     assert labels == {"app.kubernetes.io/name": "nginx-ingress", "app.kubernetes.io/instance": "nginx-ingress"}
     assert specs["Deployment"]["selector"]["matchLabels"] == labels
@@ -330,7 +331,7 @@ def test_the_lab_chart_of_a_release_of_flux_has_what_its_patches_name(
     tmp_path: Path, chart: str, patch: dict[str, Any]
 ) -> None:
     (archive,) = charts.write(tmp_path, [pin for pin in charts.pinned() if pin.name == chart])
-    specs = {item["metadata"]["name"]: item["spec"] for item in objects_of(archive, chart)}
+    specs = {item["metadata"]["name"]: item["spec"] for item in objects_of(archive)}
     pod = specs[patch["metadata"]["name"]]["template"]["spec"]
     named = patch["spec"].get("template", {}).get("spec", {}) if "spec" in patch else {}
     for kind in ("containers", "initContainers"):
@@ -340,5 +341,5 @@ def test_the_lab_chart_of_a_release_of_flux_has_what_its_patches_name(
 
 def test_the_lab_chart_of_gitea_has_the_service_that_the_ingress_names(tmp_path: Path) -> None:
     (archive,) = charts.write(tmp_path, [pin for pin in charts.pinned() if pin.name == "gitea"])
-    specs = {item["metadata"]["name"]: item["spec"] for item in objects_of(archive, "gitea")}
+    specs = {item["metadata"]["name"]: item["spec"] for item in objects_of(archive)}
     assert specs["gitea-http"]["ports"] == [{"name": "http", "port": 3000}]
