@@ -133,7 +133,9 @@ def mariadb_with(directory: Path, address: str, port: int, secret: Mapping[str, 
     ]
     settings = directory / "my.cnf"
     settings.write_text(server_cnf.replace("/run/accounts/accounts.sql", str(accounts)))
-    account = "mysql" if os.geteuid() == 0 else None
+    # Not Debian's account mysql: the package mariadb-server makes it, and mariadb-server-core, which has the programs
+    # too and is what the images of tests with real pods are made of, does not.
+    account = "nobody" if os.geteuid() == 0 else None
     if account:
         # The server gives up root, and then has to reach its directory.
         for path in [directory, *directory.parents]:

@@ -76,9 +76,13 @@ def on_this_machine(command: list[str], server: Server) -> list[str]:
     """A command of the container as a kubelet hands it on, with the paths and addresses of `server`."""
     here = {
         "/usr/local/bin/pdns_control": str(debian.ensure(powerdns.PROGRAMS)["pdns_control"]),
-        "--socket-dir=/run/pdns": f"--socket-dir={server.socket_directory}",
+        "/run/pdns": str(server.socket_directory),
+        "127.0.0.1": server.address,
     }
-    return [here.get(part, part.replace("127.0.0.1", server.address)) for part in expanded(command)]
+    parts = expanded(command)
+    for there, ours in here.items():
+        parts = [part.replace(there, ours) for part in parts]
+    return parts
 
 
 def readiness(server: Server) -> subprocess.CompletedProcess[str]:
@@ -128,7 +132,7 @@ def test_a_server_that_is_process_1_ends_when_its_pod_does(directory: Path) -> N
         server = Server(OTHER, port, place, log)
         powerdns.until(lambda: "status: " in server.dig("ready.invalid", "SOA"), "PowerDNS", log)
         command = container(VALUES)["lifecycle"]["preStop"]["exec"]["command"]
-        subprocess.run(on_this_machine(command, server), check=True, capture_output=True, timeout=10)
+        subprocess.run(on_this_machine(command, server), check=True, capture_output=True, timeout=20)
         assert running.wait(10) == 0
 
 
