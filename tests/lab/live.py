@@ -62,7 +62,7 @@ class LiveLab:
         return self._completed_in_time(arguments, timeout, {})
 
     def _completed_in_time(
-        self, arguments: Sequence[str], timeout: float, variables: Mapping[str, str]
+        self, arguments: Sequence[str], timeout: float, variables: dict[str, str]
     ) -> subprocess.CompletedProcess[str]:
         try:
             return _completed(arguments, self.environment | variables, timeout)
