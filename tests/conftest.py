@@ -18,16 +18,24 @@ for _name in [name for name in os.environ if name.startswith("PULUMI_")]:
     del os.environ[_name]
 
 
+SHARED = {"first_up": "the lab", "cluster_lab": "the cluster's lab"}
+"""Fixtures of which there is one for all modules, and what the modules are called that share it."""
+
+
 @pytest.hookimpl(tryfirst=True)  # the worker reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what shares something, for runs with several workers: a module, and all that use the one lab.
+    """Keep together what shares something, for runs with several workers: a module, and all that use one lab.
 
-    The modules with the lab take longest, so they come first: one worker has them, the others take what is left.
+    The modules with a lab take longest, so they come first: each worker has one, and then takes what is left.
     """
-    sharing = {item.path for item in items if "first_up" in getattr(item, "fixturenames", ())}
+    groups: dict[Path, str] = {}
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("the lab" if item.path in sharing else item.path.stem))
-    items.sort(key=lambda item: item.path not in sharing)
+        for name in SHARED.keys() & set(getattr(item, "fixturenames", ())):
+            groups[item.path] = SHARED[name]
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(groups.get(item.path, item.path.stem)))
+    order = list(SHARED.values())
+    items.sort(key=lambda item: order.index(groups[item.path]) if item.path in groups else len(order))
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

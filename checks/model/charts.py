@@ -96,7 +96,9 @@ def _own(
 
 
 def _state(chart: Path) -> list[tuple[str, float, int]]:
-    return [(str(f), f.stat().st_mtime, f.stat().st_size) for f in sorted(chart.rglob("*")) if f.is_file()]
+    """What tells one content of a chart from another; the same for a copy that keeps the files' times."""
+    files = [file for file in sorted(chart.rglob("*")) if file.is_file()]
+    return [(str(f.relative_to(chart.parent)), f.stat().st_mtime, f.stat().st_size) for f in files]
 
 
 def whole(content: dict[str, Any], namespace: str) -> dict[str, Any]:

@@ -6,20 +6,18 @@ there are at first is the program's to say: those that it makes are the roots.
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from checks.model.flux_tool import ask
 from checks.model.objects import Manager, Object, Release, items, mapping
 from checks.model.order import Order
 from checks.model.release_values import Find, Given, given_to
 
 KUSTOMIZE, HELM = "kustomize.toolkit.fluxcd.io", "helm.toolkit.fluxcd.io"
-_SECONDS = 60
 
 
 @dataclass(eq=False)
@@ -123,20 +121,6 @@ def tree_of(objects: Iterable[Object], root: Path, tool: Path | None) -> Tree | 
                 where[str(metadata.get("namespace", "")), str(metadata.get("name"))] = made["object"], place
         tree.kustomizations.append(one)
     return tree
-
-
-def ask(tool: Path, question: dict[str, Any]) -> dict[str, Any]:
-    """The answer of the program in lab/manifests.
-
-    Raises:
-        ValueError: it could not answer.
-    """
-    result = subprocess.run(
-        [str(tool)], input=json.dumps(question), capture_output=True, text=True, timeout=_SECONDS, check=False
-    )
-    if result.returncode:
-        raise ValueError(f"{tool.name}: {result.stderr.strip()}")
-    return dict(json.loads(result.stdout))
 
 
 def _first_part(path: str) -> str:

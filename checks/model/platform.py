@@ -59,6 +59,13 @@ class Platform:
         return found
 
     @cached_property
+    def _by_kind(self) -> dict[tuple[str, str], list[Object]]:
+        found: dict[tuple[str, str], list[Object]] = defaultdict(list)
+        for thing in self.objects:
+            found[thing.group, thing.kind].append(thing)
+        return found
+
+    @cached_property
     def needs(self) -> list[tuple[Object, Need]]:
         """Every reference of every object."""
         return [(thing, need) for thing in self.objects for need in needs(thing)]
@@ -83,7 +90,7 @@ class Platform:
 
     def of_kind(self, group: str, kind: str) -> Iterator[Object]:
         """All objects of a kind."""
-        return (thing for thing in self.objects if thing.kind == kind and thing.group == group)
+        return iter(self._by_kind.get((group, kind), []))
 
     def named(self, group: str, kind: str, namespace: str) -> list[str]:
         """The names of all objects of a kind in a namespace, sorted: what exists where something else was meant."""

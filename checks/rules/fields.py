@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from checks.model.flux import ask
+from checks.model.flux_tool import ask
 from checks.model.objects import Object, walk
 from checks.model.platform import Platform
 from checks.model.program import HIDDEN, LATER

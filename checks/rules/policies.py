@@ -33,6 +33,8 @@ _OPERATED = frozenset(
 )
 def selected(platform: Platform) -> Iterator[Finding]:
     """Selectors of policies, and of peers in their own namespace, that fit no pod."""
+    # Operators give labels to pods of theirs that no template has.
+    operated = {one.namespace for group, kind in _OPERATED for one in platform.of_kind(group, kind)}
     for policy in _policies(platform):
         for path, selector in _selectors(policy):
             wanted = mapping(selector.get("matchLabels"))
@@ -42,8 +44,7 @@ def selected(platform: Platform) -> Iterator[Finding]:
             if cluster and known and cluster not in known:
                 yield finding(policy, path, f"selects {_DATABASE}={cluster}: {there(known, cluster)}", policy.where)
             labels = [pods.labels for pods in _pods(platform, policy)]
-            # Operators give labels to pods of theirs that no template has.
-            if _operated(platform, policy.namespace):
+            if policy.namespace in operated:
                 continue
             known_keys = wanted and all(any(key in own for own in labels) for key in wanted)
             if known_keys and not cluster and not any(wanted.items() <= own.items() for own in labels):
@@ -80,11 +81,6 @@ def _policies(platform: Platform) -> Iterator[Object]:
         written = policy.manager.system in ("pulumi", "flux") or (policy.release is not None and policy.release.own)
         if written and not platform.unknown_in(policy.namespace):
             yield policy
-
-
-def _operated(platform: Platform, namespace: str) -> bool:
-    """Whether an operator makes pods in a namespace whose labels the model does not know."""
-    return any((one.group, one.kind) in _OPERATED and one.namespace == namespace for one in platform.objects)
 
 
 def _pods(platform: Platform, policy: Object) -> list[Pods]:

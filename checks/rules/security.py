@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checks.model.flux import ask
+from checks.model.flux_tool import ask
 from checks.model.machines import EXEMPT, TALOS_PODS
 from checks.model.objects import items, mapping
 from checks.model.platform import Platform

@@ -42,17 +42,23 @@ type Made struct {
 	Object map[string]any `json:"object"`
 }
 
+// builder builds trees one after the other, and keeps what it built of files that stay as they are.
+type builder struct {
+	scratch string
+	built   map[string]built
+}
+
 // build builds the roots and all Kustomizations that they hold, as kustomize-controller does.
-func build(question Question) ([]Kustomization, error) {
+func (b *builder) build(question Question) ([]Kustomization, error) {
 	found := []Kustomization{}
 	if question.Tree == "" {
 		return found, nil
 	}
-	scratch, err := os.MkdirTemp("", "manifests-")
-	if err != nil {
+	// Always at the same place: the paths of what was read are compared.
+	scratch := filepath.Join(b.scratch, "tree")
+	if err := os.RemoveAll(scratch); err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(scratch)
 	// The controller's code writes into the tree that it builds.
 	for _, part := range question.Parts {
 		from := notHidden{os.DirFS(filepath.Join(question.Tree, part))}
@@ -83,7 +89,7 @@ func build(question Question) ([]Kustomization, error) {
 		result := Kustomization{
 			Namespace: object.GetNamespace(), Name: object.GetName(), Parent: next.parent, Path: path, Objects: []Made{},
 		}
-		objects, err := one(scratch, object, variables, question.Strict)
+		objects, err := b.one(scratch, object, variables, question.Strict)
 		if err != nil {
 			result.Error = strings.ReplaceAll(err.Error(), scratch, question.Tree)
 		} else {
@@ -102,7 +108,7 @@ func build(question Question) ([]Kustomization, error) {
 }
 
 // one builds a single Kustomization and fills in its variables.
-func one(tree string, object unstructured.Unstructured, variables *variables, strict bool) ([]Made, error) {
+func (b *builder) one(tree string, object unstructured.Unstructured, variables *variables, strict bool) ([]Made, error) {
 	path, _, _ := unstructured.NestedString(object.Object, "spec", "path")
 	directory := filepath.Join(tree, filepath.Clean("/"+path))
 	if stat, err := os.Stat(directory); err != nil || !stat.IsDir() {
@@ -115,7 +121,7 @@ func one(tree string, object unstructured.Unstructured, variables *variables, st
 	if err := withOrigins(directory); err != nil {
 		return nil, err
 	}
-	resources, err := fluxkustomize.SecureBuild(tree, directory, false)
+	resources, err := b.resources(tree, directory)
 	if err != nil {
 		return nil, err
 	}

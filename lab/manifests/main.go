@@ -1,13 +1,16 @@
 // Manifests answers what only the code of Flux and of the API server can tell about objects that exist nowhere yet.
 //
-// It reads one question as JSON from standard input and prints one answer as JSON: what each Flux Kustomization applies
-// after build and substitution, which of some pods Pod Security admission would refuse, and what an API server would say
-// of custom resources. It asks no cluster and writes only below a directory of its own that it removes.
+// It reads questions as JSON from standard input until that ends, and prints an answer as JSON for each: what each Flux
+// Kustomization applies after build and substitution, which of some pods Pod Security admission would refuse, and what an
+// API server would say of custom resources. It asks no cluster and writes only below a directory of its own that it
+// removes.
 package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 )
 
@@ -33,6 +36,8 @@ type Answer struct {
 	Kustomizations []Kustomization   `json:"kustomizations"`
 	Pods           map[string][]Fact `json:"pods"`
 	Resources      map[string][]Fact `json:"resources"`
+	// Error is why there is no answer.
+	Error string `json:"error"`
 }
 
 // Fact is one violation: what was looked at, and what is wrong with it.
@@ -42,21 +47,42 @@ type Fact struct {
 }
 
 func main() {
-	var question Question
-	if err := json.NewDecoder(os.Stdin).Decode(&question); err != nil {
-		fail(fmt.Errorf("the question is no JSON of the expected form: %w", err))
-	}
-	answer, err := answered(question)
-	if err != nil {
-		fail(err)
-	}
-	if err := json.NewEncoder(os.Stdout).Encode(answer); err != nil {
-		fail(err)
+	if err := converse(os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 }
 
-func answered(question Question) (*Answer, error) {
-	built, err := build(question)
+// converse answers one question after the other.
+func converse(questions io.Reader, answers io.Writer) error {
+	scratch, err := os.MkdirTemp("", "manifests-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(scratch)
+	builder := &builder{scratch: scratch, built: map[string]built{}}
+	decoder, encoder := json.NewDecoder(questions), json.NewEncoder(answers)
+	for {
+		var question Question
+		err := decoder.Decode(&question)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("the question is no JSON of the expected form: %w", err)
+		}
+		answer, err := builder.answered(question)
+		if err != nil {
+			answer = &Answer{Error: err.Error()}
+		}
+		if err := encoder.Encode(answer); err != nil {
+			return err
+		}
+	}
+}
+
+func (b *builder) answered(question Question) (*Answer, error) {
+	built, err := b.build(question)
 	if err != nil {
 		return nil, err
 	}
@@ -69,9 +95,4 @@ func answered(question Question) (*Answer, error) {
 		return nil, err
 	}
 	return &Answer{Kustomizations: built, Pods: pods, Resources: resources}, nil
-}
-
-func fail(err error) {
-	fmt.Fprintln(os.Stderr, err)
-	os.Exit(1)
 }

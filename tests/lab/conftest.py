@@ -1,15 +1,14 @@
-"""The lab that the tests of the whole program share, brought up once as `make lab` does; a Proxmox VE for one test."""
+"""What tests share: a lab of the whole program, brought up as `make lab` does, one of its cluster, and a Proxmox VE."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.lab.live import LiveLab
+from tests.lab.live import CLUSTER, LiveLab
 from tests.lab.proxmox_site import Site
 from tests.lab.secrecy import command_lines, planted
 
@@ -23,13 +22,15 @@ class FirstUp:
     secrets: dict[str, str]
 
 
-_FAILED = pytest.StashKey[bool]()
+WHOLE, OF_MACHINES = "first_up", "cluster_lab"
+"""The fixtures that tests share."""
+_FAILED = pytest.StashKey[set[str]]()
 
 
 @pytest.fixture(scope="session")
 def first_up() -> Iterator[FirstUp]:
     """A lab of the tests' own. Every test that uses it leaves it as its settings say."""
-    lab = _own_lab()
+    lab = LiveLab("pytest")
     lab.command("down")
     with command_lines() as seen:
         brought_up = lab.command("up")
@@ -43,6 +44,17 @@ def first_up() -> Iterator[FirstUp]:
 def lab(first_up: FirstUp) -> LiveLab:
     """The lab that `first_up` brought up."""
     return first_up.lab
+
+
+@pytest.fixture(scope="session")
+def cluster_lab() -> Iterator[LiveLab]:
+    """A lab of the layers up to storage, for what happens to machines. Every test leaves it as its settings say."""
+    lab = LiveLab("pytest-cluster", CLUSTER)
+    begun = lab.begin()
+    assert begun.returncode == 0, begun.stdout
+    yield lab
+    ended = lab.command("down")
+    assert ended.returncode == 0, ended.stdout
 
 
 @pytest.fixture
@@ -64,29 +76,30 @@ def foreign_vm(lab: LiveLab) -> Iterator[int]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Remember that a test with the lab failed: it may not have left it as it should."""
+    """Remember that a test with a shared lab failed: it may not have left it as it should."""
     report = yield
-    if report.failed and _uses_the_lab(item):
-        item.session.stash[_FAILED] = True
+    if report.failed:
+        item.session.stash.setdefault(_FAILED, set()).update(_shared(item))
     return report
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Bring the lab back after a test that failed, from nothing if need be, so that the next one fails by itself."""
-    if not (_uses_the_lab(item) and item.session.stash.get(_FAILED, False)):
-        return
-    item.session.stash[_FAILED] = False
-    lab = _own_lab()
-    if lab.command("up").returncode:
-        lab.drop()
-        lab.command("up")
+    failed = item.session.stash.get(_FAILED, set())
+    for name in _shared(item) & failed:
+        failed.discard(name)
+        if name == OF_MACHINES:
+            lab = LiveLab("pytest-cluster", CLUSTER)
+            if lab.prepare().returncode or lab.up().returncode:
+                lab.drop()
+                lab.begin()
+            continue
+        lab = LiveLab("pytest")
+        if lab.command("up").returncode:
+            lab.drop()
+            lab.command("up")
 
 
-def _uses_the_lab(item: pytest.Item) -> bool:
-    return "first_up" in getattr(item, "fixturenames", ())
-
-
-def _own_lab() -> LiveLab:
-    own = os.environ.get("LAB_ID")
-    return LiveLab(f"pytest-{own}" if own else "pytest")
+def _shared(item: pytest.Item) -> set[str]:
+    return {WHOLE, OF_MACHINES} & set(getattr(item, "fixturenames", ()))

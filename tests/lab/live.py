@@ -23,30 +23,64 @@ from components.proxmox.api import ProxmoxApi
 from lab import processes
 from lab.configuration import PROXMOX
 from lab.hardware import NODES
+from lab.session import ROOT as LABS
 from lab.session import Session
 
 ROOT = Path(__file__).resolve().parents[2]
+CLUSTER = Path(__file__).with_name("cluster_program.py")
+"""The program of the layers up to storage, for tests of what happens to machines."""
+MAIN = ROOT / "__main__.py"
 Change = Callable[[dict[str, Any]], None]
 
 VMS = {"controlplane-0": 1001, "controlplane-1": 1002, "controlplane-2": 1003, "worker-0": 2001, "worker-1": 2002}
 """Every node of the lab's settings, in the order in which they are made, with its VM's id."""
 
-_STATE_AT_THE_END = {"PULUMI_SKIP_CHECKPOINTS": "true"}
+STATE_AT_THE_END = {"PULUMI_SKIP_CHECKPOINTS": "true"}
 """Has the engine write the state once and not around each of some 500 operations, which is half of what an `up` costs.
 An operation that is to be killed writes each step, as a user's does."""
 
 
 class LiveLab:
-    """One lab, by its name; `LAB_ID` keeps it apart from a user's."""
+    """One lab, by its name; `LAB_ID` keeps it apart from a user's. `up` and `destroy` run `main` in it."""
 
-    def __init__(self, name: str) -> None:
-        self.session = Session(name, "lab")
+    def __init__(self, name: str, main: Path = MAIN) -> None:
+        own = os.environ.get("LAB_ID")
+        self.session = Session(f"{name}-{own}" if own else name, "lab")
+        self.main = main
         self.environment = self.session.environment()
 
     def command(self, name: str, timeout: float = 400, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run `python -m lab <name>` as the Makefile does, with its variables; output of both streams in `stdout`."""
-        environment = os.environ | _STATE_AT_THE_END | variables | {"LAB_ID": self.session.name}
+        environment = os.environ | STATE_AT_THE_END | variables | {"LAB_ID": self.session.name}
         return _completed([sys.executable, "-m", "lab", name], environment, timeout)
+
+    @property
+    def program(self) -> Path:
+        """The program's directory: the checkout's, or one with links to all of it but another `__main__.py`."""
+        if self.main == MAIN:
+            return ROOT
+        directory = self.session.directory / "program"
+        if not directory.exists():
+            directory.mkdir()
+            for entry in ROOT.iterdir():
+                if entry.name not in (MAIN.name, LABS.name):
+                    (directory / entry.name).symlink_to(entry)
+            (directory / MAIN.name).symlink_to(self.main)
+        return directory
+
+    def begin(self) -> subprocess.CompletedProcess[str]:
+        """The first `up` of the lab's program, at a site on which nothing was ever brought up."""
+        self.command("down")
+        prepared = self.prepare()
+        if prepared.returncode:
+            return prepared
+        result = self.up()
+        # Takes the credentials of the new cluster.
+        return result if result.returncode else self.prepare()
+
+    def prepare(self) -> subprocess.CompletedProcess[str]:
+        """Start what of the lab does not run, and take the credentials of its cluster."""
+        return self.command("shell", CMD="true")
 
     def drop(self) -> None:
         """End the lab in whatever condition it is, without a destroy."""
@@ -65,7 +99,7 @@ class LiveLab:
         self, arguments: Sequence[str], timeout: float, variables: dict[str, str]
     ) -> subprocess.CompletedProcess[str]:
         try:
-            return _completed(arguments, self.environment | variables, timeout)
+            return _completed(arguments, self.environment | variables, timeout, self.program)
         except subprocess.TimeoutExpired as expired:
             raise AssertionError(f"{expired}\n{_text(expired.output)}\n{self._unfinished()}") from None
 
@@ -90,12 +124,12 @@ class LiveLab:
     def up(self, *more: str) -> subprocess.CompletedProcess[str]:
         """`pulumi up` as a user types it."""
         options = ("--yes", "--skip-preview", "--non-interactive")
-        return self._completed_in_time(["pulumi", "up", *options, *more], 300, _STATE_AT_THE_END)
+        return self._completed_in_time(["pulumi", "up", *options, *more], 300, STATE_AT_THE_END)
 
     def destroy(self, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """`pulumi destroy` as a user types it."""
         options = ("--yes", "--skip-preview", "--non-interactive")
-        return self._completed_in_time(["pulumi", "destroy", *options], timeout, _STATE_AT_THE_END)
+        return self._completed_in_time(["pulumi", "destroy", *options], timeout, STATE_AT_THE_END)
 
     def up_killed_after(self, seconds: float) -> None:
         """`pulumi up` that dies by SIGKILL with everything that it started."""
@@ -150,7 +184,7 @@ class LiveLab:
     def _doomed(self, operation: str = "up") -> Iterator[None]:
         process = subprocess.Popen(
             ["pulumi", operation, "--yes", "--skip-preview", "--non-interactive"],
-            cwd=ROOT,
+            cwd=self.program,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -284,11 +318,11 @@ def one_more_worker(number: int) -> Change:
 
 
 def _completed(
-    arguments: Sequence[str], environment: Mapping[str, str], timeout: float
+    arguments: Sequence[str], environment: Mapping[str, str], timeout: float, directory: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         arguments,
-        cwd=ROOT,
+        cwd=directory,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,8 +39,7 @@ REFUSED_VM = {"kind": "http", "method": "POST", "path": "/qemu$", "status": 500,
 @pytest.fixture(scope="module")
 def site() -> Iterator[LiveLab]:
     """A site on which nothing was ever brought up."""
-    own = os.environ.get("LAB_ID")
-    lab = LiveLab(f"pytest-outputs-{own}" if own else "pytest-outputs")
+    lab = LiveLab("pytest-outputs")
     lab.command("down")
     prepared = lab.command("shell", CMD="true")
     assert prepared.returncode == 0, prepared.stdout

@@ -69,8 +69,7 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site on which nothing was ever brought up, with the plugins that hold creations."""
-    own = os.environ.get("LAB_ID")
-    lab = LiveLab(f"pytest-creations-{own}" if own else "pytest-creations")
+    lab = LiveLab("pytest-creations")
     hold = tmp_path_factory.mktemp("held")
     lab.command("down")
     prepared = lab.command("shell", CMD="true")

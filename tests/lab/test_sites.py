@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from tests.conftest import ROOT
+from tests.lab.live import STATE_AT_THE_END
 from tests.privileges import unshare
 from tests.sites import SITES
 
@@ -28,6 +29,7 @@ def rehearse(site: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "lab", "rehearse", site, "--config-file", str(SITES[site])],
         cwd=ROOT,
+        env=os.environ | STATE_AT_THE_END,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
