@@ -40,10 +40,15 @@ class RefusedError(Exception):
 
 
 class Api:
-    """The server that a kubeconfig with files for its certificates names; it is read again for each connection."""
+    """The server that a kubeconfig with files for its certificates names; one thread at a time sends requests.
+
+    Their connection is kept: a handshake for each would take more of the machine than all that the operators do.
+    """
 
     def __init__(self, kubeconfig: Path) -> None:
         self._kubeconfig = kubeconfig
+        self._kept: http.client.HTTPSConnection | None = None
+        self._one_at_a_time = threading.Lock()
 
     def connect(self, timeout: float) -> http.client.HTTPSConnection:
         """A connection, not open yet. Raises OSError where the files are not there."""
@@ -56,18 +61,26 @@ class Api:
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
         """Send one request; a PATCH is a merge patch. Raises RefusedError, or OSError where nobody answers."""
-        connection = self.connect(10)
-        try:
-            kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
-            content = None if body is None else json.dumps(body)
-            connection.request(method, path, content, {"Content-Type": kind})
-            response = connection.getresponse()
-            answer = response.read().decode()
-            if response.status >= 300:
-                raise RefusedError(response.status, f"{method} {path}: {answer[:300]}")
-            return json.loads(answer)
-        finally:
-            connection.close()
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        content = None if body is None else json.dumps(body)
+        with self._one_at_a_time:
+            try:
+                status, answer = self._answer(method, path, content, {"Content-Type": kind})
+            except FAILURES:
+                # Not kept: the server has gone, or another one has come in its place.
+                if self._kept is not None:
+                    self._kept.close()
+                self._kept = None
+                raise
+        if status >= 300:
+            raise RefusedError(status, f"{method} {path}: {answer[:300]}")
+        return json.loads(answer)
+
+    def _answer(self, method: str, path: str, content: str | None, headers: dict[str, str]) -> tuple[int, str]:
+        self._kept = self._kept or self.connect(10)
+        self._kept.request(method, path, content, headers)
+        response = self._kept.getresponse()
+        return response.status, response.read().decode()
 
 
 class Copy:

@@ -160,6 +160,12 @@ def test_two_versions_of_one_chart_are_refused() -> None:
         pins([release_of({}), other])
 
 
+@pytest.fixture(autouse=True)
+def one_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command with one of the repository's stacks: each takes half a minute in all its shapes."""
+    monkeypatch.setattr(command, "STACKS", ("lab",))
+
+
 def run(*arguments: str | Path) -> int:
     manifests = programs.ensure(["manifests"])["manifests"].path
     return command.main([str(argument) for argument in (*arguments, "--manifests", manifests)])

@@ -6,6 +6,7 @@ The rules are the lab's (`lab/operators`); the objects are those that the progra
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,9 @@ import yaml
 
 from checks.graph import Graph
 from checks.program import recorded
+from lab.operators.__main__ import Player
+from lab.operators.rules import KINDS
+from lab.operators.world import World
 from tests.graph.operated import Operated
 
 Objects = dict[str, dict[str, Any]]
@@ -310,3 +314,33 @@ def test_the_ingress_does_not_start_with(graph: Graph, change: Callable[[Objects
     rest = Operated(graph, change)
     assert rest.held() == ["nginx-ingress/nginx-ingress-controller-0"]
     assert any("Error when getting the wildcard secret cert-manager/wildcard-tls" in told for told in rest.events())
+
+
+class Unasked:
+    """An API server that keeps what it is asked."""
+
+    def __init__(self, objects: World) -> None:
+        self.world = World(_stored(item) for kind in KINDS for item in objects.all(kind))
+        self.lock = threading.Lock()
+        self.asked: list[str] = []
+
+    def missing(self) -> list[str]:
+        """Everything has been listed."""
+        return []
+
+    def request(self, method: str, path: str, body: Any = None) -> Any:
+        """Answers as if all that is written were kept."""
+        self.asked.append(f"{method} {path}")
+        return body
+
+
+def _stored(item: Any) -> Any:
+    """As an API server gives it back: without labels and annotations where there are none."""
+    return {**item, "metadata": {name: value for name, value in item["metadata"].items() if value != {}}}
+
+
+def test_a_cluster_at_rest_is_written_to_by_nobody(rest: Operated) -> None:
+    server = Unasked(rest.world)
+    Player(server).play(server)  # type: ignore[arg-type]
+    # `Operated` keeps no annotations, such as the pool that MetalLB notes on a Service.
+    assert [asked for asked in server.asked if "/services/" not in asked] == []

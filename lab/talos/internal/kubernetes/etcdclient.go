@@ -64,7 +64,9 @@ func (e *etcdClient) healthy(ctx context.Context, address string) bool {
 		return false
 	}
 	defer response.Body.Close()
-	return response.StatusCode == http.StatusOK
+	// Read to the end, else the connection is not used again, and each look costs both sides a handshake.
+	_, err = io.Copy(io.Discard, response.Body)
+	return err == nil && response.StatusCode == http.StatusOK
 }
 
 type etcdMemberList struct {

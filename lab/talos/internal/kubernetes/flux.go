@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -195,6 +196,7 @@ func (c *ControlPlane) runFlux(ctx context.Context, instance *fluxInstanceObject
 			healthy = false
 			continue
 		}
+		_, _ = io.Copy(io.Discard, response.Body) // else the connection is not used again
 		response.Body.Close()
 		healthy = healthy && response.StatusCode == http.StatusOK
 	}
