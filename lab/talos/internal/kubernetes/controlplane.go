@@ -194,7 +194,7 @@ func (c *ControlPlane) SetFault(fault string) error {
 
 // Run keeps the parts in the state that they should have until ctx ends, then stops them all.
 func (c *ControlPlane) Run(ctx context.Context) {
-	ticker := time.NewTicker(500 * time.Millisecond)
+	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 
 	failures := 0
