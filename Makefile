@@ -80,8 +80,8 @@ capacity: venv ## print what all pods request, by namespace, and what is there w
 charts: venv ## look each chart's values up in the charts in CHARTS_MIRROR=dir, and record what these make (ARGS='--only-present')
 	@ARGS="--record $$ARGS" $(LAB) charts
 
-test: venv tools ## run all tests, including those in the lab, with WORKERS=2 side by side
-	@.venv/bin/pytest --numprocesses '$(WORKERS)' --dist loadgroup --no-loadscope-reorder
+test: venv tools ## run the tests, including those in the lab, with WORKERS=2 side by side; LONG=1: the long ones too
+	@.venv/bin/pytest $(if $(LONG),,-m 'not long') --numprocesses '$(WORKERS)' --dist loadgroup --no-loadscope-reorder
 
 mutants: venv tools ## break the program in one place at a time, and say which breakages no fast test notices (SAMPLE=n: try n)
 	@$(PY) -m tests.mutants --workers '$(WORKERS)' $(if $(SAMPLE),--sample '$(SAMPLE)')

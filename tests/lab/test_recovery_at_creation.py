@@ -87,6 +87,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     assert ended.returncode == 0, ended.stdout
 
 
+@pytest.mark.long
 def test_every_resource_of_talos_and_of_commands_is_made_after_a_kill_at_its_creation(site: Site) -> None:
     for _ in range(ENOUGH):
         if site.up_killed_at_creations() is None:
