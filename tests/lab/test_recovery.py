@@ -40,10 +40,8 @@ def whole_lab(lab: LiveLab) -> LiveLab:
 
 @pytest.fixture
 def cut_off_object(whole_lab: LiveLab) -> str:
-    """URN of an object that the cluster has and the state only knows as begun."""
-    urn = killed(
-        whole_lab, CERTIFICATE, "certificates", "--namespace=vault", "--field-selector=metadata.name=vault-entry"
-    )
+    """URN of an object that the cluster has and the state only knows as begun; nothing depends on it."""
+    urn = killed(whole_lab, LATEST, "externalsecrets", "--namespace=vault", f"--field-selector=metadata.name={LATEST}")
     assert whole_lab.pending().get(urn) == "creating", "the kill came too late"
     return urn
 
@@ -64,22 +62,24 @@ def converges(lab: LiveLab) -> None:
 
 
 def test_an_object_that_only_the_cluster_knows_is_taken_back(whole_lab: LiveLab, cut_off_object: str) -> None:
+    recovered = whole_lab.recover()
+    assert recovered.returncode == 0, recovered.stdout
+    assert whole_lab.state()[cut_off_object]["id"] == f"vault/{LATEST}"
+    converges(whole_lab)
+
+
+def test_what_the_whole_platform_stands_on_is_taken_back_as_it_is(whole_lab: LiveLab) -> None:
+    urn = killed(
+        whole_lab, CERTIFICATE, "certificates", "--namespace=vault", "--field-selector=metadata.name=vault-entry"
+    )
+    assert whole_lab.pending().get(urn) == "creating", "the kill came too late"
     uid = "get", "certificate", "vault-entry", "--namespace=vault", "--output=jsonpath={.metadata.uid}"
     before = whole_lab.run("kubectl", *uid).stdout
     recovered = whole_lab.recover()
     assert recovered.returncode == 0, recovered.stdout
-    assert whole_lab.state()[cut_off_object]["id"] == "vault/vault-entry"
+    assert whole_lab.state()[urn]["id"] == "vault/vault-entry"
     converges(whole_lab)
     assert whole_lab.run("kubectl", *uid).stdout == before
-
-
-def test_the_last_object_of_all_is_taken_back_too(whole_lab: LiveLab) -> None:
-    urn = killed(whole_lab, LATEST, "externalsecrets", "--namespace=vault", f"--field-selector=metadata.name={LATEST}")
-    assert whole_lab.pending().get(urn) == "creating", "the kill came too late"
-    recovered = whole_lab.recover()
-    assert recovered.returncode == 0, recovered.stdout
-    assert whole_lab.state()[urn]["id"] == f"vault/{LATEST}"
-    converges(whole_lab)
 
 
 def test_a_destroy_that_was_killed_is_recovered_and_ends(whole_lab: LiveLab) -> None:
@@ -105,7 +105,7 @@ def test_a_release_whose_installation_was_cut_off_is_installed_whole(whole_lab: 
 
 
 def test_an_object_that_was_never_made_is_made_by_the_next_up(whole_lab: LiveLab, cut_off_object: str) -> None:
-    whole_lab.run("kubectl", "delete", "certificate", "vault-entry", "--namespace=vault")
+    whole_lab.run("kubectl", "delete", "externalsecret", LATEST, "--namespace=vault")
     recovered = whole_lab.recover()
     assert recovered.returncode == 0, recovered.stdout
     assert cut_off_object not in whole_lab.state()
