@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,17 @@ def release(name: str, namespace: str, chart: str, version: str) -> str:
         f"metadata: {{name: {name}, namespace: {namespace}}}\n"
         f"spec: {{chart: {{spec: {{chart: {chart}, version: {version}, sourceRef: {source}}}}}}}\n"
     )
+
+
+def image(file: str, program: str, other: str) -> Edit:
+    """An edit that gives another image in place of one program's, whatever its version and digest are."""
+
+    def edit(root: Path) -> None:
+        text, count = re.subn(rf"\S*\b{program}:\S+@sha256:\w+", other, (root / file).read_text())
+        assert count, f"{file} has no image of {program}"
+        (root / file).write_text(text)
+
+    return edit
 
 
 def copied(root: Path) -> None:

@@ -9,6 +9,7 @@ from tests.checks.known.edits import (
     GITEA,
     OWN_TIMES,
     SYSCTL,
+    image,
     in_namespace,
     taken,
     talos_document,
@@ -43,7 +44,7 @@ VERSIONS: tuple[Known, ...] = (
             ),
             Case(
                 name="moving",
-                edit=edited(CRON_JOB, ("python:3.13.5-alpine3.22", "python:latest")),
+                edit=image(CRON_JOB, "python", "docker.io/library/python:latest"),
                 rule="image-pin",
                 words=("CronJob harbor/harbor-setup", "containers[0].image", "latest"),
             ),
@@ -103,12 +104,14 @@ VERSIONS: tuple[Known, ...] = (
         (
             Case(
                 name="of a job",
-                edit=edited(
-                    CRON_JOB,
-                    ("docker.io/library/python:3.13.5-alpine3.22", "gcr.io/distroless/python3-debian13:v1"),
-                    (
-                        "[python, -B, /setup/configure.py, /setup/plan.json]",
-                        "[/bin/sh, -c, python /setup/configure.py]",
+                edit=several(
+                    image(CRON_JOB, "python", "gcr.io/distroless/python3-debian13:v1"),
+                    edited(
+                        CRON_JOB,
+                        (
+                            "[python, -B, /setup/configure.py, /setup/plan.json]",
+                            "[/bin/sh, -c, python /setup/configure.py]",
+                        ),
                     ),
                 ),
                 rule="no-shell",
