@@ -43,7 +43,7 @@ def objects() -> Path:
     version = FLUX_OPERATOR.version
     path = cache() / f"flux-{FLUX}-{version}.json"
     if not path.is_file():
-        release = _source(version) / "config" / "data" / "flux" / f"v{FLUX}"
+        release = source(version) / "config" / "data" / "flux" / f"v{FLUX}"
         if not release.is_dir():
             raise LabError(f"the Flux operator {version} knows no Flux {FLUX}: choose one that it has, in {release}")
         found = [one for part in PARTS for one in yaml.load_all((release / f"{part}.yaml").read_text(), _Loader)]
@@ -65,7 +65,7 @@ def _installed(one: dict[str, Any]) -> dict[str, Any]:
     return one
 
 
-def _source(version: str) -> Path:
+def source(version: str) -> Path:
     """The directory of the operator's source, in Go's own cache."""
     command = [find_go(), "mod", "download", "-json", f"{MODULE}@v{version}"]
     done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)

@@ -21,6 +21,7 @@ _ALWAYS = frozenset(
         *("cert-manager.io/v1/Certificate", "cert-manager.io/v1/Issuer", "external-secrets.io/v1/SecretStore"),
         *("dns.cav.enablers.ob/v1alpha2/ClusterRRset", "dns.cav.enablers.ob/v1alpha2/Zone"),
         *("dns.cav.enablers.ob/v1alpha2/RRset", "postgresql.cnpg.io/v1/ScheduledBackup"),
+        *("bitnami.com/v1alpha1/SealedSecret", "postgresql.cnpg.io/v1/Database"),
     }
 )
 """Kinds whose fields are recorded although the program does not write them."""

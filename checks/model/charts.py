@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -95,10 +96,13 @@ def _own(
     return _rendered[key], None
 
 
-def _state(chart: Path) -> list[tuple[str, float, int]]:
-    """What tells one content of a chart from another; the same for a copy that keeps the files' times."""
-    files = [file for file in sorted(chart.rglob("*")) if file.is_file()]
-    return [(str(f.relative_to(chart.parent)), f.stat().st_mtime, f.stat().st_size) for f in files]
+def _state(chart: Path) -> list[tuple[str, str]]:
+    """What a chart consists of, wherever it lies."""
+    return [
+        (str(file.relative_to(chart)), hashlib.sha256(file.read_bytes()).hexdigest())
+        for file in sorted(chart.rglob("*"))
+        if file.is_file()
+    ]
 
 
 def whole(content: dict[str, Any], namespace: str) -> dict[str, Any]:

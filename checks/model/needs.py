@@ -56,9 +56,14 @@ def _of_pods(pods: Pods) -> Iterator[Need]:
     yield Need(f"{at}.serviceAccountName", "", "ServiceAccount", namespace, _text(spec.get("serviceAccountName")))
     for number, one in enumerate(items(spec.get("imagePullSecrets"))):
         yield Need(f"{at}.imagePullSecrets[{number}]", "", "Secret", namespace, _text(one.get("name")))
+    yield Need(f"{at}.runtimeClassName", "node.k8s.io", "RuntimeClass", "", _text(spec.get("runtimeClassName")))
+    priority = _text(spec.get("priorityClassName"))
+    if not priority.startswith("system-"):  # those the API server makes itself
+        yield Need(f"{at}.priorityClassName", "scheduling.k8s.io", "PriorityClass", "", priority)
     for number, volume in enumerate(items(spec.get("volumes"))):
         yield from _volume(volume, f"{at}.volumes[{number}]", namespace)
     for place, container in pods.containers():
+        yield from _single_files(pods, place, container)
         for number, variable in enumerate(items(container.get("env"))):
             source = mapping(variable.get("valueFrom"))
             for field, kind in (("secretKeyRef", "Secret"), ("configMapKeyRef", "ConfigMap")):
@@ -79,6 +84,18 @@ def _of_pods(pods: Pods) -> Iterator[Need]:
                 if one and not one.get("optional"):
                     name = _text(one.get("name"))
                     yield Need(f"{place}.envFrom[{number}].{field}", "", kind, namespace, name, waits=True)
+
+
+def _single_files(pods: Pods, place: str, container: dict[str, Any]) -> Iterator[Need]:
+    """Keys that a container mounts as one file each; of a key that is missing it gets an empty folder."""
+    volumes = {str(volume.get("name")): volume for volume in items(pods.spec.get("volumes"))}
+    for number, mount in enumerate(items(container.get("volumeMounts"))):
+        volume, key = mapping(volumes.get(str(mount.get("name")))), _text(mount.get("subPath"))
+        for kind, field, name in (("Secret", "secret", "secretName"), ("ConfigMap", "configMap", "name")):
+            source = mapping(volume.get(field))
+            if key and "/" not in key and source and not source.get("items") and not source.get("optional"):
+                at = f"{place}.volumeMounts[{number}].subPath"
+                yield Need(at, "", kind, pods.of.namespace, _text(source.get(name)), key, waits=True)
 
 
 def _volume(volume: dict[str, Any], at: str, namespace: str) -> Iterator[Need]:

@@ -100,6 +100,11 @@ class Platform:
         """The releases in a namespace of which nobody knows what they make."""
         return [release for release in self.releases if not release.made and release.namespace == namespace]
 
+    def blank_in(self, namespace: str) -> list[Release]:
+        """Those of them of which not even is known what they make with other values."""
+        near = {id(thing.release) for thing in self.objects if thing.release is not None}
+        return [release for release in self.unknown_in(namespace) if id(release) not in near]
+
     def doubled(self, release: Release) -> bool:
         """Whether another release has its name or, with another manager, its chart: a fault of its own."""
         return any(

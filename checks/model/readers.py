@@ -230,6 +230,12 @@ def _scheduled_backup(thing: Object) -> Iterator[Need]:
     yield Need("spec.cluster.name", "postgresql.cnpg.io", "Cluster", thing.namespace, name)
 
 
+def _of_cluster(thing: Object) -> Iterator[Need]:
+    """A database, or a pool of connections, of a Cluster of PostgreSQL."""
+    name = _text(mapping(thing.spec.get("cluster")).get("name"))
+    yield Need("spec.cluster.name", "postgresql.cnpg.io", "Cluster", thing.namespace, name, waits=True)
+
+
 def _autoscaler(thing: Object) -> Iterator[Need]:
     target = mapping(thing.spec.get("scaleTargetRef"))
     group = _text(target.get("apiVersion")).partition("/")[0]
@@ -237,6 +243,7 @@ def _autoscaler(thing: Object) -> Iterator[Need]:
 
 
 def _helm_release(thing: Object) -> Iterator[Need]:
+    yield _impersonated(thing)
     spec = mapping(mapping(thing.spec.get("chart")).get("spec"))
     for field, source in (
         ("spec.chart.spec.sourceRef", spec.get("sourceRef")),
@@ -256,7 +263,14 @@ def _helm_release(thing: Object) -> Iterator[Need]:
         yield Need(at, "helm.toolkit.fluxcd.io", "HelmRelease", space, _text(other.get("name")), waits=True)
 
 
+def _impersonated(thing: Object) -> Need:
+    """The account as which Flux applies; in its own namespace."""
+    name = _text(thing.spec.get("serviceAccountName"))
+    return Need("spec.serviceAccountName", "", "ServiceAccount", thing.namespace, name)
+
+
 def _kustomization(thing: Object) -> Iterator[Need]:
+    yield _impersonated(thing)
     source = mapping(thing.spec.get("sourceRef"))
     space = _text(source.get("namespace")) or thing.namespace
     yield Need(
@@ -293,6 +307,8 @@ READERS: dict[tuple[str, str], Any] = {
     ("apps", "StatefulSet"): _stateful_set,
     ("postgresql.cnpg.io", "Cluster"): _postgres,
     ("postgresql.cnpg.io", "ScheduledBackup"): _scheduled_backup,
+    ("postgresql.cnpg.io", "Database"): _of_cluster,
+    ("postgresql.cnpg.io", "Pooler"): _of_cluster,
     ("vault.banzaicloud.com", "Vault"): _vault,
     ("rbac.authorization.k8s.io", "RoleBinding"): _binding,
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): _binding,

@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 from checks.rules import (
+    accounts,
+    border,
     capacity,
+    certificates,
+    chart_values,
     charts,
     commands,
     fields,
     images,
+    limits,
+    machines,
     monitors,
     names,
     network,
     order,
     ownership,
+    patches,
     policies,
     probes,
     program,
     references,
+    reloads,
+    schedules,
     secrets,
     security,
     storage,
     traffic,
     values,
     workloads,
+    zone_records,
 )
 from checks.rules.rule import RULES
 
 MODULES = (
     *(references, order, ownership, network, capacity, storage, security, secrets, images, names, probes, fields),
-    *(traffic, policies, monitors, workloads, commands, values, charts, program),
+    *(traffic, policies, workloads, commands, values, charts, chart_values, machines, accounts, certificates),
+    *(zone_records, monitors, limits, patches, schedules, border, reloads, program),
 )
 
 __all__ = ["MODULES", "RULES"]

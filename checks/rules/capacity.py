@@ -179,10 +179,21 @@ def volumes(platform: Platform) -> Iterator[Finding]:
         disks = _disks(platform, hosts, store)
         sizes = mapping(mapping(platform.settings.get("storage")).get("sizes"))
         left = float(sizes[store]) if store in sizes else sum(disks.values()) if disks else None
+        if left is None and asked[klass.name] and store not in _given_as_datastore(platform):
+            problem = (
+                f"is {store}, whose size nobody gave (storage.sizes), and claims of this class come to "
+                f"{asked[klass.name] / 2**30:.0f} GiB"
+            )
+            yield finding(klass, "parameters.storage", problem, klass.where)
         if left is not None and asked[klass.name] / 2**30 > left:
             wanted = asked[klass.name] / 2**30
             problem = f"is {store}, which has {left:.0f} GiB left, and claims of this class come to {wanted:.0f} GiB"
             yield finding(klass, "parameters.storage", problem, klass.where)
+
+
+def _given_as_datastore(platform: Platform) -> set[str]:
+    """The datastore that the settings choose for volumes: its size may stay unsaid."""
+    return {str(mapping(platform.settings.get("storage")).get("datastore") or "")}
 
 
 def _disks(platform: Platform, hosts: dict[str, dict[str, Any]], store: str) -> dict[str, float]:

@@ -61,9 +61,18 @@ _OPERATED: Mapping[tuple[str, str], tuple[Mapping[str, str], Mapping[str, int]]]
 )
 def targets(platform: Platform) -> Iterator[Finding]:
     """PodMonitors and ServiceMonitors that select nothing, or name a port that what they select does not have."""
+    spaces = [one.name for one in platform.of_kind("", "Namespace")]
     for monitor, chosen in _written(platform):
         wanted = _wanted(monitor)
-        if not chosen:
+        missing = False
+        for number, space in enumerate(mapping(monitor.spec.get("namespaceSelector")).get("matchNames") or []):
+            if str(space) not in spaces:
+                missing = True
+                path = f"spec.namespaceSelector.matchNames[{number}]"
+                yield finding(
+                    monitor, path, f"is {space}, which nothing makes: {there(spaces, str(space))}", monitor.where
+                )
+        if not chosen and not missing:
             known = {text for one in _near(platform, monitor) for text in _texts(one, wanted)}
             problem = f"selects {_shown(wanted)}, which nothing has: {there(known, _shown(wanted))}"
             yield finding(monitor, "spec.selector", problem, monitor.where)

@@ -56,13 +56,13 @@ def foreign_annotations(platform: Platform) -> Iterator[Finding]:
 )
 def zones(platform: Platform) -> Iterator[Finding]:
     """Hosts of Ingresses and names in certificates of ACME issuers outside every zone."""
-    known = _zones(platform)
+    known = zones_of(platform)
     if not known:
         return
     for thing in platform.of_kind("networking.k8s.io", "Ingress"):
         for number, entry in enumerate(items(thing.spec.get("rules"))):
             host = str(entry.get("host") or "")
-            if host and not _below(host, known):
+            if host and not below(host, known):
                 yield finding(
                     thing,
                     f"spec.rules[{number}].host",
@@ -71,24 +71,27 @@ def zones(platform: Platform) -> Iterator[Finding]:
                 )
     for thing in platform.of_kind("cert-manager.io", "Certificate"):
         for number, name in enumerate(thing.spec.get("dnsNames") or []):
-            if _acme(platform, thing) and not _below(str(name), known):
+            if _acme(platform, thing) and not below(str(name), known):
                 problem = f"is {name}, which is in no zone: {there(known, str(name))}"
                 yield finding(thing, f"spec.dnsNames[{number}]", problem, thing.where)
 
 
-def _zones(platform: Platform) -> set[str]:
+def zones_of(platform: Platform) -> set[str]:
+    """The zones that this platform serves."""
     found = {str(mapping(platform.settings.get("cluster")).get("domain") or "")}
     for kind in ("ClusterZone", "Zone"):
         found |= {one.name.rstrip(".") for one in platform.of_kind("dns.cav.enablers.ob", kind)}
     return found - {""}
 
 
-def _below(host: str, zones: set[str]) -> bool:
+def below(host: str, zones: set[str]) -> bool:
+    """Whether a host lies in one of the zones."""
     name = host.removeprefix("*.").rstrip(".")
     return any(name == zone or name.endswith(f".{zone}") for zone in zones)
 
 
-def _issuer_of(platform: Platform, certificate: Object) -> Object | None:
+def issuer_of(platform: Platform, certificate: Object) -> Object | None:
+    """The issuer that a Certificate names, if something makes it."""
     reference = mapping(certificate.spec.get("issuerRef"))
     kind = str(reference.get("kind") or "Issuer")
     space = "" if kind == "ClusterIssuer" else certificate.namespace
@@ -96,7 +99,7 @@ def _issuer_of(platform: Platform, certificate: Object) -> Object | None:
 
 
 def _acme(platform: Platform, certificate: Object) -> bool:
-    issuer = _issuer_of(platform, certificate)
+    issuer = issuer_of(platform, certificate)
     return issuer is not None and bool(issuer.spec.get("acme"))
 
 
@@ -111,12 +114,23 @@ def certificates(platform: Platform) -> Iterator[Finding]:
     for thing in platform.of_kind("networking.k8s.io", "Ingress"):
         for number, tls in enumerate(items(thing.spec.get("tls"))):
             made = platform.find("", "Secret", thing.namespace, str(tls.get("secretName") or ""))
+            made = made if tls.get("secretName") else _of_controller(platform)
             for origin in (one.origin for one in made if one.origin is not None and one.origin.kind == "Certificate"):
                 names = [str(name) for name in origin.spec.get("dnsNames") or []]
                 for host in tls.get("hosts") or []:
                     if not any(_covers(name, str(host)) for name in names):
                         problem = f"has {host}, and {origin} covers {', '.join(names)}"
                         yield finding(thing, f"spec.tls[{number}].hosts", problem, thing.where)
+
+
+def _of_controller(platform: Platform) -> list[Object]:
+    """The Secret that the ingress controller serves where an Ingress names none."""
+    for release in platform.releases:
+        wildcard = mapping(mapping(release.values.get("controller")).get("wildcardTLS"))
+        if release.chart == "nginx-ingress" and wildcard.get("secret"):
+            space, _, name = str(wildcard["secret"]).partition("/")
+            return platform.find("", "Secret", space, name)
+    return []
 
 
 def _covers(name: str, host: str) -> bool:
@@ -185,7 +199,7 @@ def _certificate_in(platform: Platform, namespace: str, secret: str) -> Object |
 
 def _root(platform: Platform, certificate: Object) -> str:
     """The Secret of the authority that signed a certificate; empty where it is not in the cluster."""
-    issuer = _issuer_of(platform, certificate)
+    issuer = issuer_of(platform, certificate)
     if issuer is None:
         return ""
     authority = mapping(issuer.spec.get("ca")).get("secretName")

@@ -35,6 +35,7 @@ BUILT_IN = frozenset(
 def definitions(platform: Platform) -> Iterator[Finding]:
     """Custom resources that may come before their definition, or that have none."""
     kinds = {kind for _, kind in platform.definitions}
+    late: set[tuple[str, str]] = set()
     for thing in platform.objects:
         if thing.group in BUILT_IN or thing.manager.system in ("operator", "talos") or _flux_brings(thing, platform):
             continue
@@ -47,6 +48,11 @@ def definitions(platform: Platform) -> Iterator[Finding]:
             yield finding(thing, "kind", problem, thing.where)
         elif not any(_first(platform, thing, one) for one in brought):
             carrier = brought[0].release or brought[0].manager
+            # One missing edge is one fault, however many resources come by it.
+            edge = (thing.step, str(carrier))
+            if edge in late:
+                continue
+            late.add(edge)
             problem = f"does not wait for {carrier}, which brings {brought[0]}"
             yield finding(thing, _field(thing), problem, thing.where)
 

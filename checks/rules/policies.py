@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,7 @@ _OPERATED = frozenset(
     {
         *(("monitoring.coreos.com", kind) for kind in ("Prometheus", "Alertmanager", "ThanosRuler")),
         ("vault.banzaicloud.com", "Vault"),
+        ("fluxcd.controlplane.io", "FluxInstance"),
     }
 )
 """Kinds of which operators make pods with labels of their own."""
@@ -33,8 +35,6 @@ _OPERATED = frozenset(
 )
 def selected(platform: Platform) -> Iterator[Finding]:
     """Selectors of policies, and of peers in their own namespace, that fit no pod."""
-    # Operators give labels to pods of theirs that no template has.
-    operated = {one.namespace for group, kind in _OPERATED for one in platform.of_kind(group, kind)}
     for policy in _policies(platform):
         for path, selector in _selectors(policy):
             wanted = mapping(selector.get("matchLabels"))
@@ -44,13 +44,108 @@ def selected(platform: Platform) -> Iterator[Finding]:
             if cluster and known and cluster not in known:
                 yield finding(policy, path, f"selects {_DATABASE}={cluster}: {there(known, cluster)}", policy.where)
             labels = [pods.labels for pods in _pods(platform, policy)]
-            if policy.namespace in operated:
+            # Operators give labels to pods of theirs that no template has.
+            if made_by_operators(platform, policy.namespace):
                 continue
             known_keys = wanted and all(any(key in own for own in labels) for key in wanted)
             if known_keys and not cluster and not any(wanted.items() <= own.items() for own in labels):
                 shown = ", ".join(f"{key}={value}" for key, value in wanted.items())
                 seen = {f"{key}={value}" for own in labels for key, value in own.items() if key in wanted}
                 yield finding(policy, path, f"selects {shown}, which no pod has: {there(seen, shown)}", policy.where)
+
+
+_NAME = "kubernetes.io/metadata.name"
+"""The label with its name that the API server gives to each namespace."""
+
+
+@rule(
+    "policy-namespace",
+    title="A network policy names namespaces and pods that exist",
+    why="It allows nothing: in a closed namespace, connections time out.",
+    remedy="Give the name of a namespace that exists, and labels that pods in it have.",
+)
+def peers(platform: Platform) -> Iterator[Finding]:
+    """Peers in another namespace that is not there, or that has no such pods."""
+    known = {thing.name for thing in platform.of_kind("", "Namespace")}
+    for policy in _policies(platform):
+        for path, peer in _peers(policy):
+            space = str(mapping(mapping(peer.get("namespaceSelector")).get("matchLabels")).get(_NAME) or "")
+            if space and space not in known:
+                problem = f"is {space}, which nothing makes: {there(known, space)}"
+                place = f"{path}.namespaceSelector.matchLabels[{_NAME}]"
+                yield finding(policy, place, problem, policy.where)
+                continue
+            wanted = mapping(mapping(peer.get("podSelector")).get("matchLabels"))
+            labels = [pods.labels for pods in _by_namespace(platform).get(space, [])]
+            unsure = platform.unknown_in(space) or made_by_operators(platform, space)
+            if wanted and labels and not unsure and not any(wanted.items() <= own.items() for own in labels):
+                shown = ", ".join(f"{key}={value}" for key, value in wanted.items())
+                seen = {f"{key}={value}" for own in labels for key, value in own.items() if key in wanted}
+                problem = f"selects {shown}, which no pod in {space} has: {there(seen, shown)}"
+                yield finding(policy, f"{path}.podSelector", problem, policy.where)
+
+
+def _peers(policy: Object) -> Iterator[tuple[str, dict[str, Any]]]:
+    for side, field in (("ingress", "from"), ("egress", "to")):
+        for number, entry in enumerate(items(policy.spec.get(side))):
+            for place, peer in enumerate(items(entry.get(field))):
+                yield f"spec.{side}[{number}].{field}[{place}]", peer
+
+
+_DNS = ("53", "dns", "domain")
+
+
+@rule(
+    "policy-names",
+    title="Pods whose calls are restricted may ask for names",
+    why="No name resolves for them, and whatever they call by its name times out.",
+    remedy="Allow port 53, UDP and TCP, to the cluster's DNS servers.",
+)
+def names(platform: Platform) -> Iterator[Finding]:
+    """Pods that policies close for calls, with none that opens port 53."""
+    closing = [one for one in platform.of_kind("networking.k8s.io", "NetworkPolicy") if _restricts_calls(one)]
+    seen: set[str] = set()
+    for pods in platform.pods:
+        space = pods.of.namespace
+        own = [one for one in closing if one.namespace == space and _selects(one, pods)]
+        aside = pods.spec.get("hostNetwork") or pods.spec.get("dnsPolicy") == "None" or space in seen
+        # What a chart gives itself is its publisher's to know, and its rules are not recorded.
+        own_charts = all(one.release is None or one.release.own for one in own)
+        # One that may call nobody at all needs no names.
+        calls = any(one.spec.get("egress") for one in own)
+        if calls and own_charts and not aside and not any(_opens_names(one) for one in own):
+            seen.add(space)
+            shown = ", ".join(one.name for one in own)
+            problem = f"open no port 53 for {pods.of}: NetworkPolicies {shown} of {space}"
+            yield finding(own[0], "spec.egress", problem, own[0].where)
+
+
+def _restricts_calls(policy: Object) -> bool:
+    kinds = policy.spec.get("policyTypes") or []
+    return "Egress" in kinds or (not kinds and "egress" in policy.spec)
+
+
+def _selects(policy: Object, pods: Pods) -> bool:
+    selector = mapping(policy.spec.get("podSelector"))
+    for entry in items(selector.get("matchExpressions")):
+        value, among = pods.labels.get(str(entry.get("key"))), entry.get("values") or []
+        fits = {
+            "In": value in among,
+            "NotIn": value not in among,
+            "Exists": value is not None,
+            "DoesNotExist": value is None,
+        }
+        if not fits.get(str(entry.get("operator")), True):
+            return False
+    return mapping(selector.get("matchLabels")).items() <= pods.labels.items()
+
+
+def _opens_names(policy: Object) -> bool:
+    for entry in policy.spec.get("egress") or []:
+        ports = items(mapping(entry).get("ports"))
+        if not ports or any(str(port.get("port", "53")) in _DNS for port in ports):
+            return True
+    return False
 
 
 @rule(
@@ -83,8 +178,26 @@ def _policies(platform: Platform) -> Iterator[Object]:
             yield policy
 
 
+def made_by_operators(platform: Platform, namespace: str) -> bool:
+    """Whether an operator makes pods in a namespace whose labels the model does not know."""
+    if "operated" not in platform.__dict__:
+        operated = {one.namespace for group, kind in _OPERATED for one in platform.of_kind(group, kind)}
+        platform.__dict__["operated"] = operated
+    return namespace in platform.__dict__["operated"]
+
+
 def _pods(platform: Platform, policy: Object) -> list[Pods]:
-    return [pods for pods in platform.pods if pods.of.namespace == policy.namespace]
+    return _by_namespace(platform).get(policy.namespace, [])
+
+
+def _by_namespace(platform: Platform) -> dict[str, list[Pods]]:
+    if "pods by namespace" not in platform.__dict__:
+        found: dict[str, list[Pods]] = defaultdict(list)
+        for pods in platform.pods:
+            found[pods.of.namespace].append(pods)
+        platform.__dict__["pods by namespace"] = found
+    known: dict[str, list[Pods]] = platform.__dict__["pods by namespace"]
+    return known
 
 
 def _selectors(policy: Object) -> Iterator[tuple[str, dict[str, Any]]]:

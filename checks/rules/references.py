@@ -128,7 +128,7 @@ def _address(
     if name.isdigit() or "$" in name:
         return
     if not platform.find("", "Service", namespace, name):
-        if not platform.unknown_in(namespace):
+        if not platform.blank_in(namespace):
             known = platform.named("", "Service", namespace)
             problem = f"names the Service {namespace}/{name}, which nothing makes: {there(known, name)}"
             yield finding(thing, path, problem, thing.where)

@@ -71,8 +71,11 @@ def _hours(text: str) -> float:
 def sources(platform: Platform) -> Iterator[Finding]:
     """Generators for a credential that is also written to Vault, and paths in Vault with two writers."""
     written = _written(platform)
+    drawn = list(_drawn_twice(platform, written))
+    yield from drawn
+    known = {one.object for one in drawn}
     for thing in platform.of_kind("external-secrets.io", "ExternalSecret"):
-        generators = _generators(thing)
+        generators = _generators(thing) if str(thing) not in known else []
         target = mapping(thing.spec.get("target"))
         words = (
             f"{thing.name} {target.get('name', '')} {' '.join(mapping(mapping(target.get('template')).get('data')))}"
@@ -93,6 +96,25 @@ def sources(platform: Platform) -> Iterator[Finding]:
     for path, by in written.items():
         if len(by) > 1:
             yield finding(by[1], "spec.data.match.remoteRef", f"writes {path} in Vault as {by[0]} does", by[1].where)
+
+
+def _drawn_twice(platform: Platform, written: dict[str, list[Object]]) -> Iterator[Finding]:
+    """ExternalSecrets that draw from a generator whose other draw is in Vault."""
+    drawn = {
+        (push.namespace, str(mapping(mapping(push.spec.get("selector")).get("generatorRef")).get("name"))): path
+        for path, by in written.items()
+        for push in by
+    }
+    for thing in platform.of_kind("external-secrets.io", "ExternalSecret"):
+        for source in (*items(thing.spec.get("dataFrom")), *items(thing.spec.get("data"))):
+            name = str(mapping(mapping(source.get("sourceRef")).get("generatorRef")).get("name"))
+            if path := drawn.get((thing.namespace, name)):
+                yield finding(
+                    thing,
+                    "spec.dataFrom.sourceRef.generatorRef",
+                    f"draws a value of {name}, and another draw of it is in Vault at {path}",
+                    thing.where,
+                )
 
 
 def _names(path: str, app: str) -> bool:

@@ -59,9 +59,12 @@ def pods(platform: Platform) -> Iterator[Finding]:
         return
     for number, facts in ask(platform.manifests, {"pods": question})["pods"].items():
         one, (_, because) = asked[number], levels[number]
-        for fact in facts:
-            problem = f"violates {fact['check']} ({fact['detail']}), and its namespace has {because}"
-            yield finding(one.of, f"{one.path}: {fact['check']}", problem, one.of.where)
+        if facts:
+            shown = "; ".join(f"{fact['check']} ({fact['detail']})" for fact in facts)
+            checks = ", ".join(fact["check"] for fact in facts)
+            yield finding(
+                one.of, f"{one.path}: {checks}", f"violates {shown}, and its namespace has {because}", one.of.where
+            )
 
 
 @rule(

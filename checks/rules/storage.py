@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from checks.model.objects import Object, items, mapping
+from checks.model.objects import Object, Release, items, mapping
 from checks.model.platform import Platform
 from checks.model.pods import Pods
 from checks.rules.capacity import is_default
@@ -40,6 +40,15 @@ def deadlocks(platform: Platform) -> Iterator[Finding]:
             if pods.replicas > 1:
                 problem = f"is {pods.replicas}, and {claim} is {mode}: only pods of one node get it"
                 yield finding(pods.of, "spec.replicas", problem, pods.of.where)
+
+
+def locked(platform: Platform, release: Release) -> Iterator[tuple[Pods, Object]]:
+    """The Deployments of a release that stop first, each with a volume for one node for which they do."""
+    for pods in platform.pods:
+        strategy = mapping(pods.of.spec.get("strategy")).get("type")
+        if pods.of.release is release and pods.of.kind == "Deployment" and strategy == "Recreate":
+            for claim in _single(platform, pods):
+                yield pods, claim
 
 
 def _single(platform: Platform, pods: Pods) -> Iterator[Object]:

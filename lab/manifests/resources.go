@@ -37,6 +37,7 @@ func validated(definitions []map[string]any, resources []Resource) (map[string][
 		}
 	}
 	found := map[string][]Fact{}
+	var root *field.Path // none: a path without a name would be written as an index
 	for _, resource := range resources {
 		kind, ok := kinds[fmt.Sprint(resource.Object["apiVersion"], "/", resource.Object["kind"])]
 		if !ok {
@@ -53,7 +54,7 @@ func validated(definitions []map[string]any, resources []Resource) (map[string][
 		errors := validation.ValidateCustomResource(nil, content, kind.validator)
 		if kind.rules != nil {
 			more, _ := kind.rules.Validate(
-				context.Background(), field.NewPath(""), kind.structural, content, nil, celconfig.RuntimeCELCostBudget,
+				context.Background(), root, kind.structural, content, nil, celconfig.RuntimeCELCostBudget,
 			)
 			errors = append(errors, more...)
 		}

@@ -36,13 +36,18 @@ _ROOTS: list[dict[str, Any]] = [
         "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
         "kind": "Kustomization",
         "metadata": {"name": "platform", "namespace": "flux-system"},
-        "spec": {"path": "./gitops/cluster", "prune": True, "sourceRef": {"kind": "GitRepository", "name": "platform"}},
+        "spec": {
+            "interval": "10m",
+            "path": "./gitops/cluster",
+            "prune": True,
+            "sourceRef": {"kind": "GitRepository", "name": "platform"},
+        },
     },
     {
         "apiVersion": "source.toolkit.fluxcd.io/v1",
         "kind": "GitRepository",
         "metadata": {"name": "platform", "namespace": "flux-system"},
-        "spec": {"url": "https://git.example.org/platform"},
+        "spec": {"interval": "1m", "url": "https://git.example.org/platform"},
     },
     {
         "apiVersion": "v1",
@@ -223,16 +228,29 @@ def release_of(made: Platform, name: str) -> Any:
     return found
 
 
-def real(directory: Path, edit: Edit | None = None) -> Platform:
-    """The platform of prod with the repository's own tree and records, after an edit of files in `directory`."""
+def real(directory: Path, edit: Edit | None = None, change: Change | None = None) -> Platform:
+    """The platform of prod with the repository's own tree and records.
+
+    edit: changes files in `directory`. change: changes what the program declares.
+    """
     root = directory / "checkout"
     for name in ("charts", "gitops"):
         shutil.copytree(ROOT / name, root / name)
     if edit is not None:
         edit(root)
     graph, settings = prod()
+
+    def declare(made: Platform) -> None:
+        made.objects = [copy.copy(thing) for thing in made.objects]
+        for thing in made.objects:
+            thing.content = copy.deepcopy(thing.content)
+        made.releases = [copy.deepcopy(release) for release in made.releases]
+        if change is not None:
+            change(made)
+
     sources = Sources(root, tools()["helm"], tools()["manifests"])
-    return build("prod", graph, copy.deepcopy(settings), records.read(root / "charts/records"), sources)
+    known = records.read(root / "charts/records")
+    return build("prod", graph, copy.deepcopy(settings), known, sources, change=declare)
 
 
 def switched_on(root: Path) -> None:

@@ -185,7 +185,7 @@ PROGRAM: dict[str, Change] = {
     "a smaller pool": at("IPAddressPool", "services-pool", "spec", "addresses", value=["10.0.3.4-10.0.3.10"]),
     "a pool as a network": at("IPAddressPool", "services-pool", "spec", "addresses", value=["10.0.3.16/29"]),
     "an annotation of a namespace": at("Namespace", "powerdns", "metadata", "annotations", "note", value="ours"),
-    "a shorter certificate": at("Certificate", "vault-tls", "spec", "duration", value="720h0m0s"),
+    "a shorter certificate": at("Certificate", "vault-tls", "spec", "duration", value="1440h0m0s"),
     "another rhythm of reading": at("ExternalSecret", "oidc-gitea", "spec", "refreshInterval", value="30m"),
     "a policy of a class": at("StorageClass", "proxmox", "reclaimPolicy", value="Delete"),
     "another server of ACME": at(

@@ -25,7 +25,9 @@ from tests.checks.changes import (
     value_of,
     without,
 )
+from tests.checks.known.every import KNOWN
 from tests.checks.platforms import Change, edited, findings, platform
+from tests.checks.test_faults_of_the_same_kinds import CASES
 from tests.checks.test_platform_faults_of_the_applications import FAULTS as OF_APPLICATIONS
 from tests.checks.test_platform_faults_of_the_tree import FAULTS as OF_THE_TREE
 
@@ -275,6 +277,7 @@ def test_every_rule_has_a_fault_that_it_must_find() -> None:
     elsewhere = {"terraform-owner", "chart-absent", "program-convention", "program-recorded"}
     tested = {fault.rule for fault in FAULTS.values()} | {other.rule for other in OF_THE_TREE.values()}
     tested |= {other.rule for other in OF_APPLICATIONS.values()}
+    tested |= {case.rule for case in (*CASES, *(case for known in KNOWN for case in known.cases))}
     assert sorted(set(RULES) - tested - {rule for _, rule, _ in OWN_CHART.values()} - elsewhere) == []
 
 
