@@ -44,8 +44,9 @@ type Made struct {
 
 // builder builds trees one after the other, and keeps what it built of files that stay as they are.
 type builder struct {
-	scratch string
-	built   map[string]built
+	scratch     string
+	built       map[string]built
+	definitions definitions
 }
 
 // build builds the roots and all Kustomizations that they hold, as kustomize-controller does.

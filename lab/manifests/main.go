@@ -60,7 +60,7 @@ func converse(questions io.Reader, answers io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(scratch)
-	builder := &builder{scratch: scratch, built: map[string]built{}}
+	builder := &builder{scratch: scratch, built: map[string]built{}, definitions: definitions{}}
 	decoder, encoder := json.NewDecoder(questions), json.NewEncoder(answers)
 	for {
 		var question Question
@@ -90,9 +90,9 @@ func (b *builder) answered(question Question) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	resources, err := validated(question.CRDs, question.Resources)
+	kinds, err := b.definitions.kinds(question.CRDs)
 	if err != nil {
 		return nil, err
 	}
-	return &Answer{Kustomizations: built, Pods: pods, Resources: resources}, nil
+	return &Answer{Kustomizations: built, Pods: pods, Resources: validated(kinds, question.Resources)}, nil
 }

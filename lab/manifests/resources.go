@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -28,14 +30,32 @@ type served struct {
 	rules      *cel.Validator
 }
 
-// validated says what an API server with these definitions would refuse or drop, expressions included.
-func validated(definitions []map[string]any, resources []Resource) (map[string][]Fact, error) {
-	kinds := map[string]served{}
-	for _, content := range definitions {
-		if err := serve(content, kinds); err != nil {
+// definitions keeps what was made of definitions, by their content: the expressions of one take a while to compile.
+type definitions map[string]map[string]served
+
+// kinds are those that some definitions serve, by API version and kind.
+func (d definitions) kinds(contents []map[string]any) (map[string]served, error) {
+	found := map[string]served{}
+	for _, content := range contents {
+		text, err := json.Marshal(content)
+		if err != nil {
 			return nil, err
 		}
+		known, ok := d[string(text)]
+		if !ok {
+			known = map[string]served{}
+			if err := serve(content, known); err != nil {
+				return nil, err
+			}
+			d[string(text)] = known
+		}
+		maps.Copy(found, known)
 	}
+	return found, nil
+}
+
+// validated says what an API server that serves these kinds would refuse or drop, expressions included.
+func validated(kinds map[string]served, resources []Resource) map[string][]Fact {
 	found := map[string][]Fact{}
 	var root *field.Path // none: a path without a name would be written as an index
 	for _, resource := range resources {
@@ -62,7 +82,7 @@ func validated(definitions []map[string]any, resources []Resource) (map[string][
 			found[resource.ID] = append(found[resource.ID], Fact{problem.Field, problem.ErrorBody()})
 		}
 	}
-	return found, nil
+	return found
 }
 
 func serve(content map[string]any, kinds map[string]served) error {
