@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import SHARED
 from tests.lab.live import CLUSTER, LiveLab
 from tests.lab.proxmox_site import Site
 from tests.lab.secrecy import command_lines, planted
@@ -22,22 +23,28 @@ class FirstUp:
     secrets: dict[str, str]
 
 
-WHOLE, OF_MACHINES = "first_up", "cluster_lab"
-"""The fixtures that tests share."""
+WHOLE, OF_MACHINES = SHARED
 _FAILED = pytest.StashKey[set[str]]()
+
+LABS = {WHOLE: LiveLab("pytest"), OF_MACHINES: LiveLab("pytest-cluster", CLUSTER)}
+
+
+def end(lab: LiveLab) -> None:
+    """Destroy it. One that has ended before stays so."""
+    ended = lab.command("down")
+    assert ended.returncode == 0, ended.stdout
 
 
 @pytest.fixture(scope="session")
 def first_up() -> Iterator[FirstUp]:
     """A lab of the tests' own. Every test that uses it leaves it as its settings say."""
-    lab = LiveLab("pytest")
+    lab = LABS[WHOLE]
     lab.command("down")
     with command_lines() as seen:
         brought_up = lab.command("up")
     assert brought_up.returncode == 0, brought_up.stdout
     yield FirstUp(lab, frozenset(seen), planted(lab))
-    ended = lab.command("down")
-    assert ended.returncode == 0, ended.stdout
+    end(lab)
 
 
 @pytest.fixture(scope="session")
@@ -49,12 +56,11 @@ def lab(first_up: FirstUp) -> LiveLab:
 @pytest.fixture(scope="session")
 def cluster_lab() -> Iterator[LiveLab]:
     """A lab of the layers up to storage, for what happens to machines. Every test leaves it as its settings say."""
-    lab = LiveLab("pytest-cluster", CLUSTER)
+    lab = LABS[OF_MACHINES]
     begun = lab.begin()
     assert begun.returncode == 0, begun.stdout
     yield lab
-    ended = lab.command("down")
-    assert ended.returncode == 0, ended.stdout
+    end(lab)
 
 
 @pytest.fixture
@@ -89,17 +95,29 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     failed = item.session.stash.get(_FAILED, set())
     for name in _shared(item) & failed:
         failed.discard(name)
+        lab = LABS[name]
         if name == OF_MACHINES:
-            lab = LiveLab("pytest-cluster", CLUSTER)
             if lab.prepare().returncode or lab.up().returncode:
                 lab.drop()
                 lab.begin()
-            continue
-        lab = LiveLab("pytest")
-        if lab.command("up").returncode:
+        elif lab.command("up").returncode:
             lab.drop()
             lab.command("up")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End a lab as soon as nothing uses it any more: an idle one takes a fifth of a core from the other tests."""
+    if nextitem is not None and _group(item) != _group(nextitem):
+        for name, group in SHARED.items():
+            if group == _group(item):
+                end(LABS[name])
+
+
+def _group(item: pytest.Item) -> str:
+    marker = item.get_closest_marker("xdist_group")
+    return str(marker.args[0]) if marker is not None else ""
+
+
 def _shared(item: pytest.Item) -> set[str]:
-    return {WHOLE, OF_MACHINES} & set(getattr(item, "fixturenames", ()))
+    return SHARED.keys() & set(getattr(item, "fixturenames", ()))
