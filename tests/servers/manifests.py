@@ -29,15 +29,16 @@ def manifests(graph: Graph, *kinds: str) -> Iterator[dict[str, Any]]:
 
 
 def definitions(directory: Path) -> list[dict[str, Any]]:
-    """The kinds that charts bring; `directory` is made, for the charts."""
+    """The kinds that charts bring, be it in `crds` or among their templates; `directory` is made, for the charts."""
     directory.mkdir()
     charts.write(directory, charts.pinned())
     found = []
     for archive in sorted(directory.glob("*.tgz")):
         with tarfile.open(archive) as opened:
             for member in opened.getmembers():
-                if "/crds/" in member.name and (file := opened.extractfile(member)):
-                    found += [document for document in yaml.safe_load_all(file.read()) if document]
+                content = file.read() if (file := opened.extractfile(member)) else b""
+                if b"kind: CustomResourceDefinition" in content:
+                    found += [document for document in yaml.safe_load_all(content) if document]
     return found
 
 
