@@ -7,10 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from lab.hardware import PRIVILEGES
 from tests.lab.live import ROOT, LiveLab
 
 ROLE, USER, TOKEN = "Homelab", "pulumi@pve", "api"
+
+
+@pytest.fixture(scope="module")
+def lab(cluster_lab: LiveLab) -> LiveLab:
+    """The lab of machines: nothing later asks Proxmox for anything."""
+    return cluster_lab
 
 
 def documented_privileges() -> list[str]:
@@ -59,6 +67,7 @@ def test_the_documented_privileges_are_enough_for_a_whole_destroy_and_up(lab: Li
         assert made.returncode == 0, made.stdout
         unchanged = lab.up("--expect-no-changes")
     assert unchanged.returncode == 0, unchanged.stdout
-    # As `make lab` does it: the cluster is another one, and so is its kubeconfig.
-    as_root = lab.command("up")
+    as_root = lab.up()
     assert as_root.returncode == 0, as_root.stdout
+    # The cluster is another one, and so is its kubeconfig.
+    assert lab.prepare().returncode == 0
