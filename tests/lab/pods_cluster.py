@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ class PodsCluster:
 
 
 @contextlib.contextmanager
-def cluster_with_pods(directory: Path) -> Iterator[PodsCluster]:
+def cluster_with_pods() -> Iterator[PodsCluster]:
     """A cluster of a control plane and two workers, until the end of the block.
 
     Raises:
@@ -88,6 +89,12 @@ def cluster_with_pods(directory: Path) -> Iterator[PodsCluster]:
         pytest.skip(str(refused))
     debian.ensure(nodes.SYSTEM)
     programs.ensure((*programs.LAB, *programs.PODS))
+    # Of a short name: a kubelet listens on sockets far below it, and a socket's path has at most 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="pods-", ignore_cleanup_errors=True) as directory:
+        yield from _running(Path(directory))
+
+
+def _running(directory: Path) -> Iterator[PodsCluster]:
     group, log = nodes.group(), directory / "inside.log"
     served = {repository: str(place) for repository, place in images.make().items()}
     (directory / "images.json").write_text(json.dumps(served))

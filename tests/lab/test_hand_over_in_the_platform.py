@@ -24,7 +24,7 @@ from components.kit.stack_mark import ANNOTATION
 from lab.git_server.server import NAME
 from tests.lab.live import LiveLab
 
-SECONDS = 30.0
+SECONDS = 90.0
 """By when a commit is deployed, on a machine that does much else."""
 
 COMMITS = 5

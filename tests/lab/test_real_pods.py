@@ -52,10 +52,9 @@ def control_groups(name: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodsCluster]:
+def cluster() -> Iterator[PodsCluster]:
     """The cluster, with the chart's Secret, a storage class, and the chart itself."""
-    # Short: the control sockets are below it.
-    with cluster_with_pods(tmp_path_factory.mktemp("pods")) as made:
+    with cluster_with_pods() as made:
         level = {"pod-security.kubernetes.io/enforce": "restricted"}
         made.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": level}})
         made.apply(secret(), storage_class(), *chart())
@@ -183,9 +182,9 @@ def test_a_pod_without_an_image_is_played_and_says_for_which(cluster: PodsCluste
     assert cluster.get("pod", "unknown")["metadata"]["annotations"][PLAYED_FOR] == "example.org/nobody/has-it:1"
 
 
-def test_nothing_is_left_of_a_cluster_that_was_killed(tmp_path: Path) -> None:
+def test_nothing_is_left_of_a_cluster_that_was_killed() -> None:
     before, settings = traces(), tunables()
-    with cluster_with_pods(tmp_path) as made:
+    with cluster_with_pods() as made:
         assert control_groups(made.group)
         members = _members(made.first)
         assert len(members) > 10
