@@ -23,21 +23,19 @@ class _Tool:
         if process.stdin is None or process.stdout is None:
             raise ValueError(f"{path}: started without pipes")
         self._questions, self._answers = process.stdin, process.stdout
-        self._busy = threading.Lock()
 
     def answer(self, question: str) -> str:
         """One line of JSON; empty if the program has ended, or took too long."""
-        with self._busy:
-            limit = threading.Timer(_SECONDS, self._process.kill)
-            limit.start()
-            try:
-                self._questions.write(question + "\n")
-                self._questions.flush()
-                return self._answers.readline()
-            except BrokenPipeError:
-                return ""
-            finally:
-                limit.cancel()
+        limit = threading.Timer(_SECONDS, self._process.kill)
+        limit.start()
+        try:
+            self._questions.write(question + "\n")
+            self._questions.flush()
+            return self._answers.readline()
+        except BrokenPipeError:
+            return ""
+        finally:
+            limit.cancel()
 
     def end(self) -> str:
         """End the program; returns what it said of its end."""
@@ -65,8 +63,8 @@ def ask(tool: Path, question: dict[str, Any]) -> dict[str, Any]:
     if not line:
         raise ValueError(f"{tool.name}: {_end(tool) or f'no answer within {_SECONDS} seconds'}")
     answer = dict(json.loads(line))
-    if answer.pop("error"):
-        raise ValueError(f"{tool.name}: {json.loads(line)['error']}")
+    if error := answer.pop("error"):
+        raise ValueError(f"{tool.name}: {error}")
     return answer
 
 

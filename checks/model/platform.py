@@ -76,6 +76,13 @@ class Platform:
         return [pods for thing in self.objects if (pods := pods_of(thing)) is not None]
 
     @cached_property
+    def _pods_by_namespace(self) -> dict[str, list[Pods]]:
+        found: dict[str, list[Pods]] = defaultdict(list)
+        for pods in self.pods:
+            found[pods.of.namespace].append(pods)
+        return found
+
+    @cached_property
     def definitions(self) -> dict[tuple[str, str], list[Object]]:
         """The CustomResourceDefinitions by group and kind."""
         found: dict[tuple[str, str], list[Object]] = defaultdict(list)
@@ -91,6 +98,10 @@ class Platform:
     def of_kind(self, group: str, kind: str) -> Iterator[Object]:
         """All objects of a kind."""
         return iter(self._by_kind.get((group, kind), []))
+
+    def pods_in(self, namespace: str) -> list[Pods]:
+        """Those of a namespace."""
+        return self._pods_by_namespace.get(namespace, [])
 
     def named(self, group: str, kind: str, namespace: str) -> list[str]:
         """The names of all objects of a kind in a namespace, sorted: what exists where something else was meant."""

@@ -58,8 +58,8 @@ def _used(platform: Platform, namespace: str) -> dict[str, list[tuple[Object, fl
     """What each object of a namespace counts for, by the quota's names."""
     found: dict[str, list[tuple[Object, float]]] = defaultdict(list)
     defaults = _defaults(platform, namespace)
-    for pods in platform.pods:
-        if pods.of.namespace == namespace and pods.of.kind not in ("Job", "CronJob"):
+    for pods in platform.pods_in(namespace):
+        if pods.of.kind not in ("Job", "CronJob"):
             for name in ("requests.cpu", "requests.memory", "limits.memory"):
                 found[name].append((pods.of, _of_pods(pods, name, defaults)))
     for cluster in platform.of_kind("postgresql.cnpg.io", "Cluster"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,9 +42,9 @@ def selected(platform: Platform) -> Iterator[Finding]:
             # The program prepares namespaces of applications that the tree need not have.
             if cluster and known and cluster not in known:
                 yield finding(policy, path, f"selects {_DATABASE}={cluster}: {there(known, cluster)}", policy.where)
-            labels = [pods.labels for pods in _pods(platform, policy)]
+            labels = [pods.labels for pods in platform.pods_in(policy.namespace)]
             # Operators give labels to pods of theirs that no template has.
-            if made_by_operators(platform, policy.namespace):
+            if _operated(platform, policy.namespace):
                 continue
             known_keys = wanted and all(any(key in own for own in labels) for key in wanted)
             if known_keys and not cluster and not any(wanted.items() <= own.items() for own in labels):
@@ -76,8 +75,8 @@ def peers(platform: Platform) -> Iterator[Finding]:
                 yield finding(policy, place, problem, policy.where)
                 continue
             wanted = mapping(mapping(peer.get("podSelector")).get("matchLabels"))
-            labels = [pods.labels for pods in _by_namespace(platform).get(space, [])]
-            unsure = platform.unknown_in(space) or made_by_operators(platform, space)
+            labels = [pods.labels for pods in platform.pods_in(space)]
+            unsure = platform.unknown_in(space) or _operated(platform, space)
             if wanted and labels and not unsure and not any(wanted.items() <= own.items() for own in labels):
                 shown = ", ".join(f"{key}={value}" for key, value in wanted.items())
                 seen = {f"{key}={value}" for own in labels for key, value in own.items() if key in wanted}
@@ -158,7 +157,7 @@ def ports(platform: Platform) -> Iterator[Finding]:
     """Names of ports in policies on what comes in that no selected pod has."""
     for policy in _policies(platform):
         wanted = mapping(mapping(policy.spec.get("podSelector")).get("matchLabels"))
-        chosen = [pods for pods in _pods(platform, policy) if wanted.items() <= pods.labels.items()]
+        chosen = [pods for pods in platform.pods_in(policy.namespace) if wanted.items() <= pods.labels.items()]
         known = {
             port for pods in chosen for _, container in pods.containers() for port in ports_of_container(container)
         }
@@ -178,26 +177,9 @@ def _policies(platform: Platform) -> Iterator[Object]:
             yield policy
 
 
-def made_by_operators(platform: Platform, namespace: str) -> bool:
+def _operated(platform: Platform, namespace: str) -> bool:
     """Whether an operator makes pods in a namespace whose labels the model does not know."""
-    if "operated" not in platform.__dict__:
-        operated = {one.namespace for group, kind in _OPERATED for one in platform.of_kind(group, kind)}
-        platform.__dict__["operated"] = operated
-    return namespace in platform.__dict__["operated"]
-
-
-def _pods(platform: Platform, policy: Object) -> list[Pods]:
-    return _by_namespace(platform).get(policy.namespace, [])
-
-
-def _by_namespace(platform: Platform) -> dict[str, list[Pods]]:
-    if "pods by namespace" not in platform.__dict__:
-        found: dict[str, list[Pods]] = defaultdict(list)
-        for pods in platform.pods:
-            found[pods.of.namespace].append(pods)
-        platform.__dict__["pods by namespace"] = found
-    known: dict[str, list[Pods]] = platform.__dict__["pods by namespace"]
-    return known
+    return any(one.namespace == namespace for group, kind in _OPERATED for one in platform.of_kind(group, kind))
 
 
 def _selectors(policy: Object) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -163,7 +163,7 @@ def selectors(platform: Platform) -> Iterator[Finding]:
             continue
         if service.release is not None and not service.release.own:
             continue
-        labels = [pods.labels for pods in platform.pods if pods.of.namespace == service.namespace]
+        labels = [pods.labels for pods in platform.pods_in(service.namespace)]
         if labels and not any(wanted.items() <= own.items() for own in labels):
             known = sorted({f"{key}={value}" for own in labels for key, value in own.items() if key in wanted})
             shown = ", ".join(f"{key}={value}" for key, value in wanted.items())
