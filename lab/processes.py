@@ -130,17 +130,18 @@ def members(session: Session) -> list[Process]:
             continue
         try:
             environment = (entry / "environ").read_bytes().split(b"\0")
-            program = _program(int(entry.name))
+            runs = program(int(entry.name))
         except OSError:
             continue
         stat = _stat(int(entry.name))
-        ours = marker in environment or (shell in environment and program.startswith("pulumi-"))
+        ours = marker in environment or (shell in environment and runs.startswith("pulumi-"))
         if ours and stat is not None and (process := Process(int(entry.name), stat[1])).alive():
             found.append(process)
     return found
 
 
-def _program(pid: int) -> str:
+def program(pid: int) -> str:
+    """The file name of what a process runs. Raises OSError where it has gone, or is somebody else's."""
     return os.path.basename(os.readlink(f"/proc/{pid}/exe")).removesuffix(" (deleted)")
 
 

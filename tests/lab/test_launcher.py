@@ -239,7 +239,8 @@ def test_a_reused_process_id_is_not_mistaken(lab: Session) -> None:
 
 def test_stopping_ends_what_a_process_started_in_a_session_of_its_own(lab: Session) -> None:
     processes.start(lab, "parent", ["sh", "-c", "setsid sleep 60 & exec sleep 60"])
-    _until(lambda: len(processes.members(lab)) == 2)
+    # Not before both run what they are to run: a process that is about to run another program has no environment.
+    _until(lambda: [processes.program(each.pid) for each in processes.members(lab)] == ["sleep"] * 2)
     assert processes.stop_all(lab) == 2
     assert processes.members(lab) == []
 

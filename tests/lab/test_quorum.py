@@ -1,4 +1,5 @@
 """The checks around changes against simulated nodes with a real etcd: a member silent, off, cut off, back again.
+What the lab itself makes of a node that is back is here too, as these nodes are.
 
 The tests are steps of one life. `tests/unit/talos/test_quorum_checks.py` has what no cluster can be brought to quickly.
 """
@@ -146,3 +147,20 @@ def test_an_up_stops_at_the_node_before_which_another_fell_ill(
     before, after = (site.events(number) for number in since)
     assert touched(before) != []
     assert touched(after) == []
+
+
+def test_pods_that_were_taken_for_lost_with_their_node_are_ready_again_with_it(site: TalosSite) -> None:
+    def is_ready() -> str:
+        wanted = '{.status.conditions[?(@.type=="Ready")].status}'
+        return site.kubectl("-n", "kube-system", "get", "pod", "kube-scheduler-cp2", "-o", f"jsonpath={wanted}")
+
+    assert is_ready() == "True"
+    with site.silent("cp2"):
+        site.until("its pod to be taken for lost", lambda: is_ready() == "False")
+    site.until("its pod to be ready again", lambda: is_ready() == "True")
+
+
+def test_a_node_may_hang_again_as_soon_as_it_answers(site: TalosSite) -> None:
+    for _ in range(20):
+        with site.silent("w1"):
+            pass

@@ -130,7 +130,7 @@ def test_a_second_server_stays_while_the_first_one_is_away(servers: LiveLab) -> 
 
 
 def test_sealed_servers_do_not_hold_up_a_drain(servers: LiveLab) -> None:
-    sealed = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+    sealed = {"status": {"conditions": [{"type": each, "status": "False"} for each in ("ContainersReady", "Ready")]}}
     for pod in pods(servers):
         name = pod["metadata"]["name"]
         arguments = ("-n", NAMESPACE, "patch", f"pod/{name}", "--subresource=status", "-p", json.dumps(sealed))

@@ -130,6 +130,10 @@ func (c *ControlPlane) ensureAPI(ctx context.Context) error {
 		return err
 	}
 
+	if err = c.ensurePodStatus(ctx); err != nil {
+		return err
+	}
+
 	if err = c.ensureVolumes(ctx); err != nil {
 		return err
 	}

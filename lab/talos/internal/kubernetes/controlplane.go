@@ -81,6 +81,7 @@ type ControlPlane struct {
 	realNodes   map[string]Node // with a real kubelet, by name, while their machine runs
 	podPolicies bool            // whether the API server decides which pods are real
 	manifests   string          // what was applied last, to apply it again only when it changes
+	podsSeen    time.Time       // when pods were last looked at
 }
 
 type member struct {

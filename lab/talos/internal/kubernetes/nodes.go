@@ -45,6 +45,7 @@ type Taint struct {
 
 type nodeObject struct {
 	Metadata struct {
+		Name        string            `json:"name"`
 		Annotations map[string]string `json:"annotations"`
 		Labels      map[string]string `json:"labels"`
 	} `json:"metadata"`
@@ -322,10 +323,14 @@ func (c *ControlPlane) NodeReady(ctx context.Context, name string) (registered, 
 		return false, false, err
 	}
 
-	for _, condition := range node.Status.Conditions {
+	return true, node.ready(), nil
+}
+
+func (n nodeObject) ready() bool {
+	for _, condition := range n.Status.Conditions {
 		if condition.Type == "Ready" {
-			return true, condition.Status == "True", nil
+			return condition.Status == "True"
 		}
 	}
-	return true, false, nil
+	return false
 }

@@ -63,18 +63,27 @@ func (m *Machine) end(cut bool) {
 
 // ask hands a request to the power session. It refuses while another one runs, and when the machine is off.
 func (m *Machine) ask(do request) error {
+	_, err := m.asked(do)
+	return err
+}
+
+// asked is ask with a channel that is closed once the machine takes the next request.
+func (m *Machine) asked(do request) (<-chan struct{}, error) {
 	m.site.mu.Lock()
 	if m.cancel == nil || m.busy {
 		m.site.mu.Unlock()
-		return errBusy
+		return nil, errBusy
 	}
 
 	m.busy = true
 	requests, ended := m.requests, m.ended
 	m.site.mu.Unlock()
+
+	done := make(chan struct{})
 	go func() {
 		select {
 		case requests <- func(ctx context.Context) {
+			defer close(done)
 			do(ctx)
 			m.site.mu.Lock()
 			m.busy = false
@@ -83,7 +92,7 @@ func (m *Machine) ask(do request) error {
 		case <-ended:
 		}
 	}()
-	return nil
+	return done, nil
 }
 
 var errBusy = fmt.Errorf("the machine is off, or already rebooting, upgrading or resetting")
@@ -293,7 +302,7 @@ func (m *Machine) configure() error {
 	})
 }
 
-// setSilent makes the machine hang, or lets it continue, and returns when that has happened.
+// setSilent makes the machine hang, or lets it continue, and returns when that has happened and it can be asked again.
 func (m *Machine) setSilent(silent bool) error {
 	if (m.view().stage == Silent) == silent {
 		return nil
@@ -303,10 +312,7 @@ func (m *Machine) setSilent(silent bool) error {
 	ended := m.ended
 	m.site.mu.Unlock()
 
-	done := make(chan struct{})
-
-	err := m.ask(func(ctx context.Context) {
-		defer close(done)
+	done, err := m.asked(func(ctx context.Context) {
 		if silent {
 			m.setStage(Silent)
 			m.stopServices(true)
