@@ -18,44 +18,18 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 from checks.deployed import deployed
-from checks.model import records
-from checks.model.platform import Platform, Sources, build
+from checks.examination import STACKS, Examined, examined_together, merged, platforms
+from checks.model.platform import Sources
 from checks.picture import page
-from checks.program import ROOT, recorded_with_settings
+from checks.program import ROOT
 from checks.report import as_json, as_sarif, as_text, explained
 from checks.rules.all import RULES
 from checks.rules.rule import Finding
 from checks.waivers import FILE, Waivers
-
-STACKS = ("lab", "prod")
-
-
-def platforms(stacks: Iterable[str], sources: Sources) -> list[Platform]:
-    """The model of each stack."""
-    known = records.read(sources.root / "charts" / "records")
-    found = []
-    for stack in stacks:
-        graph, settings = recorded_with_settings(stack)
-        found.append(build(stack, graph, settings, known, sources))
-    return found
-
-
-def examine(found: Iterable[Platform], times: dict[str, float]) -> list[Finding]:
-    """All rules' findings; equal ones of several stacks once, with the stacks' names."""
-    merged: dict[Finding, Finding] = {}
-    for platform in found:
-        for rule in RULES.values():
-            start = time.perf_counter()
-            for one in rule.findings(platform):
-                before = merged.get(one, one)
-                merged[one] = replace(one, stacks=(*before.stacks, platform.stack))
-            times[rule.id] = times.get(rule.id, 0.0) + time.perf_counter() - start
-    return sorted(merged.values())
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,24 +38,26 @@ def main(arguments: list[str] | None = None) -> int:
     if options.explain:
         print(explained(RULES[options.explain]))
         return 0
-    start, times = time.perf_counter(), dict[str, float]()
+    start = time.perf_counter()
     try:
-        found = platforms(options.stack or STACKS, Sources.found(ROOT, options.plan))
+        sources = Sources.found(ROOT, options.plan)
         if options.deployed:
-            [platform] = found
+            [platform] = platforms(options.stack, sources)
             options.deployed.write_text(json.dumps(deployed(platform), sort_keys=True, default=str))
             return 0
         waivers = Waivers.read(options.waivers)
-        findings = waivers.applied(examine(found, times))
+        found = examined_together(options.stack or STACKS, sources, draw=options.graph is not None)
+        findings = waivers.applied(merged(found))
     except ValueError as error:
         print(f"checks: {error}", file=sys.stderr)
         return 2
     if options.graph:
-        options.graph.write_text(page(found, findings), encoding="utf-8")
+        drawings = {one.stack: one.drawing for one in found if one.drawing is not None}
+        options.graph.write_text(page(drawings, findings), encoding="utf-8")
     form = as_json if options.json else as_sarif if options.sarif else as_text
     print(form(findings, RULES), end="")
     if not (options.json or options.sarif):
-        _summary(found, findings, times, time.perf_counter() - start)
+        _summary(found, findings, time.perf_counter() - start)
     return 1 if findings else 0
 
 
@@ -104,12 +80,10 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def _summary(found: list[Platform], findings: list[Finding], times: dict[str, float], seconds: float) -> None:
-    said = [
-        f"{platform.stack}: {len(platform.objects)} objects, {len(platform.releases)} releases" for platform in found
-    ]
-    absent = sorted({one.message for p in found for one in p.chart_problems if one.kind == "absent"})
-    said += [f"unknown is what a chart makes, {text}" for text in absent]
+def _summary(found: Sequence[Examined], findings: Sequence[Finding], seconds: float) -> None:
+    said = [f"{one.stack}: {one.objects} objects, {one.releases} releases" for one in found]
+    said += [f"unknown is what a chart makes, {text}" for text in sorted(set().union(*(one.absent for one in found)))]
+    times = {rule: sum(one.seconds[rule] for one in found) for rule in RULES}
     slow = sorted(times.items(), key=lambda item: -item[1])
     said.append("rules: " + ", ".join(f"{name} {1000 * took:.0f} ms" for name, took in slow))
     said.append(f"{len(findings) or 'no'} findings by {len(RULES)} rules in {seconds:.1f} s")

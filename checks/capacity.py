@@ -10,7 +10,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 
-from checks.__main__ import STACKS, platforms
+from checks.examination import STACKS, platforms
 from checks.model.platform import Platform, Sources
 from checks.program import ROOT
 from checks.rules.capacity import RESOURCES, requested, room

@@ -6,9 +6,9 @@ The page (`picture.html`) holds everything itself and asks no server. It shows n
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from checks.model.objects import Object
 from checks.model.platform import Platform
@@ -37,20 +37,40 @@ COLUMNS = (
 """The subjects of components, in about the order in which they come to exist, and what Flux applies."""
 
 
-def page(platforms: Iterable[Platform], findings: Sequence[Finding]) -> str:
-    """The page for some stacks."""
+@dataclass(frozen=True)
+class Drawing:
+    """What the page shows of one stack, but the findings."""
+
+    objects: list[list[str]]
+    """Each one's name, subject, component or application, manager, and place."""
+    needs: list[list[int | str]]
+    """The number of one that needs, of one that is needed (or what it would be called), and the field."""
+
+
+def page(drawings: Mapping[str, Drawing], findings: Sequence[Finding]) -> str:
+    """The page for some stacks, by their names."""
     stacks = {
-        one.stack: _stack(one, [f for f in findings if not f.stacks or one.stack in f.stacks]) for one in platforms
+        stack: {
+            "objects": drawing.objects,
+            "needs": drawing.needs,
+            "findings": [_shown(one) for one in findings if not one.stacks or stack in one.stacks],
+        }
+        for stack, drawing in drawings.items()
     }
     # A script ends at its end tag, whatever text that stands in.
     data = json.dumps({"columns": COLUMNS, "stacks": stacks}).replace("</", "<\\/")
     return _PAGE.read_text(encoding="utf-8").replace(_DATA, data)
 
 
-def _stack(platform: Platform, findings: Sequence[Finding]) -> dict[str, Any]:
+def _shown(finding: Finding) -> dict[str, str]:
+    text = f"{finding.rule}: {finding.object} {finding.field} {finding.problem}"
+    return {"text": text, "object": finding.object}
+
+
+def drawing_of(platform: Platform) -> Drawing:
+    """What the page shows of a platform."""
     number = {id(thing): place for place, thing in enumerate(platform.objects)}
-    found = [{"text": f"{one.rule}: {one.object} {one.field} {one.problem}", "object": one.object} for one in findings]
-    needs = []
+    needs: list[list[int | str]] = []
     for thing, need in platform.needs:
         made = platform.find(need.group, need.kind, need.namespace, need.name)
         needs.append([number[id(thing)], number[id(made[0])] if made else str(need), need.field])
@@ -59,7 +79,7 @@ def _stack(platform: Platform, findings: Sequence[Finding]) -> dict[str, Any]:
         column, box = group_of(platform, thing)
         manager = f"release {thing.release.namespace}/{thing.release.name}" if thing.release else str(thing.manager)
         objects.append([str(thing), column, box, manager, shown(thing.where)])
-    return {"objects": objects, "needs": needs, "findings": found}
+    return Drawing(objects, needs)
 
 
 def group_of(platform: Platform, thing: Object) -> tuple[str, str]:

@@ -16,11 +16,12 @@ from checks.model.machines import Machine, Talos, brought_by_kubernetes, machine
 from checks.model.machines import objects_of as brought_by_talos
 from checks.model.needs import needs
 from checks.model.objects import Identity, Object, Release, mapping
-from checks.model.order import Order
+from checks.model.order import Edge, Order
 from checks.model.outside import Outside
 from checks.model.pods import Pods, pods_of
 from checks.model.records import Record, Site
 from checks.model.reference import Need
+from checks.model.waiting import Waiting, complete, waiting
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,6 +70,16 @@ class Platform:
     def needs(self) -> list[tuple[Object, Need]]:
         """Every reference of every object."""
         return [(thing, need) for thing in self.objects for need in needs(thing)]
+
+    @cached_property
+    def waiting(self) -> list[Waiting]:
+        """Every reference that holds up the referrer until the other is made."""
+        return list(waiting(self.needs, self.find, self.tree))
+
+    @cached_property
+    def loops(self) -> list[list[Edge]]:
+        """What waits for itself, through declared dependencies and through what is needed without being declared."""
+        return complete(self.order, self.waiting).loops()
 
     @cached_property
     def pods(self) -> list[Pods]:

@@ -10,9 +10,7 @@ from pathlib import Path
 import yaml
 
 from checks.model.objects import Object, walk
-from checks.model.order import Edge, Order
 from checks.model.platform import Platform
-from checks.model.reference import Need
 from checks.rules.rule import Finding, finding, rule, there
 
 BUILT_IN = frozenset(
@@ -128,9 +126,9 @@ def _namespace(platform: Platform, of: object, name: str, step: str, where: str,
 )
 def producers(platform: Platform) -> Iterator[Finding]:
     """Consumers that do not wait for what they need."""
-    looping = {(edge.after, edge.before) for loop in _loops(platform) for edge in loop}
+    looping = {(edge.after, edge.before) for loop in platform.loops for edge in loop}
     done: set[tuple[str, str]] = set()
-    for thing, need, producer, event in _waiting(platform):
+    for thing, need, producer, event in platform.waiting:
         if platform.order.follows(event, producer.step) or (event, producer.step) in looping:
             continue
         holder = platform.tree.of(thing) if platform.tree is not None else None
@@ -150,43 +148,6 @@ def producers(platform: Platform) -> Iterator[Finding]:
         yield finding(f"{who}: {thing}", field, problem, thing.where)
 
 
-def _waiting(platform: Platform) -> Iterator[tuple[Object, Need, Object, str]]:
-    """References that hold up the referrer: with the producer, and the event that cannot come before it."""
-    for thing, need in platform.needs:
-        if not need.waits or need.group.endswith("toolkit.fluxcd.io") or thing.manager.system == "operator":
-            continue
-        made = platform.find(need.group, need.kind, need.namespace, need.name)
-        event = _ready(platform, thing)
-        together = any(one.step == "" or (one.release and one.release is thing.release) for one in made)
-        if not made or not event or together:
-            continue
-        yield thing, need, made[0], event
-
-
-def _ready(platform: Platform, thing: Object) -> str:
-    """The event at which an object is ready, as far as anything waits for that."""
-    if thing.release is not None or thing.manager.system == "pulumi":
-        return thing.step
-    holder = platform.tree.of(thing) if platform.tree is not None else None
-    return holder.ready if holder is not None and holder.waits_for(thing) else ""
-
-
-def _complete(platform: Platform) -> Order:
-    """The order with the edges that nobody declared."""
-    complete = Order(list(platform.order.edges), platform.order.labels)
-    for thing, need, producer, event in _waiting(platform):
-        if event in platform.order.labels and producer.step in platform.order.labels:
-            complete.add(event, producer.step, f"{thing} needs {need}", declared=False)
-    return complete
-
-
-def _loops(platform: Platform) -> list[list[Edge]]:
-    if "loops" not in platform.__dict__:
-        platform.__dict__["loops"] = _complete(platform).loops()
-    found: list[list[Edge]] = platform.__dict__["loops"]
-    return found
-
-
 @rule(
     "loop",
     title="Nothing waits for itself",
@@ -195,7 +156,7 @@ def _loops(platform: Platform) -> list[list[Edge]]:
 )
 def loops(platform: Platform) -> Iterator[Finding]:
     """Loops, through declared dependencies and through what is needed without being declared."""
-    for loop in _loops(platform):
+    for loop in platform.loops:
         steps = [edge for edge in loop if platform.order.label(edge.after) != platform.order.label(edge.before)]
         shown = " -> ".join(f"{platform.order.label(edge.after)} [{edge.why}]" for edge in steps)
         undeclared = [edge.why for edge in steps if not edge.declared]

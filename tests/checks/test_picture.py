@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from checks import __main__ as command
+from checks.examination import Examined
 from checks.model.platform import Platform
-from checks.picture import COLUMNS, group_of, page
-from checks.rules.rule import Finding
+from checks.picture import COLUMNS, drawing_of, group_of, page
+from checks.rules.rule import RULES, Finding
 from tests.checks.platforms import object_of, real
 
 FOUND = Finding("reference", "Deployment gitea/gitea", "spec", "names </script> x", "a.yaml:1", "Do.", ("prod",))
@@ -25,7 +26,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Platform:
 
 @pytest.fixture(scope="module")
 def text(made: Platform) -> str:
-    return page([made], [FOUND])
+    return page({made.stack: drawing_of(made)}, [FOUND])
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,7 @@ def test_the_page_shows_no_value(text: str) -> None:
 
 
 def test_the_command_writes_it(tmp_path: Path, made: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "platforms", lambda *_: [made])
+    known = Examined("prod", 0, 0, frozenset(), [], dict.fromkeys(RULES, 0.0), drawing_of(made))
+    monkeypatch.setattr(command, "examined_together", lambda *_, draw: [known] if draw else [])
     assert command.main(["--graph", str(tmp_path / "platform.html")]) == 0
     assert (tmp_path / "platform.html").read_text().startswith("<!doctype html>")

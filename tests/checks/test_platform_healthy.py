@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 
 import pytest
 
-from checks import __main__ as command
 from checks.before import findings as fast_findings
+from checks.examination import STACKS
 from checks.graph import Graph
 from checks.model.platform import Platform
+from checks.program import ROOT
 from tests.checks.platforms import findings, platform, prod, tools
 
 
@@ -18,12 +22,14 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Platform:
     return platform(tmp_path_factory.mktemp("healthy"))
 
 
-def test_no_stack_of_the_repository_has_a_finding(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("PATH", ":".join(str(path.parent) for path in tools().values()))
-    status = command.main([])
-    assert (status, capsys.readouterr().out) == (0, "")
+def test_no_stack_of_the_repository_has_a_finding() -> None:
+    path = os.pathsep.join(str(path.parent) for path in tools().values())
+    command = [sys.executable, "-m", "checks"]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert [stack for stack in STACKS if f"checks: {stack}: " not in done.stderr] == []
 
 
 def test_a_platform_with_a_tree_of_flux_has_no_finding(healthy: Platform) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from checks.__main__ import platforms
+from checks.examination import platforms
 from checks.model.platform import Sources
 from lab import flux
 from lab.programs import CHECKS, ensure
