@@ -79,5 +79,6 @@ def test_the_page_shows_no_value(text: str) -> None:
 def test_the_command_writes_it(tmp_path: Path, made: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     known = Examined("prod", 0, 0, frozenset(), [], dict.fromkeys(RULES, 0.0), drawing_of(made))
     monkeypatch.setattr(command, "examined_together", lambda *_, draw: [known] if draw else [])
-    assert command.main(["--graph", str(tmp_path / "platform.html")]) == 0
+    nothing_waived = tmp_path / "waivers.yaml"
+    assert command.main(["--graph", str(tmp_path / "platform.html"), "--waivers", str(nothing_waived)]) == 0
     assert (tmp_path / "platform.html").read_text().startswith("<!doctype html>")
