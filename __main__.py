@@ -1,7 +1,13 @@
 """The platform, layer by layer. Each layer's arguments are what it depends on."""
 
-import asyncio
+# ruff: noqa: E402  (what comes before the imports is about them)
 import gc
+
+# The imports make a million objects that stay until the end. Without this, collections look through them again and
+# again: a quarter of the imports' time, and a tenth of a preview's later.
+gc.disable()
+
+import asyncio
 
 import pulumi
 
@@ -22,8 +28,8 @@ import stacks.site
 import stacks.storage
 from stacks.settings.load import load
 
-# What the imports made stays until the end. Each collection would look through it again: a tenth of a preview's time.
 gc.freeze()
+gc.enable()
 
 settings, credentials = load()
 seen = checks.before.watch()

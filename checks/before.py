@@ -11,7 +11,7 @@ Owns no rule: those in `checks/rules/` that are marked as fast run here. It adds
 from __future__ import annotations
 
 import asyncio
-import traceback
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +29,8 @@ from checks.model.platform import ROOT, Platform
 from checks.rules.all import RULES
 from checks.rules.rule import Finding
 from checks.waivers import FILE, Waivers
+
+_COMPONENTS = f"{ROOT}/components/"
 
 
 class Seen:
@@ -72,9 +74,12 @@ class Seen:
 
 def _caller() -> str:
     """`file:line` of the component that makes a resource."""
-    for frame in reversed(traceback.extract_stack(limit=30)):
-        if frame.filename.startswith(str(ROOT)) and "/components/" in frame.filename and SHARED not in frame.filename:
-            return f"{frame.filename}:{frame.lineno}"
+    frame = inspect.currentframe()
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file.startswith(_COMPONENTS) and SHARED not in file:
+            return f"{file}:{frame.f_lineno}"
+        frame = frame.f_back
     return "__main__.py:0"
 
 
