@@ -9,14 +9,16 @@ whose path is not overridden it adds `/v2`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from checks.graph import Graph
+from checks.graph import Graph, reveal
 from checks.program import recorded
 from stacks.cluster import CACHED
 from tests.conftest import ROOT
@@ -98,11 +100,36 @@ def test_a_harbor_that_is_dead_holds_up_no_pull(node: str, registry: str) -> Non
     assert last == f"https://{OWN_HOSTS.get(registry, registry)}/v2/a/b/manifests/1.0"
 
 
-def test_harbors_own_images_can_be_had_without_it() -> None:
+def images_of_harbor() -> list[str]:
+    """Of all pods that it needs: the chart's, its database's, and that of the setup."""
+    applied = [(ROOT / "gitops/harbor" / file).read_text() for file in ("database/cluster.yaml", "setup/cron-job.yaml")]
+    chart = (ROOT / "charts/records/harbor.json").read_text()
+    found = set(re.findall(r'"image": "([^"]+)"', chart))
+    return sorted(found.union(*(re.findall(r"^ *image(?:Name)?: (\S+)$", text, re.M) for text in applied)))
+
+
+def test_the_images_of_harbor_are_those_of_all_its_parts() -> None:
+    assert {image.split("/")[1] for image in images_of_harbor()} == {"goharbor", "cloudnative-pg", "library"}
+
+
+@pytest.mark.parametrize("image", images_of_harbor())
+def test_an_image_of_harbor_can_be_had_without_it(image: str) -> None:
     """Or it would never start again."""
-    assert asked(True, "worker-0", "docker.io", "goharbor/harbor-core", all_but_harbor)[-1].startswith(
-        "https://registry-1.docker.io/"
-    )
+    registry, _, path = image.partition("/")
+    host = OWN_HOSTS.get(registry, registry)
+    assert urlsplit(asked(True, "worker-0", registry, path, all_but_harbor)[-1]).hostname == host
+
+
+def test_turning_mirrors_on_changes_the_configuration_of_each_node_and_nothing_else() -> None:
+    off, on = program(False), program(True)
+    changed = {node.name for urn, node in off.nodes.items() if reveal(node.inputs) != reveal(on.nodes[urn].inputs)}
+    assert off.nodes.keys() == on.nodes.keys()
+    assert changed == {f"atlas-{node}" for node in NODES}
+
+
+@pytest.mark.parametrize(("earlier", "later"), pairwise(NODES))
+def test_a_node_takes_mirrors_after_the_one_before_it(earlier: str, later: str) -> None:
+    assert program(True).depends(f"atlas-{later}", f"atlas-{earlier}")
 
 
 @pytest.mark.parametrize("node", NODES)

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,18 +31,21 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def postgres(database: str) -> Iterator[Postgres]:
-    """A server with one database, which belongs to a user of the same name."""
+def postgres(database: str, locale: Mapping[str, str] | None = None) -> Iterator[Postgres]:
+    """A server with one database, which belongs to a user of the same name.
+
+    locale: options of `initdb` without their dashes, such as lc-collate; by default it takes those of the machine.
+    """
     debian.ensure({"pg_ctlcluster": "postgresql"})
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
     here = Path(tempfile.mkdtemp(prefix="postgres-"))
     try:
-        yield from _running(database, programs, here)
+        yield from _running(database, programs, here, locale or {})
     finally:
         shutil.rmtree(here, ignore_errors=True)
 
 
-def _running(database: str, programs: Path, here: Path) -> Iterator[Postgres]:
+def _running(database: str, programs: Path, here: Path, locale: Mapping[str, str]) -> Iterator[Postgres]:
     as_user = ["setpriv", f"--reuid={_ACCOUNT}", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
     write_pair(here, "postgres")
     port, password = free_port("127.0.0.1"), secrets.token_hex(16)
@@ -51,7 +54,8 @@ def _running(database: str, programs: Path, here: Path) -> Iterator[Postgres]:
             shutil.chown(place, _ACCOUNT)
     (here / "postgres.key").chmod(0o600)
     data = here / "data"
-    run([*as_user, str(programs / "initdb"), "--pgdata", str(data), "--username=admin", "--auth=trust", "--no-sync"])
+    make = [str(programs / "initdb"), "--pgdata", str(data), "--username=admin", "--auth=trust", "--no-sync"]
+    run([*as_user, *make, *(f"--{option}={value}" for option, value in locale.items())])
     (data / "pg_hba.conf").write_text("local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n")
     options = {
         "listen_addresses": "127.0.0.1",

@@ -8,6 +8,7 @@ What a document of two methods does to the roles of each is shown in `test_vault
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from components.identity.vault_sso import CLUSTER_AUTHORITY, MOUNT, ROLE, sign_on, text
 from components.vault.clients import platform_configuration
+from lab.programs import ensure
 from stacks import sso
 from stacks.application_secrets import GIVEN, SECRETS, namespaces
 from tests.servers.kubernetes import KubernetesApi
@@ -212,3 +214,20 @@ def test_the_document_is_refused_while_the_provider_does_not_answer(vault: Vault
     away = OidcProvider("https://127.0.0.1:9", vault.api.ca)
     with pytest.raises(AssertionError, match="error checking oidc discovery URL"):
         vault.configure(*documents(vault.api, away, Registered("a", "b")))
+
+
+def test_everybody_who_signed_on_is_out_once_what_the_method_gave_is_revoked(
+    vault: VaultServer, provider: OidcProvider
+) -> None:
+    """Step 5 of the drill in docs/identity.md, with its command."""
+    held = [auth(login(vault, provider, person))["client_token"] for person in ("ann", "bob")]
+
+    def known() -> list[int]:
+        return [vault.request("GET", "auth/token/lookup-self", token=token).status for token in held]
+
+    assert known() == [200, 200]
+    where = {"VAULT_ADDR": vault.url, "VAULT_CACERT": str(vault.api.ca), "VAULT_TOKEN": vault.keys["vault-root"]}
+    command = [str(ensure(["vault"])["vault"].path), "token", "revoke", "-mode=path", f"auth/{MOUNT}"]
+    done = subprocess.run(command, env={"HOME": "/nonexistent", **where}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert known() == [403, 403]

@@ -21,6 +21,16 @@ PASSWORD = "the administrator's"
 PREFIX = "robot$"
 PERMITTED = ("docker-hub", "harbor", "azure-acr", "ali-acr", "aws-ecr", "google-gcr", "docker-registry", "github-ghcr")
 TEMPLATES = ("latestPushedK", "latestPulledN", "nDaysSinceLastPull", "nDaysSinceLastPush", "always")
+ROLES = {1: "projectAdmin", 2: "developer", 3: "guest", 4: "maintainer", 5: "limitedGuest"}
+"""Of members of a project, by the number that the API takes (src/common/const.go)."""
+RIGHTS = {
+    "projectAdmin": {"pull", "push", "delete", "members"},
+    "maintainer": {"pull", "push", "delete"},
+    "developer": {"pull", "push"},
+    "guest": {"pull"},
+    "limitedGuest": {"pull"},
+}
+"""What a role may: images in src/common/rbac/project/rbac_role.go, and whether it makes others members."""
 _POLICY = {"id", "algorithm", "rules", "trigger", "scope"}
 _BODIES = {
     ("POST", "registries"): {"name", "type", "url", "insecure", "description", "credential"},
@@ -92,6 +102,11 @@ class FakeHarbor:
             Thread(target=server.serve_forever, daemon=True).start()
             yield self
             server.shutdown()
+
+    def may(self, group: str, project: str) -> set[str]:
+        """What members of a group may in a project, apart from what everybody may in a public one."""
+        roles = [one["role_id"] for one in self.members.get(project, []) if one["entity_name"] == group]
+        return set().union(*(RIGHTS[ROLES[role]] for role in roles))
 
     def handle(self, method: str, target: str, login: str | None, body: Any) -> tuple[int, Any]:
         """Status and content of the answer to a request. Raises RefusalError."""

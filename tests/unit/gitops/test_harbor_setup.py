@@ -8,7 +8,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -197,8 +198,60 @@ def test_more_projects_than_a_page_has_are_all_seen(harbor: FakeHarbor) -> None:
     assert harbor.writes == []
 
 
-def test_a_group_that_gets_a_role_is_one_of_the_sign_on() -> None:
-    assert {member["group"] for member in PLAN["members"]} <= set(sso.HARBOR.groups)
+@pytest.mark.parametrize(
+    ("change", "put_back"),
+    [
+        (lambda harbor: harbor.registries[2].update(url="https://ghcr.example.org"), "PUT /registries/2"),
+        (lambda harbor: harbor.retentions[1]["rules"][0]["params"].update(nDaysSinceLastPull=1), "PUT /retentions/1"),
+        (lambda harbor: harbor.retentions[1]["trigger"]["settings"].update(cron=""), "PUT /retentions/1"),
+        (lambda harbor: harbor.schedule["schedule"].update(cron="0 0 0 * * 0"), "PUT /system/gc/schedule"),
+        (lambda harbor: harbor.members["library"][0].update(role_id=1), "PUT /projects/library/members/1"),
+    ],
+    ids=["registry", "retention", "when-retention-runs", "garbage-collection", "role"],
+)
+def test_what_somebody_changed_is_put_back_by_one_write(
+    harbor: FakeHarbor, change: Callable[[FakeHarbor], None], put_back: str
+) -> None:
+    run(harbor)
+    before = state(harbor)
+    change(harbor)
+    assert state(harbor) != before or put_back == "PUT /retentions/1"
+    run(harbor)
+    assert (harbor.writes, state(harbor)) == ([put_back], before)
+
+
+def test_quays_own_type_is_refused_for_a_cache_and_that_is_told(
+    harbor: FakeHarbor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plan = copy.deepcopy(PLAN)
+    [cache] = [cache for cache in plan["caches"] if cache["name"] == "quay.io"]
+    cache["type"] = "quay"
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    monkeypatch.setattr(sys, "argv", ["configure.py", str(tmp_path / "plan.json")])
+    assert run(harbor) == 1
+    assert "POST /projects: 400" in (told := capfd.readouterr().err)
+    assert "unsupported registry type quay" in told
+
+
+def test_a_registry_of_another_type_is_left_to_a_person(harbor: FakeHarbor, capfd: pytest.CaptureFixture[str]) -> None:
+    """Harbor has no way to change it."""
+    run(harbor)
+    harbor.registries[3]["type"] = "quay"
+    assert (run(harbor), harbor.writes) == (1, [])
+    assert "delete its project and the registry in Harbor" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("group", sso.HARBOR.groups)
+def test_a_group_may_what_its_role_says_and_no_more(harbor: FakeHarbor, group: str) -> None:
+    """Administrators are those of all of Harbor, by their sign-on, and so need no role in a project."""
+    run(harbor)
+    administers = json.loads(sso.credentials(sso.HARBOR, "example.org", private=False).derived["CONFIG_OVERWRITE_JSON"])
+    if sso.HARBOR.groups[group] == "administrator":
+        assert administers["oidc_admin_group"] == group
+        assert harbor.may(group, "library") == set()
+    else:
+        assert administers["oidc_admin_group"] != group
+        assert harbor.may(group, "library") == {"pull", "push"}
 
 
 def test_each_cache_keeps_what_was_pulled_lately() -> None:

@@ -141,6 +141,27 @@ def test_another_secret_at_the_service_is_found(slug: str, key: str) -> None:
     assert found.startswith("client secret: the service has 'of another generator'")
 
 
+@pytest.mark.parametrize(
+    ("slug", "named", "other"),
+    [
+        ("matrix", "client_secret_file: /sign-on/client_secret", "client_secret_file: /sign-on/other"),
+        ("grafana", "key: client_secret", "key: other"),
+    ],
+)
+def test_a_secret_that_is_looked_for_where_it_is_not_is_found(slug: str, named: str, other: str) -> None:
+    secret = secret_of(slug)
+    assert named in secret[VALUES_KEY]
+    secret[VALUES_KEY] = secret[VALUES_KEY].replace(named, other)
+    with pytest.raises(KeyError, match="other"):
+        consumer(slug, secret)
+
+
+@pytest.mark.parametrize("slug", BY_SECRET)
+def test_authentik_lets_in_every_group_of_a_service_by_name(slug: str) -> None:
+    [service] = [service for service in sso.SERVICES if service.slug == slug]
+    assert authentik(slug).groups == set(service.groups)
+
+
 def test_a_key_that_the_secret_does_not_have_is_found() -> None:
     secret = secret_of("gitea")
     del secret["secret"]
