@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import importlib
 import logging
 import os
@@ -158,6 +159,7 @@ def _isolated(directory: Path | None) -> Iterator[None]:
     logger = logging.getLogger("asyncio")
     with ExitStack() as undo:
         undo.callback(logger.setLevel, logger.level)
+        undo.callback(gc.enable)  # the program may turn it off, and fail before it turns it on again
         logger.setLevel(logging.CRITICAL)  # a failed program leaves futures behind that nobody awaits
         for name in [name for name in os.environ if name.startswith("PULUMI_")]:
             undo.callback(os.environ.__setitem__, name, os.environ.pop(name))

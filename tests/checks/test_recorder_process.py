@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import subprocess
@@ -98,6 +99,12 @@ def test_the_process_is_as_it_was_before(monkeypatch: pytest.MonkeyPatch) -> Non
     sample()
     assert state() == before
     assert "parts" not in sys.modules
+
+
+def test_a_program_that_fails_does_not_leave_the_process_without_collections(tmp_path: Path) -> None:
+    (tmp_path / "__main__.py").write_text("import gc\ngc.disable()\nraise RuntimeError\n")
+    record(tmp_path, check=False)
+    assert gc.isenabled()
 
 
 def test_the_environment_of_the_caller_does_not_reach_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
