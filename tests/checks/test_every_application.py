@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
-from checks.gitops.tree import GITOPS, documents, releases
+from checks.gitops.tree import GITOPS, OFF, documents, releases
 from checks.model.objects import Object, mapping
 from checks.model.platform import Platform
 from checks.program import ROOT
 from checks.rules.capacity import amount, quantity
 from components.kit.namespace import PodSecurity
 from stacks.applications import APPLICATIONS
-from tests.checks.platforms import OFF, findings
+from tests.checks.platforms import findings
 
 NO_IMAGE = "sha256:" + 64 * "0"
 """Stands for the digest of an image that somebody has to build first."""
