@@ -56,7 +56,7 @@ class Tempo(grpc.GenericRpcHandler):
 
     taken: list[bytes] = field(default_factory=list)
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
         if handler_call_details.method != EXPORT:
             return None
 
@@ -138,4 +138,4 @@ def test_the_image_is_of_the_release_that_is_tried_here() -> None:
 
 def test_the_collector_sends_where_alloy_sends() -> None:
     alloy = (GITOPS / "logs/collector/release.yaml").read_text()
-    assert COLLECTOR["config"]["exporters"]["otlp"]["endpoint"] in alloy
+    assert COLLECTOR["config"]["exporters"]["otlp_grpc"]["endpoint"] in alloy
