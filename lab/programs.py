@@ -225,6 +225,7 @@ _TOOLS = [
         )
     ),
     Tool(GoBinary("rclone", "rclone", ".")),
+    Tool(GoBinary("otelcol", "collector", ".")),
     Tool(GoBinary("git-server", "ssh_hosts", "./cmd/git-server")),
     Tool(GoBinary("gitea", "tools/gitea", "gitea.dev", "gitea.dev", "-s -w -X main.Version={version}")),
     Tool(GoBinary("cert-manager-controller", "certificates", "./cmd/cert-manager-controller")),
@@ -262,6 +263,7 @@ TESTS = (
     "bazel-remote",
     "github-mcp-server",
     "rclone",
+    "otelcol",
     "manifests",
 )
 """What only the tests and checks need: the lab's provider plugin has Helm in it, and its pods are played."""

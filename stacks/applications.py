@@ -65,6 +65,8 @@ APPLICATIONS = (
     # Loki with its volume, and Alloy, which reads logs and receives traces.
     Application(namespace="logs", quota=Quota(cpu="2", memory="8Gi", storage="80Gi")),
     Application(namespace="traces", quota=Quota(cpu="1", memory="4Gi", storage="40Gi")),
+    # The operator and a collector, each with a new pod beside it.
+    Application(namespace="opentelemetry", quota=Quota(cpu="200m", memory="2Gi", storage="1Gi")),
     # One pod, and a new one beside it.
     Application(namespace="metrics-server", quota=Quota(cpu="200m", memory="1Gi", storage="1Gi")),
     Application(

@@ -1,19 +1,24 @@
 """All releases of a stack: the program's, and the HelmReleases of `gitops/`, built, substituted, with all their values.
 
 Both forms of each stack are looked at: a public authority signs for the platform, or its own, which changes what
-signing on gives to a release.
+signing on gives to a release. Applications that are off are looked at as if they were on, so that whoever switches one
+on needs no chart for it.
 """
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from checks.charts.releases import ChartRelease, of_graph, without_mirror
+from checks.gitops.tree import GITOPS, switch_on
 from checks.model.platform import Platform, Sources, build
-from checks.program import SHAPES, Change, private, recorded_with_settings
+from checks.program import ROOT, SHAPES, Change, private, recorded_with_settings
 from components.kit.versions import ChartPin
 
 
@@ -49,7 +54,7 @@ def platforms(stacks: Iterable[str], manifests: Path | None) -> Iterator[Platfor
 
 @cache
 def platform(stack: str, change: Change | None, manifests: Path | None) -> Platform:
-    """The model of a stack, without what charts make.
+    """The model of a stack with every application switched on, without what charts make.
 
     Raises:
         ValueError: the settings refuse the change, or the tree was not built.
@@ -61,10 +66,21 @@ def platform(stack: str, change: Change | None, manifests: Path | None) -> Platf
             change(settings)
 
     graph, settings = recorded_with_settings(stack, change=changed)
-    made = build(stack, graph, settings, {}, Sources(manifests=manifests))
+    made = build(stack, graph, settings, {}, Sources(_complete(), manifests=manifests))
     if made.tree is not None and made.tree.unbuilt:
         raise ValueError(f"gitops/ was not built: {made.tree.unbuilt}")
     return made
+
+
+@cache
+def _complete() -> Path:
+    """A copy of `gitops/` with every application switched on, beside the charts; it lasts as long as this process."""
+    directory = Path(tempfile.mkdtemp(prefix="homelab-gitops-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    shutil.copytree(GITOPS, directory / "gitops")
+    (directory / "charts").symlink_to(ROOT / "charts")
+    switch_on(directory)
+    return directory
 
 
 def of_platform(made: Platform) -> list[ChartRelease]:

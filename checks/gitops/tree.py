@@ -19,6 +19,9 @@ from components.kit.versions import ChartPin
 
 GITOPS = ROOT / "gitops"
 
+OFF = re.compile(r"^  # - (\S+/flux\.yaml)$", re.MULTILINE)
+"""The line of an application that is switched off, in the kustomization.yaml of `gitops/`."""
+
 _FOLDER = "kustomization.yaml"
 _VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)\}")
 
@@ -71,6 +74,13 @@ def releases(directory: Path = GITOPS) -> list[FluxRelease]:
 def pins(directory: Path = GITOPS) -> list[ChartPin]:
     """Return the charts of repositories that HelmReleases below a directory install, each once."""
     return list(dict.fromkeys(release.pin for release in releases(directory) if release.pin))
+
+
+def switch_on(root: Path) -> None:
+    """Switch on every application that is off in a copy of the repository, and take away why each was off."""
+    switches = root / "gitops" / _FOLDER
+    switches.write_text(OFF.sub(r"  - \1", switches.read_text(encoding="utf-8")), encoding="utf-8")
+    (root / "gitops" / ".checkignore").unlink()
 
 
 def _release(file: Path, document: Mapping[str, Any], directory: Path) -> FluxRelease:

@@ -209,6 +209,50 @@ def _prometheus(thing: Object, _find: Find) -> Iterator[Object]:
     yield _make(thing, "v1", "Service", name, {"spec": {"ports": [{"name": port[0], "port": port[1]}]}})
 
 
+def _collector(thing: Object, _find: Find) -> Iterator[Object]:
+    """https://github.com/open-telemetry/opentelemetry-operator/tree/v0.158.0/internal/manifests/collector
+
+    Of the mode `deployment`. Both probes ask the extension health_check, where the configuration starts one.
+    """
+    config = mapping(thing.spec.get("config"))
+    name = f"{thing.name}-collector"
+    own = {
+        "app.kubernetes.io/managed-by": "opentelemetry-operator",
+        "app.kubernetes.io/instance": f"{thing.namespace}.{thing.name}",
+        "app.kubernetes.io/part-of": "opentelemetry",
+        "app.kubernetes.io/component": "opentelemetry-collector",
+    }
+    labels = own | {"app.kubernetes.io/name": name}
+    protocols = mapping(mapping(mapping(config.get("receivers")).get("otlp")).get("protocols"))
+    ports = {
+        f"otlp-{protocol}": int(str(mapping(said).get("endpoint")).rpartition(":")[2])
+        for protocol, said in protocols.items()
+        if mapping(said).get("endpoint")
+    }
+    container = {
+        "name": "otc-container",
+        "image": thing.spec.get("image", ""),
+        "resources": mapping(thing.spec.get("resources")),
+        "securityContext": mapping(thing.spec.get("securityContext")),
+        "ports": [{"name": key, "containerPort": port} for key, port in ports.items()],
+    }
+    if "health_check" in (mapping(config.get("service")).get("extensions") or []):
+        probe = {"httpGet": {"path": "/", "port": 13133}}
+        container |= {"livenessProbe": probe, "readinessProbe": probe}
+        container["ports"] = [*container["ports"], {"name": "health-check", "containerPort": 13133}]
+    pod = {
+        "serviceAccountName": thing.spec.get("serviceAccount") or name,
+        "securityContext": mapping(thing.spec.get("podSecurityContext")),
+        "containers": [container],
+    }
+    template = {"metadata": {"labels": labels}, "spec": pod}
+    spec = {"replicas": count(thing.spec.get("replicas")) or 1, "selector": {"matchLabels": own}, "template": template}
+    yield _make(thing, "apps/v1", "Deployment", name, {"spec": spec})
+    yield _make(thing, "v1", "ServiceAccount", name)
+    served = [{"name": key, "port": port} for key, port in ports.items()]
+    yield _make(thing, "v1", "Service", name, {"spec": {"selector": own, "ports": served}})
+
+
 def _namespace(thing: Object, _find: Find) -> Iterator[Object]:
     yield _make(thing, "v1", "ServiceAccount", "default", namespace=thing.name)
     yield _make(thing, "v1", "ConfigMap", "kube-root-ca.crt", {"data": {"ca.crt": None}}, namespace=thing.name)
@@ -238,5 +282,6 @@ _MAKERS: dict[tuple[str, str], Callable[[Object, Find], Iterator[Object]]] = {
     ("fluxcd.controlplane.io", "FluxInstance"): _flux_instance,
     ("monitoring.coreos.com", "Prometheus"): _prometheus,
     ("monitoring.coreos.com", "Alertmanager"): _prometheus,
+    ("opentelemetry.io", "OpenTelemetryCollector"): _collector,
     ("", "Namespace"): _namespace,
 }

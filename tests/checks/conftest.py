@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from checks.gitops.tree import switch_on
 from checks.graph import Graph
 from checks.model.platform import Platform
 from lab import programs
-from tests.checks.platforms import real, switched_on
+from tests.checks.platforms import real
 from tests.checks.programs import FAKES, INVOKES, sample
 
 
@@ -34,4 +35,4 @@ def helm() -> Path:
 @pytest.fixture(scope="session")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Platform:
     """The platform of prod with each application switched on."""
-    return real(tmp_path_factory.mktemp("everything"), switched_on)
+    return real(tmp_path_factory.mktemp("everything"), switch_on)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 import shutil
 from collections.abc import Callable
 from functools import cache
@@ -25,8 +24,6 @@ from checks.waivers import FILE, UNUSED, Waivers
 from lab import programs
 
 TREE = Path(__file__).parent / "tree"
-OFF = re.compile(r"^  # - (\S+/flux\.yaml)$", re.MULTILINE)
-"""The line of an application that is switched off."""
 
 Edit = Callable[[Path], None]
 Change = Callable[[Platform], None]
@@ -251,10 +248,3 @@ def real(directory: Path, edit: Edit | None = None, change: Change | None = None
     sources = Sources(root, tools()["helm"], tools()["manifests"])
     known = records.read(root / "charts/records")
     return build("prod", graph, copy.deepcopy(settings), known, sources, change=declare)
-
-
-def switched_on(root: Path) -> None:
-    """An edit that switches on every application that is off."""
-    switches = root / "gitops" / "kustomization.yaml"
-    switches.write_text(OFF.sub(r"  - \1", switches.read_text()))
-    (root / "gitops" / ".checkignore").unlink()

@@ -107,6 +107,47 @@ def test_an_image_of_our_own_chart_is_fixed_by_its_digest(everything: Platform) 
     ] == []
 
 
+WITHOUT_TAG = {
+    "ghcr.io/firecrawl/nuq-postgres": "published as latest alone",
+    "ghcr.io/firecrawl/playwright-service": "published as latest alone",
+    "docker.io/mcp/firecrawl": "published as latest alone",
+}
+"""Images of our own chart of which the digest says everything, as their publisher names no version."""
+
+WITHOUT_DIGEST = {
+    "ghcr.io/cloudnative-pg/postgresql": "its publisher makes each tag anew when Debian mends something",
+    "docker.gitea.com/gitea": "the tag of the chart's image, in the form with SSH",
+    "ghcr.io/open-telemetry/opentelemetry-collector-releases/opentelemetry-collector-k8s": "the tag of the operator's",
+}
+"""Images that the tree names outside of charts by their tag alone; docs/adding-an-app.md says how to fix one."""
+
+
+def _parts(image: str) -> tuple[str, str, str]:
+    """Name, tag and digest."""
+    reference, _, digest = image.partition("@")
+    name, _, tag = reference.rpartition(":")
+    return (name, tag, digest) if name and "/" not in tag else (reference, "", digest)
+
+
+def test_an_image_of_our_own_chart_has_a_version_besides_or_its_publisher_names_none(everything: Platform) -> None:
+    images = {
+        _parts(container["image"])
+        for one in pods(everything)
+        if one.of.release is not None and one.of.release.own
+        for _, container in one.containers()
+    }
+    assert {name for name, tag, _ in images if not tag} == set(WITHOUT_TAG)
+
+
+def test_every_other_image_that_the_tree_names_has_a_digest_or_a_reason(everything: Platform) -> None:
+    """Those of charts of others are as exact as the chart's version, which their publisher does not change."""
+    named = {
+        container["image"] for one in pods(everything) if one.of.release is None for _, container in one.containers()
+    }
+    named |= {cluster.spec["imageName"] for cluster in everything.of_kind("postgresql.cnpg.io", "Cluster")}
+    assert {name for name, _, digest in map(_parts, named) if not digest} == set(WITHOUT_DIGEST)
+
+
 def test_every_container_has_requests_and_a_limit_of_memory(everything: Platform) -> None:
     for one in pods(everything):
         for path, container in one.containers():

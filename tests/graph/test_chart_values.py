@@ -9,6 +9,7 @@ from checks.charts.examine import examine
 from checks.charts.gitops import of_repository
 from checks.charts.record import FILE, read, unrecorded
 from checks.charts.releases import ChartRelease, pins
+from checks.gitops import tree
 from lab import programs
 
 
@@ -27,3 +28,7 @@ def test_our_own_charts_know_every_key(releases: list[ChartRelease]) -> None:
 
 def test_the_record_holds_only_charts_that_are_installed(releases: list[ChartRelease]) -> None:
     assert set(read(FILE)) - set(pins(releases)) == set()
+
+
+def test_the_chart_of_an_application_that_is_off_is_looked_up_too(releases: list[ChartRelease]) -> None:
+    assert {pin.name for pin in tree.pins()} <= set(pins(releases))

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
+from checks.gitops.tree import GITOPS, documents
 from components.secrets.sealed_secrets import KEYPAIR_NAME
 from lab.programs import ensure
 
 ROOT = Path(__file__).parents[2]
-MONITORING = ROOT / "gitops" / "monitoring"
+MONITORING = GITOPS / "monitoring"
 VARIABLES = {"sealing_key": KEYPAIR_NAME}
 # As text: to YAML, 0x20 is a number, and to promtool twenty more zeros.
 CASES: dict[str, dict[str, dict[str, Any]]] = yaml.load(
@@ -94,6 +95,18 @@ def test_each_alert_fires_when_it_should_and_stays_silent_when_not(rules: Path, 
     )
     done = run(program("promtool"), "test", "rules", tests)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_rule_of_the_tree_is_among_those_that_have_cases() -> None:
+    """A PrometheusRule anywhere else, or one that Flux is not told of, would be tried by none of these tests."""
+    everywhere = [
+        file.relative_to(GITOPS)
+        for file, document in documents(GITOPS)
+        if document.get("kind") == "PrometheusRule" or "PrometheusRule" in yaml.safe_dump(document.get("spec"))
+    ]
+    listed = yaml.safe_load((MONITORING / "rules" / "kustomization.yaml").read_text())["resources"]
+    assert sorted(str(file) for file in everywhere) == [f"monitoring/rules/{name}" for name in listed]
+    assert [rule for rule in alerts() if "alert" not in rule] == []
 
 
 def test_every_alert_has_both_cases() -> None:

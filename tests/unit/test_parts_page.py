@@ -71,3 +71,25 @@ def test_a_misspelt_key_of_a_row_is_refused() -> None:
 def test_a_note_that_is_a_truth_value_to_yaml_is_refused() -> None:
     with pytest.raises(ValueError, match="the note is False to YAML; put it in quotes"):
         parts("A: [{system: s, declared: [], proved: [], note: off}]")
+
+
+PLAN = (
+    *("VMs on Proxmox VE", "Talos Linux", "virtual address of the Kubernetes API", "system extensions", "Cilium"),
+    *("MetalLB", "NGINX ingress", "public host", "SNI", "Tailscale key", "routes of the Tailscale network", "Longhorn"),
+    *("delegation", "PowerDNS in the cluster", "secondary by zone transfer", "PowerDNS Operator", "external-dns"),
+    *("cert-manager", "Let's Encrypt", "DNS-01", "Technitium", "HTTPS for an application in one line"),
+    *("Vault", "External Secrets", "Reloader", "SealedSecrets", "rotation", "signing on to Vault", "Reflector"),
+    *("Proxmox CSI", "destroyed cluster leaves behind", "copies", "PostgreSQL", "Authentik", "people and groups"),
+    *("Flux", "order of what depends on each other", "Gitea", "Harbor", "Harbor as the nodes' registry", "Matrix"),
+    *("InvenTree", "Syncthing", "Bazel", "ActivityWatch", "Google Drive", "Firecrawl with its MCP server"),
+    *("MCP servers", "webhook inbox", "metrics-server", "Prometheus", "Alertmanager", "Grafana", "node-exporter"),
+    *("kube-state-metrics", "Loki", "Alloy", "OpenTelemetry operator and collector", "Tempo", "Grafana by Authentik"),
+    *("rendered before a commit", "two owners", "linting", "from an Ingress to its record and its certificate"),
+    *("by one command", "key of PowerDNS's API", "single sign-on"),
+)
+"""The systems of the owner's plan, in words of this page."""
+
+
+@pytest.mark.parametrize("system", PLAN)
+def test_each_system_of_the_plan_is_in_a_row(system: str) -> None:
+    assert [row.system for row in ROWS if system in row.system] != []
