@@ -112,6 +112,44 @@ def test_an_application_that_fails_blocks_only_those_that_need_it(lab: LiveLab, 
     assert "'flux-system/broken' is not ready" in known["needing"]["message"]
 
 
+THEIRS: dict[str, dict[str, Any]] = {
+    f"configmap/{SETTINGS}": {"apiVersion": "v1", "kind": "ConfigMap", "data": {"domain": "example.org"}},
+    "namespace/gitea": {"apiVersion": "v1", "kind": "Namespace"},
+    "limitrange/application": {"apiVersion": "v1", "kind": "LimitRange", "spec": {"limits": []}},
+}
+"""Objects of the program, as a wrong commit would have them: in its own namespace, in none, and in an application's."""
+
+PLACES = {f"configmap/{SETTINGS}": NAMESPACE, "limitrange/application": "gitea"}
+
+
+def theirs(lab: LiveLab) -> dict[str, Any]:
+    """What the program's objects are, to the last field."""
+    return {name: asked(lab, "-n", PLACES.get(name, "default"), name) for name in THEIRS}
+
+
+def test_an_object_of_the_program_that_git_names_is_refused_and_nothing_happens_to_it(
+    lab: LiveLab, repository: Repository
+) -> None:
+    before = theirs(lab)
+    files: dict[str, Any] = {}
+    for number, (named, content) in enumerate(THEIRS.items()):
+        place = {"namespace": PLACES[named]} if named in PLACES else {}
+        mark = {"labels": {"changed": "by-git"}, "name": named.partition("/")[2], **place}
+        files[f"gitops/theirs-{number}.yaml"] = application(f"theirs-{number}")
+        files[f"gitops/theirs-{number}/object.yaml"] = content | {"metadata": mark}
+    commit = repository.commit(files)
+    wrong = [f"theirs-{number}" for number in range(len(THEIRS))]
+    until(lambda: applied(lab, commit, ROOT, "timed"))
+    until(lambda: all(applications(lab).get(name, {}).get("status") == "False" for name in wrong))
+    told = [applications(lab)[name]["message"] for name in wrong]
+    assert "namespace flux-system is the program's; give it to an application's namespace" in told[0]
+    assert "namespaces gitea was made by the program" in told[1]
+    assert "limitranges application was made by the program" in told[2]
+    commit = repository.commit(dict.fromkeys(files))
+    until(lambda: applied(lab, commit, ROOT) and not applications(lab).keys() & set(wrong))
+    assert theirs(lab) == before
+
+
 def test_an_application_that_is_taken_out_goes_and_nothing_of_pulumis(lab: LiveLab, repository: Repository) -> None:
     before = uids(lab)
     assert len(before) > 20
