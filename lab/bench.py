@@ -110,8 +110,12 @@ def ratio(figures: Mapping[str, Mapping[str, float]], unit: str = "seconds") -> 
 
 
 def beyond(figures: Mapping[str, float]) -> list[str]:
-    """The figures that are more than their limit, in words."""
-    return [f"{name} is {figures[name]}, at most {limit:g}" for name, limit in LIMITS.items() if figures[name] > limit]
+    """The figures that are more than their limit, in words; those that were not taken are not."""
+    return [
+        f"{name} is {figures[name]}, at most {limit:g}"
+        for name, limit in LIMITS.items()
+        if name in figures and figures[name] > limit
+    ]
 
 
 def _previews(environment: dict[str, str]) -> dict[str, dict[str, float]]:
@@ -176,7 +180,9 @@ def main() -> int:
         print(f"measuring {size} nodes", file=sys.stderr, flush=True)
         with _quiet():
             figures[size] = _measure(size)
-    held = {"labSeconds": lab["seconds"], "previewToEmptyPreview": figures[sizes[0]]["previewToEmptyPreview"]}
+    held = {"labSeconds": lab["seconds"]}
+    if SIZES[0] in figures:  # the lab's own
+        held["previewToEmptyPreview"] = figures[SIZES[0]]["previewToEmptyPreview"]
     result: dict[str, Any] = {"lab": lab, "limits": LIMITS, "beyond": beyond(held), "nodes": figures}
     for unit in ("seconds", "cpuSeconds"):
         costs = _costs(figures, unit)

@@ -11,6 +11,10 @@ def test_a_figure_at_its_limit_is_within_it() -> None:
     assert bench.beyond(bench.LIMITS) == []
 
 
+def test_a_figure_that_was_not_taken_is_not_beyond_its_limit() -> None:
+    assert bench.beyond({"labSeconds": 1.0}) == []
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [
