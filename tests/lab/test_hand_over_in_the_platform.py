@@ -22,7 +22,8 @@ from lab.git_server.server import NAME
 from tests.lab.hand_over import Repository, applications, applied, asked, git, until
 from tests.lab.live import LiveLab
 
-COMMITS = 5
+COMMITS = 20
+"""The fewest of which the 95th of a hundred is one that was measured, and not the slowest."""
 
 
 def application(name: str, **spec: Any) -> dict[str, Any]:
@@ -86,7 +87,8 @@ def test_a_commit_is_deployed_in_seconds(lab: LiveLab, repository: Repository, f
         commit = repository.commit(files)
         took.append(until(functools.partial(applied, lab, commit, "timed")))
     took.sort()
-    figure(f"commit to Ready: median {took[len(took) // 2]:.1f} s, p95 {took[-1]:.1f} s of {COMMITS}")
+    slowest = took[COMMITS * 95 // 100 - 1]
+    figure(f"commit to Ready: median {took[COMMITS // 2]:.1f} s, p95 {slowest:.1f} s of {COMMITS} commits")
     found = asked(lab, "-n", "default", "configmap/timed")["data"]
     assert found == {
         "number": f"{COMMITS - 1}",
