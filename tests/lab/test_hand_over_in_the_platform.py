@@ -77,6 +77,21 @@ def test_every_application_of_the_checkout_is_ready(lab: LiveLab, repository: Re
     assert len(applications(lab)) > len(listed)
 
 
+def test_each_application_comes_after_those_that_it_needs(lab: LiveLab, repository: Repository) -> None:
+    until(lambda: applied(lab, repository.first, *applications(lab)), 120)
+    made: dict[str, list[str]] = {}
+    for item in asked(lab, "helmreleases,clusters.postgresql.cnpg.io,cronjobs,networkpolicies", "-A")["items"]:
+        owner = item["metadata"].get("labels", {}).get("kustomize.toolkit.fluxcd.io/name")
+        made.setdefault(owner, []).append(item["metadata"]["creationTimestamp"])
+    needs = [
+        (item["metadata"]["name"], needed["name"])
+        for item in asked(lab, "kustomizations.kustomize.toolkit.fluxcd.io", "-A")["items"]
+        for needed in item["spec"].get("dependsOn", [])
+    ]
+    assert needs
+    assert [(one, other) for one, other in needs if min(made[one]) < max(made[other])] == []
+
+
 def test_a_commit_is_deployed_in_seconds(lab: LiveLab, repository: Repository, figure: Callable[[str], None]) -> None:
     took = []
     for number in range(COMMITS):
