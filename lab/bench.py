@@ -6,6 +6,9 @@ beside another one. Preview and the up that changes nothing are each run once be
 previews are short compared with what else a machine does: theirs is the median of alternating runs. CPU time and
 memory are of the processes that one command started (the largest peak among them); the lab's own do not count.
 
+`lab` is the whole of `make lab` with the tools built, from nothing to a platform that is up. Two figures have limits
+(`LIMITS`); what is beyond its limit is listed, and is the exit status.
+
 `upWithoutCheckpoints` and `destroyWithoutCheckpoints` are the program's share. The engine's file backend writes the
 whole state anew before and after every operation, in time that grows with the square of the resources, whatever the
 program is (https://github.com/pulumi/pulumi/issues/10668); these two runs leave that out, and no other does.
@@ -33,6 +36,9 @@ from stacks.settings import stack_file
 
 SIZES = (5, 25, 100)
 STEPS = ("preview", "up", "noChangeUp", "destroy", "upWithoutCheckpoints", "destroyWithoutCheckpoints")
+LIMITS = {"labSeconds": 180.0, "previewToEmptyPreview": 5.0}
+"""At most: seconds of `make lab`, and the preview of the lab's stack as a multiple of that of an empty program."""
+
 _WITHOUT_CHECKPOINTS = {"PULUMI_SKIP_CHECKPOINTS": "true"}
 _PREVIEW = ["pulumi", "preview", "--non-interactive"]
 _PREVIEWS = 5
@@ -78,6 +84,40 @@ def _timed(arguments: list[str], environment: dict[str, str], cwd: Path = CHECKO
     return {"seconds": round(seconds, 2), "cpuSeconds": round(cpu, 2), "peakMiB": round(peak)}
 
 
+def previews(name: str) -> dict[str, dict[str, float]]:
+    """The two previews, for the lab's stack on an empty state.
+
+    name: of a lab that is made for this, without a process.
+
+    Raises:
+        RuntimeError: the program's preview failed.
+    """
+    session = Session(name, "lab")
+    try:
+        if commands.preview(session, like_the_lab=True):
+            raise RuntimeError("the preview of the lab's stack failed")
+        environment = session.environment()
+        # As below.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        return _previews(environment)
+    finally:
+        session.remove()
+
+
+def ratio(figures: Mapping[str, Mapping[str, float]], unit: str = "seconds") -> float:
+    """How many times as long as that of an empty program the preview takes."""
+    return round(figures["preview"][unit] / figures["emptyPreview"][unit], 2)
+
+
+def beyond(figures: Mapping[str, float]) -> list[str]:
+    """The figures that are more than their limit, in words; those that were not taken are not."""
+    return [
+        f"{name} is {figures[name]}, at most {limit:g}"
+        for name, limit in LIMITS.items()
+        if name in figures and figures[name] > limit
+    ]
+
+
 def _previews(environment: dict[str, str]) -> dict[str, dict[str, float]]:
     """Preview of the program, and of one without resources with the same engine and language host."""
     with tempfile.TemporaryDirectory() as directory:
@@ -113,10 +153,19 @@ def _measure(size: int) -> dict[str, Any]:
         environment |= _WITHOUT_CHECKPOINTS
         figures["upWithoutCheckpoints"] = _timed(["pulumi", "up", *_OPTIONS], environment)
         figures["destroyWithoutCheckpoints"] = _timed(["pulumi", "destroy", *_OPTIONS], environment)
-        figures["previewToEmptyPreview"] = round(figures["preview"]["seconds"] / figures["emptyPreview"]["seconds"], 2)
+        figures["previewToEmptyPreview"] = ratio(figures)
         return figures
     finally:
         commands.down(session)
+
+
+def _lab() -> dict[str, float]:
+    """The whole of `make lab`, by its own command."""
+    environment = {**os.environ, "LAB_ID": "bench-lab"}
+    try:
+        return _timed([sys.executable, "-m", "lab", "up"], environment)
+    finally:
+        subprocess.run([sys.executable, "-m", "lab", "down"], cwd=CHECKOUT, env=environment, check=True)
 
 
 def main() -> int:
@@ -124,11 +173,17 @@ def main() -> int:
     sizes = [int(size) for size in sys.argv[1:]] or list(SIZES)
     started = time.monotonic()
     figures = {}
+    print("measuring `make lab`", file=sys.stderr, flush=True)
+    with _quiet():
+        lab = _lab()
     for size in sizes:
         print(f"measuring {size} nodes", file=sys.stderr, flush=True)
         with _quiet():
             figures[size] = _measure(size)
-    result: dict[str, Any] = {"nodes": figures}
+    held = {"labSeconds": lab["seconds"]}
+    if SIZES[0] in figures:  # the lab's own
+        held["previewToEmptyPreview"] = figures[SIZES[0]]["previewToEmptyPreview"]
+    result: dict[str, Any] = {"lab": lab, "limits": LIMITS, "beyond": beyond(held), "nodes": figures}
     for unit in ("seconds", "cpuSeconds"):
         costs = _costs(figures, unit)
         result[f"{unit}PerNodeMore"] = costs
@@ -139,7 +194,7 @@ def main() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     result |= {"seconds": round(time.monotonic() - started), "benchPeakMiB": round(peak)}
     print(json.dumps(result, indent=2))
-    return 0
+    return 1 if result["beyond"] else 0
 
 
 def _costs(figures: Mapping[int, Mapping[str, Any]], unit: str) -> dict[str, dict[str, float]]:

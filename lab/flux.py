@@ -7,7 +7,6 @@ controllers as processes (`talos/internal/kubernetes/flux.go`).
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +15,7 @@ import yaml
 from components.gitops.flux import NAMESPACE
 from components.kit.versions import FLUX, FLUX_OPERATOR
 from lab.errors import LabError
-from lab.golang import cache, find_go
+from lab.golang import cache, source_of
 from lab.session import write_private
 
 MODULE: Final = "github.com/controlplaneio-fluxcd/flux-operator"
@@ -66,12 +65,5 @@ def _installed(one: dict[str, Any]) -> dict[str, Any]:
 
 
 def source(version: str) -> Path:
-    """The directory of the operator's source, in Go's own cache."""
-    command = [find_go(), "mod", "download", "-json", f"{MODULE}@v{version}"]
-    done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise LabError(f"{' '.join(command)}: {done.stdout.strip() or done.stderr.strip()}")
-    said = json.loads(done.stdout)
-    if said["Sum"] != CHECKSUMS.get(version):
-        raise LabError(f"{MODULE} {version} is {said['Sum']}, and lab/flux.py expects {CHECKSUMS.get(version)}")
-    return Path(said["Dir"])
+    """The directory of the operator's source."""
+    return source_of(MODULE, version, CHECKSUMS.get(version, ""))

@@ -174,6 +174,24 @@ def _changed_module(go: str, binary: GoBinary, scratch: Path) -> list[str]:
     return [f"-modfile={scratch / 'go.mod'}"]
 
 
+def source_of(module: str, version: str, checksum: str) -> Path:
+    """The directory of a module's source, in Go's own cache, whether or not a go.mod of the lab requires it.
+
+    checksum: what the module is, as Go writes it in a go.sum.
+
+    Raises:
+        LabError: if it cannot be had, or is not what it was.
+    """
+    command = [find_go(), "mod", "download", "-json", f"{module}@v{version}"]
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LabError(f"{' '.join(command)}: {done.stdout.strip() or done.stderr.strip()}")
+    said = json.loads(done.stdout)
+    if said["Sum"] != checksum:
+        raise LabError(f"{module} {version} is {said['Sum']}, and {checksum or 'nothing'} is expected")
+    return Path(said["Dir"])
+
+
 @functools.cache
 def find_go() -> str:
     """The path of a usable Go.

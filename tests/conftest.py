@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,22 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 def root() -> Path:
     """The repository's root, which is also the Pulumi program's directory."""
     return ROOT
+
+
+FIGURE = "figure"
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Takes a measured figure, in words; the end of the run shows them all."""
+    return functools.partial(record_property, FIGURE)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the figures that tests took, with those of workers, whose own output nobody sees."""
+    reports = [one for each in terminalreporter.stats.values() for one in each if isinstance(one, pytest.TestReport)]
+    figures = [text for one in reports if one.when == "call" for name, text in one.user_properties if name == FIGURE]
+    if figures:
+        terminalreporter.section("figures")
+    for text in figures:
+        terminalreporter.line(str(text))

@@ -39,7 +39,7 @@ def invalid(platform: Platform) -> Iterator[Finding]:
         return
     used = {f"{thing.content.get('apiVersion')}/{thing.kind}" for thing in asked.values()}
     question = {
-        "crds": [_definition(kind, known[kind]) for kind in sorted(used)],
+        "crds": [definition(kind, known[kind]) for kind in sorted(used)],
         "resources": [{"id": number, "object": thing.content} for number, thing in asked.items()],
     }
     fields = {one.object for one in unknown(platform)}
@@ -57,7 +57,8 @@ def _written(thing: Object) -> bool:
     return own or thing.manager.system in ("pulumi", "flux")
 
 
-def _definition(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+def definition(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """The definition of a kind (`<group>/<version>/<Kind>`) with a recorded schema, as the API server takes it."""
     group, version, kind = name.split("/")
     served = {"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
     names = {"kind": kind, "plural": kind.lower() + "s"}

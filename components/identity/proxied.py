@@ -39,7 +39,8 @@ class Proxied:
     namespace: where it runs.
     host: first label of its host name.
     groups: whose members may open it.
-    open_paths: regular expressions of paths that anybody may open, such as that of an API with keys of its own.
+    open_paths: regular expressions of paths that anybody may open, such as that of an API with keys of its own. There
+        the headers that name a person are the caller's own, so the application must not believe them.
     port: of the Service, which speaks HTTP.
     """
 

@@ -1,4 +1,4 @@
-"""`docs/adding-an-app.md`, done word for word: its files build, render, and fit together."""
+"""The files of `docs/adding-an-app.md` build, render, and fit together."""
 
 from __future__ import annotations
 
@@ -12,18 +12,15 @@ import pytest
 import yaml
 
 from checks.gitops.tree import releases, variables
+from tests.adding_an_app import NAME, PAGE, Written, steps
 from tests.charts.helm import rendered
 from tests.charts.kubelet import pods
 from tests.charts.kustomize import GITOPS, built
 from tests.conftest import ROOT
 
-PAGE = (ROOT / "docs" / "adding-an-app.md").read_text()
-NAME, DOMAIN = "notes", "home.example.org"
-
-
-def files() -> dict[str, str]:
-    """The page's files by their path."""
-    return dict(re.findall(r"`(gitops/notes/[\w-]+\.yaml)`[^`]*?\n\n```yaml\n(.*?)```", PAGE, re.DOTALL))
+DOMAIN = "home.example.org"
+FILES = {step.file: step.text for step in steps() if isinstance(step, Written) and not step.at_end}
+"""The page's files by their path."""
 
 
 @pytest.fixture(scope="module")
@@ -31,25 +28,22 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of `gitops/` with the application in it."""
     copy = tmp_path_factory.mktemp("repository") / "gitops"
     shutil.copytree(GITOPS, copy)
-    (copy / NAME).mkdir()
-    for path, content in files().items():
-        (copy.parent / path).write_text(content)
-    [line] = re.findall(r"In `gitops/kustomization.yaml`:\n\n```yaml\n(.*?)```", PAGE, re.DOTALL)
-    switches = copy / "kustomization.yaml"
-    switches.write_text(switches.read_text() + line)
+    for step in steps():
+        if isinstance(step, Written) and step.file.startswith("gitops/"):
+            step.into(copy.parent)
     return copy
 
 
 @cache
 def chart() -> dict[tuple[str, str], dict[str, Any]]:
     """What the chart makes of the page's values."""
-    release = yaml.safe_load(files()["gitops/notes/release.yaml"].replace("${domain}", DOMAIN))
+    release = yaml.safe_load(FILES["gitops/notes/release.yaml"].replace("${domain}", DOMAIN))
     objects = rendered("app", release["spec"]["values"], name=NAME)
     return {(item["kind"], item["metadata"]["name"]): item for item in objects}
 
 
 def test_the_page_has_the_files_of_a_folder() -> None:
-    assert sorted(files()) == [f"gitops/{NAME}/{name}.yaml" for name in ("flux", "kustomization", "release")]
+    assert sorted(FILES) == [f"gitops/{NAME}/{name}.yaml" for name in ("flux", "kustomization", "release")]
 
 
 def test_one_line_hands_the_folder_to_flux(tree: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,10 @@ from tests.lab.secrecy import command_lines, planted
 
 @dataclass(frozen=True)
 class FirstUp:
-    """The lab, and what its first `up` could have given away."""
+    """The lab, and what its first `up` took and could have given away."""
 
     lab: LiveLab
+    seconds: float
     command_lines: frozenset[tuple[str, ...]]
     secrets: dict[str, str]
 
@@ -41,9 +43,11 @@ def first_up() -> Iterator[FirstUp]:
     lab = LABS[WHOLE]
     lab.command("down")
     with command_lines() as seen:
+        began = time.monotonic()
         brought_up = lab.command("up")
+        seconds = time.monotonic() - began
     assert brought_up.returncode == 0, brought_up.stdout
-    yield FirstUp(lab, frozenset(seen), planted(lab))
+    yield FirstUp(lab, seconds, frozenset(seen), planted(lab))
     end(lab)
 
 

@@ -1,4 +1,4 @@
-"""The end of the whole program on a lab, with a dead Kubernetes API, and beginnings that were cut off."""
+"""The end of the whole program on a lab, at work and with a dead Kubernetes API, and beginnings that were cut off."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.hand_over import applications, until
 from tests.lab.live import VMS, LiveLab
 from tests.lab.secrecy import command_lines, found_in, planted, programs
 
@@ -23,19 +24,35 @@ class Destroyed:
     foreign_vm: int
 
 
-@pytest.fixture(scope="module", params=["api-down", "api-hang"])
+AT_WORK = "at-work"
+
+
+@pytest.fixture(scope="module", params=[AT_WORK, "api-down", "api-hang"])
 def destroyed(lab: LiveLab, foreign_vm: int, request: pytest.FixtureRequest) -> Destroyed:
-    """A destroy of the lab's stack while its Kubernetes API is dead, beside somebody else's VM."""
+    """A destroy of the lab's stack, with applications that Flux has deployed, beside somebody else's VM.
+
+    Its Kubernetes API answers, or is dead in one of two ways.
+    """
     ensured = lab.up()
     assert ensured.returncode == 0, ensured.stdout
+    # Of a cluster that was made anew, whose credentials are others.
+    assert lab.prepare().returncode == 0
+    until(lambda: deployed(lab), 180)
     secrets = planted(lab)
-    lab.nodes("POST", "/faults", {"fault": request.param})
+    if request.param != AT_WORK:
+        lab.nodes("POST", "/faults", {"fault": request.param})
     with command_lines() as seen:
         result = lab.destroy()
     return Destroyed(result, frozenset(seen), secrets, lab.proxmox("GET", "/state"), foreign_vm)
 
 
-def test_destroy_ends_by_itself_when_the_kubernetes_api_is_dead(destroyed: Destroyed) -> None:
+def deployed(lab: LiveLab) -> bool:
+    """Whether Flux has deployed every application."""
+    known = applications(lab)
+    return len(known) > 1 and all(one["status"] == "True" for one in known.values())
+
+
+def test_destroy_ends_by_itself_whether_or_not_the_kubernetes_api_answers(destroyed: Destroyed) -> None:
     assert destroyed.result.returncode == 0, destroyed.result.stdout
 
 

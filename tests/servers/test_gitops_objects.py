@@ -1,6 +1,6 @@
-"""Every object of Kubernetes and of Flux that is in `gitops/`, as the real API server takes it: with no unknown field.
+"""Every object in `gitops/`, as the real API server takes it: with no unknown field.
 
-Objects of other operators are other tests'; their definitions are not here.
+Definitions are those of Flux's operator, and those that the records of charts have.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from checks.examination import platforms
-from checks.model.platform import Sources
+from checks.model.platform import Platform, Sources
+from checks.rules.fields import definition
 from lab import flux
 from lab.programs import CHECKS, ensure
 from tests.conftest import ROOT
@@ -20,23 +21,33 @@ from tests.servers.kubernetes import ApiError, KubernetesApi
 
 
 @pytest.fixture(scope="module")
-def objects() -> dict[str, dict[str, Any]]:
-    """What Kustomizations apply in prod, by the name of each."""
+def prod() -> Platform:
+    """The platform of prod, as the checks see it."""
     tools = {name: found.path for name, found in ensure(CHECKS).items()}
     [platform] = platforms(["prod"], Sources(ROOT, tools["helm"], tools["manifests"]))
-    assert platform.tree is not None
-    return {str(one.identity): one.content for one in platform.tree.objects if known(one.group)}
-
-
-def known(group: str) -> bool:
-    """Whether kinds of an API group are there."""
-    return "." not in group or group.endswith(("networking.k8s.io", "rbac.authorization.k8s.io", ".fluxcd.io"))
+    return platform
 
 
 @pytest.fixture(scope="module")
-def cluster(kubernetes: KubernetesApi, objects: dict[str, dict[str, Any]]) -> KubernetesApi:
-    definitions = json.loads(Path(flux.objects()).read_text())
-    kubernetes.apply(*(one for one in definitions if one["kind"] == "CustomResourceDefinition"))
+def objects(prod: Platform) -> dict[str, dict[str, Any]]:
+    """What Kustomizations apply, by the name of each."""
+    assert prod.tree is not None
+    return {str(one.identity): one.content for one in prod.tree.objects}
+
+
+def definitions(prod: Platform) -> list[dict[str, Any]]:
+    """Of every kind that Kubernetes itself does not have and somebody has recorded."""
+    fluxs = [one for one in json.loads(Path(flux.objects()).read_text()) if one["kind"] == "CustomResourceDefinition"]
+    groups = {one["spec"]["group"] for one in fluxs}
+    recorded = {kind: schema for record in prod.records.values() for kind, schema in record.schemas.items()}
+    return fluxs + [
+        definition(kind, schema) for kind, schema in recorded.items() if kind.partition("/")[0] not in groups
+    ]
+
+
+@pytest.fixture(scope="module")
+def cluster(kubernetes: KubernetesApi, prod: Platform, objects: dict[str, dict[str, Any]]) -> KubernetesApi:
+    kubernetes.apply(*definitions(prod))
     for name in sorted({str(one["metadata"]["namespace"]) for one in objects.values() if namespaced(one)}):
         kubernetes.namespace(name)
     return kubernetes
@@ -72,3 +83,11 @@ def test_a_misspelt_field_is_refused(cluster: KubernetesApi, objects: dict[str, 
     job = next(one for one in objects.values() if one["kind"] == "CronJob")
     wrong = job | {"spec": job["spec"] | {"scedule": "* * * * *"}}
     assert "scedule" in str(refusal(cluster, wrong))
+
+
+@pytest.mark.parametrize("kind", ["PrometheusRule", "Cluster", "Certificate", "HelmRelease"])
+def test_a_field_that_a_definition_lacks_is_refused(
+    cluster: KubernetesApi, objects: dict[str, dict[str, Any]], kind: str
+) -> None:
+    one = next(one for one in objects.values() if one["kind"] == kind)
+    assert "misspelt" in str(refusal(cluster, one | {"spec": one["spec"] | {"misspelt": 1}}))
