@@ -80,7 +80,8 @@ def test_every_application_of_the_checkout_is_ready(lab: LiveLab, repository: Re
 def test_each_application_comes_after_those_that_it_needs(lab: LiveLab, repository: Repository) -> None:
     until(lambda: applied(lab, repository.first, *applications(lab)), 120)
     made: dict[str, list[str]] = {}
-    for item in asked(lab, "helmreleases,clusters.postgresql.cnpg.io,cronjobs,networkpolicies", "-A")["items"]:
+    kinds = "helmreleases,clusters.postgresql.cnpg.io,cronjobs,networkpolicies,podmonitors,prometheusrules"
+    for item in asked(lab, kinds, "-A")["items"]:
         owner = item["metadata"].get("labels", {}).get("kustomize.toolkit.fluxcd.io/name")
         made.setdefault(owner, []).append(item["metadata"]["creationTimestamp"])
     needs = [
