@@ -17,6 +17,13 @@ CRON_JOB, SYNCTHING = "gitops/harbor/setup/cron-job.yaml", "gitops/syncthing/rel
 RRSET, DOMAIN = "dns.cav.enablers.ob/v1alpha2", "test-cluster.agentydragon.com"
 ZONE = {"zoneRef": {"kind": "ClusterZone", "name": DOMAIN}, "ttl": 300}
 
+
+def _drive_sync_overlaps(root: Path) -> None:
+    """Drive's nightly run, which is off by itself, switched on and without what keeps two of it apart."""
+    edited("gitops/kustomization.yaml", ("  # - drive-sync/flux.yaml", "  - drive-sync/flux.yaml"))(root)
+    edited("gitops/drive-sync/release.yaml", ("concurrencyPolicy: Forbid", "concurrencyPolicy: Allow"))(root)
+
+
 CASES = (
     Case(
         name="a monitor of a port that no Service has",
@@ -121,6 +128,18 @@ CASES = (
         edit=edited(CRON_JOB, ('"*/10 * * * *"', '"*/10 25 * * *"')),
         rule="schedule",
         words=("CronJob harbor/harbor-setup", "spec.schedule", "25", "0 to 23"),
+    ),
+    Case(
+        name="a start that its controller sees too late",
+        edit=edited(CRON_JOB, ('schedule: "*/10 * * * *"', 'schedule: "*/10 * * * *"\n  startingDeadlineSeconds: 5')),
+        rule="schedule-missed",
+        words=("CronJob harbor/harbor-setup", "spec.startingDeadlineSeconds", "is 5", "every 10 seconds"),
+    ),
+    Case(
+        name="two runs that write to one volume",
+        edit=_drive_sync_overlaps,
+        rule="schedule-overlap",
+        words=("CronJob drive-sync/drive-sync", "spec.concurrencyPolicy", "is Allow", "drive-sync-data"),
     ),
     Case(
         name="a patch of what is called otherwise",
