@@ -17,13 +17,6 @@ CRON_JOB, SYNCTHING = "gitops/harbor/setup/cron-job.yaml", "gitops/syncthing/rel
 RRSET, DOMAIN = "dns.cav.enablers.ob/v1alpha2", "test-cluster.agentydragon.com"
 ZONE = {"zoneRef": {"kind": "ClusterZone", "name": DOMAIN}, "ttl": 300}
 
-
-def _drive_sync_overlaps(root: Path) -> None:
-    """Drive's nightly run, which is off by itself, switched on and without what keeps two of it apart."""
-    edited("gitops/kustomization.yaml", ("  # - drive-sync/flux.yaml", "  - drive-sync/flux.yaml"))(root)
-    edited("gitops/drive-sync/release.yaml", ("concurrencyPolicy: Forbid", "concurrencyPolicy: Allow"))(root)
-
-
 CASES = (
     Case(
         name="a monitor of a port that no Service has",
@@ -137,9 +130,13 @@ CASES = (
     ),
     Case(
         name="two runs that write to one volume",
-        edit=_drive_sync_overlaps,
+        edit=edited(
+            CRON_JOB,
+            ("concurrencyPolicy: Forbid", "concurrencyPolicy: Allow"),
+            ("configMap: {name: harbor-setup}", "persistentVolumeClaim: {claimName: harbor-registry}"),
+        ),
         rule="schedule-overlap",
-        words=("CronJob drive-sync/drive-sync", "spec.concurrencyPolicy", "is Allow", "drive-sync-data"),
+        words=("CronJob harbor/harbor-setup", "spec.concurrencyPolicy", "is Allow", "harbor-registry"),
     ),
     Case(
         name="a patch of what is called otherwise",
