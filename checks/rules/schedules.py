@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from checks.model.objects import items, mapping
 from checks.model.platform import Platform
 from checks.rules.rule import Finding, finding, rule
 
@@ -55,3 +56,43 @@ def _wrong(text: str, wanted: int) -> str:
 
 def _number(text: str | None) -> int | None:
     return int(text) if text and text.isdigit() else _NAMES.get(str(text).lower())
+
+
+_LOOKS = 10
+"""Seconds between two looks of the controller; one whose deadline is shorter may never see a start in time
+(https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/#starting-deadline)."""
+
+
+@rule(
+    "schedule-missed",
+    title="A CronJob can be started late",
+    why="Its controller looks every ten seconds, and takes a start that is later than the deadline for missed.",
+    remedy="Give startingDeadlineSeconds of 10 or more, best some minutes.",
+)
+def deadlines(platform: Platform) -> Iterator[Finding]:
+    """CronJobs whose starts the controller would miss."""
+    for job in platform.of_kind("batch", "CronJob"):
+        seconds = job.spec.get("startingDeadlineSeconds")
+        if isinstance(seconds, (int, float)) and seconds < _LOOKS:
+            problem = f"is {seconds:.0f}: the controller looks every {_LOOKS} seconds"
+            yield finding(job, "spec.startingDeadlineSeconds", problem, job.where)
+
+
+@rule(
+    "schedule-overlap",
+    title="Two runs of a CronJob never write to one volume",
+    why="Each deletes or overwrites what the other one has not finished.",
+    remedy="Set concurrencyPolicy to Forbid.",
+)
+def overlaps(platform: Platform) -> Iterator[Finding]:
+    """CronJobs with a claim that may run twice at the same time."""
+    for pods in platform.pods:
+        job = pods.of
+        policy = str(job.spec.get("concurrencyPolicy") or "Allow")
+        if job.kind != "CronJob" or policy != "Allow":
+            continue
+        volumes = items(pods.spec.get("volumes"))
+        claims = [mapping(volume.get("persistentVolumeClaim")).get("claimName") for volume in volumes]
+        if known := [str(name) for name in claims if name]:
+            problem = f"is {policy}, and its pods write to the claim {known[0]}"
+            yield finding(job, "spec.concurrencyPolicy", problem, job.where)

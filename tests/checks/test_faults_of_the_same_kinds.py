@@ -123,6 +123,22 @@ CASES = (
         words=("CronJob harbor/harbor-setup", "spec.schedule", "25", "0 to 23"),
     ),
     Case(
+        name="a start that its controller sees too late",
+        edit=edited(CRON_JOB, ('schedule: "*/10 * * * *"', 'schedule: "*/10 * * * *"\n  startingDeadlineSeconds: 5')),
+        rule="schedule-missed",
+        words=("CronJob harbor/harbor-setup", "spec.startingDeadlineSeconds", "is 5", "every 10 seconds"),
+    ),
+    Case(
+        name="two runs that write to one volume",
+        edit=edited(
+            CRON_JOB,
+            ("concurrencyPolicy: Forbid", "concurrencyPolicy: Allow"),
+            ("configMap: {name: harbor-setup}", "persistentVolumeClaim: {claimName: harbor-registry}"),
+        ),
+        rule="schedule-overlap",
+        words=("CronJob harbor/harbor-setup", "spec.concurrencyPolicy", "is Allow", "harbor-registry"),
+    ),
+    Case(
         name="a patch of what is called otherwise",
         edit=edited("gitops/harbor/kustomization.yaml", ("name: harbor-from-ingress}", "name: harbor-ingress}")),
         rule="patch-target",

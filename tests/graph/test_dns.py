@@ -130,6 +130,8 @@ def test_the_solver_reads_the_copy_of_the_key_and_may_write_to_the_zone_alone() 
     [solver] = inputs(f"{ISSUER} letsencrypt-prod-dns")["spec"]["acme"]["solvers"]
     webhook = solver["dns01"]["webhook"]
     assert webhook["config"]["apiKeySecretRef"] == {"name": API_SECRET.name, "key": API_KEY}
+    # "Base URL of the PowerDNS server", without a path: https://github.com/zachomedia/cert-manager-webhook-pdns#readme
+    assert webhook["config"]["host"] == "http://powerdns-api.powerdns.svc:8081"
     assert webhook["config"]["allowed-zones"] == [f"{DOMAIN}."]
     assert solver["selector"] == {"dnsZones": [DOMAIN]}
 

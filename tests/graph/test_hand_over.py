@@ -77,6 +77,50 @@ def test_flux_is_of_one_exact_release(graph: Graph) -> None:
     assert "sync" not in spec
 
 
+def flags(graph: Graph, controller: str) -> list[str]:
+    """What a controller of Flux is told beyond its defaults."""
+    patches = graph[INSTANCE].inputs["spec"]["kustomize"]["patches"]
+    [patch] = [one["patch"] for one in patches if one["target"] == {"kind": "Deployment", "name": controller}]
+    return [one["value"] for one in yaml.safe_load(patch)]
+
+
+def test_a_variable_that_nobody_defines_is_an_error_and_no_empty_text(graph: Graph) -> None:
+    """Empty, it would be a host name without its domain, or a claim of no class: docs/src of kustomize-controller."""
+    [gates] = [flag for flag in flags(graph, "kustomize-controller") if flag.startswith("--feature-gates=")]
+    assert "StrictPostBuildSubstitutions=true" in gates.partition("=")[2].split(",")
+
+
+def test_what_is_applied_is_in_the_repository_that_is_read(graph: Graph) -> None:
+    assert "--no-remote-bases=true" in flags(graph, "kustomize-controller")
+
+
+@pytest.mark.parametrize("controller", ["kustomize-controller", "helm-controller"])
+def test_a_changed_secret_reaches_what_refers_to_it_at_once(graph: Graph, controller: str) -> None:
+    """A rotated client secret is in values of a release; Helm's own records, which it is not to watch, are many."""
+    assert "--watch-configs-label-selector=owner!=helm" in flags(graph, controller)
+
+
+def test_what_is_the_programs_is_refused_to_flux_and_not_only_warned_of(graph: Graph) -> None:
+    """tests/servers/test_border.py has the expressions before a real API server."""
+    kind = "kubernetes:admissionregistration.k8s.io/v1:ValidatingAdmissionPolicy"
+    binding, policy = graph[f"{kind}Binding border-binding"].inputs["spec"], graph[f"{kind} border"].inputs
+    assert binding["validationActions"] == ["Deny"]
+    assert binding["policyName"] == policy["metadata"]["name"]
+    # `Ignore` would let everything pass whose expression fails.
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    [condition] = policy["spec"]["matchConditions"]
+    for controller in ("kustomize-controller", "helm-controller"):
+        assert f"system:serviceaccount:flux-system:{controller}" in condition["expression"]
+
+
+def test_who_tells_flux_of_a_push_proves_that_they_have_the_token(graph: Graph) -> None:
+    """Type `generic` compares nothing but the path: https://fluxcd.io/flux/components/notification/receivers/."""
+    spec = graph["kubernetes:notification.toolkit.fluxcd.io/v1:Receiver receiver"].inputs["spec"]
+    assert spec["type"] in ("github", "generic-hmac")
+    secret = graph["kubernetes:core/v1:Secret receiver-secret"].inputs["metadata"]
+    assert spec["secretRef"]["name"] == secret["name"]
+
+
 def test_the_repository_is_read_with_the_key_of_the_configuration(graph: Graph) -> None:
     given = base64.b64encode(PLANTED["homelab:gitDeployKey"].encode()).decode()
     data = graph[KEY].inputs["data"]

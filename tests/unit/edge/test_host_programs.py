@@ -217,3 +217,20 @@ def test_a_configuration_with_which_nginx_does_not_go_on_is_taken_back(served: A
     with pytest.raises(HostError, match="nginx did not reload"):
         nginx.install(served())
     assert (tmp_path / "sites" / "ours.conf").read_text() == "old\n"
+
+
+def test_a_file_that_nginx_does_not_read_is_told_and_not_left_there(served: Any, tmp_path: Path) -> None:
+    """Its directory is not included: nothing would route, and the `up` would be content."""
+    wanted = served()
+    elsewhere = tmp_path.parent / f"{tmp_path.name}-elsewhere.conf"
+    wanted["files"] = {str(elsewhere): ["new"]}
+    with pytest.raises(HostError, match=rf"nginx does not read {elsewhere}: include its directory in"):
+        nginx.install(wanted)
+    assert not elsewhere.exists()
+
+
+def test_a_port_at_which_another_site_listens_is_not_taken_from_it(served: Any, tmp_path: Path) -> None:
+    (tmp_path / "sites" / "theirs.conf").write_text("server { listen 443 ssl; }\n")
+    with pytest.raises(HostError, match=r"theirs\.conf: listens on port 443, where connections are routed by name"):
+        nginx.install(served())
+    assert (tmp_path / "sites" / "ours.conf").read_text() == "old\n"

@@ -55,6 +55,16 @@ def test_a_service_proves_itself_and_can_verify_a_token(service: Service) -> Non
 
 
 @every_service
+def test_a_login_ends_with_a_code_that_buys_a_token(service: Service) -> None:
+    """The code flow, which every service here uses; no other gives a token to whoever sees a URL (RFC 9700, 2.1)."""
+    assert "authorization_code" in provider(service)["grant_types"]
+    assert set(provider(service)["grant_types"]) <= {"authorization_code", "refresh_token"}
+    # Without it Authentik refuses the scope: the client of Harbor's command line refreshes what it knows of a user.
+    if "offline_access" in service.scopes:
+        assert "refresh_token" in provider(service)["grant_types"]
+
+
+@every_service
 def test_the_issuer_in_a_token_is_the_one_that_a_service_asks(service: Service) -> None:
     assert provider(service)["issuer_mode"] == "per_provider"
     assert service.client(DOMAIN, "auth.example.org").issuer.endswith(f"/application/o/{service.slug}/")

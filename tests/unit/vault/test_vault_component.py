@@ -62,6 +62,17 @@ def test_memory_is_not_locked() -> None:
     assert spec()["config"]["disable_mlock"] is True
 
 
+def test_a_server_starts_without_the_rights_that_its_image_would_like() -> None:
+    """Its entry point changes owners and sets a file capability, which nobody may who is not root, and ends."""
+    assert spec()["securityContext"]["runAsNonRoot"] is True
+    assert spec()["skipEntrypointSetup"] is True
+
+
+def test_a_server_labels_itself_as_the_one_that_leads() -> None:
+    """The operator's Service of clients selects that label: without it nobody reaches Vault."""
+    assert spec()["serviceRegistrationEnabled"] is True
+
+
 def test_each_server_is_called_by_its_own_service() -> None:
     config = spec()["config"]
     assert (config["api_addr"], config["cluster_addr"]) == (

@@ -204,3 +204,41 @@ def test_an_expression_has_no_character_that_json_escapes() -> None:
 
 def test_administrators_may_span_an_engine() -> None:
     assert PEOPLE.name in configuration().policy_names
+
+
+VAULTS_OWN = {
+    # https://developer.hashicorp.com/vault/api-docs/system/policies, .../system/auth, .../system/mounts
+    "sys/policies/acl/*",
+    "sys/auth",
+    "sys/mounts",
+    # https://developer.hashicorp.com/vault/api-docs/system/storage/raft
+    "sys/storage/raft/configuration",
+    "sys/storage/raft/snapshot",
+}
+"""Paths of Vault itself that somebody of the platform needs. A rule about one that is not there grants nothing."""
+
+
+def test_a_rule_about_vault_itself_is_of_a_path_that_it_has() -> None:
+    document = platform_configuration(["gitea"], "vault").document()
+    named = {line.split('"')[1] for one in document["policies"] for line in one["rules"].splitlines() if "path" in line}
+    assert {path for path in named if path.startswith("sys/")} == VAULTS_OWN
+
+
+def test_a_login_of_an_account_takes_a_token_for_vault_alone_and_of_named_accounts() -> None:
+    """Unbound, a token that a pod has for the API server, or for somebody else's service, would do."""
+    [method] = platform_configuration(["gitea"], "vault").document()["auth"]
+    assert method["roles"]
+    for one in method["roles"]:
+        assert one["audience"] == "vault", one
+        assert one["bound_service_account_names"], one
+        assert one["bound_service_account_namespaces"], one
+        assert "*" not in [*one["bound_service_account_names"], *one["bound_service_account_namespaces"]], one
+        assert 0 < one["token_ttl"] <= one["token_max_ttl"], one
+
+
+def test_a_backup_may_be_taken_with_the_policy_of_its_role_and_nothing_else_with_it() -> None:
+    document = platform_configuration(["gitea"], "vault").document()
+    [method] = document["auth"]
+    [role] = [one for one in method["roles"] if one["name"] == "snapshot"]
+    [policy] = [one["rules"] for one in document["policies"] if [one["name"]] == role["token_policies"]]
+    assert " ".join(policy.split()) == 'path "sys/storage/raft/snapshot" { capabilities = ["read"] }'
