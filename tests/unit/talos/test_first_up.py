@@ -81,7 +81,7 @@ class Bootstrapped:
 def bootstrapped(answering: Site, monkeypatch: pytest.MonkeyPatch) -> Bootstrapped:
     """Nodes that are bootstrapped, and an API that answers."""
     made = Bootstrapped([])
-    plain = hooks.TalosNode
+    plain = vars(hooks)["TalosNode"]
 
     def node(address: str, credentials: Any) -> Any:
         client: Any = plain(address, credentials)
