@@ -1,8 +1,9 @@
 """`python -m tests.lab.asking ADDRESS NAME ANSWER`: asks for a name's IPv4 address ten times a second, as resolvers do.
 
-Until its standard input ends; then it prints a JSON list of the questions, in order: the second of each since the
-first, and whether ANSWER came. Each has a socket of its own, as each of a resolver's does. One process asks all of
-them: what it does not get to ask on a busy machine does not count as unanswered.
+It prints a line when ANSWER has come for the first time. When its standard input ends, it prints a JSON list of the
+questions, in order: the second of each since the first, and whether ANSWER came. Each has a socket of its own, as each
+of a resolver's does. One process asks all of them: what it does not get to ask on a busy machine does not count as
+unanswered.
 """
 
 from __future__ import annotations
@@ -85,7 +86,11 @@ class Asking:
 def main() -> None:
     """Ask until the input ends, then print."""
     asking, due = Asking(sys.argv[1], sys.argv[2], ipaddress.IPv4Address(sys.argv[3]).packed), 0.0
+    begun = False
     while not asking.listen(max(0.0, due - time.monotonic()), sys.stdin.fileno()):
+        if not begun and any(answered for _, answered in asking.found):
+            begun = True
+            print("begun", flush=True)
         if time.monotonic() >= due:
             due = time.monotonic() + EVERY
             asking.ask()

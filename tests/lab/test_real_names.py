@@ -86,10 +86,12 @@ def fill_caches(cluster: PodsCluster, name: str) -> None:
 
 @contextlib.contextmanager
 def asked(cluster: PodsCluster, name: str, answer: str) -> Iterator[list[float]]:
-    """Asks for a name all the time; gives, after the block, the seconds of each time without an answer."""
+    """Asks for a name all through the block; gives, after it, the seconds of each time without an answer."""
     lost: list[float] = []
     command = (*(sys.executable, "-m", "tests.lab.asking"), address(), name, answer)
     with cluster.started(*command) as asking:
+        assert asking.stdout is not None
+        assert asking.stdout.readline()
         yield lost
         said, _ = asking.communicate()
     began = None
@@ -137,9 +139,9 @@ def test_while_a_node_is_drained_names_are_answered(
     cluster.until("the servers", lambda: cluster.ready(NAMESPACE, SERVERS, 2))
     [home] = node_of(cluster, DATABASE)
     node = home if with_database else next(each for each in node_of(cluster, SERVERS) if each != home)
-    fill_caches(cluster, name)
-    began, slowness = time.monotonic(), stretch()
     with asked(cluster, name, answer) as lost, cordoned(cluster, node):
+        fill_caches(cluster, name)
+        began, slowness = time.monotonic(), stretch()
         cluster.kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=600s")
         cluster.until("the database", lambda: cluster.ready(NAMESPACE, DATABASE, 1))
         away = time.monotonic() - began if with_database else 0
