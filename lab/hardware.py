@@ -162,7 +162,10 @@ class Hardware:
             "state": str(self.session.state_of(NODES)),
             "control": str(self.control(NODES)),
             "factory": f"{host}:{port}",
-            "operators": [sys.executable, "-m", "lab.operators"],
+            "operators": [
+                *(sys.executable, "-m", "lab.operators"),
+                *(f"--real={repository}" for repository in self.pods.get("images", ())),
+            ],
             "bootSeconds": 0.3,
             "installSeconds": 0.3,
             "rebootSeconds": 0.5,

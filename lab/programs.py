@@ -106,6 +106,7 @@ _TOOLS = [
         Tool(GoBinary(name, "tools/containerd", f"{CONTAINERD}/cmd/{name}", CONTAINERD, CONTAINERD_LDFLAGS))
         for name in ("containerd", "containerd-shim-runc-v2")
     ),
+    Tool(GoBinary("network-policies", "network_policies", ".")),
     Tool(GoBinary("kwok", "tools/kwok", "sigs.k8s.io/kwok/cmd/kwok", "sigs.k8s.io/kwok")),
     Tool(
         GoBinary(
@@ -239,7 +240,7 @@ TOOLS = {tool.binary.name: tool for tool in _TOOLS}
 PREVIEW = ("pulumi",)
 """What a preview needs besides the provider plugins."""
 
-PODS = ("kubelet", "kube-proxy", "containerd", "containerd-shim-runc-v2", "coredns")
+PODS = ("kubelet", "kube-proxy", "network-policies", "containerd", "containerd-shim-runc-v2", "coredns")
 """What a lab with real pods needs besides."""
 
 TESTS = (

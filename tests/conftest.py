@@ -20,7 +20,7 @@ for _name in [name for name in os.environ if name.startswith("PULUMI_")]:
     del os.environ[_name]
 
 
-SHARED = {"first_up": "the lab", "cluster_lab": "the cluster's lab"}
+SHARED = {"first_up": "the lab", "cluster_lab": "the cluster's lab", "pods_cluster": "the cluster with real pods"}
 """Fixtures of which there is one for all modules, and what the modules are called that share it."""
 
 

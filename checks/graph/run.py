@@ -31,6 +31,9 @@ RECORDING: contextvars.ContextVar[bool] = contextvars.ContextVar("recording", de
 
 Program = str | Path | Callable[[], Any]
 
+# So often the program is looked at before it is given up.
+_COUNTED = 20
+
 # The names that generated SDKs call a provider function by.
 _INVOKE_FUNCTIONS = ("invoke", "invoke_async", "invoke_output", "invoke_output_single", "invoke_single")
 
@@ -58,7 +61,8 @@ def record(
             first that fits, in this order, is used. Without one a resource repeats its inputs and all else is unknown;
             below a provider with unknown configuration everything is.
         invokes: result of a provider function by its token; without one it is unknown.
-        timeout: seconds after which a program that never ends is given up. One that blocks the event loop is not.
+        timeout: seconds without a new resource after which a program that never ends is given up; more on a machine
+            that gives this process too little of a processor. One that blocks the event loop is not given up.
         check: raise what the program raised. When false, return the graph so far and keep the exception in its `error`.
 
     Raises:
@@ -115,11 +119,17 @@ async def _run(program: Program, directory: Path | None, graph: Graph, timeout: 
         runpy.run_path(str(directory), run_name="__main__")
         return None
 
-    try:
-        await asyncio.wait_for(pulumi.runtime.run_in_stack(run), timeout)
-    except TimeoutError as exc:
-        last = list(graph.nodes)[-1] if graph.nodes else "nothing"
-        raise TimeoutError(f"the program had not ended after {timeout} s; it last registered {last}") from exc
+    running = asyncio.ensure_future(pulumi.runtime.run_in_stack(run))
+    known, quiet = -1, 0
+    # Counted, not read from a clock: what passes while this process waits for a processor is not the program's time.
+    while not (await asyncio.wait({running}, timeout=timeout / _COUNTED))[0]:
+        known, quiet = (known, quiet + 1) if known == len(graph.nodes) else (len(graph.nodes), 1)
+        if quiet == _COUNTED:
+            running.cancel()
+            await asyncio.wait({running})
+            last = list(graph.nodes)[-1] if graph.nodes else "nothing"
+            raise TimeoutError(f"the program had not ended after {timeout} s; it last registered {last}")
+    running.result()
 
 
 def _merged_config(

@@ -146,8 +146,10 @@ def main() -> int:
     threading.excepthook = end_with
     parser = argparse.ArgumentParser(prog="lab.operators", description=__doc__)
     parser.add_argument("--kubeconfig", type=Path, required=True)
-    api = Api(parser.parse_args().kubeconfig)
-    copy, player = Copy(api, CORE, CUSTOM), Player(api)
+    parser.add_argument("--real", action="append", default=[], metavar="REPOSITORY", help="an image whose pods run")
+    arguments = parser.parse_args()
+    api = Api(arguments.kubeconfig)
+    copy, player = Copy(api, CORE, CUSTOM, arguments.real), Player(api)
     while True:
         copy.changed.wait(_AGAIN)
         time.sleep(_GATHER)

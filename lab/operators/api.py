@@ -12,7 +12,7 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -84,10 +84,10 @@ class Api:
 
 
 class Copy:
-    """The cluster's objects of some kinds, as they are."""
+    """The cluster's objects of some kinds, as they are. real: see `World`."""
 
-    def __init__(self, api: Api, core: Iterable[Kind], custom: Iterable[Kind]) -> None:
-        self.world = World()
+    def __init__(self, api: Api, core: Iterable[Kind], custom: Iterable[Kind], real: Collection[str] = ()) -> None:
+        self.world = World(real=real)
         self.lock = threading.Lock()
         self.changed = threading.Event()
         self._api = api

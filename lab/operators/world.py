@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,10 +32,14 @@ class Kind:
 
 
 class World:
-    """What a cluster has at one moment, by kind, namespace and name."""
+    """What a cluster has at one moment, by kind, namespace and name.
 
-    def __init__(self, objects: Iterable[Object] = ()) -> None:
+    real: repositories of the images whose pods run, and are not played.
+    """
+
+    def __init__(self, objects: Iterable[Object] = (), real: Collection[str] = ()) -> None:
         self._kinds: dict[str, dict[tuple[str, str], Object]] = {}
+        self._real = frozenset(real)
         for item in objects:
             self.put(item)
 
@@ -62,11 +66,19 @@ class World:
         return None if found is None or deleted(found) else found
 
     def operator(self, deployment: str) -> Object | None:
-        """The Deployment of an operator, once a replica of it is available: without one nothing is reconciled."""
+        """The Deployment of an operator, once a replica of it is available: without one nothing is reconciled.
+
+        None where its pods run as well: they do their own work.
+        """
         for (_, name), item in self._kinds.get("Deployment", {}).items():
-            if name == deployment and item.get("status", {}).get("availableReplicas"):
+            if name == deployment and item.get("status", {}).get("availableReplicas") and not self._runs(item):
                 return item
         return None
+
+    def _runs(self, deployment: Object) -> bool:
+        pod = deployment.get("spec", {}).get("template", {}).get("spec", {})
+        images = [each["image"] for each in (*pod.get("containers", ()), *(pod.get("initContainers") or ()))]
+        return bool(images) and all(repository(image) in self._real for image in images)
 
 
 @dataclass(frozen=True)
@@ -104,6 +116,12 @@ def outcomes(rules: Iterable[Rule], world: World) -> Iterator[tuple[Rule, Object
             outcome = rule.play(item, world)
             if outcome is not None:
                 yield rule, item, outcome
+
+
+def repository(image: str) -> str:
+    """The image that a container names, without tag and digest."""
+    name = image.partition("@")[0]
+    return name.rpartition(":")[0] if ":" in name.rpartition("/")[2] else name
 
 
 def key(item: Object) -> tuple[str, str]:

@@ -6,7 +6,8 @@ charts name. Whatever tag or digest a pod asks for, it gets that one: its versio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from lab import debian, programs
@@ -34,15 +35,17 @@ _FILES = Path(__file__).parent / "files"
 _NOBODY = "65534:65534"
 
 
-def make() -> dict[str, Path]:
-    """Every image's directory by the repository in whose place it is served. Makes those that are missing.
+def make(wanted: Iterable[str] | None = None) -> dict[str, Path]:
+    """The images' directories by the repository in whose place each is served. Makes those that are missing.
+
+    wanted: names of `RECIPES`; by default, all.
 
     Raises:
         LabError: if a package is missing and cannot be installed here, or a tool cannot be built.
     """
     debian.ensure(DEBIAN)
     store = cache() / "images"
-    made = [(image.repositories, image.make(store)) for image in _images()]
+    made = [(image.repositories, image.make(store)) for image in (RECIPES[name]() for name in wanted or RECIPES)]
     return {repository: place for repositories, place in made for repository in repositories}
 
 
@@ -56,29 +59,36 @@ def names(repositories: Sequence[str]) -> list[str]:
     return sorted(found - {STAND_IN})
 
 
-def _images() -> list[Image]:
-    return [
-        _static("waiter", (SANDBOX, STAND_IN), build(_WAITER), _WAITER.key()),
-        _tool("coredns", ("registry.k8s.io/coredns/coredns", "docker.io/coredns/coredns")),
-        _powerdns(),
-        _mariadb(),
-    ]
+def _waiter() -> Image:
+    return _static("waiter", (SANDBOX, STAND_IN), {"/waiter": build(_WAITER)}, _WAITER.key())
 
 
-def _tool(name: str, repositories: tuple[str, ...], *, path: str = "") -> Image:
-    """An image that is one of the lab's tools."""
-    return _static(name, repositories, programs.ensure([name])[name].path, programs.TOOLS[name].binary.key(), path)
+@dataclass(frozen=True)
+class OfTools:
+    """Makes an image that consists of tools of the lab.
+
+    programs: where the chart's commands look for each; where a chart gives no command, the first is what starts.
+    """
+
+    repositories: tuple[str, ...]
+    programs: Mapping[str, str]
+
+    def __call__(self) -> Image:
+        """The image; the tools are built if they are missing."""
+        found = programs.ensure(self.programs)
+        files = {place: found[tool].path for tool, place in self.programs.items()}
+        key = " ".join(f"{programs.TOOLS[tool].binary.key()} {place}" for tool, place in self.programs.items())
+        return _static(next(iter(self.programs)), self.repositories, files, key)
 
 
-def _static(name: str, repositories: tuple[str, ...], program: Path, key: str, path: str = "") -> Image:
-    place = path or f"/{name}"
-
+def _static(name: str, repositories: tuple[str, ...], files: Mapping[str, Path], key: str) -> Image:
     def fill(layer: Layer) -> None:
         layer.directory("/tmp", mode=0o1777)  # noqa: S108
         layer.file("/etc/passwd", b"root:x:0:0:root:/:/\nnobody:x:65534:65534:nobody:/:/\n")
-        layer.file(place, program.read_bytes(), mode=0o755)
+        for place, program in files.items():
+            layer.file(place, program.read_bytes(), mode=0o755)
 
-    return Image(name, repositories, key, fill, (place,), _NOBODY)
+    return Image(name, repositories, key, fill, (next(iter(files)),), _NOBODY)
 
 
 def _of_packages(
@@ -137,3 +147,25 @@ def _mariadb() -> Image:
         },
         entrypoint=("/usr/local/bin/docker-entrypoint.sh",),
     )
+
+
+TOOLS: Mapping[str, OfTools] = {
+    "coredns": OfTools(("registry.k8s.io/coredns/coredns", "docker.io/coredns/coredns"), {"coredns": "/coredns"}),
+    "powerdns-operator": OfTools(("ghcr.io/powerdns-operator/powerdns-operator",), {"powerdns-operator": "/manager"}),
+    "external-dns": OfTools(("registry.k8s.io/external-dns/external-dns",), {"external-dns": "/external-dns"}),
+    "sealed-secrets": OfTools(
+        ("docker.io/bitnami/sealed-secrets-controller",), {"sealed-secrets-controller": "/usr/local/bin/controller"}
+    ),
+}
+"""Those that are tools, by the chart's name."""
+
+RECIPES: Mapping[str, Callable[[], Image]] = {
+    "waiter": _waiter,
+    "powerdns": _powerdns,
+    "mariadb": _mariadb,
+    **TOOLS,
+}
+"""How each image is made, by name."""
+
+BASE = ("waiter", "coredns")
+"""Those without which no cluster has real pods."""

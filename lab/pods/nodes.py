@@ -97,6 +97,7 @@ def settings(tools: Mapping[str, Found], name: str, repositories: list[str]) -> 
     return {
         "kubelet": str(tools["kubelet"].path),
         "kubeProxy": str(tools["kube-proxy"].path),
+        "networkPolicies": str(tools["network-policies"].path),
         "containerd": str(tools["containerd"].path),
         "shim": str(tools["containerd-shim-runc-v2"].path),
         "runc": "/usr/sbin/runc",

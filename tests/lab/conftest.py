@@ -1,7 +1,8 @@
-"""What tests share: a lab of the whole program, brought up as `make lab` does, one of its cluster, and a Proxmox VE."""
+"""What tests share: a lab of the whole program, as of `make lab`, one of its cluster, real pods, and a Proxmox VE."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SHARED
+from tests.lab import names_in_pods
 from tests.lab.live import CLUSTER, LiveLab
+from tests.lab.pods_cluster import PodsCluster, cluster_with_pods
 from tests.lab.proxmox_site import Site
 from tests.lab.secrecy import command_lines, planted
 
@@ -25,10 +28,20 @@ class FirstUp:
     secrets: dict[str, str]
 
 
-WHOLE, OF_MACHINES = SHARED
+WHOLE, OF_MACHINES, OF_PODS = SHARED
 _FAILED = pytest.StashKey[set[str]]()
 
 LABS = {WHOLE: LiveLab("pytest"), OF_MACHINES: LiveLab("pytest-cluster", CLUSTER)}
+
+
+WORKERS = 2
+"""Of the cluster with real pods."""
+
+IMAGES = (*names_in_pods.IMAGES, "sealed-secrets")
+"""That it has for all its tests."""
+
+_OPEN = contextlib.ExitStack()
+"""Ends the cluster with real pods."""
 
 
 def end(lab: LiveLab) -> None:
@@ -67,6 +80,20 @@ def cluster_lab() -> Iterator[LiveLab]:
     end(lab)
 
 
+@pytest.fixture(scope="session")
+def pods_cluster() -> Iterator[PodsCluster]:
+    """A cluster of workers that run pods. Every test leaves its nodes free for pods."""
+    with _OPEN:
+        yield _OPEN.enter_context(cluster_with_pods(IMAGES, workers=WORKERS))
+
+
+@pytest.fixture(scope="session")
+def powerdns_in_pods(pods_cluster: PodsCluster) -> PodsCluster:
+    """The same with PowerDNS as stack `prod` has it, and the namespaces of those who call it."""
+    names_in_pods.bring_up_powerdns(pods_cluster, pods_cluster.directory)
+    return pods_cluster
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     """A simulated Proxmox VE of the test's own, without the rest of a lab."""
@@ -97,7 +124,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Bring the lab back after a test that failed, from nothing if need be, so that the next one fails by itself."""
     failed = item.session.stash.get(_FAILED, set())
-    for name in _shared(item) & failed:
+    for name in _shared(item) & failed & LABS.keys():
         failed.discard(name)
         lab = LABS[name]
         if name == OF_MACHINES:
@@ -115,7 +142,10 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if nextitem is not None and _group(item) != _group(nextitem):
         for name, group in SHARED.items():
             if group == _group(item):
-                end(LABS[name])
+                if name in LABS:
+                    end(LABS[name])
+                else:
+                    _OPEN.close()
 
 
 def _group(item: pytest.Item) -> str:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,12 @@ from lab.pods import images, nodes
 from tests.conftest import ROOT
 
 PATIENCE = 120.0
-"""Seconds that anything may take; on a machine that does nothing else it takes a few."""
+"""Seconds that anything may take where no process waits for a core. With nothing else to do, it takes a few."""
+
+
+def stretch() -> float:
+    """By how much everything takes longer at the moment: how many processes there are for each core, and at least 1."""
+    return max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))
 
 
 @dataclass(frozen=True)
@@ -41,15 +46,46 @@ class PodsCluster:
         Raises:
             AssertionError: if it fails, with what it said.
         """
-        entering = ["nsenter", "-t", str(self.first), "-p", "-n", "-m", "-i", "-u", *command]
-        environment = os.environ | {"KUBECONFIG": str(self.directory / "kubeconfig")}
-        done = subprocess.run(entering, input=given or "", env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            self._entering(command),
+            cwd=ROOT,
+            input=given or "",
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert not check or done.returncode == 0, f"{' '.join(command)}:\n{done.stdout}{done.stderr}"
         return done.stdout
 
+    @contextlib.contextmanager
+    def started(self, *command: str) -> Iterator[subprocess.Popen[str]]:
+        """A program on the nodes' machine that ends when its input does: at the end of the block, if not before."""
+        entering = self._entering(command)
+        pipe, environment = subprocess.PIPE, self._environment()
+        entered = subprocess.Popen(entering, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, text=True)
+        try:
+            yield entered
+        finally:
+            if entered.stdin is not None and not entered.stdin.closed:
+                entered.communicate()
+
+    def _entering(self, command: Sequence[str]) -> list[str]:
+        return ["nsenter", "-t", str(self.first), "-p", "-n", "-m", "-i", "-u", "--wd=.", *command]
+
+    def _environment(self) -> dict[str, str]:
+        return os.environ | {"KUBECONFIG": str(self.directory / "kubeconfig")}
+
     def kubectl(self, *arguments: str, given: str | None = None, check: bool = True) -> str:
         """Output of kubectl as the cluster's administrator."""
-        return self.inside(str(programs.ensure(["kubectl"])["kubectl"].path), *arguments, given=given, check=check)
+        return self.inside(_kubectl(), *arguments, given=given, check=check)
+
+    @contextlib.contextmanager
+    def watching(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """`kubectl get --watch`, as `started` runs a program."""
+        until_input_ends = '"$@" & cat; kill $!'
+        with self.started("sh", "-c", until_input_ends, "sh", _kubectl(), "get", "--watch", *arguments) as running:
+            yield running
 
     def get(self, *arguments: str) -> dict[str, Any]:
         """An object, or a list of them."""
@@ -59,13 +95,34 @@ class PodsCluster:
         """Makes the objects, or changes them."""
         self.kubectl("apply", "-f", "-", given=yaml.safe_dump_all(objects))
 
+    def namespace(self, name: str) -> None:
+        """Makes a namespace, if there is none of this name; one that is there keeps its labels."""
+        if not self.kubectl("get", "namespace", name, "--ignore-not-found", "-o", "name"):
+            self.kubectl("create", "namespace", name)
+
+    def ready(self, namespace: str, selector: str, count: int) -> bool:
+        """Whether so many pods are ready, by their own probes, and no others are there."""
+        pods = self.get("pods", "-n", namespace, "-l", selector)["items"]
+        conditions = [
+            condition["status"]
+            for pod in pods
+            for condition in pod["status"].get("conditions", [])
+            if condition["type"] == "Ready"
+        ]
+        return len(pods) == count and conditions == ["True"] * count
+
+    def give_address(self, namespace: str, service: str, address: str) -> None:
+        """Does as MetalLB, which is played: the Service has this address."""
+        status = {"status": {"loadBalancer": {"ingress": [{"ip": address, "ipMode": "VIP"}]}}}
+        patch = ["patch", "service", service, "-n", namespace, "--subresource=status", "--type=merge"]
+        self.kubectl(*patch, "-p", json.dumps(status))
+
     def until(self, what: str, holds: Callable[[], bool], seconds: float = PATIENCE) -> float:
-        """Waits until something holds; gives the seconds that it took."""
-        began = time.monotonic()
-        while not holds():
-            assert time.monotonic() < began + seconds, f"{what}: not within {seconds:.0f} s\n{self._state()}"
-            time.sleep(0.3)
-        return time.monotonic() - began
+        """Waits until something holds; gives the seconds that it took.
+
+        seconds: the limit on a machine that has a core for each process; with less, it is longer in proportion.
+        """
+        return until(what, holds, self._state, seconds)
 
     def _state(self) -> str:
         pods = self.kubectl("get", "pods", "-A", "-o", "wide", check=False)
@@ -74,9 +131,43 @@ class PodsCluster:
         return "\n".join((pods, events[-4000:], logs))
 
 
+def _kubectl() -> str:
+    return str(programs.ensure(["kubectl"])["kubectl"].path)
+
+
+def until(what: str, holds: Callable[[], bool], state: Callable[[], str], seconds: float = PATIENCE) -> float:
+    """Waits until something holds; gives the seconds that it took.
+
+    seconds: see `PodsCluster.until`.
+
+    Raises:
+        AssertionError: if it does not hold in time, with the state of things.
+    """
+    began, limit = time.monotonic(), seconds
+    while not holds():
+        limit = max(limit, seconds * stretch())
+        assert time.monotonic() < began + limit, f"{what}: not within {limit:.0f} s\n{state()}"
+        time.sleep(0.3)
+    return time.monotonic() - began
+
+
+def storage_class(name: str) -> dict[str, Any]:
+    """A class of a driver of which the lab does the work; its volumes are directories, usable on any node."""
+    return {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": name},
+        "provisioner": "csi.driver.test",
+        "volumeBindingMode": "WaitForFirstConsumer",
+        "reclaimPolicy": "Delete",
+    }
+
+
 @contextlib.contextmanager
-def cluster_with_pods() -> Iterator[PodsCluster]:
-    """A cluster of a control plane and two workers, until the end of the block.
+def cluster_with_pods(wanted: Iterable[str] = (), *, workers: int = 1) -> Iterator[PodsCluster]:
+    """A cluster of a control plane and some workers, w1 and so on, until the end of the block.
+
+    wanted: the images that there are besides `images.BASE`, by their names there.
 
     Raises:
         AssertionError: if it does not come up.
@@ -91,24 +182,29 @@ def cluster_with_pods() -> Iterator[PodsCluster]:
     programs.ensure((*programs.LAB, *programs.PODS))
     # Of a short name: a kubelet listens on sockets far below it, and a socket's path has at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="pods-", ignore_cleanup_errors=True) as directory:
-        yield from _running(Path(directory))
+        yield from _running(Path(directory), wanted, workers)
 
 
-def _running(directory: Path) -> Iterator[PodsCluster]:
+def _running(directory: Path, wanted: Iterable[str], workers: int) -> Iterator[PodsCluster]:
     group, log = nodes.group(), directory / "inside.log"
-    served = {repository: str(place) for repository, place in images.make().items()}
+    served = {repository: str(place) for repository, place in images.make((*images.BASE, *wanted)).items()}
     (directory / "images.json").write_text(json.dumps(served))
-    command = nodes.entering(group, [sys.executable, "-m", "tests.lab.pods_inside", str(directory), group])
+    command = nodes.entering(
+        group, [sys.executable, "-m", "tests.lab.pods_inside", str(directory), group, str(workers)]
+    )
     with log.open("wb") as output:
         running = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=output, stderr=output)
     try:
-        began = time.monotonic()
-        while not (directory / "ready").exists():
+
+        def said() -> str:
             nodes_log = directory / "nodes.log"
-            said = log.read_text()[-3000:] + (nodes_log.read_text()[-2000:] if nodes_log.exists() else "")
-            assert running.poll() is None, said
-            assert time.monotonic() < began + 2 * PATIENCE, said
-            time.sleep(0.2)
+            return log.read_text()[-3000:] + (nodes_log.read_text()[-2000:] if nodes_log.exists() else "")
+
+        def is_ready() -> bool:
+            assert running.poll() is None, said()
+            return (directory / "ready").exists()
+
+        until("the cluster", is_ready, said, 2 * PATIENCE)
         yield PodsCluster(directory, _child(running.pid), group, log)
     finally:
         running.kill()

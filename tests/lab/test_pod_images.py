@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from checks.model import records
 from lab import commands, preparation
 from lab.errors import LabError
 from lab.pods import images, nodes, workloads
@@ -132,6 +133,18 @@ def test_an_image_of_docker_hub_is_known_by_each_of_its_names() -> None:
         "powerdns/pdns-auth-49",
         "registry.k8s.io/pause",
     ]
+
+
+@pytest.mark.parametrize("chart", images.TOOLS)
+def test_a_tool_is_where_its_chart_looks_for_it(chart: str) -> None:
+    """In the repository that the chart names, under the name of its command."""
+    made = [item for one in records.read()[chart].made for item in one.objects if item["kind"] == "Deployment"]
+    [container] = [each for item in made for each in item["spec"]["template"]["spec"]["containers"]]
+    recipe = images.TOOLS[chart]
+    assert container["image"].partition(":")[0] in recipe.repositories
+    [program] = recipe.programs.values()
+    [command] = container.get("command") or [program]
+    assert command in (program, program.removeprefix("/usr/local/bin/"))
 
 
 def test_the_program_that_waits_is_nobodys_image() -> None:

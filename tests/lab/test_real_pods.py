@@ -1,36 +1,30 @@
-"""The powerdns chart in real pods: real kubelets, containers, probes and Services, on the lab's own control plane.
+"""PowerDNS as stack `prod` has it, in real pods: kubelets, containers, probes and Services, on the lab's control plane.
 
 Needs root, as containers do; an ordinary user sees why this was left out.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from components.dns.powerdns_secrets import ACCOUNTS, DATABASE_SECRET
-from components.dns.powerdns_secrets import ROOT_PASSWORD as ROOT_KEY
-from lab import debian
+from components.dns.powerdns_secrets import NAMESPACE
+from components.secrets.sealing import PlainSecret, seal
 from lab.pods.workloads import PLAYED_FOR
-from tests.charts.helm import rendered
-from tests.lab.pods_cluster import PATIENCE, PodsCluster, cluster_with_pods
-from tests.servers.powerdns import PROGRAMS, ROOT_PASSWORD, filled
-
-NAMESPACE = "dns"
-PASSWORD = "of-the-database"
-API_KEY = "of-the-api"
-ADDRESS = "10.77.3.20"
-"""Of the pool from which MetalLB would give the Service one."""
+from tests.lab.names_in_pods import DATABASE, SERVERS, look_up, make_zone
+from tests.lab.pods_cluster import PodsCluster, cluster_with_pods, until
+from tests.servers.sealed_secrets import installation
 
 MARIADB = 'exec mariadb --user=root --password="$(cat /run/accounts/root-password)" --skip-column-names powerdns'
 """Executes, in the database's pod, what it reads."""
 
-SERVERS = "app.kubernetes.io/name=powerdns,app.kubernetes.io/component=server"
+MADE_BY_RUNTIMES = ("/opt/containerd", "/run/nri", "/var/run/nri", "/run/runc")
+"""Directories that containerd and runc make on a machine, unless they are told of others."""
+
+KILLED = "137"
+"""Exit code of a process that was still there at the end of its pod's grace period: 128 and the number of KILL."""
 
 TUNABLES = ("vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops", "net/ipv4/ip_forward")
 
@@ -41,9 +35,10 @@ def tunables() -> dict[str, str]:
 
 
 def traces() -> set[str]:
-    """What containers leave on a machine where they are not cleared away: interfaces and mounts."""
+    """What containers leave on a machine where they are not cleared away: interfaces, mounts, directories."""
     interfaces = {path.name for path in Path("/sys/class/net").iterdir()}
-    return interfaces | {line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()}
+    made = {place for place in MADE_BY_RUNTIMES if Path(place).exists()}
+    return interfaces | made | {line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()}
 
 
 def control_groups(name: str) -> list[str]:
@@ -52,63 +47,14 @@ def control_groups(name: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[PodsCluster]:
-    """The cluster, with the chart's Secret, a storage class, and the chart itself."""
-    with cluster_with_pods() as made:
-        level = {"pod-security.kubernetes.io/enforce": "restricted"}
-        made.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": level}})
-        made.apply(secret(), storage_class(), *chart())
-        yield made
-
-
-def secret() -> dict[str, object]:
-    """The chart's Secret, as External Secrets fills it."""
-    values = {
-        "pdns-secret.conf": f"gmysql-password={PASSWORD}\napi-key={API_KEY}\n",
-        ACCOUNTS: filled(DATABASE_SECRET.derived[ACCOUNTS], password=PASSWORD),
-        ROOT_KEY: f"{ROOT_PASSWORD}{PASSWORD}",
-    }
-    metadata = {"name": "powerdns", "namespace": NAMESPACE}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": values}
-
-
-def storage_class() -> dict[str, object]:
-    """A class of a driver of which the lab does the work; its volumes are directories, usable on any node."""
-    return {
-        "apiVersion": "storage.k8s.io/v1",
-        "kind": "StorageClass",
-        "metadata": {"name": "ssd"},
-        "provisioner": "csi.driver.test",
-        "volumeBindingMode": "WaitForFirstConsumer",
-        "reclaimPolicy": "Delete",
-    }
-
-
-def chart() -> list[dict[str, object]]:
-    """The chart's objects, without its tests."""
-    values = {
-        "existingSecret": {"name": "powerdns"},
-        "database": {"volume": {"storageClass": "ssd"}},
-    }
-    objects = rendered("powerdns", values)
-    return [each for each in objects if "helm.sh/hook" not in each["metadata"].get("annotations", {})]
-
-
-def ready(cluster: PodsCluster, selector: str, count: int) -> bool:
-    """Whether so many pods are ready, by their own probes, and no others are there."""
-    pods = cluster.get("pods", "-n", NAMESPACE, "-l", selector)["items"]
-    conditions = [
-        condition["status"]
-        for pod in pods
-        for condition in pod["status"].get("conditions", [])
-        if condition["type"] == "Ready"
-    ]
-    return len(pods) == count and conditions == ["True"] * count
+def cluster(powerdns_in_pods: PodsCluster) -> PodsCluster:
+    """The cluster with PowerDNS."""
+    return powerdns_in_pods
 
 
 def test_the_servers_and_their_database_become_ready_by_their_own_probes(cluster: PodsCluster) -> None:
-    cluster.until("the servers", lambda: ready(cluster, SERVERS, 2))
-    pods = cluster.get("pods", "-n", NAMESPACE)["items"]
+    cluster.until("the servers", lambda: cluster.ready(NAMESPACE, SERVERS, 2))
+    pods = cluster.get("pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/name=powerdns")["items"]
     assert len(pods) == 3
     assert {pod["status"]["containerStatuses"][0]["imageID"].rpartition("@")[0] for pod in pods} == {
         "docker.io/powerdns/pdns-auth-49",
@@ -117,25 +63,15 @@ def test_the_servers_and_their_database_become_ready_by_their_own_probes(cluster
 
 
 def test_a_record_made_through_the_api_is_answered_at_the_service_of_the_load_balancer(cluster: PodsCluster) -> None:
-    cluster.until("the servers", lambda: ready(cluster, SERVERS, 2))
-    api = cluster.get("service", "powerdns-api", "-n", NAMESPACE)["spec"]["clusterIP"]
-    rrset = {"name": "www.lab.test.", "type": "A", "ttl": 60, "records": [{"content": "10.77.3.2", "disabled": False}]}
-    zone = {"name": "lab.test.", "kind": "Native", "nameservers": ["ns1.lab.test."], "rrsets": [rrset]}
-    request = ["curl", "-sSf", "-H", f"X-API-Key: {API_KEY}", "-d", json.dumps(zone)]
-    cluster.inside(*request, f"http://{api}:8081/api/v1/servers/localhost/zones")
-    # As MetalLB does, which is played.
-    status = {"status": {"loadBalancer": {"ingress": [{"ip": ADDRESS, "ipMode": "VIP"}]}}}
-    patch = ["patch", "service", "powerdns", "-n", NAMESPACE, "--subresource=status", "--type=merge"]
-    cluster.kubectl(*patch, "-p", json.dumps(status))
-    dig = str(debian.ensure(PROGRAMS)["dig"])
-    question = [dig, f"@{ADDRESS}", "+short", "+time=2", "+tries=1", "www.lab.test", "A"]
-    cluster.until("an answer", lambda: cluster.inside(*question, check=False).split() == ["10.77.3.2"])
-    cluster.until("one over TCP", lambda: cluster.inside(*question, "+tcp", check=False).split() == ["10.77.3.2"])
+    cluster.until("the servers", lambda: cluster.ready(NAMESPACE, SERVERS, 2))
+    make_zone(cluster, "lab.test", "www.lab.test", "10.77.3.2")
+    cluster.until("an answer", lambda: look_up(cluster, "www.lab.test") == ["10.77.3.2"])
+    cluster.until("one over TCP", lambda: look_up(cluster, "www.lab.test", "+tcp") == ["10.77.3.2"])
 
 
 def test_a_pod_finds_a_service_by_its_name(cluster: PodsCluster) -> None:
-    cluster.until("the servers", lambda: ready(cluster, SERVERS, 2))
-    find = ["getent", "hosts", "powerdns-api.dns.svc.cluster.local"]
+    cluster.until("the servers", lambda: cluster.ready(NAMESPACE, SERVERS, 2))
+    find = ["getent", "hosts", "powerdns-api.powerdns.svc.cluster.local"]
     address = cluster.get("service", "powerdns-api", "-n", NAMESPACE)["spec"]["clusterIP"]
     cluster.until(
         "the name in a pod",
@@ -143,22 +79,20 @@ def test_a_pod_finds_a_service_by_its_name(cluster: PodsCluster) -> None:
     )
 
 
-def test_a_server_ends_long_before_its_grace_period_and_another_takes_its_place(cluster: PodsCluster) -> None:
-    cluster.until("the servers", lambda: ready(cluster, SERVERS, 2))
-    pod = cluster.get("pods", "-n", NAMESPACE, "-l", SERVERS)["items"][0]
-    name, grace = pod["metadata"]["name"], pod["spec"]["terminationGracePeriodSeconds"]
-    cluster.kubectl("delete", "pod", "-n", NAMESPACE, name, "--wait=false")
-    seconds = cluster.until(
-        "the end of a server",
-        lambda: not cluster.kubectl("get", "pod", "-n", NAMESPACE, name, "--ignore-not-found", "-o", "name"),
-    )
-    assert seconds < grace * 2 / 3
-    cluster.until("two servers again", lambda: ready(cluster, SERVERS, 2))
+def test_a_server_ends_by_itself_and_another_takes_its_place(cluster: PodsCluster) -> None:
+    cluster.until("the servers", lambda: cluster.ready(NAMESPACE, SERVERS, 2))
+    name = cluster.get("pods", "-n", NAMESPACE, "-l", SERVERS)["items"][0]["metadata"]["name"]
+    codes = "-ojsonpath={.status.containerStatuses[0].state.terminated.exitCode}{'\\n'}"
+    with cluster.watching("pod", "-n", NAMESPACE, name, codes) as watching:
+        cluster.kubectl("delete", "pod", "-n", NAMESPACE, name, "--timeout=600s")
+        cluster.until("two servers again", lambda: cluster.ready(NAMESPACE, SERVERS, 2))
+        said, _ = watching.communicate()
+    assert said.split()
+    assert KILLED not in said.split()
 
 
 def test_a_killed_database_comes_back_with_its_zones(cluster: PodsCluster) -> None:
-    database = "app.kubernetes.io/name=powerdns,app.kubernetes.io/component=database"
-    cluster.until("the database", lambda: ready(cluster, database, 1))
+    cluster.until("the database", lambda: cluster.ready(NAMESPACE, DATABASE, 1))
     run = ["exec", "-i", "-n", NAMESPACE, "powerdns-database-0", "--", "sh", "-c", MARIADB]
     cluster.kubectl(*run, given="INSERT INTO domains (name, type) VALUES ('kept.test', 'NATIVE')")
     uid = cluster.get("pod", "-n", NAMESPACE, "powerdns-database-0")["metadata"]["uid"]
@@ -166,11 +100,31 @@ def test_a_killed_database_comes_back_with_its_zones(cluster: PodsCluster) -> No
     cluster.until(
         "a new database",
         lambda: (
-            ready(cluster, database, 1)
+            cluster.ready(NAMESPACE, DATABASE, 1)
             and cluster.get("pod", "-n", NAMESPACE, "powerdns-database-0")["metadata"]["uid"] != uid
         ),
     )
     assert cluster.kubectl(*run, given="SELECT name FROM domains WHERE name = 'kept.test'").split() == ["kept.test"]
+
+
+def test_a_sealed_value_reaches_a_pod(cluster: PodsCluster, tmp_path: Path) -> None:
+    """By the real controller, as a pod of its own chart, and in a volume of the pod that reads it."""
+    brought = installation(tmp_path)
+    cluster.apply(*brought.objects)
+    cluster.kubectl("wait", "--for=condition=Established", "crd/sealedsecrets.bitnami.com", "--timeout=600s")
+    cluster.apply(seal(PlainSecret(namespace="default", name="sealed", data={"word": b"opened"}), brought.certificate))
+    volume = {"name": "sealed", "secret": {"secretName": "sealed"}}
+    container = {
+        "name": "main",
+        "image": "powerdns/pdns-auth-49:any",
+        "command": ["sleep", "infinity"],
+        "volumeMounts": [{"name": "sealed", "mountPath": "/sealed"}],
+    }
+    spec = {"containers": [container], "volumes": [volume], "terminationGracePeriodSeconds": 0}
+    cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "reader"}, "spec": spec})
+    read = ("exec", "reader", "--", "cat", "/sealed/word")
+    cluster.until("the value", lambda: cluster.kubectl(*read, check=False) == "opened")
+    assert cluster.ready("kube-system", "app.kubernetes.io/name=sealed-secrets", 1)
 
 
 def test_a_pod_without_an_image_is_played_and_says_for_which(cluster: PodsCluster) -> None:
@@ -188,14 +142,12 @@ def test_nothing_is_left_of_a_cluster_that_was_killed() -> None:
         assert control_groups(made.group)
         members = _members(made.first)
         assert len(members) > 10
-    deadline = time.monotonic() + PATIENCE
-    while left := [
-        *control_groups(made.group),
-        *(traces() - before),
-        *(pid for pid, number in members.items() if _namespace(pid) == number),
-    ]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.2)
+
+    def left() -> list[object]:
+        processes = [pid for pid, number in members.items() if _namespace(pid) == number]
+        return [*control_groups(made.group), *(traces() - before), *processes]
+
+    until("nothing", lambda: not left(), lambda: f"left: {left()}")
     assert tunables() == settings
 
 

@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -34,6 +34,16 @@ DOMAIN = "test-cluster.agentydragon.com"
 PASSWORD, KEY = "Database1Password", "Api1Key2Of3The4Server"
 
 Manifest = dict[str, Any]
+
+
+class Cluster(Protocol):
+    """Where objects can be made: an API server alone, or a cluster with nodes."""
+
+    def namespace(self, name: str) -> None:
+        """Make a namespace."""
+
+    def apply(self, *manifests: Mapping[str, Any]) -> None:
+        """Make or change objects."""
 
 
 @functools.cache
@@ -163,7 +173,7 @@ def names(directory: Path, address: str) -> Iterator[Names]:
             found.stop()
 
 
-def make_operator_ready(api: KubernetesApi) -> None:
+def make_operator_ready(api: Cluster) -> None:
     """Make the operator's kinds, namespace and rights, which come from its own module."""
     source = module("github.com/powerdns-operator/powerdns-operator", "tools/powerdns-operator") / "config"
     account = {"name": "powerdns-operator", "namespace": "powerdns"}
@@ -207,14 +217,22 @@ def zone() -> Manifest:
     return resource(ZONE)
 
 
-def make_external_dns_ready(api: KubernetesApi, directory: Path) -> Manifest:
-    """Make external-dns's namespace, account and rights; gives the container that its chart renders.
+def external_dns_objects(directory: Path) -> list[Manifest]:
+    """What the chart of external-dns renders.
 
-    The chart is the one in external-dns's own module: 1.20.0, which lacks of 1.21.1 nothing that is set here but the
-    form of a switch: `--name` instead of `--name=true`.
+    It is the one in external-dns's own module: 1.20.0, which lacks of 1.21.1 nothing that is set here but the form of a
+    switch: `--name` instead of `--name=true`.
     """
     chart = module("sigs.k8s.io/external-dns", "tools/external-dns") / "charts" / "external-dns"
     objects = chart_objects(chart, "external-dns", "external-dns", release_values("external-dns"), directory)
+    rendered = container(objects)
+    rendered["args"] = [argument.removesuffix("=true") for argument in rendered["args"]]
+    return objects
+
+
+def make_external_dns_ready(api: Cluster, directory: Path) -> Manifest:
+    """Make external-dns's namespace, account and rights; gives the container that its chart renders."""
+    objects = external_dns_objects(directory)
     api.namespace("external-dns")
     api.apply(*(item for item in objects if item["kind"] not in ("Deployment", "Service")))
     return container(objects)
@@ -227,7 +245,7 @@ def external_dns(
     """external-dns with exactly the chart's arguments, but for where PowerDNS is; gives the path of its log."""
     [metrics] = free_ports(1)
     declared = release_values("external-dns")["extraArgs"]["pdns-server"]
-    arguments = [argument.replace(declared, running.url).removesuffix("=true") for argument in rendered["args"]]
+    arguments = [argument.replace(declared, running.url) for argument in rendered["args"]]
     assert arguments != rendered["args"]
     [variable] = [entry["name"] for entry in rendered["env"]]
     command = [

@@ -1,59 +1,33 @@
 """The real sealed-secrets controller opens what is sealed here, before and after a destroy and an up.
 
 Real: the API server, the controller, and its chart, installed with the values and the keypair Secret that the program's
-components give. The chart is the one in the controller's own Go module: 2.18.4, whose files differ from 2.18.5 only in
-the versions that they name. Nothing runs the Deployment: the controller is a process with the Deployment's arguments
-and its service account's rights.
+components give. Nothing runs the Deployment: the controller is a process with the Deployment's arguments and its
+service account's rights.
 """
 
 from __future__ import annotations
 
 import base64
-import json
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pulumi
-import pulumi_command as command
-import pulumi_kubernetes
 import pytest
-import yaml
 
-from checks.graph import record, reveal
-from components.kit.chart import ChartSource
-from components.secrets.sealed_secrets import KEYPAIR_LABELS, SealedSecrets, SealedSecretsArgs
-from components.secrets.sealing import PlainSecret, Scope, make_keypair, seal
-from components.secrets.sealing_key import given
-from lab.golang import LAB, find_go
+from components.secrets.sealed_secrets import KEYPAIR_LABELS
+from components.secrets.sealing import PlainSecret, Scope, seal
 from lab.programs import ensure
-from tests.servers import memory
+from tests.servers import memory, sealed_secrets
 from tests.servers.kubernetes import ApiError, KubernetesApi, kubernetes_api
 from tests.servers.pods import pod
-from tests.servers.processes import eventually, free_ports, run
+from tests.servers.processes import eventually, free_ports
+from tests.servers.sealed_secrets import Installation
 
-MODULE = "github.com/bitnami-labs/sealed-secrets"
 VALUES = {"config.yaml": b"clusters: []\n", "empty": b"", "binary": bytes(range(256))}
 
 Manifest = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Installation:
-    """What the program brings to a cluster."""
-
-    certificate: str
-    objects: list[Manifest]
-    """The keypair Secret, then what the chart renders with the program's values."""
-
-    @property
-    def pod(self) -> Manifest:
-        """The spec of the controller's pod."""
-        [deployment] = [item for item in self.objects if item["kind"] == "Deployment"]
-        return dict(deployment["spec"]["template"]["spec"])
 
 
 @dataclass(frozen=True)
@@ -85,34 +59,7 @@ class Cluster:
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """The components' objects for one keypair, which is the same in every cluster."""
-    pair = make_keypair()
-    # As `pulumi config set` keeps them: without the last line break.
-    certificate, private = pair.certificate_pem.rstrip(), pair.private_key_pem.rstrip()
-
-    def program() -> None:
-        kubernetes = pulumi_kubernetes.Provider("kubernetes", kubeconfig="{}")
-        options = pulumi.ResourceOptions(providers=[kubernetes, command.Provider("command")])
-        made = SealedSecretsArgs(charts=ChartSource(), kubeconfig="{}", keypair=given(certificate, private))
-        SealedSecrets("sealed-secrets", made, options)
-
-    graph = record(program)
-    release = reveal(graph["kubernetes:helm.sh/v3:Release sealed-secrets"].inputs)
-    keypair = reveal(graph["kubernetes:core/v1:Secret sealed-secrets-keypair"].inputs)
-    values = tmp_path_factory.mktemp("values") / "values.yaml"
-    values.write_text(yaml.safe_dump(release["values"]))
-    rendered = run(
-        [
-            *(str(ensure(["helm"])["helm"].path), "template", release["name"], str(chart())),
-            *("--namespace", release["namespace"], "--values", str(values), "--include-crds"),
-        ]
-    )
-    return Installation(certificate, [keypair, *filter(None, yaml.safe_load_all(rendered))])
-
-
-def chart() -> Path:
-    """The chart's directory in the controller's module."""
-    downloaded = run([find_go(), "mod", "download", "-json", MODULE], directory=LAB / "tools" / "sealed-secrets")
-    return Path(json.loads(downloaded)["Dir"]) / "helm" / "sealed-secrets"
+    return sealed_secrets.installation(tmp_path_factory.mktemp("values"))
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	proxyName = "kube-proxy"
+	proxyName    = "kube-proxy"
+	policiesName = "network-policies"
 
 	// The lab's own files are private; what containers share with the node is not.
 	asOnNode = "umask 022; PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin exec \"$@\""
@@ -63,7 +64,8 @@ func (c *ControlPlane) stopNode(name string) {
 func (c *ControlPlane) stopNodes(end func(*process.Process)) {
 	c.mu.Lock()
 	names := slices.Sorted(maps.Keys(c.realNodes))
-	proxy := c.components[proxyName]
+	shared := []*component{c.components[policiesName], c.components[proxyName]}
+	delete(c.components, policiesName)
 	delete(c.components, proxyName)
 	c.mu.Unlock()
 
@@ -71,14 +73,17 @@ func (c *ControlPlane) stopNodes(end func(*process.Process)) {
 		c.stopNode(name)
 	}
 
-	if proxy != nil {
-		end(proxy.process)
+	for _, part := range shared {
+		if part != nil {
+			end(part.process)
+		}
 	}
 }
 
 func (c *ControlPlane) cgroup(node string) string { return filepath.Join(c.binaries.Pods.Cgroup, node) }
 
-// ensureNodes keeps the real nodes' processes running, and one kube-proxy for all: they are in one network namespace.
+// ensureNodes keeps the real nodes' processes running. As they are in one network namespace, one kube-proxy is for all of
+// them, and one process that enforces NetworkPolicies.
 func (c *ControlPlane) ensureNodes(ruling Member, server string) error {
 	c.mu.Lock()
 	nodes := slices.SortedFunc(maps.Values(c.realNodes), func(a, b Node) int { return strings.Compare(a.Name, b.Name) })
@@ -110,6 +115,11 @@ func (c *ControlPlane) ensureNodes(ruling Member, server string) error {
 
 	if len(nodes) == 0 {
 		return nil
+	}
+
+	policies := onNode(c.binaries.Pods.Policies, c.path("pki", "lab.kubeconfig"), podRange(ruling))
+	if err := c.ensure(policiesName, "sh", policies); err != nil {
+		return err
 	}
 
 	proxy, err := c.proxyArgs(nodes[0], ruling, server)
@@ -175,6 +185,10 @@ address = %q
 
 [plugins."io.containerd.internal.v1.opt"]
 path = %q
+
+# Its socket would be in /var/run, which is the machine's.
+[plugins."io.containerd.nri.v1.nri"]
+disable = true
 
 [plugins."io.containerd.cri.v1.images"]
 snapshotter = "overlayfs"

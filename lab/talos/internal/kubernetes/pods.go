@@ -19,6 +19,7 @@ import (
 type Pods struct {
 	Kubelet    string   `json:"kubelet"`
 	Proxy      string   `json:"kubeProxy"`
+	Policies   string   `json:"networkPolicies"`
 	Containerd string   `json:"containerd"`
 	Shim       string   `json:"shim"`
 	Runc       string   `json:"runc"`
