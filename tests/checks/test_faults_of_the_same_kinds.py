@@ -151,6 +151,12 @@ CASES = (
         words=("release gitea/gitea", "initContainers[0].name", "configure", "configure-gitea"),
     ),
     Case(
+        name="a database whose second server finds no room",
+        edit=edited("gitops/gitea/database/cluster.yaml", ("    size: 5Gi\n", "    size: 30Gi\n")),
+        rule="namespace-quota",
+        words=("ResourceQuota gitea/application", "spec.hard.requests.storage", "is 60Gi", "asks for 80.00 GiB"),
+    ),
+    Case(
         name="more than the namespace may claim",
         edit=edited(SYNCTHING, ("size: 100Gi", "size: 200Gi")),
         rule="namespace-quota",

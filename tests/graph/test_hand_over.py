@@ -67,6 +67,22 @@ def test_what_flux_made_stays_when_the_root_is_deleted(graph: Graph) -> None:
     assert (spec["deletionPolicy"], spec["prune"]) == ("Orphan", True)
 
 
+def test_what_is_taken_out_of_git_goes_in_every_application() -> None:
+    """The default replaces what a file says; left running, it would have a host name, a volume and rights for ever."""
+    assert patched("Kustomization")["prune"] is True
+
+
+def test_a_release_that_fails_is_taken_back_and_tried_again() -> None:
+    """Fields: https://fluxcd.io/flux/components/helm/helmreleases/#upgrade-configuration"""
+    release = yaml.safe_load(patched("Kustomization")["patches"][0]["patch"])["spec"]
+    assert release["install"]["strategy"] == {"name": "RetryOnFailure"}
+    assert release["upgrade"]["strategy"] == {"name": "RemediateOnFailure"}
+    assert release["upgrade"]["remediation"]["retries"] > 0
+    assert release["upgrade"]["remediation"]["remediateLastFailure"] is True
+    # Helm itself installs definitions once, and never changes them.
+    assert {release[step]["crds"] for step in ("install", "upgrade")} == {"CreateReplace"}
+
+
 def test_an_up_waits_for_no_application(graph: Graph) -> None:
     assert not graph[ROOT].inputs["spec"].get("wait", False)
 

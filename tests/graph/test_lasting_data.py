@@ -52,6 +52,13 @@ def test_no_secret_is_read_once_and_never_again(graph: Graph) -> None:
         assert timedelta() < duration(spec["refreshInterval"]) <= timedelta(hours=1), node
 
 
+def test_each_secret_that_is_read_from_vault_is_made(graph: Graph) -> None:
+    # With `Merge` the operator waits for a Secret that somebody else makes, and with `None` it makes none:
+    # https://external-secrets.io/latest/guides/ownership-deletion-policy/
+    read = graph.of_type(EXTERNAL)
+    assert {node.inputs["spec"]["target"]["creationPolicy"] for node in read} == {"Owner"}
+
+
 def test_a_salted_hash_is_made_anew_at_a_rotation_and_at_no_other_time(graph: Graph) -> None:
     # Read periodically it would be another text each hour, and restart whoever uses it.
     assert {"harbor-registry-login"} == SALTED
