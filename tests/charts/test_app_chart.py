@@ -237,6 +237,20 @@ def test_no_pod_is_told_of_the_api_or_of_services() -> None:
     assert {(pod["automountServiceAccountToken"], pod["enableServiceLinks"]) for _, pod in specs()} == {(False, False)}
 
 
+def test_a_pod_that_is_not_roots_reads_its_secret() -> None:
+    """The files are root's and of the pod's `fsGroup`, which must be able to read them, and nobody else."""
+    secret = {"type": "secret", "name": "token", "globalMounts": [{"path": "/token", "readOnly": True}]}
+    made = rendered("app", {**BASE, "persistence": {**BASE["persistence"], "token": secret}}, NAME)
+    modes = {
+        volume["secret"]["defaultMode"]
+        for one in made
+        if one["kind"] in ("Deployment", "StatefulSet")
+        for volume in one["spec"]["template"]["spec"].get("volumes", [])
+        if "secret" in volume
+    }
+    assert modes == {0o440}
+
+
 def test_an_image_is_named_by_tag_and_digest() -> None:
     images = {container["image"] for _, pod in specs() for container in pod["containers"]}
     assert images == {f"ghcr.io/example/notes:1.2.3@sha256:{'0' * 64}"}

@@ -105,6 +105,13 @@ def test_an_api_that_was_not_there_is_opened_on_the_host_alone(tmp_path: Path) -
     assert opened["webserver-address"] == "127.0.0.1"
 
 
+def test_whom_the_host_trusts_for_other_zones_stays_trusted(tmp_path: Path) -> None:
+    wanted = settings(tmp_path)
+    own = {"trusted-notification-proxy": "192.0.2.7"}
+    after = powerdns.parsed(str(powerdns.texts(wanted, own, "k")[wanted["file"]]), own)
+    assert after["trusted-notification-proxy"].split(", ") == ["192.0.2.7", "100.64.0.0/10"]
+
+
 def test_settings_that_stop_the_name_server_are_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = settings(tmp_path)
     file = Path(wanted["file"])

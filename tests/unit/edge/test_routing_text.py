@@ -36,6 +36,12 @@ def test_names_below_the_domain_are_compared_as_names() -> None:
     assert {"hostnames;", ".cluster.example.org homelab_cluster;"} <= stream()
 
 
+def test_a_name_below_the_domain_is_answered_on_port_80_too() -> None:
+    # An application's challenge by HTTP-01 comes there; the dot stands for the domain and all below it:
+    # https://nginx.org/en/docs/http/server_names.html#wildcard_names
+    assert {"listen 80;", "server_name .cluster.example.org;"} <= http()
+
+
 def test_a_quiet_connection_is_kept_for_as_long_as_a_websocket_needs() -> None:
     assert "proxy_timeout 1h;" in stream()
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -52,7 +53,18 @@ class Api:
         return Answer(200, {"spec": {"unschedulable": self.cordoned}})
 
     def items(self, path: str) -> Sequence[Mapping[str, Any]]:
-        return list(self.budgets if "poddisruptionbudgets" in path else self.pods)
+        if "poddisruptionbudgets" in path:
+            return list(self.budgets)
+        # As the API server selects: https://kubernetes.io/docs/concepts/overview/working-with-objects/field-selectors/
+        [selector] = parse_qs(urlsplit(path).query).get("fieldSelector", [""])
+        fields = {"metadata.name": lambda one: one["metadata"]["name"], "spec.nodeName": _node}
+        name, _, value = selector.partition("=")
+        return [one for one in self.pods if not selector or fields[name](one) == value]
+
+
+def _node(one: Mapping[str, Any]) -> str:
+    """Where a pod runs: on the node that is drained, unless it says so."""
+    return str(one.get("spec", {}).get("nodeName", "worker-0"))
 
 
 _REFUSED = {"reason": "DisruptionBudget", "message": "the budget needs 2 healthy pods"}
@@ -72,6 +84,12 @@ def test_every_pod_that_can_move_is_evicted_from_a_closed_node() -> None:
     drained(api)
     assert {one["metadata"]["name"] for one in api.evictions} == {"web", "database"}
     assert api.cordoned
+
+
+def test_a_pod_of_another_node_stays_where_it_is() -> None:
+    api = Api([pod("web"), pod("other") | {"spec": {"nodeName": "worker-1"}}])
+    drained(api)
+    assert [one["metadata"]["name"] for one in api.evictions] == ["web"]
 
 
 @pytest.mark.parametrize(
