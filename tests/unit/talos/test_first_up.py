@@ -12,7 +12,7 @@ import pytest
 from components.talos import hooks
 from components.talos.api import TalosError
 from components.talos.hooks import TalosChecks
-from tests.unit.talos.test_quorum_checks import ADDRESSES, NAMES, PATIENT, Node, Site, _call, checks, site
+from tests.unit.talos.test_quorum_checks import ADDRESSES, NAMES, PATIENT, Client, Node, Site, _call, checks, site
 
 __all__ = ["site"]
 
@@ -81,10 +81,9 @@ class Bootstrapped:
 def bootstrapped(answering: Site, monkeypatch: pytest.MonkeyPatch) -> Bootstrapped:
     """Nodes that are bootstrapped, and an API that answers."""
     made = Bootstrapped([])
-    plain = vars(hooks)["TalosNode"]
 
-    def node(address: str, credentials: Any) -> Any:
-        client: Any = plain(address, credentials)
+    def node(address: str, _: object) -> Any:
+        client: Any = Client(answering, address)
 
         async def bootstrap() -> None:
             made.nodes.append(client.name)
