@@ -124,7 +124,9 @@ def test_a_sealed_value_reaches_a_pod(cluster: PodsCluster, tmp_path: Path) -> N
     cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "reader"}, "spec": spec})
     read = ("exec", "reader", "--", "cat", "/sealed/word")
     cluster.until("the value", lambda: cluster.kubectl(*read, check=False) == "opened")
-    assert cluster.ready("kube-system", "app.kubernetes.io/name=sealed-secrets", 1)
+    # Its work may be done before the kubelet asks its probe for the first time.
+    controller = ("kube-system", "app.kubernetes.io/name=sealed-secrets", 1)
+    cluster.until("the controller by its own probe", lambda: cluster.ready(*controller))
 
 
 def test_a_pod_without_an_image_is_played_and_says_for_which(cluster: PodsCluster) -> None:
