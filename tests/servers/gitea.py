@@ -118,9 +118,10 @@ class Gitea:
         *,
         anybody: bool = False,
         cookies: Mapping[str, str] | None = None,
+        token: str = "",
     ) -> Answer:
-        """A request as the platform's account, or as anybody; redirections are not followed."""
-        headers = {"Content-Type": "application/json"}
+        """A request as the platform's account, or as anybody, who may have a token; redirections are not followed."""
+        headers = {"Content-Type": "application/json", **({"Authorization": f"token {token}"} if token else {})}
         if not anybody:
             account = f"{ACCOUNT}:{self.password}".encode()
             headers["Authorization"] = f"Basic {base64.b64encode(account).decode()}"

@@ -54,7 +54,12 @@ class OidcProvider:
         back = urllib.parse.urlsplit(answer.headers["Location"])
         return {key: values[0] for key, values in urllib.parse.parse_qs(back.query).items()}
 
-    def _send(self, url: str, body: bytes, headers: Mapping[str, str]) -> Any:
+    def change(self, person: str, groups: Sequence[str]) -> None:
+        """Put a person into these groups, and take them out of all others."""
+        body = json.dumps(_claims(person, groups)).encode()
+        self._send(f"{self.issuer}/users/{person}", body, {"Content-Type": "application/json"}, method="PUT")
+
+    def _send(self, url: str, body: bytes, headers: Mapping[str, str], *, method: str = "POST") -> Any:
         class Stay(urllib.request.HTTPRedirectHandler):
             def redirect_request(self, *_: Any) -> None:
                 return None
@@ -65,11 +70,20 @@ class OidcProvider:
             urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=str(self.ca))),
         )
         try:
-            return opener.open(urllib.request.Request(url, data=body, headers=dict(headers)), timeout=20)
+            request = urllib.request.Request(url, data=body, headers=dict(headers), method=method)
+            return opener.open(request, timeout=20)
         except urllib.error.HTTPError as error:
             if error.code in (302, 303):
                 return error
             raise AssertionError(f"{url}: {error.code} {error.read()[:300]!r}") from None
+
+
+def _claims(name: str, groups: Sequence[str] | None) -> dict[str, Any]:
+    return {
+        "email": f"{name}@example.org",
+        "preferred_username": name,
+        **({} if groups is None else {"groups": list(groups)}),
+    }
 
 
 @contextlib.contextmanager
@@ -84,17 +98,7 @@ def oidc_provider(
     """
     # The library's own test of transport looks at a header that no proxy sets here.
     os.environ.setdefault("AUTHLIB_INSECURE_TRANSPORT", "1")
-    users = [
-        oidc_provider_mock.User(
-            sub=name,
-            claims={
-                "email": f"{name}@example.org",
-                "preferred_username": name,
-                **({} if groups is None else {"groups": list(groups)}),
-            },
-        )
-        for name, groups in people.items()
-    ]
+    users = [oidc_provider_mock.User(sub=name, claims=_claims(name, groups)) for name, groups in people.items()]
     application = oidc_provider_mock.app(require_client_registration=True, require_nonce=nonce, user_claims=users)
     tls = (str(ca.with_name("server.crt")), str(ca.with_name("server.key")))
     server = werkzeug.serving.make_server("127.0.0.1", port, application, threaded=True, ssl_context=tls)

@@ -33,7 +33,10 @@ from tests.servers.processes import eventually
 from tests.servers.sshd import Sshd, sshd
 from tests.serving import serving
 
-PEOPLE = {"ann": ["gitea-admins"], "bob": ["gitea-users"], "eve": ["gitea-users"]}
+PEOPLE = {
+    **{name: ["gitea-admins"] for name in ("ann", "fay")},
+    **{name: ["gitea-users"] for name in ("bob", "dan", "eve")},
+}
 WEBHOOK, TOKEN = "http://webhook-receiver.flux-system.svc.cluster.local/hook/0123", "told"
 OTHER_WEBHOOK = "http://webhook-receiver.flux-system.svc.cluster.local/hook/4567"
 
@@ -211,27 +214,66 @@ def test_members_of_the_administrators_group_administrate_and_others_do_not(serv
     assert {name: account.get("is_admin") for name, account in accounts.items()} == {"ann": True, "bob": False}
 
 
+def test_who_leaves_the_administrators_group_administrates_nothing_from_the_next_sign_on(server: Gitea) -> None:
+    server.sign_on("fay")
+    assert server.ask("GET", "/api/v1/users/fay").content["is_admin"] is True
+    server.people.change("fay", ["gitea-users"])
+    server.sign_on("fay")
+    assert server.ask("GET", "/api/v1/users/fay").content["is_admin"] is False
+
+
 def test_nobody_has_an_account_without_the_provider(server: Gitea) -> None:
     assert b"password" not in server.ask("GET", "/user/login", anybody=True).body
     assert server.ask("POST", "/user/sign_up", {}, anybody=True).status in (403, 404)
 
 
-def test_git_over_ssh_takes_a_persons_key(server: Gitea, tmp_path: Path) -> None:
+def over_ssh(server: Gitea, person: str, here: Path) -> tuple[str, str]:
+    """The URL of a repository of a person who has signed on, and the command with the key that lets them in."""
     debian.ensure({"ssh": "openssh-client"})
-    server.sign_on("eve")
     key = new_key()
-    (tmp_path / "key").touch(mode=0o600)
-    (tmp_path / "key").write_text(key)
-    added = server.ask("POST", "/api/v1/admin/users/eve/keys", {"title": "test", "key": public_key(key)})
+    (here / "key").touch(mode=0o600)
+    (here / "key").write_text(key)
+    added = server.ask("POST", f"/api/v1/admin/users/{person}/keys", {"title": "test", "key": public_key(key)})
     assert added.status == 201, added
-    made = server.ask("POST", "/api/v1/admin/users/eve/repos", {"name": "notes"})
+    made = server.ask("POST", f"/api/v1/admin/users/{person}/repos", {"name": "notes"})
     assert made.status == 201, made
-    newest = commit(tmp_path / "notes", "first")
     unknown = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
-    over = f"ssh -F none -i {tmp_path / 'key'} -o IdentitiesOnly=yes {unknown}"
-    url = f"ssh://{getpass.getuser()}@127.0.0.1:{server.ssh_port}/eve/notes.git"
+    command = f"ssh -F none -i {here / 'key'} -o IdentitiesOnly=yes {unknown}"
+    return f"ssh://{getpass.getuser()}@127.0.0.1:{server.ssh_port}/{person}/notes.git", command
+
+
+def test_git_over_ssh_takes_a_persons_key(server: Gitea, tmp_path: Path) -> None:
+    server.sign_on("eve")
+    url, over = over_ssh(server, "eve", tmp_path)
+    newest = commit(tmp_path / "notes", "first")
     git("push", "--quiet", url, "main", directory=tmp_path / "notes", GIT_SSH_COMMAND=over)
     assert git("ls-remote", url, "main", directory=tmp_path, GIT_SSH_COMMAND=over).startswith(newest)
+
+
+def test_who_may_not_sign_in_any_more_has_no_page_no_token_and_no_key(server: Gitea, tmp_path: Path) -> None:
+    """Step 2 of the drill in docs/identity.md: nothing of it asks the provider."""
+    page = server.sign_on("dan").cookies
+    url, over = over_ssh(server, "dan", tmp_path)
+    wanted = {"name": "laptop", "scopes": ["read:user"]}
+    token = server.ask("POST", "/api/v1/users/dan/tokens", wanted).content["sha1"]
+
+    def own_page(cookies: Mapping[str, str]) -> bool:
+        """Who may not sign in gets a page as well, which says so."""
+        answer = server.ask("GET", "/user/settings", anybody=True, cookies=cookies)
+        return answer.status == 200 and b'name="full_name"' in answer.body
+
+    def refused() -> list[bool]:
+        by_key = ["git", "ls-remote", url]
+        ran = subprocess.run(by_key, env=os.environ | {"GIT_SSH_COMMAND": over}, capture_output=True, check=False)
+        by_token = server.ask("GET", "/api/v1/user", anybody=True, token=token).status
+        return [not own_page(page), by_token in (401, 403), ran.returncode != 0]
+
+    assert refused() == [False, False, False]
+    account = server.ask("GET", "/api/v1/users/dan").content
+    told = {"login_name": account["login_name"], "source_id": account["source_id"], "prohibit_login": True}
+    assert server.ask("PATCH", "/api/v1/admin/users/dan", told).status == 200
+    assert refused() == [True, True, True]
+    assert not own_page(server.sign_on("dan").cookies)
 
 
 def test_what_the_seed_has_is_in_gitea_while_flux_reads_the_seed(link: Link, tmp_path: Path) -> None:
