@@ -96,10 +96,7 @@ def previews(name: str) -> dict[str, dict[str, float]]:
     try:
         if commands.preview(session, like_the_lab=True):
             raise RuntimeError("the preview of the lab's stack failed")
-        environment = session.environment()
-        # As below.
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        return _previews(environment)
+        return _previews(_warm(session.environment()))
     finally:
         session.remove()
 
@@ -116,6 +113,11 @@ def beyond(figures: Mapping[str, float]) -> list[str]:
         for name, limit in LIMITS.items()
         if name in figures and figures[name] > limit
     ]
+
+
+def _warm(environment: dict[str, str]) -> dict[str, str]:
+    """An environment in which only the first run compiles the program."""
+    return {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _previews(environment: dict[str, str]) -> dict[str, dict[str, float]]:
@@ -141,9 +143,7 @@ def _measure(size: int) -> dict[str, Any]:
         content = stack_file.parse(session.config.read_text())
         grown({key.removeprefix("homelab:"): value for key, value in content["config"].items()}, size)
         session.config.write_text(stack_file.dump(content))
-        environment = lab.cli.environment
-        # Where it is set, each run compiles the program anew; a warm one no longer does.
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        environment = _warm(lab.cli.environment)
         figures: dict[str, Any] = dict(_previews(environment))
         figures["up"] = _timed(["pulumi", "up", *_OPTIONS], environment)
         # The first rewrites what the provider words differently once a VM exists; it changes nothing else.

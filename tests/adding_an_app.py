@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conftest import ROOT
+from tests.repository import copy_into
 
 PAGE = (ROOT / "docs" / "adding-an-app.md").read_text()
 NAME = "notes"
@@ -80,20 +79,8 @@ def perform(root: Path, run: Callable[[str], None]) -> None:
 
 
 def copy_of_the_repository(target: Path) -> None:
-    """Put a copy of what is in the repository, or would be with the next commit, into a directory; and its Python."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        source, copy = ROOT / name, target / name
-        # One that was deleted is listed until that is committed.
-        if source.is_file():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, copy)
+    """Put a copy of the repository into a directory, with the Python of the tests."""
+    copy_into(target)
     if not (target / ".venv").is_symlink():
         (target / ".venv").symlink_to(sys.prefix)
 

@@ -26,6 +26,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.imports import imports
 from tests.mutants.catalogue import FAST, Mutant
+from tests.repository import copy_into
 
 SECONDS = 900
 """For one run of tests; a mutant that makes them wait longer is noticed by that."""
@@ -70,11 +71,7 @@ class Copy:
         self._directory = directory
         # A file's bytecode is good for one modification time in whole seconds: no two states of a file share one.
         self._times = itertools.count(1_000_000_000)
-        for name in _files(ROOT):
-            target = self.root / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes((ROOT / name).read_bytes())
-            target.chmod((ROOT / name).stat().st_mode)
+        copy_into(self.root)
         git = ["git", "-C", str(self.root)]
         subprocess.run([*git, "init", "--quiet"], check=True)
         subprocess.run([*git, "add", "--all"], check=True)
@@ -178,10 +175,3 @@ def importers(file: str) -> list[str]:
         for test in sorted((ROOT / folder).rglob("test_*.py"))
         if any(name == module or name.startswith(f"{module}.") for _, name in imports(test))
     ]
-
-
-def _files(root: Path) -> list[str]:
-    """What belongs to the repository: no caches, no environment, nothing of the lab."""
-    asked = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split("\0")
-    return [name for name in listed if name and (root / name).is_file()]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -20,6 +19,7 @@ import yaml
 from components.kit import versions
 from components.kit.versions import ChartPin, ImagePin
 from tests.conftest import ROOT
+from tests.repository import files
 
 PINS = {name: pin for name, pin in vars(versions).items() if isinstance(pin, ChartPin | ImagePin)}
 
@@ -42,9 +42,8 @@ def configuration() -> dict[str, Any]:
 
 @cache
 def tracked() -> list[str]:
-    """Files of the repository, those not yet committed among them."""
-    asked = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    return subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    """Files of the repository, asked for once."""
+    return files()
 
 
 def found_by_expressions(file: str) -> list[dict[str, str]]:
