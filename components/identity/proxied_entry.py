@@ -13,21 +13,12 @@ from typing import Final
 
 import pulumi
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
-from pulumi_kubernetes.networking.v1 import (
-    HTTPIngressPathArgs,
-    HTTPIngressRuleValueArgs,
-    Ingress,
-    IngressBackendArgs,
-    IngressRuleArgs,
-    IngressServiceBackendArgs,
-    IngressSpecArgs,
-    IngressTLSArgs,
-    ServiceBackendPortArgs,
-)
+from pulumi_kubernetes.networking.v1 import Ingress
 
 from components.identity.authentik import SERVER, Authentik
 from components.identity.authentik_secrets import NAMESPACE
 from components.identity.proxied import Proxied
+from components.kit import ingress
 from components.network.nginx_ingress import NginxIngress
 
 _PORT: Final = 80
@@ -58,8 +49,6 @@ class ProxiedEntry(pulumi.ComponentResource):
 
     def _ingress(self, name: str, row: Proxied, args: ProxiedEntryArgs) -> Ingress:
         host = f"{row.host}.{args.domain}"
-        service = IngressServiceBackendArgs(name=SERVER, port=ServiceBackendPortArgs(number=_PORT))
-        path = HTTPIngressPathArgs(path="/", path_type="Prefix", backend=IngressBackendArgs(service=service))
         return Ingress(
             name,
             metadata=ObjectMetaArgs(
@@ -72,18 +61,13 @@ class ProxiedEntry(pulumi.ComponentResource):
                     "nginx.org/proxy-buffering": "False",
                     "nginx.org/proxy-read-timeout": "1h",
                     "nginx.org/proxy-send-timeout": "1h",
-                    # An address in its status says nothing about the application, and nothing waits for it.
-                    "pulumi.com/skipAwait": "true",
+                    **ingress.UNAWAITED,
                 },
             ),
-            spec=IngressSpecArgs(
-                ingress_class_name=args.ingress.class_name,
-                rules=[IngressRuleArgs(host=host, http=HTTPIngressRuleValueArgs(paths=[path]))],
-                tls=[IngressTLSArgs(hosts=[host])],
-            ),
+            spec=ingress.one_host(host, service=SERVER, port=_PORT, class_name=args.ingress.class_name),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[args.authentik.ready, args.ingress.ready],
-                custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m", delete="2m"),
+                custom_timeouts=ingress.timeouts(),
             ),
         )

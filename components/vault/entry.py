@@ -10,20 +10,11 @@ from dataclasses import dataclass
 
 import pulumi
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
-from pulumi_kubernetes.networking.v1 import (
-    HTTPIngressPathArgs,
-    HTTPIngressRuleValueArgs,
-    Ingress,
-    IngressBackendArgs,
-    IngressRuleArgs,
-    IngressServiceBackendArgs,
-    IngressSpecArgs,
-    IngressTLSArgs,
-    ServiceBackendPortArgs,
-)
+from pulumi_kubernetes.networking.v1 import Ingress
 
 from components.certificates.acme import SOLVERS
 from components.certificates.certificate import Certificate, CertificateArgs
+from components.kit import ingress
 from components.kit.network_policy import open_to
 from components.kit.references import IssuerReference
 from components.network.nginx_ingress import NginxIngress
@@ -67,36 +58,20 @@ class VaultEntry(pulumi.ComponentResource):
                 annotations={
                     # Vault speaks HTTPS; its certificate is the cluster's own, which NGINX does not check.
                     "nginx.org/ssl-services": place.name,
-                    # An address in its status says nothing about Vault, and nothing waits for it.
-                    "pulumi.com/skipAwait": "true",
+                    **ingress.UNAWAITED,
                 },
             ),
-            spec=IngressSpecArgs(
-                ingress_class_name=args.ingress.class_name,
-                rules=[
-                    IngressRuleArgs(
-                        host=args.host,
-                        http=HTTPIngressRuleValueArgs(
-                            paths=[
-                                HTTPIngressPathArgs(
-                                    path="/",
-                                    path_type="Prefix",
-                                    backend=IngressBackendArgs(
-                                        service=IngressServiceBackendArgs(
-                                            name=place.name, port=ServiceBackendPortArgs(number=API_PORT)
-                                        )
-                                    ),
-                                )
-                            ]
-                        ),
-                    )
-                ],
-                tls=[IngressTLSArgs(hosts=[args.host], secret_name=certificate.certificate.name)],
+            spec=ingress.one_host(
+                args.host,
+                service=place.name,
+                port=API_PORT,
+                class_name=args.ingress.class_name,
+                certificate=certificate.certificate.name,
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[args.vault.ready, args.ingress.ready, certificate],
-                custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m", delete="2m"),
+                custom_timeouts=ingress.timeouts(),
             ),
         )
         self.register_outputs({"host": args.host})

@@ -16,12 +16,6 @@ LABELS = {"app": "held"}
 UP_SECONDS = 300
 
 
-@pytest.fixture(scope="module")
-def lab(cluster_lab: LiveLab) -> LiveLab:
-    """The lab of machines: nothing here looks at what runs in the cluster later."""
-    return cluster_lab
-
-
 def brief_drains(settings: dict[str, Any]) -> None:
     settings.setdefault("talos", {}).setdefault("timeouts", {})["drain"] = 10
 

@@ -16,12 +16,6 @@ import pytest
 from tests.lab.live import LiveLab, one_more_worker
 
 
-@pytest.fixture(scope="module")
-def lab(cluster_lab: LiveLab) -> LiveLab:
-    """The lab of machines: nothing here looks at what runs in the cluster later."""
-    return cluster_lab
-
-
 def test_an_update_that_proxmox_refuses_is_made_up_for_by_the_next(lab: LiveLab) -> None:
     def more_cores(settings: dict[str, Any]) -> None:
         settings["nodes"]["worker-0"]["cores"] += 1

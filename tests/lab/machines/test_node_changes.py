@@ -7,18 +7,10 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-import pytest
-
 from components.talos.images import KUBELET, STATIC_PODS
 from tests.lab.live import VMS, Change, LiveLab, one_more_worker
 
 CONTROL_PLANES = [name for name in VMS if name.startswith("controlplane-")]
-
-
-@pytest.fixture(scope="module")
-def lab(cluster_lab: LiveLab) -> LiveLab:
-    """The lab of machines: nothing here looks at what runs in the cluster later."""
-    return cluster_lab
 
 
 def kubectl(lab: LiveLab, *arguments: str) -> Any:

@@ -20,12 +20,6 @@ from tests.lab.live import ROOT, VMS, LiveLab, one_more_worker
 CONTROLPLANES = ("controlplane-0", "controlplane-1", "controlplane-2")
 
 
-@pytest.fixture(scope="module")
-def lab(cluster_lab: LiveLab) -> LiveLab:
-    """The lab of machines: nothing here looks at what runs in the cluster later."""
-    return cluster_lab
-
-
 def five_control_planes(settings: dict[str, Any]) -> None:
     like = settings["nodes"]["controlplane-2"]
     for number in (3, 4):

@@ -12,12 +12,6 @@ from tests.lab.live import VMS, LiveLab
 ARGUMENT = "mitigations=off"
 
 
-@pytest.fixture(scope="module")
-def lab(cluster_lab: LiveLab) -> LiveLab:
-    """The lab of machines: nothing here looks at what runs in the cluster later."""
-    return cluster_lab
-
-
 def another_kernel_argument(settings: dict[str, Any]) -> None:
     settings.setdefault("talos", {})["kernelArgs"] = [ARGUMENT]
 

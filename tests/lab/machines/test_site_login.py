@@ -7,18 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
-
 from lab.hardware import PRIVILEGES
 from tests.lab.live import ROOT, LiveLab
 
 ROLE, USER, TOKEN = "Homelab", "pulumi@pve", "api"
-
-
-@pytest.fixture(scope="module")
-def lab(cluster_lab: LiveLab) -> LiveLab:
-    """The lab of machines: nothing later asks Proxmox for anything."""
-    return cluster_lab
 
 
 def documented_privileges() -> list[str]:
