@@ -205,6 +205,7 @@ _TOOLS = [
         Tool(GoBinary(tool, f"tools/{of}", f"github.com/prometheus/{of}/cmd/{tool}", f"github.com/prometheus/{of}"))
         for tool, of in (("promtool", "prometheus"), ("amtool", "alertmanager"))
     ),
+    Tool(GoBinary("alloy-syntax", "alloy_syntax", ".")),
     *(
         Tool(GoBinary(name, f"tools/{name}", f"github.com/fluxcd/{name}", f"github.com/fluxcd/{name}"))
         for name in ("source-controller", "kustomize-controller")
@@ -261,6 +262,7 @@ TESTS = (
     "dns01-solver",
     "promtool",
     "amtool",
+    "alloy-syntax",
     "bazel-remote",
     "github-mcp-server",
     "rclone",
