@@ -203,8 +203,22 @@ _TOOLS = [
     ),
     *(
         Tool(GoBinary(tool, f"tools/{of}", f"github.com/prometheus/{of}/cmd/{tool}", f"github.com/prometheus/{of}"))
-        for tool, of in (("promtool", "prometheus"), ("amtool", "alertmanager"))
+        for of, tool in (
+            ("prometheus", "promtool"),
+            ("prometheus", "prometheus"),
+            ("alertmanager", "amtool"),
+            ("alertmanager", "alertmanager"),
+        )
     ),
+    Tool(
+        GoBinary(
+            "prometheus-operator",
+            "tools/prometheus-operator",
+            "github.com/prometheus-operator/prometheus-operator/cmd/operator",
+            "github.com/prometheus-operator/prometheus-operator",
+        )
+    ),
+    Tool(GoBinary("alloy-syntax", "alloy_syntax", ".")),
     *(
         Tool(GoBinary(name, f"tools/{name}", f"github.com/fluxcd/{name}", f"github.com/fluxcd/{name}"))
         for name in ("source-controller", "kustomize-controller")
@@ -260,7 +274,11 @@ TESTS = (
     "cert-manager-controller",
     "dns01-solver",
     "promtool",
+    "prometheus",
     "amtool",
+    "alertmanager",
+    "prometheus-operator",
+    "alloy-syntax",
     "bazel-remote",
     "github-mcp-server",
     "rclone",

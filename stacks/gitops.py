@@ -26,6 +26,7 @@ from components.kit.chart import ChartSource
 from components.kit.network_policy import Pods
 from components.network import nginx_ingress
 from components.secrets.sealed_secrets import KEYPAIR_NAME
+from components.storage.proxmox_csi import NAMESPACE as PROXMOX_CSI
 from components.vault.clients import VAULT_NAMESPACE
 from stacks.applications import ApplicationsLayer
 from stacks.dns import DnsLayer
@@ -45,8 +46,12 @@ SCRAPED = {
         "database": Scraped(labels={"cnpg.io/podRole": "instance"}, ports=[POSTGRES_METRICS]),
     },
     EXTERNAL_DNS: {"external-dns": Scraped(labels={"app.kubernetes.io/name": "external-dns"}, ports=[7979])},
-    # On the port of the API, which asks for its key.
-    POWERDNS: {"powerdns": Scraped(labels={"app.kubernetes.io/component": "server"}, ports=[8081])},
+    POWERDNS: {
+        # On the port of the API, which asks for its key.
+        "powerdns": Scraped(labels={"app.kubernetes.io/component": "server"}, ports=[8081]),
+        "operator": Scraped(labels={"app.kubernetes.io/name": "powerdns-operator"}, ports=[8080]),
+    },
+    PROXMOX_CSI: {"controller": Scraped(labels={"app.kubernetes.io/component": "controller"}, ports=[8080])},
     # Of the unsealer beside each server (cmd/bank-vaults/metrics.go); Vault's own metrics need a token.
     VAULT_NAMESPACE: {"vault": Scraped(labels={"app.kubernetes.io/name": "vault"}, ports=[9091])},
     # The controllers and their operator.

@@ -22,9 +22,11 @@ _WHOLE = frozenset(
         *("HorizontalPodAutoscaler", "PodDisruptionBudget", "Certificate", "Issuer", "ClusterIssuer"),
         # From whose specifications an operator makes pods.
         *("Prometheus", "Alertmanager"),
+        # Whom Prometheus asks: tests have the operator compose its configuration of them.
+        *("ServiceMonitor", "PodMonitor", "Probe"),
     }
 )
-"""Kinds of which a rule reads the specification."""
+"""Kinds of which a rule or a test reads the specification."""
 
 _WEBHOOKS = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
 _WORDY = ("terminationMessagePath", "terminationMessagePolicy", "lifecycle", "affinity", "topologySpreadConstraints")

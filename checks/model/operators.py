@@ -205,8 +205,9 @@ def _flux_instance(thing: Object, _find: Find) -> Iterator[Object]:
 def _prometheus(thing: Object, _find: Find) -> Iterator[Object]:
     """https://prometheus-operator.dev/docs/platform/platform-guide/"""
     name = f"{thing.kind.lower()}-operated"
-    port = {"Prometheus": ("web", 9090), "Alertmanager": ("web", 9093)}[thing.kind]
-    yield _make(thing, "v1", "Service", name, {"spec": {"ports": [{"name": port[0], "port": port[1]}]}})
+    number = {"Prometheus": 9090, "Alertmanager": 9093}[thing.kind]
+    port = {"name": str(thing.spec.get("portName") or "web"), "port": number}
+    yield _make(thing, "v1", "Service", name, {"spec": {"ports": [port]}})
 
 
 def _collector(thing: Object, _find: Find) -> Iterator[Object]:

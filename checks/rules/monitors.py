@@ -62,7 +62,7 @@ _OPERATED: Mapping[tuple[str, str], tuple[Mapping[str, str], Mapping[str, int]]]
 def targets(platform: Platform) -> Iterator[Finding]:
     """PodMonitors and ServiceMonitors that select nothing, or name a port that what they select does not have."""
     spaces = [one.name for one in platform.of_kind("", "Namespace")]
-    for monitor, chosen in _written(platform):
+    for monitor, chosen in selections(platform):
         wanted = _wanted(monitor)
         missing = False
         for number, space in enumerate(mapping(monitor.spec.get("namespaceSelector")).get("matchNames") or []):
@@ -92,10 +92,10 @@ def targets(platform: Platform) -> Iterator[Finding]:
 def closed(platform: Platform) -> Iterator[Finding]:
     """Pods behind policies none of which lets Prometheus in at the port of the monitor."""
     servers = {one.namespace for one in platform.of_kind(_GROUP, "Prometheus")}
-    pods = _pods(platform)
-    for monitor, chosen in _written(platform) if servers else ():
+    pods = pods_to_ask(platform)
+    for monitor, chosen in selections(platform) if servers else ():
         for path, port in _ports(monitor):
-            for target in _asked(pods, chosen):
+            for target in asked(pods, chosen):
                 number = _number(chosen, target, port)
                 if number is not None and not any(_reaches(platform, space, target, number) for space in servers):
                     problem = f"is {number} of {target.name}, where no policy lets Prometheus in"
@@ -106,12 +106,13 @@ Chosen = Target | Object
 """What a monitor selects: pods of a PodMonitor, Services of a ServiceMonitor."""
 
 
-def _written(platform: Platform) -> Iterator[tuple[Object, list[Chosen]]]:
-    """The monitors that this repository writes, each with what it selects.
+def selections(platform: Platform) -> Iterator[tuple[Object, list[Chosen]]]:
+    """The monitors that this repository writes, each with what it selects: pods, or Services.
 
-    One that selects nothing known is left out where there is a release of which nobody knows what it makes.
+    One that selects nothing known is left out where there is a release of which nobody knows what it makes. Those that
+    charts of others bring are left out too.
     """
-    pods = _pods(platform)
+    pods = pods_to_ask(platform)
     services = list(platform.of_kind("", "Service"))
     everything: dict[str, list[Target] | list[Object]] = {"PodMonitor": pods, "ServiceMonitor": services}
     for kind, known in everything.items():
@@ -126,8 +127,8 @@ def _written(platform: Platform) -> Iterator[tuple[Object, list[Chosen]]]:
                 yield monitor, chosen
 
 
-def _pods(platform: Platform) -> list[Target]:
-    """The pods of all workloads, and those that operators make."""
+def pods_to_ask(platform: Platform) -> list[Target]:
+    """The pods of all workloads, and those that operators make: one entry for all replicas of a kind."""
     found = [
         Target(
             one.of.namespace,
@@ -166,7 +167,9 @@ def _wanted(monitor: Object) -> dict[str, Any]:
 def _near(platform: Platform, monitor: Object) -> list[Chosen]:
     """What is in the namespaces in which a monitor looks."""
     places = _places(monitor)
-    known: list[Chosen] = [*_pods(platform)] if monitor.kind == "PodMonitor" else [*platform.of_kind("", "Service")]
+    known: list[Chosen] = (
+        [*pods_to_ask(platform)] if monitor.kind == "PodMonitor" else [*platform.of_kind("", "Service")]
+    )
     return [one for one in known if places is None or one.namespace in places]
 
 
@@ -196,8 +199,8 @@ def _names(one: Chosen) -> set[str]:
     return {str(port["name"]) for port in items(one.spec.get("ports")) if port.get("name")}
 
 
-def _asked(pods: list[Target], chosen: list[Chosen]) -> Iterator[Target]:
-    """The pods that are asked in the end."""
+def asked(pods: list[Target], chosen: list[Chosen]) -> Iterator[Target]:
+    """The pods among `pods` that are asked in the end, where a monitor selects `chosen`: those behind a Service too."""
     for one in chosen:
         if isinstance(one, Target):
             yield one

@@ -1,9 +1,10 @@
 """Proxmox CSI: volumes on the site's own datastores, created and attached through the Proxmox API.
 
-Owns the namespace, the driver's configuration Secret, the authority by which it knows Proxmox, and the Helm release.
-Does not own the account that the driver logs in with (`ProxmoxAccount`), the storage classes (`StorageClass`), nor what
-becomes of volumes when the cluster is destroyed (`CsiVolumes`). Must exist before: the pod network, and nodes whose
-labels name the driver's region and, as their zone, the Proxmox host that they run on (`talos_config.topology`).
+Owns the namespace, which is closed, the driver's configuration Secret, the authority by which it knows Proxmox, and
+the Helm release. Does not own the account that the driver logs in with (`ProxmoxAccount`), the storage classes
+(`StorageClass`), nor what becomes of volumes when the cluster is destroyed (`CsiVolumes`). Must exist before: the pod
+network, and nodes whose labels name the driver's region and, as their zone, the Proxmox host that they run on
+(`talos_config.topology`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.kit.chart import ChartSource, values
 from components.kit.namespace import make_namespace
+from components.kit.network_policy import close_namespace
 from components.kit.versions import PROXMOX_CSI
 from components.storage.csi_volume_names import CSI_VM_ID, VolumeNames
 
@@ -94,6 +96,8 @@ class ProxmoxCsi(pulumi.ComponentResource):
         super().__init__("homelab:storage:ProxmoxCsi", name, None, opts)
         # Pods of the node plugin mount host directories and make devices.
         namespace = make_namespace(f"{name}-namespace", NAMESPACE, "privileged", parent=self)
+        # The kubelet of a pod's own node reaches it all the same, and calls the driver through a socket.
+        close_namespace(f"{name}-closed", namespace, parent=self)
         config = _driver_config(args)
         secret = Secret(
             f"{name}-config",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from checks.model.platform import Platform
-from checks.rules.monitors import Target, _asked, _pods, _written
+from checks.rules.monitors import asked, pods_to_ask, selections
 
 OTHERWISE = {
     "Deployment metallb-system/metallb-controller": "a scrape of its own, since it wants Prometheus's token",
@@ -14,31 +14,32 @@ OTHERWISE = {
 """Pods that Prometheus asks without a monitor of this repository (`gitops/monitoring/release.yaml`)."""
 
 UNASKED = {
-    "DaemonSet kube-system/cilium": "its chart has the agents' figures off; nodes and pods show what they do",
-    "Deployment csi-proxmox/proxmox-csi-plugin-controller": "its chart has them off; kubelets count its operations",
     "DaemonSet csi-proxmox/proxmox-csi-plugin-node": "it has none; kubelets count its operations",
     "Deployment metallb-system/metallb-frr-k8s-statuscleaner": "it has none",
     "Deployment reflector/reflector": "it has none",
     "StatefulSet powerdns/powerdns-database": "MariaDB has none of its own",
-    "Deployment powerdns/powerdns-operator": "it is closed in its namespace; PowerDNS itself is asked",
     "Deployment cert-manager/cert-manager-webhook-pdns": "it has none",
 }
 """Pods that nothing asks, and why."""
 
 
+def asked_names(platform: Platform) -> set[str]:
+    """What is asked by a monitor of this repository."""
+    pods = pods_to_ask(platform)
+    return {target.name for _, chosen in selections(platform) for target in asked(pods, chosen)}
+
+
 def test_what_pulumi_installs_is_asked_for_its_figures_or_there_is_a_reason(everything: Platform) -> None:
-    pods = _pods(everything)
-    asked = {target.name for _, chosen in _written(everything) for target in _asked(pods, chosen)}
+    names = asked_names(everything)
     installed = {
         str(one.of)
         for one in everything.pods
         if (one.of.release.manager.system if one.of.release else one.of.manager.system) == "pulumi"
         and one.of.kind in ("Deployment", "DaemonSet", "StatefulSet")
     }
-    assert sorted(installed - asked) == sorted({*OTHERWISE, *UNASKED})
+    assert sorted(installed - names) == sorted({*OTHERWISE, *UNASKED})
 
 
 def test_pods_that_operators_make_of_what_pulumi_installs_are_asked_too(everything: Platform) -> None:
-    made: list[Target] = _pods(everything)
-    asked = {target.name for _, chosen in _written(everything) for target in _asked(made, chosen)}
-    assert {"Vault vault/instance", "Cluster authentik/authentik-postgres", "FluxInstance flux-system/flux"} <= asked
+    made = {"Vault vault/instance", "Cluster authentik/authentik-postgres", "FluxInstance flux-system/flux"}
+    assert made <= asked_names(everything)

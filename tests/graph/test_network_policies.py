@@ -25,7 +25,6 @@ OPEN = {
     "cert-manager": WEBHOOK,
     "external-secrets": WEBHOOK,
     "kube-system": "it is Talos's own, with DNS for everybody and static pods",
-    "csi-proxmox": "its pods listen for the kubelet and for nobody else",
 }
 """Namespaces with Secrets that are not closed, and why."""
 
@@ -33,6 +32,7 @@ VAULT = {"app.kubernetes.io/name": "vault", "vault_cr": "instance"}
 SERVER = {**authentik.PODS.labels, "app.kubernetes.io/component": "server"}
 WORKER = {**authentik.PODS.labels, "app.kubernetes.io/component": "worker"}
 DATABASE = {"cnpg.io/cluster": "authentik-postgres", "role": "primary"}
+CSI_CONTROLLER = {"app.kubernetes.io/name": "proxmox-csi-plugin", "app.kubernetes.io/component": "controller"}
 STRANGER = Pods(labels={"app.kubernetes.io/name": "stranger"}, namespace="default")
 
 
@@ -152,6 +152,8 @@ def test_no_namespace_with_secrets_is_open_by_accident(graph: Graph) -> None:
         (PROMETHEUS, "authentik", DATABASE | {"cnpg.io/podRole": "instance"}, 9187),
         (PROMETHEUS, "external-dns", {"app.kubernetes.io/name": "external-dns"}, 7979),
         (PROMETHEUS, "powerdns", {"app.kubernetes.io/component": "server"}, 8081),
+        (PROMETHEUS, "powerdns", {"app.kubernetes.io/name": "powerdns-operator"}, 8080),
+        (PROMETHEUS, "csi-proxmox", CSI_CONTROLLER, 8080),
     ],
 )
 def test_who_needs_a_pod_reaches_it(
@@ -173,6 +175,9 @@ def test_who_needs_a_pod_reaches_it(
         (STRANGER, "authentik", SERVER, 9000),
         (nginx_ingress.PODS, "authentik", WORKER, 9000),
         (STRANGER, "external-dns", {}, 7979),
+        (STRANGER, "csi-proxmox", CSI_CONTROLLER, 8080),
+        (STRANGER, "powerdns", {"app.kubernetes.io/name": "powerdns-operator"}, 8080),
+        (PROMETHEUS, "csi-proxmox", {"app.kubernetes.io/component": "node"}, 8080),
         (STRANGER, "flux-system", flux_controller("source").labels, 9090),
         (STRANGER, "flux-system", flux_controller("notification").labels, 9292),
         (GITEA, "flux-system", flux_controller("source").labels, 9090),

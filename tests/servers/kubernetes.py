@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from components.talos.config import ETCD_METRICS_PORT
 from lab.programs import ensure
 from tests.servers.processes import eventually, free_ports, server
 
@@ -36,6 +37,7 @@ ISSUER = "https://kubernetes.default.svc"
 """Issuer of service account tokens, and the audience of one for which none is asked."""
 
 
+LOOPBACK = "127.0.0.1"
 FRONT_PROXY = "front-proxy-client"
 
 
@@ -53,17 +55,17 @@ class KubernetesApi:
     """A running API server."""
 
     port: int
-    """On 127.0.0.1."""
     ca: Path
     """Certificate of the authority that signed the server's."""
     kubeconfig: Path
     """With which kubectl and other clients are administrator."""
     admin_token: str
+    address: str = LOOPBACK
 
     @property
     def url(self) -> str:
         """Such as https://127.0.0.1:40001."""
-        return f"https://127.0.0.1:{self.port}"
+        return f"https://{self.address}:{self.port}"
 
     def request(
         self, method: str, path: str, body: Any = None, *, token: str | None = None, kind: str = "application/json"
@@ -164,16 +166,20 @@ def with_kubectl(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def kubernetes_api(directory: Path) -> Iterator[KubernetesApi]:
-    """An empty cluster's API for the length of the block; everything of it lies in `directory`, which is made."""
+def kubernetes_api(directory: Path, address: str = LOOPBACK) -> Iterator[KubernetesApi]:
+    """An empty cluster's API for the length of the block; everything of it lies in `directory`, which is made.
+
+    address: where the API server listens. At another than the default it is in the Endpoints of the Service
+    `kubernetes`, and etcd shows its metrics there, at the port that Talos gives them.
+    """
     directory.mkdir(parents=True)
     programs = ensure(["etcd", "kube-apiserver"])
     client_port, peer_port, port = free_ports(3)
     etcd, peer = f"http://127.0.0.1:{client_port}", f"http://127.0.0.1:{peer_port}"
     admin_token = secrets.token_urlsafe(32)
     tokens = _written(directory / "tokens.csv", f'{admin_token},admin,admin,"system:masters"\n'.encode())
-    api = KubernetesApi(port, directory / "ca.crt", directory / "kubeconfig", admin_token)
-    _write_certificates(directory)
+    api = KubernetesApi(port, directory / "ca.crt", directory / "kubeconfig", admin_token, address)
+    _write_certificates(directory, address)
     _write_kubeconfig(api)
     etcd_command = [
         str(programs["etcd"].path),
@@ -185,15 +191,16 @@ def kubernetes_api(directory: Path) -> Iterator[KubernetesApi]:
         f"--initial-cluster=default={peer}",
         "--unsafe-no-fsync",
         "--log-level=warn",
+        *([] if address == LOOPBACK else [f"--listen-metrics-urls=http://{address}:{ETCD_METRICS_PORT}"]),
     ]
     api_command = [
         str(programs["kube-apiserver"].path),
         f"--etcd-servers={etcd}",
-        "--bind-address=127.0.0.1",
-        "--advertise-address=127.0.0.1",
+        f"--bind-address={address}",
+        f"--advertise-address={address}",
         f"--secure-port={port}",
         # A loopback address may not stand in an EndpointSlice.
-        "--endpoint-reconciler-type=none",
+        *(["--endpoint-reconciler-type=none"] if address == LOOPBACK else []),
         "--service-cluster-ip-range=10.96.0.0/12",
         f"--cert-dir={directory}",
         f"--tls-cert-file={directory / 'server.crt'}",
@@ -229,11 +236,11 @@ def _healthy(etcd: str) -> bool:
     return False
 
 
-def _write_certificates(directory: Path) -> None:
-    """An authority, the server's certificate for 127.0.0.1, and the key that signs service account tokens."""
+def _write_certificates(directory: Path, address: str) -> None:
+    """An authority, the server's certificate, and the key that signs service account tokens."""
     authority_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     authority = certificate("test-ca", authority_key, "test-ca", authority_key)
-    served = certificate("kube-apiserver", server_key, "test-ca", authority_key)
+    served = certificate("kube-apiserver", server_key, "test-ca", authority_key, "kubernetes", address=address)
     _written(directory / "ca.crt", authority.public_bytes(serialization.Encoding.PEM))
     _written(directory / "server.crt", served.public_bytes(serialization.Encoding.PEM))
     _written(directory / "server.key", pem(server_key))
@@ -255,14 +262,15 @@ def certificate(
     issuer_key: ec.EllipticCurvePrivateKey,
     *names: str,
     group: str = "",
+    address: str = LOOPBACK,
 ) -> x509.Certificate:
-    """A certificate of one day for a server on 127.0.0.1, and for further DNS names; or that of an authority itself.
+    """A certificate of one day for a server at an address, and for further DNS names; or that of an authority itself.
 
     group: what Kubernetes takes its bearer for a member of.
     """
     member = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group)] if group else []
     now = datetime.now(UTC)
-    alternatives = [x509.IPAddress(IPv4Address("127.0.0.1")), *(x509.DNSName(name) for name in ("localhost", *names))]
+    alternatives = [x509.IPAddress(IPv4Address(address)), *(x509.DNSName(name) for name in ("localhost", *names))]
     authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
     return (
         x509.CertificateBuilder()

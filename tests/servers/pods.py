@@ -71,7 +71,7 @@ def run_in_pod(
 
 
 def _environment(api: KubernetesApi) -> dict[str, str]:
-    return {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(api.port)}
+    return {"KUBERNETES_SERVICE_HOST": api.address, "KUBERNETES_SERVICE_PORT": str(api.port)}
 
 
 def _inside(

@@ -23,15 +23,9 @@ _FORMS = {
     "duration": r"\d+(s|m|h)",
     "text": r"[^\n]+",
     "url": r'"?https?://[^\s"]+"?',
-    "address": r'"[\w.-]+:\d+"',
-    "reference": r"[a-z][\w.]+",
-    "list": r"\[[^\]]+\]",
-    "expression": r'".*" \+ .*',
     "json": r"\{.*\}",
     "secret": r"secret",
 }
-
-_REFERENCE = re.compile(r"\b((?:discovery|loki|otelcol)(?:\.[a-z]+)+)\.([a-z]+)\.([a-z]+)\b")
 
 
 def values(release: str) -> dict[str, Any]:
@@ -81,23 +75,6 @@ def loki() -> Iterator[tuple[str, str]]:
     return leaves(values("loki")["loki"])
 
 
-def alloy() -> Iterator[tuple[str, str]]:
-    """The attributes of each component, below the blocks that they are in."""
-    blocks: list[str] = []
-    for line in map(str.strip, text().splitlines()):
-        if opened := re.fullmatch(r'([\w.]+)(?: "\w+")? \{', line):
-            blocks.append(opened[1])
-        elif line == "}":
-            blocks.pop()
-        elif said := re.fullmatch(r"(\w+)\s*= (.*)", line):
-            yield f"{blocks[0]}/{'.'.join([*blocks[1:], said[1]])}", said[2]
-    assert blocks == []
-
-
-def text() -> str:
-    return str(values("alloy")["alloy"]["configMap"]["content"])
-
-
 def inventree() -> Iterator[tuple[str, str]]:
     for told in (values("inventree"), chart_values("inventree")):
         for containers in told["controllers"]["main"].values():
@@ -107,7 +84,7 @@ def inventree() -> Iterator[tuple[str, str]]:
                         yield name, shown(value)
 
 
-TOLD = {"grafana": grafana, "loki": loki, "alloy": alloy, "inventree": inventree}
+TOLD = {"grafana": grafana, "loki": loki, "inventree": inventree}
 
 
 def misfits(program: str, told: Iterator[tuple[str, str]]) -> list[str]:
@@ -146,15 +123,6 @@ def test_a_misspelt_setting_and_a_value_of_another_form_are_found() -> None:
         "server.root_url is grafana.example.org, no url",
         "auth_enabled is no setting of grafana",
     ]
-
-
-def test_alloys_components_are_there_under_the_names_by_which_others_ask_them() -> None:
-    made = set(re.findall(r'^([\w.]+) "(\w+)" \{', text(), re.MULTILINE))
-    asked = set(_REFERENCE.findall(text()))
-    assert asked
-    assert {(component, name) for component, name, _ in asked} <= made
-    exports = KNOWN["alloy"]["exports"]
-    assert [one for one in sorted(asked) if one[2] not in exports.get(one[0], [])] == []
 
 
 def test_what_loki_keeps_is_a_whole_number_of_its_indexes() -> None:
