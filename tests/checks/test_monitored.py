@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from checks.gitops.tree import GITOPS, documents
 from checks.model.platform import Platform
 from checks.rules.monitors import Target, _asked, _pods, _written
 
@@ -42,3 +43,13 @@ def test_pods_that_operators_make_of_what_pulumi_installs_are_asked_too(everythi
     made: list[Target] = _pods(everything)
     asked = {target.name for _, chosen in _written(everything) for target in _asked(made, chosen)}
     assert {"Vault vault/instance", "Cluster authentik/authentik-postgres", "FluxInstance flux-system/flux"} <= asked
+
+
+def test_each_name_server_is_asked_under_its_own_name() -> None:
+    """The alerts compare them by the label, and find one that is behind only if two are asked."""
+    probes = [probe for _, probe in documents(GITOPS / "monitoring" / "monitors") if probe["kind"] == "Probe"]
+    told = [probe["spec"]["targets"]["staticConfig"] for probe in probes]
+    assert {one["labels"]["server"]: one["static"] for one in told} == {
+        "primary": ["${name_server_address}:53"],
+        "secondary": ["${secondary_address}:53"],
+    }

@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -220,8 +221,17 @@ def importers(file: str) -> list[str]:
     """The fast tests that import the module `file`."""
     module = file.removesuffix(".py").replace("/", ".")
     return [
-        str(test.relative_to(ROOT))
+        test
+        for test, names in _imported().items()
+        if any(name == module or name.startswith(f"{module}.") for name in names)
+    ]
+
+
+@cache
+def _imported() -> Mapping[str, frozenset[str]]:
+    """What each fast test imports. To read all of them takes as long as to ask about a mutant."""
+    return {
+        str(test.relative_to(ROOT)): frozenset(name for _, name in imports(test))
         for folder in FAST
         for test in sorted((ROOT / folder).rglob("test_*.py"))
-        if any(name == module or name.startswith(f"{module}.") for _, name in imports(test))
-    ]
+    }
