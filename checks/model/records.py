@@ -1,13 +1,15 @@
 """The record of what charts make with our values: `charts/records/<chart>.json`.
 
 The charts themselves are not in this repository, and neither is the network that serves them. The record is: facts in
-this project's own form, by chart, version and values. A value that a site decides (an address, a name below its domain,
-a digest, a number of replicas) does not count as another value: what it changes is put in where the record is used.
+this project's own form, by chart, version and values. What a site decides (an address, its domain, a digest, a number
+of replicas) does not count, and the text around it does: with another address a program's whole configuration is the
+same value, and with another word it is another. What a site changes is put in where the record is used.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Collection, Mapping
@@ -19,10 +21,14 @@ from checks.model.objects import walk
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "charts" / "records"
 
-_ADDRESS = re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b")
+_ADDRESS = re.compile(r"\b(?!0\.0\.0\.0\b|127\.0\.0\.1\b)(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?\b")
+"""An address or a network. Every address of a machine, and its address for itself, are no site's."""
 _DIGEST = re.compile(r"^[0-9a-f]{64}$")
 _KINDS = ("fields", "schemas")
 _NUMBERS = ("replicas", "replicaCount")
+_SITES = "the site's"
+_SEVERAL = re.compile(rf"{_SITES}(?:[\s,-]+{_SITES})+")
+"""As many as a site has, which does not count either."""
 
 
 @dataclass(frozen=True)
@@ -62,30 +68,34 @@ class Site:
     domains: Collection[str] = ()
     name: str = ""
 
-    def decides(self, path: str, value: Any) -> bool:
-        """Whether a value at a path is the site's own."""
+    def masked(self, path: str, value: Any) -> Any:
+        """A value at a path without what is the site's own."""
         if isinstance(value, list):
-            return bool(value) and all(self.decides(path, one) for one in value)
+            parts = [self.masked(path, one) for one in value]
+            return value if parts == value else [part for part, _ in itertools.groupby(parts)]
         if isinstance(value, int) and not isinstance(value, bool):
-            return path.endswith(_NUMBERS)
+            return _SITES if path.endswith(_NUMBERS) else value
         if not isinstance(value, str):
-            return False
-        own = value == self.name or value.endswith(f"-{self.name}") if self.name else False
-        return (
-            own or bool(_ADDRESS.search(value) or _DIGEST.match(value)) or any(word in value for word in self.domains)
-        )
+            return value
+        if _DIGEST.match(value) or (self.name and value == self.name):
+            return _SITES
+        text = value
+        if self.name and text.endswith(f"-{self.name}"):
+            text = text.removesuffix(self.name) + _SITES
+        # The longest first: a name server's name may end in the domain.
+        for word in sorted(self.domains, key=len, reverse=True):
+            text = text.replace(word, _SITES)
+        return _SEVERAL.sub(_SITES, _ADDRESS.sub(_SITES, text))
 
 
 def split(values: Mapping[str, Any], site: Site) -> tuple[str, dict[str, Any]]:
-    """The digest of the values without what the site decides, and that, by path."""
+    """The digest of the values without what the site decides, and the values with something of that, by path."""
     own: dict[str, Any] = {}
     rest: dict[str, Any] = {}
     for path, value in _leaves(values):
-        if site.decides(path, value):
+        rest[path] = site.masked(path, value)
+        if rest[path] != value:
             own[path] = value
-            rest[path] = "the site's"
-        else:
-            rest[path] = value
     own[""] = list(site.domains)
     text = json.dumps(rest, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16], own

@@ -375,5 +375,13 @@ def test_a_cron_job_is_never_beside_itself() -> None:
     assert pod["restartPolicy"] == "Never"
 
 
+def test_a_cron_job_runs_unless_somebody_says_otherwise_and_is_started_late_rather_than_never() -> None:
+    spec = base()["CronJob", "notes-nightly"]["spec"]
+    assert spec["suspend"] is False
+    # Its controller looks every ten seconds, and is away itself while a control plane restarts.
+    assert spec["startingDeadlineSeconds"] >= 300
+    assert objects({"controllers/nightly/cronjob/suspend": True})["CronJob", "notes-nightly"]["spec"]["suspend"] is True
+
+
 def test_the_chart_generates_no_secret() -> None:
     assert "Secret" not in {kind for kind, _ in base()}

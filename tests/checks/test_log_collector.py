@@ -6,7 +6,7 @@ import re
 
 import yaml
 
-from checks.gitops.tree import GITOPS
+from checks.gitops.tree import GITOPS, documents
 
 VALUES = yaml.safe_load((GITOPS / "logs" / "collector" / "release.yaml").read_text())["spec"]["values"]
 CONFIGURATION: str = VALUES["alloy"]["configMap"]["content"]
@@ -40,3 +40,18 @@ def test_what_is_read_and_received_is_passed_on_to_where_it_is_kept() -> None:
     assert "otelcol.processor.batch.traces.input" in block('otelcol.receiver.otlp "applications"')
     assert "otelcol.exporter.otlp.tempo.input" in block('otelcol.processor.batch "traces"')
     assert 'endpoint = "tempo.traces.svc:4317"' in block('otelcol.exporter.otlp "tempo"')
+
+
+def test_a_collector_of_traces_refuses_before_it_runs_out_of_memory() -> None:
+    """It ends at its start with a spike that is no less than the limit, and the limiter helps only in front.
+
+    https://github.com/open-telemetry/opentelemetry-collector/tree/v0.158.0/processor/memorylimiterprocessor
+    """
+    [collector] = [one for _, one in documents(GITOPS / "opentelemetry") if one["kind"] == "OpenTelemetryCollector"]
+    config = collector["spec"]["config"]
+    limiter = config["processors"]["memory_limiter"]
+    assert 0 < limiter["spike_limit_percentage"] < limiter["limit_percentage"] < 100
+    for name, pipeline in config["service"]["pipelines"].items():
+        assert pipeline["processors"][0] == "memory_limiter", name
+        for kind in ("receivers", "processors", "exporters"):
+            assert set(pipeline[kind]) <= set(config[kind]), name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from checks.gitops.tree import GITOPS, documents
 from checks.model.platform import Platform
 from checks.rules.monitors import asked, pods_to_ask, selections
 
@@ -43,3 +44,13 @@ def test_what_pulumi_installs_is_asked_for_its_figures_or_there_is_a_reason(ever
 def test_pods_that_operators_make_of_what_pulumi_installs_are_asked_too(everything: Platform) -> None:
     made = {"Vault vault/instance", "Cluster authentik/authentik-postgres", "FluxInstance flux-system/flux"}
     assert made <= asked_names(everything)
+
+
+def test_each_name_server_is_asked_under_its_own_name() -> None:
+    """The alerts compare them by the label, and find one that is behind only if two are asked."""
+    probes = [probe for _, probe in documents(GITOPS / "monitoring" / "monitors") if probe["kind"] == "Probe"]
+    told = [probe["spec"]["targets"]["staticConfig"] for probe in probes]
+    assert {one["labels"]["server"]: one["static"] for one in told} == {
+        "primary": ["${name_server_address}:53"],
+        "secondary": ["${secondary_address}:53"],
+    }

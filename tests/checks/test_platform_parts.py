@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import pytest
@@ -39,7 +40,14 @@ def test_what_nobody_declared_does_not_make_anything_wait() -> None:
 
 
 SITE, OTHER = Site(["home.example.org"], "home"), Site(["other.example.net"], "other")
-VALUES = {"host": "auth.home.example.org", "address": "10.0.0.1", "replicas": 2, "kind": "Recreate"}
+VALUES: dict[str, Any] = {
+    "host": "auth.home.example.org",
+    "address": "10.0.0.1",
+    "servers": ["10.0.0.3", "10.0.0.4"],
+    "replicas": 2,
+    "kind": "Recreate",
+    "configuration": 'listen 0.0.0.0:4317\nallow 10.0.0.0/8, 100.64.0.3\npush "http://logs.home.example.org/push"\n',
+}
 
 
 def recorded() -> Record:
@@ -49,13 +57,31 @@ def recorded() -> Record:
 
 
 def test_a_record_serves_every_site() -> None:
-    values = {**VALUES, "host": "auth.other.example.net", "address": "192.168.1.7", "replicas": 1}
+    values = {
+        **VALUES,
+        "host": "auth.other.example.net",
+        "address": "192.168.1.7",
+        "servers": ["192.168.1.8"],
+        "replicas": 1,
+        "configuration": 'listen 0.0.0.0:4317\nallow 192.168.0.0/16\npush "http://logs.other.example.net/push"\n',
+    }
     assert find(recorded(), values, OTHER) == [{"host": "https://auth.other.example.net/", "kind": "Ingress"}]
 
 
-@pytest.mark.parametrize("values", [{**VALUES, "kind": "RollingUpdate"}, {**VALUES, "more": True}])
-def test_other_values_need_another_record(values: dict[str, object]) -> None:
-    assert find(recorded(), values, SITE) is None
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "RollingUpdate"},
+        {"more": True},
+        {"host": "login.home.example.org"},
+        {"configuration": VALUES["configuration"].replace("push ", "send ")},
+        {"configuration": VALUES["configuration"].replace("0.0.0.0:", "127.0.0.1:")},
+        {"configuration": VALUES["configuration"].replace(":4317", ":4318")},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_other_values_need_another_record(change: dict[str, object]) -> None:
+    assert find(recorded(), {**VALUES, **change}, SITE) is None
 
 
 def waivers(tmp_path: Path, text: str) -> Waivers:

@@ -58,6 +58,16 @@ def test_a_public_address_is_the_glue_of_the_domains_own_name_server(
     ]
 
 
+def test_a_name_that_only_ends_like_the_domain_is_somebody_elses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = printed(
+        tmp_path, capsys, edge=None, dns={"nameserver": "ns1.otherlab.home.arpa", "publicAddress": "192.0.2.7"}
+    )
+    assert lines[0] == "lab.home.arpa. 3600 IN NS ns1.otherlab.home.arpa."
+    assert [line for line in lines if " IN A " in line] == []
+
+
 def test_glue_that_the_settings_do_not_know_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert printed(tmp_path, capsys, edge=None) == [
         "lab.home.arpa. 3600 IN NS ns1.lab.home.arpa.",

@@ -54,6 +54,20 @@ def test_connections_go_to_the_address_of_the_ingress(graph: Graph) -> None:
     assert "server 127.20.3.2:80 max_fails=0;" in told
 
 
+def test_routers_that_come_online_late_are_waited_for(graph: Graph) -> None:
+    # A node tells Headscale of itself some time after its first boot.
+    assert wanted(graph, ROUTES)["wait"] >= 120
+
+
+def test_the_port_for_the_cluster_is_looked_at_before_it_is_taken(graph: Graph) -> None:
+    assert wanted(graph, ROUTER)["ports"] == [443]
+
+
+@pytest.mark.parametrize("command", [ROUTER, SECONDARY])
+def test_the_host_is_reached_at_the_port_of_the_settings(graph: Graph, command: str) -> None:
+    assert reveal(graph[command].inputs["connection"])["port"] == 2222
+
+
 @pytest.mark.parametrize("command", [ROUTER, SECONDARY])
 def test_people_are_sent_to_the_cluster_once_it_answers(graph: Graph, command: str) -> None:
     assert graph.depends(command, "kubernetes:helm.sh/v3:Release nginx-ingress", transitive=True)

@@ -87,6 +87,11 @@ def test_an_up_waits_for_no_application(graph: Graph) -> None:
     assert not graph[ROOT].inputs["spec"].get("wait", False)
 
 
+def test_the_operator_of_flux_brings_the_kind_of_its_instance(graph: Graph) -> None:
+    # No Job and no other release does: `ready` of the release is all that the instance waits for.
+    assert reveal(graph["kubernetes:helm.sh/v3:Release flux-operator"].inputs["values"])["installCRDs"] is True
+
+
 def test_flux_is_of_one_exact_release(graph: Graph) -> None:
     spec = graph[INSTANCE].inputs["spec"]
     assert spec["distribution"]["version"].replace(".", "").isdigit()

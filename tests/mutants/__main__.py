@@ -7,6 +7,7 @@ survives for which no slow test is named, or where fewer than `LEAST` of them ar
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import subprocess
 import sys
@@ -81,16 +82,17 @@ def tried(mutants: Sequence[Mutant], known: Mapping[str, str], workers: int) -> 
     load_libraries()
     # Those that take long first, so that no worker is left alone with one at the end.
     waiting = sorted(mutants, key=lambda mutant: mutant.name in known)
+    files = {mutant.name: mutant.file for mutant in load()}
     sound: set[str] = set()
     with tempfile.TemporaryDirectory(prefix="homelab-mutants-") as scratch:
         copies = [Copy(Path(scratch, str(number))) for number in range(min(workers, len(waiting)))]
-        _require_sound(copies[0], sorted({known[mutant.name] for mutant in mutants if mutant.name in known}), sound)
+        _require_sound(copies, sorted({known[mutant.name] for mutant in mutants if mutant.name in known}), sound)
         idle, running = list(copies), dict[int, tuple[Copy, Judgement, Sequence[str]]]()
         try:
             while waiting or running:
                 while idle and waiting:
                     copy, mutant = idle.pop(), waiting.pop(0)
-                    judgement = judge(copy, mutant, known, sound)
+                    judgement = judge(copy, mutant, known, sound, files)
                     tests = next(judgement)
                     running[copy.start(tests)] = copy, judgement, tests
                 child, status = os.wait()
@@ -107,12 +109,29 @@ def tried(mutants: Sequence[Mutant], known: Mapping[str, str], workers: int) -> 
                 os.waitpid(child, 0)
 
 
-def _require_sound(copy: Copy, tests: Sequence[str], sound: set[str]) -> None:
+def _require_sound(copies: Sequence[Copy], tests: Sequence[str], sound: set[str]) -> None:
     """Run, without a mutant, the tests that will be asked first. Raises WorkshopError if one fails."""
     asked = [test for test in tests if test.startswith("tests/")]
-    if asked and (broken := copy.failed(asked, os.waitpid(copy.start(asked), 0)[1])) is not None:
-        raise WorkshopError(f"{broken} fails without a mutant: see to it first, or every mutant is caught by it")
+    running = {}
+    for copy, part in zip(copies, _parts(asked, len(copies)), strict=True):
+        if part:
+            running[copy.start(part)] = copy, part
+    broken = []
+    while running:
+        child, status = os.wait()
+        copy, part = running.pop(child)
+        broken += [found] if (found := copy.failed(part, status)) is not None else []
+    if broken:
+        raise WorkshopError(f"{broken[0]} fails without a mutant: see to it first, or every mutant is caught by it")
     sound.update(asked)
+
+
+def _parts(tests: Sequence[str], number: int) -> list[list[str]]:
+    """The tests in so many parts, those of a module in one: they share what is dear, such as a stack's graph."""
+    parts: list[list[str]] = [[] for _ in range(number)]
+    for _, module in itertools.groupby(sorted(tests), lambda test: test.partition("::")[0]):
+        min(parts, key=len).extend(module)
+    return parts
 
 
 def _told(verdicts: Iterator[Verdict]) -> Iterator[Verdict]:

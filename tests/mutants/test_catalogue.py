@@ -21,7 +21,7 @@ from tests.mutants.catalogue import (
     record,
     sample,
 )
-from tests.mutants.workshop import _FAILED, importers, stages
+from tests.mutants.workshop import _FAILED, importers, neighbours, stages
 
 ENTRY: dict[str, Any] = {
     "name": "one",
@@ -124,6 +124,18 @@ def test_who_noticed_before_is_asked_first_and_all_only_at_last() -> None:
     known = {"one": "tests/graph/test_dns.py::test_x"}
     first, *_, last = stages(Mutant(**ENTRY), known)
     assert (first, last) == (["tests/graph/test_dns.py::test_x"], list(FAST))
+
+
+def test_who_noticed_a_change_of_the_file_is_asked_before_who_noticed_one_of_its_folder() -> None:
+    known = {
+        "one": "tests/unit/o.py",
+        "same": "tests/graph/s.py::a",
+        "other": "tests/unit/n.py::b",
+        "far": "tests/f.py",
+    }
+    files = {name: f"components/kit/{name}.py" for name in known} | {"same": ENTRY["file"], "far": "stacks/site.py"}
+    assert neighbours(Mutant(**ENTRY), known, files) == ["tests/graph/s.py", "tests/unit/n.py"]
+    assert ["tests/graph/s.py", "tests/unit/n.py"] in stages(Mutant(**ENTRY), known, files)
 
 
 def test_not_all_are_asked_about_what_only_a_slow_test_notices() -> None:

@@ -3,22 +3,28 @@
 Owns the copy, and puts every file back after each mutant. Does not know what there is to try: that is `catalogue.py`.
 
 Each run of tests is a child of this process, forked after the libraries are loaded: most of what a short run costs is
-their import. The child loads the repository's own modules from the copy.
+their import. The child loads the repository's own modules from the copy, as bytecode that stays there.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import itertools
 import os
+import pkgutil
 import re
 import signal
 import subprocess
 import sys
+import threading
 import traceback
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -37,8 +43,8 @@ _NOTHING_TO_RUN = (4, 5)
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+\.py(?:::[^\s\[]+(?:\[[^\s\]]+\](?= |$))?)?)", re.MULTILINE)
 """A test in the summary. Of one whose parameters hold a blank, the function, with all its parameters."""
 
-_LIBRARIES = ("checks.program", "pulumi_kubernetes", "pulumi_proxmoxve", "pulumiverse_talos", "pulumi_tls", "grpclib")
-"""Modules whose import loads what the tests need of others. What is in the repository is forgotten again."""
+_PACKAGES = ("checks", "program", "components", "stacks")
+"""Their import loads the libraries that tests need; they themselves are forgotten again by who runs tests."""
 
 
 class WorkshopError(Exception):
@@ -58,9 +64,21 @@ Judgement = Generator[Sequence[str], str | None, Verdict]
 
 
 def load_libraries() -> None:
-    """Load once what every run of tests needs, so that its children have it."""
-    for name in _LIBRARIES:
-        importlib.import_module(name)
+    """Load once what every run of tests needs, so that its children have it.
+
+    Raises WorkshopError where a library began a thread: a child would have its locks and not the thread.
+    """
+    for plugin in entry_points(group="pytest11"):
+        plugin.load()
+    for package in _PACKAGES:
+        for module in pkgutil.walk_packages([str(ROOT / package)], f"{package}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+    if threading.active_count() > 1:
+        raise WorkshopError(f"an import began a thread: {', '.join(map(str, threading.enumerate()))}; do it later")
+    # What is here stays for ever: a child that looked through it for garbage would write to all of its memory.
+    gc.collect()
+    gc.freeze()
 
 
 class Copy:
@@ -122,11 +140,15 @@ class Copy:
         nothing = os.open(os.devnull, os.O_RDONLY)
         for ours, theirs in ((nothing, 0), (said, 1), (said, 2)):
             os.dup2(ours, theirs)
+        # Where a test calls, pytest has put its own in their place.
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
         for name in [name for name in os.environ if name.startswith(("PYTHON", "PYTEST", "PULUMI"))]:
             del os.environ[name]
         folders = {path.name for path in ROOT.iterdir() if path.is_dir()}
         for name in [name for name in sys.modules if name.partition(".")[0] in folders]:
             del sys.modules[name]
+        # Whoever calls may want none in the working tree; in the copy it is most of what an import costs.
+        sys.dont_write_bytecode = False
         os.chdir(self.root)
         sys.path[:] = [str(self.root), *(path for path in sys.path if path not in ("", str(ROOT)))]
         importlib.invalidate_caches()
@@ -134,12 +156,19 @@ class Copy:
         return int(pytest.main([*options, f"--basetemp={self._directory / 'pytest'}", *tests]))
 
 
-def judge(copy: Copy, mutant: Mutant, known: Mapping[str, str], sound: set[str]) -> Judgement:
+def judge(
+    copy: Copy,
+    mutant: Mutant,
+    known: Mapping[str, str],
+    sound: set[str],
+    files: Mapping[str, str] | None = None,
+) -> Judgement:
     """Ask the likely tests first, and all the fast ones only if none of those notices.
 
-    sound: tests that are known to pass without a mutant. Raises WorkshopError when the one that fails does not.
+    sound: tests that are known to pass without a mutant. files: what each mutant changes, by its name.
+    Raises WorkshopError when the one that fails is not sound.
     """
-    for tests in stages(mutant, known):
+    for tests in stages(mutant, known, files):
         with copy.changed(mutant):
             by = yield tests
             # One that fails by chance does not notice, and kept those behind it from being asked.
@@ -147,31 +176,62 @@ def judge(copy: Copy, mutant: Mutant, known: Mapping[str, str], sound: set[str])
                 by = yield tests
         if by is None:
             continue
-        if by not in sound and (again := (yield [by] if by.startswith(FAST) else tests)) is not None:
+        if not _is_sound(by, sound) and (again := (yield [by] if by.startswith(FAST) else tests)) is not None:
             raise WorkshopError(f"{again} fails without a mutant: see to it first, or every mutant is caught by it")
         sound.add(by)
         return Verdict(mutant, by)
     return Verdict(mutant, None)
 
 
-def stages(mutant: Mutant, known: Mapping[str, str]) -> list[list[str]]:
+def _is_sound(test: str, sound: set[str]) -> bool:
+    """Whether it, its function with any parameters, its module or a folder above has passed without a mutant."""
+    above = [test[: one.start()] for one in re.finditer(r"\[|::|/", test)]
+    return not sound.isdisjoint([test, *above])
+
+
+def stages(mutant: Mutant, known: Mapping[str, str], files: Mapping[str, str] | None = None) -> list[list[str]]:
     """Tests to ask, in the order of asking.
 
     First the one that noticed the mutant before; then those that the entry names and those that import the changed
-    module; then all, unless the entry says that none of the fast ones notices.
+    module; then the modules of those that noticed another change of the file, or of its folder; then all, unless the
+    entry says that none of the fast ones notices.
     """
     asked = [[known[mutant.name]]] if known.get(mutant.name, "").startswith(FAST) else []
     likely = list(dict.fromkeys([*mutant.tests, *importers(mutant.file)]))
     asked += [likely] if likely else []
+    near = [module for module in neighbours(mutant, known, files or {}) if module not in likely]
+    asked += [near] if near else []
     return asked if mutant.slow else [*asked, list(FAST)]
+
+
+def neighbours(mutant: Mutant, known: Mapping[str, str], files: Mapping[str, str]) -> list[str]:
+    """The modules of tests that noticed other changes of the same file, then of the same folder; the busiest first.
+
+    files: what is changed by each mutant, by its name.
+    """
+    found: Counter[str] = Counter()
+    for name, test in known.items():
+        file = files.get(name, "")
+        if name != mutant.name and test.startswith(FAST) and Path(file).parent == Path(mutant.file).parent:
+            found[test.partition("::")[0]] += 1_000 if file == mutant.file else 1
+    return [module for module, _ in found.most_common()]
 
 
 def importers(file: str) -> list[str]:
     """The fast tests that import the module `file`."""
     module = file.removesuffix(".py").replace("/", ".")
     return [
-        str(test.relative_to(ROOT))
+        test
+        for test, names in _imported().items()
+        if any(name == module or name.startswith(f"{module}.") for name in names)
+    ]
+
+
+@cache
+def _imported() -> Mapping[str, frozenset[str]]:
+    """What each fast test imports. To read all of them takes as long as to ask about a mutant."""
+    return {
+        str(test.relative_to(ROOT)): frozenset(name for _, name in imports(test))
         for folder in FAST
         for test in sorted((ROOT / folder).rglob("test_*.py"))
-        if any(name == module or name.startswith(f"{module}.") for _, name in imports(test))
-    ]
+    }

@@ -228,6 +228,12 @@ def test_longhorn_keeps_no_more_copies_than_there_are_workers(workers: int, repl
     )
 
 
+def test_longhorns_chart_makes_no_class_of_its_own() -> None:
+    # It would be a second default one, and delete its volumes.
+    values = release(alone(lambda opts: Longhorn("longhorn", longhorn(), opts))).inputs["values"]
+    assert values["persistence"] == {"createStorageClass": False}
+
+
 def test_longhorns_class_is_not_the_default() -> None:
     [found] = alone(lambda opts: Longhorn("longhorn", longhorn(), opts)).of_type(
         "kubernetes:storage.k8s.io/v1:StorageClass"
@@ -294,6 +300,12 @@ def test_a_changed_setting_does_not_record_again_what_was_there_before() -> None
 
 def test_a_replaced_command_begins_with_the_deletion_that_running_vms_refuse() -> None:
     assert volumes(token="t").option("deleteBeforeReplace") is True
+
+
+def test_a_deletion_of_many_volumes_is_not_cut_short() -> None:
+    # Proxmox removes one after the other, each in some seconds, and snapshots of it before.
+    minutes = volumes(token="t").option("customTimeouts").delete
+    assert int(minutes.removesuffix("m")) >= 20
 
 
 def test_a_login_without_credentials_is_refused() -> None:

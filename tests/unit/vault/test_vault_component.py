@@ -153,6 +153,11 @@ def test_the_operator_starts_with_its_rights() -> None:
         assert made().depends(RELEASE, right)
 
 
+def test_the_operator_starts_once_its_kind_is_there() -> None:
+    # It ends when the API server does not know what a Vault is, and Helm waits for it in vain.
+    assert made().depends(RELEASE, "command:local:Command operator-definitions")
+
+
 def test_vaults_pods_are_restricted_where_the_api_server_can_correct_them() -> None:
     assert level(made(), "operator-vaults") == "restricted"
 
