@@ -13,21 +13,11 @@ from typing import Final
 
 import pulumi
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
-from pulumi_kubernetes.networking.v1 import (
-    HTTPIngressPathArgs,
-    HTTPIngressRuleValueArgs,
-    Ingress,
-    IngressBackendArgs,
-    IngressRuleArgs,
-    IngressServiceBackendArgs,
-    IngressSpecArgs,
-    IngressTLSArgs,
-    ServiceBackendPortArgs,
-)
 
 from components.identity.authentik import SERVER, Authentik
 from components.identity.authentik_secrets import NAMESPACE
 from components.identity.proxied import Proxied
+from components.kit.kubernetes_object import Ingress
 from components.network.nginx_ingress import NginxIngress
 
 _PORT: Final = 80
@@ -58,8 +48,8 @@ class ProxiedEntry(pulumi.ComponentResource):
 
     def _ingress(self, name: str, row: Proxied, args: ProxiedEntryArgs) -> Ingress:
         host = f"{row.host}.{args.domain}"
-        service = IngressServiceBackendArgs(name=SERVER, port=ServiceBackendPortArgs(number=_PORT))
-        path = HTTPIngressPathArgs(path="/", path_type="Prefix", backend=IngressBackendArgs(service=service))
+        service = {"name": SERVER, "port": {"number": _PORT}}
+        path = {"path": "/", "pathType": "Prefix", "backend": {"service": service}}
         return Ingress(
             name,
             metadata=ObjectMetaArgs(
@@ -76,11 +66,11 @@ class ProxiedEntry(pulumi.ComponentResource):
                     "pulumi.com/skipAwait": "true",
                 },
             ),
-            spec=IngressSpecArgs(
-                ingress_class_name=args.ingress.class_name,
-                rules=[IngressRuleArgs(host=host, http=HTTPIngressRuleValueArgs(paths=[path]))],
-                tls=[IngressTLSArgs(hosts=[host])],
-            ),
+            spec={
+                "ingressClassName": args.ingress.class_name,
+                "rules": [{"host": host, "http": {"paths": [path]}}],
+                "tls": [{"hosts": [host]}],
+            },
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[args.authentik.ready, args.ingress.ready],

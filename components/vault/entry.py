@@ -10,20 +10,10 @@ from dataclasses import dataclass
 
 import pulumi
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
-from pulumi_kubernetes.networking.v1 import (
-    HTTPIngressPathArgs,
-    HTTPIngressRuleValueArgs,
-    Ingress,
-    IngressBackendArgs,
-    IngressRuleArgs,
-    IngressServiceBackendArgs,
-    IngressSpecArgs,
-    IngressTLSArgs,
-    ServiceBackendPortArgs,
-)
 
 from components.certificates.acme import SOLVERS
 from components.certificates.certificate import Certificate, CertificateArgs
+from components.kit.kubernetes_object import Ingress
 from components.kit.network_policy import open_to
 from components.kit.references import IssuerReference
 from components.network.nginx_ingress import NginxIngress
@@ -59,6 +49,8 @@ class VaultEntry(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[args.vault.ready]),
         )
         open_to(name, [SOLVERS], args.vault.namespace, parent=self)
+        service = {"name": place.name, "port": {"number": API_PORT}}
+        path = {"path": "/", "pathType": "Prefix", "backend": {"service": service}}
         self.ingress = Ingress(
             name,
             metadata=ObjectMetaArgs(
@@ -71,28 +63,11 @@ class VaultEntry(pulumi.ComponentResource):
                     "pulumi.com/skipAwait": "true",
                 },
             ),
-            spec=IngressSpecArgs(
-                ingress_class_name=args.ingress.class_name,
-                rules=[
-                    IngressRuleArgs(
-                        host=args.host,
-                        http=HTTPIngressRuleValueArgs(
-                            paths=[
-                                HTTPIngressPathArgs(
-                                    path="/",
-                                    path_type="Prefix",
-                                    backend=IngressBackendArgs(
-                                        service=IngressServiceBackendArgs(
-                                            name=place.name, port=ServiceBackendPortArgs(number=API_PORT)
-                                        )
-                                    ),
-                                )
-                            ]
-                        ),
-                    )
-                ],
-                tls=[IngressTLSArgs(hosts=[args.host], secret_name=certificate.certificate.name)],
-            ),
+            spec={
+                "ingressClassName": args.ingress.class_name,
+                "rules": [{"host": args.host, "http": {"paths": [path]}}],
+                "tls": [{"hosts": [args.host], "secretName": certificate.certificate.name}],
+            },
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[args.vault.ready, args.ingress.ready, certificate],
