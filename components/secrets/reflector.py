@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import pulumi
-from pulumi_kubernetes.helm.v3 import Release
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.kit.chart import ChartSource, values
 from components.kit.kubernetes_object import ClusterRole, ClusterRoleBinding
 from components.kit.namespace import make_namespace
+from components.kit.release import Release
 from components.kit.versions import REFLECTOR
 
 _NAME: Final = "reflector"

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes.helm.v3 import Release
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.kit.chart import ChartSource, values
 from components.kit.kubernetes_object import ConfigMap, Secret
 from components.kit.namespace import make_namespace
+from components.kit.release import Release
 from components.kit.versions import PROXMOX_CSI
 from components.storage.csi_volume_names import CSI_VM_ID, VolumeNames
 

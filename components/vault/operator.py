@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes.helm.v3 import Release
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.kit.chart import ChartSource, values
@@ -31,6 +30,7 @@ from components.kit.kubernetes_object import (
 )
 from components.kit.namespace import PodSecurity, make_namespace
 from components.kit.network_policy import Pods, close_namespace
+from components.kit.release import Release
 from components.kit.versions import VAULT_OPERATOR
 from components.vault.clients import VAULT_NAMESPACE
 
