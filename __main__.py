@@ -13,6 +13,7 @@ import pulumi
 
 import checks.before
 import stacks.applications
+import stacks.call_stacks
 import stacks.cluster
 import stacks.delegation
 import stacks.dns
@@ -31,29 +32,30 @@ from stacks.settings.load import load
 settings, credentials = load()
 seen = checks.before.watch()
 
-site = stacks.site.deploy(settings, credentials)
-edge_host = stacks.edge_host.deploy(settings, credentials, site=site)
-cluster = stacks.cluster.deploy(settings, credentials, site=site, edge_host=edge_host)
-network = stacks.network.deploy(settings, cluster=cluster)
-ingress = stacks.ingress.deploy(settings, network=network)
-storage = stacks.storage.deploy(settings, credentials, site=site, network=network)
-secrets = stacks.secrets.deploy(settings, credentials, site=site, network=network, ingress=ingress, storage=storage)
-dns = stacks.dns.deploy(settings, credentials, network=network, ingress=ingress, storage=storage, secrets=secrets)
-identity = stacks.identity.deploy(
-    settings, network=network, ingress=ingress, storage=storage, secrets=secrets, issuer=dns.trusted
-)
-applications = stacks.applications.deploy(network=network, secrets=secrets, identity=identity)
-stacks.gitops.deploy(
-    settings,
-    credentials,
-    network=network,
-    ingress=ingress,
-    storage=storage,
-    dns=dns,
-    identity=identity,
-    applications=applications,
-)
-stacks.edge.deploy(settings, edge_host=edge_host, cluster=cluster, ingress=ingress, dns=dns)
+with stacks.call_stacks.of_the_program():
+    site = stacks.site.deploy(settings, credentials)
+    edge_host = stacks.edge_host.deploy(settings, credentials, site=site)
+    cluster = stacks.cluster.deploy(settings, credentials, site=site, edge_host=edge_host)
+    network = stacks.network.deploy(settings, cluster=cluster)
+    ingress = stacks.ingress.deploy(settings, network=network)
+    storage = stacks.storage.deploy(settings, credentials, site=site, network=network)
+    secrets = stacks.secrets.deploy(settings, credentials, site=site, network=network, ingress=ingress, storage=storage)
+    dns = stacks.dns.deploy(settings, credentials, network=network, ingress=ingress, storage=storage, secrets=secrets)
+    identity = stacks.identity.deploy(
+        settings, network=network, ingress=ingress, storage=storage, secrets=secrets, issuer=dns.trusted
+    )
+    applications = stacks.applications.deploy(network=network, secrets=secrets, identity=identity)
+    stacks.gitops.deploy(
+        settings,
+        credentials,
+        network=network,
+        ingress=ingress,
+        storage=storage,
+        dns=dns,
+        identity=identity,
+        applications=applications,
+    )
+    stacks.edge.deploy(settings, edge_host=edge_host, cluster=cluster, ingress=ingress, dns=dns)
 
 checks.before.refuse(seen, settings.model_dump(mode="json", by_alias=True))
 

@@ -57,13 +57,15 @@ def _texts(platform: Platform) -> Iterator[tuple[str, str, str, str]]:
     for thing in platform.objects:
         own = thing.release is None or thing.release.own
         if own and thing.manager.system != "operator" and thing.kind not in ("Secret", "CustomResourceDefinition"):
+            named = str(thing)
             for path, value in walk(thing.content):
                 if isinstance(value, str) and len(value) < 10_000:
-                    yield str(thing), path, value, thing.where
+                    yield named, path, value, thing.where
     for release in platform.releases:
+        named = str(release)
         for path, value in walk(release.values):
             if isinstance(value, str) and value != HIDDEN:
-                yield str(release), f"values.{path}", value, release.where
+                yield named, f"values.{path}", value, release.where
 
 
 @rule(

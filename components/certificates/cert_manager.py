@@ -24,11 +24,11 @@ from ipaddress import IPv4Address
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
 from components.kit.namespace import make_namespace
 from components.kit.ports import DNS
+from components.kit.release import Release
 from components.kit.scheduling import one_per_node, replicas
 from components.kit.versions import CERT_MANAGER
 

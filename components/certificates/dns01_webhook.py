@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes.helm.v3 import Release
 
 from components.certificates.cert_manager import SERVICE_ACCOUNT, CertManager
 from components.dns.powerdns import PowerDns
 from components.dns.zone import DnsZone
 from components.kit.chart import ChartSource, values
+from components.kit.release import Release
 from components.kit.scheduling import HOSTNAME, replicas
 from components.kit.versions import CERT_MANAGER_WEBHOOK_PDNS
 

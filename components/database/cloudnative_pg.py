@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import pulumi
-from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
 from components.kit.namespace import make_namespace
 from components.kit.network_policy import Pods
+from components.kit.release import Release
 from components.kit.scheduling import one_per_node, replicas
 from components.kit.versions import CLOUDNATIVE_PG
 

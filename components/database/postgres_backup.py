@@ -10,30 +10,13 @@ remains only if its class keeps volumes. docs/identity.md says how to copy a dum
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import pulumi
-from pulumi_kubernetes.batch.v1 import CronJob, CronJobSpecArgs, JobSpecArgs, JobTemplateSpecArgs
-from pulumi_kubernetes.core.v1 import (
-    ContainerArgs,
-    EnvVarArgs,
-    EnvVarSourceArgs,
-    KeyToPathArgs,
-    PersistentVolumeClaim,
-    PersistentVolumeClaimSpecArgs,
-    PersistentVolumeClaimVolumeSourceArgs,
-    PodSpecArgs,
-    PodTemplateSpecArgs,
-    ResourceRequirementsArgs,
-    SecretKeySelectorArgs,
-    SecretVolumeSourceArgs,
-    VolumeArgs,
-    VolumeMountArgs,
-    VolumeResourceRequirementsArgs,
-)
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.database.postgres import PORT, SSL_MODE, Postgres
+from components.kit.kubernetes_object import CronJob, PersistentVolumeClaim
 from components.kit.network_policy import Pods
 from components.kit.references import StorageClassReference
 from components.kit.restricted_pod import HEARS_TERM, container_security, pod_security
@@ -90,11 +73,11 @@ class PostgresBackup(pulumi.ComponentResource):
                 # The class makes a volume only for its first pod, which starts at night: nothing waits for that.
                 annotations={"pulumi.com/skipAwait": "true"},
             ),
-            spec=PersistentVolumeClaimSpecArgs(
-                access_modes=["ReadWriteOnce"],
-                storage_class_name=args.storage.name,
-                resources=VolumeResourceRequirementsArgs(requests={"storage": args.size}),
-            ),
+            spec={
+                "accessModes": ["ReadWriteOnce"],
+                "storageClassName": args.storage.name,
+                "resources": {"requests": {"storage": args.size}},
+            },
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # The database's password comes after the namespace, whose name alone says nothing of it.
@@ -105,23 +88,21 @@ class PostgresBackup(pulumi.ComponentResource):
         job = CronJob(
             name,
             metadata=metadata,
-            spec=CronJobSpecArgs(
-                schedule="40 2 * * *",
-                time_zone="Etc/UTC",
-                concurrency_policy="Forbid",
-                starting_deadline_seconds=3600,
-                successful_jobs_history_limit=1,
-                failed_jobs_history_limit=3,
-                job_template=JobTemplateSpecArgs(
-                    spec=JobSpecArgs(
-                        backoff_limit=2,
-                        active_deadline_seconds=1800,
-                        template=PodTemplateSpecArgs(
-                            metadata=ObjectMetaArgs(labels=dict(PODS.labels)), spec=_pod(name, args)
-                        ),
-                    )
-                ),
-            ),
+            spec={
+                "schedule": "40 2 * * *",
+                "timeZone": "Etc/UTC",
+                "concurrencyPolicy": "Forbid",
+                "startingDeadlineSeconds": 3600,
+                "successfulJobsHistoryLimit": 1,
+                "failedJobsHistoryLimit": 3,
+                "jobTemplate": {
+                    "spec": {
+                        "backoffLimit": 2,
+                        "activeDeadlineSeconds": 1800,
+                        "template": {"metadata": {"labels": dict(PODS.labels)}, "spec": _pod(name, args)},
+                    }
+                },
+            },
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[args.database.ready, volume],
@@ -131,7 +112,7 @@ class PostgresBackup(pulumi.ComponentResource):
         self.register_outputs({"volume": volume.metadata.name, "job": job.metadata.name})
 
 
-def _pod(volume: str, args: PostgresBackupArgs) -> PodSpecArgs:
+def _pod(volume: str, args: PostgresBackupArgs) -> dict[str, Any]:
     database = args.database
     plain = {
         "PGHOST": database.host,
@@ -142,39 +123,31 @@ def _pod(volume: str, args: PostgresBackupArgs) -> PodSpecArgs:
         "PGSSLROOTCERT": f"{_AUTHORITY}/{database.authority.key}",
         "KEPT_DAYS": str(args.kept),
     }
-    password = SecretKeySelectorArgs(name=database.password.name, key=database.password.key)
-    container = ContainerArgs(
-        name="dump",
-        image=POSTGRESQL.reference,
-        command=["sh", "-c", _DUMP],
-        env=[
-            *(EnvVarArgs(name=key, value=value) for key, value in plain.items()),
-            EnvVarArgs(name="PGPASSWORD", value_from=EnvVarSourceArgs(secret_key_ref=password)),
+    password = {"name": database.password.name, "key": database.password.key}
+    container = {
+        "name": "dump",
+        "image": POSTGRESQL.reference,
+        "command": ["sh", "-c", _DUMP],
+        "env": [
+            *({"name": key, "value": value} for key, value in plain.items()),
+            {"name": "PGPASSWORD", "valueFrom": {"secretKeyRef": password}},
         ],
-        security_context=container_security(),
-        resources=ResourceRequirementsArgs(requests={"cpu": "50m", "memory": "64Mi"}, limits={"memory": "256Mi"}),
-        volume_mounts=[
-            VolumeMountArgs(name="backup", mount_path="/backup"),
-            VolumeMountArgs(name="authority", mount_path=_AUTHORITY, read_only=True),
+        "securityContext": container_security(),
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        "volumeMounts": [
+            {"name": "backup", "mountPath": "/backup"},
+            {"name": "authority", "mountPath": _AUTHORITY, "readOnly": True},
         ],
-    )
-    return PodSpecArgs(
-        restart_policy="Never",
-        share_process_namespace=HEARS_TERM,
-        automount_service_account_token=False,
-        security_context=pod_security(_USER, _USER),
-        containers=[container],
-        volumes=[
-            VolumeArgs(
-                name="backup",
-                persistent_volume_claim=PersistentVolumeClaimVolumeSourceArgs(claim_name=volume),
-            ),
-            VolumeArgs(
-                name="authority",
-                secret=SecretVolumeSourceArgs(
-                    secret_name=database.authority.name,
-                    items=[KeyToPathArgs(key=database.authority.key, path=database.authority.key)],
-                ),
-            ),
+    }
+    authority = [{"key": database.authority.key, "path": database.authority.key}]
+    return {
+        "restartPolicy": "Never",
+        "shareProcessNamespace": HEARS_TERM,
+        "automountServiceAccountToken": False,
+        "securityContext": pod_security(_USER, _USER),
+        "containers": [container],
+        "volumes": [
+            {"name": "backup", "persistentVolumeClaim": {"claimName": volume}},
+            {"name": "authority", "secret": {"secretName": database.authority.name, "items": authority}},
         ],
-    )
+    }

@@ -21,13 +21,13 @@ from ipaddress import IPv4Address
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes.helm.v3 import Release
 
 from components.dns.powerdns import PowerDns
 from components.dns.zone import DnsZone
 from components.kit.chart import ChartSource, values
 from components.kit.namespace import make_namespace
 from components.kit.network_policy import close_namespace
+from components.kit.release import Release
 from components.kit.versions import EXTERNAL_DNS
 from components.secrets.reloader import restart_on
 

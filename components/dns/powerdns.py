@@ -23,13 +23,13 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes.helm.v3 import Release
 
 from components.dns import powerdns_secrets as secrets
 from components.kit.chart import install_own, own_values, values
 from components.kit.namespace import make_namespace
 from components.kit.network_policy import close_namespace
 from components.kit.references import SecretReference, ServiceAddress, StorageClassReference
+from components.kit.release import Release
 from components.kit.scheduling import replicas
 from components.secrets.application_secret import ApplicationSecret, MakeSecrets
 from components.secrets.reloader import restart_on

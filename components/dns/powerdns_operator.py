@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes.helm.v3 import Release
 
 from components.dns.powerdns import PowerDns
 from components.kit.chart import ChartSource, values
 from components.kit.definitions import ChartDefinitions, ChartDefinitionsArgs
+from components.kit.release import Release
 from components.kit.versions import POWERDNS_OPERATOR
 from components.secrets.reloader import restart_on
 

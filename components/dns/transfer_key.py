@@ -16,28 +16,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pulumi
-from pulumi_kubernetes.batch.v1 import Job, JobSpecArgs
-from pulumi_kubernetes.core.v1 import (
-    ContainerArgs,
-    KeyToPathArgs,
-    PodSpecArgs,
-    PodTemplateSpecArgs,
-    ProjectedVolumeSourceArgs,
-    ResourceRequirementsArgs,
-    Secret,
-    SecretProjectionArgs,
-    VolumeArgs,
-    VolumeMountArgs,
-    VolumeProjectionArgs,
-)
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.dns.powerdns import PowerDns
 from components.dns.tsig import TsigKey
 from components.dns.zone import DnsZone
+from components.kit.kubernetes_object import Job, Secret
 from components.kit.restricted_pod import HEARS_TERM, container_security, pod_security
 
 SCRIPT: Final = Path(__file__).with_name("transfer_key_script.py")
@@ -76,7 +63,7 @@ class TransferKey(pulumi.ComponentResource):
             name,
             metadata=ObjectMetaArgs(namespace=args.powerdns.namespace),
             immutable=True,
-            string_data={TSIG_KEY_FILE: pulumi.Output.secret(args.key.secret)},
+            stringData={TSIG_KEY_FILE: pulumi.Output.secret(args.key.secret)},
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # Which has its namespace.
@@ -92,14 +79,12 @@ class TransferKey(pulumi.ComponentResource):
             name,
             # A generated name: a Job's template is immutable, so a new Job takes the place of the old one.
             metadata=ObjectMetaArgs(namespace=args.powerdns.namespace, labels={"app.kubernetes.io/name": name}),
-            spec=JobSpecArgs(
+            spec={
                 # While the API key is rotated, servers and Secret may differ for a minute.
-                backoff_limit=4,
-                active_deadline_seconds=900,
-                template=PodTemplateSpecArgs(
-                    metadata=ObjectMetaArgs(labels={"app.kubernetes.io/name": name}), spec=_pod(args, keys)
-                ),
-            ),
+                "backoffLimit": 4,
+                "activeDeadlineSeconds": 900,
+                "template": {"metadata": {"labels": {"app.kubernetes.io/name": name}}, "spec": _pod(args, keys)},
+            },
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[args.powerdns.ready, args.zone.ready, api_key.ready],
@@ -109,28 +94,28 @@ class TransferKey(pulumi.ComponentResource):
         self.register_outputs({"ready": self.ready.id})
 
 
-def _projection(secret: pulumi.Input[str], key: str, path: str) -> VolumeProjectionArgs:
+def _projection(secret: pulumi.Input[str], key: str, path: str) -> dict[str, Any]:
     """One key of a Secret as a file."""
-    return VolumeProjectionArgs(secret=SecretProjectionArgs(name=secret, items=[KeyToPathArgs(key=key, path=path)]))
+    return {"secret": {"name": secret, "items": [{"key": key, "path": path}]}}
 
 
-def _pod(args: TransferKeyArgs, keys: list[VolumeProjectionArgs]) -> PodSpecArgs:
+def _pod(args: TransferKeyArgs, keys: list[dict[str, Any]]) -> dict[str, Any]:
     """The script, in the image that PowerDNS's nodes have already."""
     said = [args.powerdns.api_url, args.zone.domain, args.key.name, args.key.algorithm, _KEYS]
-    container = ContainerArgs(
-        name="transfer-key",
-        image=args.powerdns.image,
-        command=["/usr/bin/python3", "-c", SCRIPT.read_text(encoding="utf-8"), *said],
-        security_context=container_security(),
-        resources=ResourceRequirementsArgs(requests={"cpu": "10m", "memory": "32Mi"}, limits={"memory": "128Mi"}),
-        volume_mounts=[VolumeMountArgs(name="keys", mount_path=_KEYS, read_only=True)],
-    )
-    return PodSpecArgs(
-        restart_policy="Never",
-        share_process_namespace=HEARS_TERM,
-        automount_service_account_token=False,
-        enable_service_links=False,
-        security_context=pod_security(_ACCOUNT, _ACCOUNT),
-        containers=[container],
-        volumes=[VolumeArgs(name="keys", projected=ProjectedVolumeSourceArgs(default_mode=0o440, sources=keys))],
-    )
+    container = {
+        "name": "transfer-key",
+        "image": args.powerdns.image,
+        "command": ["/usr/bin/python3", "-c", SCRIPT.read_text(encoding="utf-8"), *said],
+        "securityContext": container_security(),
+        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
+        "volumeMounts": [{"name": "keys", "mountPath": _KEYS, "readOnly": True}],
+    }
+    return {
+        "restartPolicy": "Never",
+        "shareProcessNamespace": HEARS_TERM,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": pod_security(_ACCOUNT, _ACCOUNT),
+        "containers": [container],
+        "volumes": [{"name": "keys", "projected": {"defaultMode": 0o440, "sources": keys}}],
+    }

@@ -15,29 +15,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import pulumi
-from pulumi_kubernetes.core.v1 import (
-    LimitRange,
-    LimitRangeItemArgs,
-    LimitRangeSpecArgs,
-    Namespace,
-    ResourceQuota,
-    ResourceQuotaSpecArgs,
-)
-from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
-from pulumi_kubernetes.networking.v1 import (
-    NetworkPolicy,
-    NetworkPolicyEgressRuleArgs,
-    NetworkPolicyPortArgs,
-    NetworkPolicySpecArgs,
-)
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.database import postgres
 from components.gitops.scraping import PROMETHEUS
+from components.kit.kubernetes_object import LimitRange, Namespace, NetworkPolicy, ResourceQuota
 from components.kit.namespace import PodSecurity, make_namespace
-from components.kit.network_policy import Access, close_namespace, open_to
+from components.kit.network_policy import Access, close_namespace, open_to, selector
 from components.kit.ports import DNS
 from components.network import core_dns
 from components.secrets.application_secret import ApplicationSecret, MakeSecrets
@@ -128,7 +115,7 @@ class ApplicationNamespace(pulumi.ComponentResource):
         return ResourceQuota(
             f"{name}-quota",
             metadata=ObjectMetaArgs(name="application", namespace=place),
-            spec=ResourceQuotaSpecArgs(hard=quota.hard),
+            spec={"hard": quota.hard},
             opts=self._child(),
         )
 
@@ -136,11 +123,7 @@ class ApplicationNamespace(pulumi.ComponentResource):
         return LimitRange(
             f"{name}-defaults",
             metadata=ObjectMetaArgs(name="application", namespace=place),
-            spec=LimitRangeSpecArgs(
-                limits=[
-                    LimitRangeItemArgs(type="Container", default=_CONTAINER_LIMIT, default_request=_CONTAINER_REQUEST)
-                ]
-            ),
+            spec={"limits": [{"type": "Container", "default": _CONTAINER_LIMIT, "defaultRequest": _CONTAINER_REQUEST}]},
             opts=self._child(),
         )
 
@@ -151,7 +134,7 @@ class ApplicationNamespace(pulumi.ComponentResource):
                 f"{name}-database", [postgres.among_servers(database), self._metrics(database)], place, parent=self
             ),
             # An empty rule: to everywhere.
-            self._egress(f"{name}-database-calls", f"{database}-calls", place, pods, [NetworkPolicyEgressRuleArgs()]),
+            self._egress(f"{name}-database-calls", f"{database}-calls", place, pods, [{}]),
         ]
 
     @staticmethod
@@ -166,17 +149,17 @@ class ApplicationNamespace(pulumi.ComponentResource):
         name: str,
         place: pulumi.Input[str],
         pods: Mapping[str, str],
-        rules: Sequence[NetworkPolicyEgressRuleArgs],
+        rules: Sequence[Mapping[str, Any]],
     ) -> NetworkPolicy:
         """What some pods may call; a pod that a policy of this direction selects may call nothing else."""
         return NetworkPolicy(
             logical_name,
             metadata=ObjectMetaArgs(name=name, namespace=place),
-            spec=NetworkPolicySpecArgs(
-                pod_selector=LabelSelectorArgs(match_labels=dict(pods) or None),
-                policy_types=["Egress"],
-                egress=list(rules),
-            ),
+            spec={
+                "podSelector": selector(pods),
+                "policyTypes": ["Egress"],
+                "egress": list(rules),
+            },
             opts=self._child(),
         )
 
@@ -186,7 +169,7 @@ class ApplicationNamespace(pulumi.ComponentResource):
         )
 
 
-def _names() -> list[NetworkPolicyEgressRuleArgs]:
+def _names() -> list[dict[str, Any]]:
     """To the cluster's DNS servers."""
-    ports = [NetworkPolicyPortArgs(port=DNS, protocol=protocol) for protocol in ("UDP", "TCP")]
-    return [NetworkPolicyEgressRuleArgs(to=[core_dns.PODS.peer], ports=ports)]
+    ports = [{"port": DNS, "protocol": protocol} for protocol in ("UDP", "TCP")]
+    return [{"to": [core_dns.PODS.peer], "ports": ports}]

@@ -26,13 +26,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import pulumi
-import pulumi_kubernetes.admissionregistration.v1 as admission
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.gitops.flux import WRITERS
+from components.kit.kubernetes_object import ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding
 from components.kit.namespace import OWNER_LABEL, PROGRAM
 from components.kit.stack_mark import ANNOTATION
 
@@ -72,37 +72,34 @@ class Border(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(
             parent=self, custom_timeouts=pulumi.CustomTimeouts(create="2m", update="2m", delete="2m")
         )
-        policy = admission.ValidatingAdmissionPolicy(
-            name, metadata=ObjectMetaArgs(name=_NAME), spec=_policy(args), opts=child
-        )
-        self.ready = admission.ValidatingAdmissionPolicyBinding(
+        policy = ValidatingAdmissionPolicy(name, metadata=ObjectMetaArgs(name=_NAME), spec=_policy(args), opts=child)
+        self.ready = ValidatingAdmissionPolicyBinding(
             f"{name}-binding",
             metadata=ObjectMetaArgs(name=_NAME),
-            spec=admission.ValidatingAdmissionPolicyBindingSpecArgs(
-                policy_name=policy.metadata.name, validation_actions=["Deny"]
-            ),
+            spec={"policyName": policy.metadata.name, "validationActions": ["Deny"]},
             opts=child,
         )
         self.register_outputs({"policy": _NAME})
 
 
-def _policy(args: BorderArgs) -> admission.ValidatingAdmissionPolicySpecArgs:
+def _policy(args: BorderArgs) -> dict[str, Any]:
     accounts = [f"system:serviceaccount:{args.namespace}:{controller}" for controller in WRITERS]
-    everything = admission.NamedRuleWithOperationsArgs(
-        api_groups=["*"], api_versions=["*"], operations=["CREATE", "UPDATE", "DELETE"], resources=["*/*"]
-    )
-    return admission.ValidatingAdmissionPolicySpecArgs(
-        failure_policy="Fail",
-        match_constraints=admission.MatchResourcesArgs(resource_rules=[everything]),
-        match_conditions=[
-            admission.MatchConditionArgs(name="is-flux", expression=f"request.userInfo.username in {_list(accounts)}")
-        ],
-        variables=[admission.VariableArgs(name=name, expression=text) for name, text in _variables(args)],
-        validations=[
-            admission.ValidationArgs(expression=expression, message_expression=message, reason="Forbidden")
+    everything = {
+        "apiGroups": ["*"],
+        "apiVersions": ["*"],
+        "operations": ["CREATE", "UPDATE", "DELETE"],
+        "resources": ["*/*"],
+    }
+    return {
+        "failurePolicy": "Fail",
+        "matchConstraints": {"resourceRules": [everything]},
+        "matchConditions": [{"name": "is-flux", "expression": f"request.userInfo.username in {_list(accounts)}"}],
+        "variables": [{"name": name, "expression": text} for name, text in _variables(args)],
+        "validations": [
+            {"expression": expression, "messageExpression": message, "reason": "Forbidden"}
             for expression, message in _validations()
         ],
-    )
+    }
 
 
 def _variables(args: BorderArgs) -> list[tuple[str, str]]:

@@ -18,10 +18,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import pulumi
-from pulumi_kubernetes.core.v1 import Secret
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.gitops.hand_over import DeployKey
+from components.kit.kubernetes_object import Secret
 
 SECRET: Final = "flux-hand-over"  # noqa: S105 - the name of a Secret
 

@@ -21,11 +21,11 @@ from urllib.parse import urlsplit
 
 import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
-from pulumi_kubernetes.core.v1 import ConfigMap, Secret
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.gitops.defaults import KUSTOMIZE_API, SETTINGS, SOURCE_API, patches
 from components.gitops.flux import Flux
+from components.kit.kubernetes_object import ConfigMap, Secret
 from components.kit.readiness import READY
 
 REPOSITORY: Final = "homelab"

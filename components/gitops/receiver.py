@@ -19,12 +19,12 @@ from typing import Final
 import pulumi
 import pulumi_random as random
 from pulumi_kubernetes.apiextensions import CustomResource
-from pulumi_kubernetes.core.v1 import Secret
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.gitops.defaults import SOURCE_API
 from components.gitops.flux import RECEIVER, Flux
 from components.gitops.hand_over import REPOSITORY, HandOver
+from components.kit.kubernetes_object import Secret
 from components.kit.readiness import READY
 
 NAME: Final = "homelab"

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import pulumi
-from pulumi_kubernetes.helm.v3 import Release
 
 from components.certificates.certificate import Certificate
 from components.database.postgres import PORT, SSL_MODE, Postgres
@@ -25,6 +24,7 @@ from components.identity.authentik_secrets import NAMESPACE
 from components.kit.chart import ChartSource, values
 from components.kit.network_policy import Access, Pods, open_to
 from components.kit.references import SecretReference
+from components.kit.release import Release
 from components.kit.scheduling import one_per_node, replicas
 from components.kit.versions import AUTHENTIK, AUTHENTIK_SERVER
 from components.network import nginx_ingress

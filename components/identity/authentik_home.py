@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_kubernetes.core.v1 import Namespace
 
 from components.certificates.acme import SOLVERS
 from components.identity.authentik_secrets import NAMESPACE
+from components.kit.kubernetes_object import Namespace
 from components.kit.namespace import make_namespace
 from components.kit.network_policy import close_namespace, open_to
 from components.secrets.application_secret import ApplicationSecret, MakeSecrets

@@ -11,25 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pulumi
-from pulumi_kubernetes.batch.v1 import Job, JobSpecArgs
-from pulumi_kubernetes.core.v1 import (
-    ContainerArgs,
-    EnvVarArgs,
-    HostAliasArgs,
-    KeyToPathArgs,
-    PodSpecArgs,
-    PodTemplateSpecArgs,
-    ResourceRequirementsArgs,
-    SecretVolumeSourceArgs,
-    VolumeArgs,
-    VolumeMountArgs,
-)
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.identity.authentik import NAME, SERVER
+from components.kit.kubernetes_object import Job
 from components.kit.network_policy import Pods
 from components.kit.references import SecretReference
 from components.kit.restricted_pod import HEARS_TERM, container_security, pod_security
@@ -81,13 +69,14 @@ class OidcProbe(pulumi.ComponentResource):
             name,
             # A generated name: a Job's template is immutable, so a new Job takes the place of the old one.
             metadata=ObjectMetaArgs(namespace=NAME, labels={"app.kubernetes.io/name": name}),
-            spec=JobSpecArgs(
-                backoff_limit=2,
-                active_deadline_seconds=900,
-                template=PodTemplateSpecArgs(
-                    metadata=ObjectMetaArgs(labels={"app.kubernetes.io/name": name, **PODS.labels}), spec=_pod(args)
-                ),
-            ),
+            spec={
+                "backoffLimit": 2,
+                "activeDeadlineSeconds": 900,
+                "template": {
+                    "metadata": {"labels": {"app.kubernetes.io/name": name, **PODS.labels}},
+                    "spec": _pod(args),
+                },
+            },
             opts=pulumi.ResourceOptions(
                 parent=self, custom_timeouts=pulumi.CustomTimeouts(create="18m", update="18m", delete="2m")
             ),
@@ -95,32 +84,28 @@ class OidcProbe(pulumi.ComponentResource):
         self.register_outputs({"ready": self.ready.id})
 
 
-def _pod(args: OidcProbeArgs) -> PodSpecArgs:
+def _pod(args: OidcProbeArgs) -> dict[str, Any]:
     address = "-" if args.through_ingress else f"http://{SERVER}.{NAME}.svc"
-    env, mounts, volumes = [], [], []
-    if args.authority:
-        env = [EnvVarArgs(name="SSL_CERT_FILE", value=f"{_AUTHORITY}/{args.authority.key}")]
-        mounts = [VolumeMountArgs(name="authority", mount_path=_AUTHORITY, read_only=True)]
-        items = [KeyToPathArgs(key=args.authority.key, path=args.authority.key)]
-        secret = SecretVolumeSourceArgs(secret_name=args.authority.name, items=items)
-        volumes = [VolumeArgs(name="authority", secret=secret)]
-    container = ContainerArgs(
-        name="probe",
+    container: dict[str, Any] = {
+        "name": "probe",
         # Its nodes have this image already.
-        image=AUTHENTIK_SERVER.reference,
-        command=["python", "-c", SCRIPT.read_text(encoding="utf-8"), address, *args.issuers],
-        env=env or None,
-        security_context=container_security(),
-        resources=ResourceRequirementsArgs(requests={"cpu": "10m", "memory": "32Mi"}, limits={"memory": "128Mi"}),
-        volume_mounts=mounts or None,
-    )
-    aliases = [HostAliasArgs(ip=ip, hostnames=[host]) for host, ip in sorted(args.addresses.items())]
-    return PodSpecArgs(
-        restart_policy="Never",
-        share_process_namespace=HEARS_TERM,
-        automount_service_account_token=False,
-        security_context=pod_security(1000),
-        host_aliases=aliases or None,
-        containers=[container],
-        volumes=volumes or None,
-    )
+        "image": AUTHENTIK_SERVER.reference,
+        "command": ["python", "-c", SCRIPT.read_text(encoding="utf-8"), address, *args.issuers],
+        "securityContext": container_security(),
+        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
+    }
+    pod: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "shareProcessNamespace": HEARS_TERM,
+        "automountServiceAccountToken": False,
+        "securityContext": pod_security(1000),
+        "containers": [container],
+    }
+    if args.addresses:
+        pod["hostAliases"] = [{"ip": ip, "hostnames": [host]} for host, ip in sorted(args.addresses.items())]
+    if args.authority:
+        container["env"] = [{"name": "SSL_CERT_FILE", "value": f"{_AUTHORITY}/{args.authority.key}"}]
+        container["volumeMounts"] = [{"name": "authority", "mountPath": _AUTHORITY, "readOnly": True}]
+        items = [{"key": args.authority.key, "path": args.authority.key}]
+        pod["volumes"] = [{"name": "authority", "secret": {"secretName": args.authority.name, "items": items}}]
+    return pod

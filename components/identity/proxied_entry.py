@@ -13,12 +13,12 @@ from typing import Final
 
 import pulumi
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
-from pulumi_kubernetes.networking.v1 import Ingress
 
 from components.identity.authentik import SERVER, Authentik
 from components.identity.authentik_secrets import NAMESPACE
 from components.identity.proxied import Proxied
 from components.kit import ingress
+from components.kit.kubernetes_object import Ingress
 from components.network.nginx_ingress import NginxIngress
 
 _PORT: Final = 80

@@ -1,6 +1,6 @@
 """Where a pinned chart is taken from, its values from `charts/values/`, and its installation.
 
-Owns the form of every `helm.v3.Release`, so that each is pinned, awaited and bounded in time in the same way. Does not
+Owns the form of every `Release`, so that each is pinned, awaited and bounded in time in the same way. Does not
 own their number: each component installs its own. `charts.mirror` replaces every repository: a directory (for
 air-gapped sites and the lab), an oci:// path or the URL of one Helm repository. Charts of this repository come from
 here alone.
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import pulumi
-import yaml
-from pulumi_kubernetes.helm.v3 import Release, ReleaseArgs, RepositoryOptsArgs
+from yaml import YAMLError
 
-from components.kit import image_pulls
+from components.kit import image_pulls, safe_yaml
 from components.kit.chart_archive import ChartPlace
 from components.kit.offline_chart import files, without_remote_schemas
+from components.kit.release import Release
 from components.kit.versions import ChartPin
 
 CHARTS = Path(__file__).resolve().parents[2] / "charts"
@@ -59,7 +59,7 @@ class ChartSource:
 
         Raises ChartError when the mirror is a directory that lacks the chart.
         """
-        chart = {**self.locate(pin), "skip_crds": skip_crds}
+        chart = {**self.locate(pin), **({} if skip_crds is None else {"skipCrds": skip_crds})}
         opts = _options(parent, depends_on, delete=delete)
         return Release(logical_name, _arguments(chart, name, namespace, values), opts=opts)
 
@@ -73,7 +73,7 @@ class ChartSource:
         if place.version is not None:
             said["version"] = place.version
         if place.repository is not None:
-            said["repository_opts"] = RepositoryOptsArgs(repo=place.repository)
+            said["repositoryOpts"] = {"repo": place.repository}
         return said
 
     def place(self, pin: ChartPin) -> ChartPlace:
@@ -117,7 +117,7 @@ def locate_own(chart: str) -> dict[str, Any]:
     another place changes nothing.
     """
     path = CHARTS / chart
-    version = yaml.safe_load((path / "Chart.yaml").read_text())["version"]
+    version = safe_yaml.load((path / "Chart.yaml").read_text())["version"]
     return {
         "chart": f"./{path.relative_to(CHARTS.parent)}",
         "description": f"{chart} {version} sha256:{_digest(path)[:16]}",
@@ -126,10 +126,9 @@ def locate_own(chart: str) -> dict[str, Any]:
 
 def _arguments(
     chart: Mapping[str, Any], name: str, namespace: pulumi.Input[str], values: Mapping[str, Any]
-) -> ReleaseArgs:
-    return ReleaseArgs(
-        name=name, namespace=namespace, values=dict(values), timeout=image_pulls.SECONDS, max_history=5, **chart
-    )
+) -> dict[str, Any]:
+    own = {"name": name, "namespace": namespace, "values": dict(values)}
+    return {**own, "timeout": image_pulls.SECONDS, "maxHistory": 5, **chart}
 
 
 def _options(parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource], *, delete: str) -> pulumi.ResourceOptions:
@@ -166,8 +165,8 @@ def in_directory(mirror: Path, pin: ChartPin) -> Path:
 
 def _version_in(file: Path) -> str:
     try:
-        return str(yaml.safe_load(file.read_text(encoding="utf-8"))["version"])
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+        return str(safe_yaml.load(file.read_text(encoding="utf-8"))["version"])
+    except (OSError, ValueError, TypeError, KeyError, YAMLError) as error:
         raise ChartError(f"{file} names no version ({type(error).__name__}); unpack the chart again") from None
 
 
@@ -181,11 +180,11 @@ def _digest(chart: Path) -> str:
 
 def values(name: str) -> dict[str, Any]:
     """The values of release `name` from `charts/values/<name>.yaml`."""
-    loaded: dict[str, Any] = yaml.safe_load((CHARTS / "values" / f"{name}.yaml").read_text())
+    loaded: dict[str, Any] = safe_yaml.load((CHARTS / "values" / f"{name}.yaml").read_text())
     return loaded
 
 
 def own_values(chart: str) -> dict[str, Any]:
     """The default values of `charts/<chart>`."""
-    loaded: dict[str, Any] = yaml.safe_load((CHARTS / chart / "values.yaml").read_text())
+    loaded: dict[str, Any] = safe_yaml.load((CHARTS / chart / "values.yaml").read_text())
     return loaded

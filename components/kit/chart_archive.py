@@ -22,8 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from components.kit import safe_yaml
 from components.kit.command_plan import CommandPlan
 from components.kit.offline_chart import files
 
@@ -35,7 +34,6 @@ _LIMIT = 64 * 2**20
 
 _CHART_LAYER = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class ChartUnavailableError(Exception):
@@ -84,7 +82,7 @@ class ChartPlace(CommandPlan):
 
 def _from_repository(repository: str, name: str, version: str) -> bytes:
     base = repository.rstrip("/") + "/"
-    index = yaml.load(_get(f"{base}index.yaml"), _Loader)  # noqa: S506 - a safe loader
+    index = safe_yaml.load(_get(f"{base}index.yaml"))
     for entry in index["entries"].get(name, []):
         if str(entry["version"]).removeprefix("v") == version.removeprefix("v"):
             url = urllib.parse.urljoin(base, entry["urls"][0])

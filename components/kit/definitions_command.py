@@ -21,6 +21,7 @@ import yaml
 
 from components.kit.api_server import KUBECONFIG, REQUEST_SECONDS, ApiServer, ApiServerError
 from components.kit.chart_archive import ChartPlace, ChartUnavailableError
+from components.kit.safe_yaml import LOADER
 
 PLAN = "HOMELAB_CHART_DEFINITIONS"
 """The variable that has a `ChartPlace` as JSON."""
@@ -34,7 +35,6 @@ _IN_CHART = re.compile(r"(?:charts/[^/]+/)*crds/.+\.ya?ml")
 
 _SERVED_SECONDS = 60
 _POLL = 0.2
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Definition = dict[str, Any]
 
 
@@ -48,7 +48,7 @@ def definitions(place: ChartPlace) -> list[Definition]:
     for name, content in place.files():
         if _IN_CHART.fullmatch(name):
             try:
-                documents = list(yaml.load_all(content, _Loader))
+                documents = list(yaml.load_all(content, LOADER))
             except yaml.YAMLError as error:
                 raise ChartUnavailableError(f"{name} of {place.chart}: {error}") from None
             found += [one for one in documents if one and one.get("kind") == "CustomResourceDefinition"]

@@ -7,17 +7,9 @@ controller and the namespace of the Service.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pulumi
-from pulumi_kubernetes.networking.v1 import (
-    HTTPIngressPathArgs,
-    HTTPIngressRuleValueArgs,
-    IngressBackendArgs,
-    IngressRuleArgs,
-    IngressServiceBackendArgs,
-    IngressSpecArgs,
-    IngressTLSArgs,
-    ServiceBackendPortArgs,
-)
 
 UNAWAITED = {"pulumi.com/skipAwait": "true"}
 """Annotation: an address in its status says nothing about the Service behind it, and nothing waits for it."""
@@ -30,18 +22,20 @@ def one_host(
     port: int,
     class_name: pulumi.Input[str],
     certificate: pulumi.Input[str] | None = None,
-) -> IngressSpecArgs:
+) -> dict[str, Any]:
     """Everything below `https://host/` goes to a Service of the Ingress's namespace.
 
     certificate: the Secret with that of the host; None for the controller's own.
     """
-    backend = IngressServiceBackendArgs(name=service, port=ServiceBackendPortArgs(number=port))
-    path = HTTPIngressPathArgs(path="/", path_type="Prefix", backend=IngressBackendArgs(service=backend))
-    return IngressSpecArgs(
-        ingress_class_name=class_name,
-        rules=[IngressRuleArgs(host=host, http=HTTPIngressRuleValueArgs(paths=[path]))],
-        tls=[IngressTLSArgs(hosts=[host], secret_name=certificate)],
-    )
+    backend = {"service": {"name": service, "port": {"number": port}}}
+    tls: dict[str, Any] = {"hosts": [host]}
+    if certificate is not None:
+        tls["secretName"] = certificate
+    return {
+        "ingressClassName": class_name,
+        "rules": [{"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}],
+        "tls": [tls],
+    }
 
 
 def timeouts() -> pulumi.CustomTimeouts:

@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import Final, Literal
 
 import pulumi
-from pulumi_kubernetes.core.v1 import Namespace
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+
+from components.kit.kubernetes_object import Namespace
 
 PodSecurity = Literal["restricted", "baseline", "privileged"]
 """A level of the Pod Security Standards: https://kubernetes.io/docs/concepts/security/pod-security-standards/"""

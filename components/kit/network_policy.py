@@ -14,17 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
-from pulumi_kubernetes.core.v1 import Namespace
-from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
-from pulumi_kubernetes.networking.v1 import (
-    NetworkPolicy,
-    NetworkPolicyIngressRuleArgs,
-    NetworkPolicyPeerArgs,
-    NetworkPolicyPortArgs,
-    NetworkPolicySpecArgs,
-)
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+
+from components.kit.kubernetes_object import Namespace, NetworkPolicy
 
 _NAME_LABEL = "kubernetes.io/metadata.name"
 """The API server gives every namespace this label with its name."""
@@ -41,12 +36,12 @@ class Pods:
     namespace: str | None = None
 
     @property
-    def peer(self) -> NetworkPolicyPeerArgs:
+    def peer(self) -> dict[str, Any]:
         """These pods as the `from` of a rule."""
-        there = None if self.namespace is None else LabelSelectorArgs(match_labels={_NAME_LABEL: self.namespace})
-        return NetworkPolicyPeerArgs(
-            pod_selector=LabelSelectorArgs(match_labels=dict(self.labels)), namespace_selector=there
-        )
+        pods: dict[str, Any] = {"podSelector": {"matchLabels": dict(self.labels)}}
+        if self.namespace is None:
+            return pods
+        return pods | {"namespaceSelector": {"matchLabels": {_NAME_LABEL: self.namespace}}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +59,11 @@ class Access:
     def __post_init__(self) -> None:
         if not self.callers or not self.ports:
             raise ValueError(f"{self.name}: without callers or ports a policy opens for everybody; name them")
+
+
+def selector(pods: Mapping[str, str]) -> dict[str, Any]:
+    """Pods of a policy's namespace by their labels; none stand for all."""
+    return {"matchLabels": dict(pods)} if pods else {}
 
 
 def close_namespace(logical_name: str, namespace: Namespace, *, parent: pulumi.Resource) -> NetworkPolicy:
@@ -90,10 +90,10 @@ def open_to(
             namespace,
             one.to,
             [
-                NetworkPolicyIngressRuleArgs(
-                    from_=[caller.peer for caller in one.callers],
-                    ports=[NetworkPolicyPortArgs(port=port, protocol="TCP") for port in one.ports],
-                )
+                {
+                    "from": [caller.peer for caller in one.callers],
+                    "ports": [{"port": port, "protocol": "TCP"} for port in one.ports],
+                }
             ],
             parent=parent,
             depends_on=depends_on,
@@ -107,7 +107,7 @@ def _policy(
     name: str,
     namespace: pulumi.Input[str],
     pods: Mapping[str, str],
-    rules: Sequence[NetworkPolicyIngressRuleArgs],
+    rules: Sequence[Mapping[str, Any]],
     *,
     parent: pulumi.Resource,
     depends_on: Sequence[pulumi.Resource] = (),
@@ -115,11 +115,7 @@ def _policy(
     return NetworkPolicy(
         logical_name,
         metadata=ObjectMetaArgs(name=name, namespace=namespace),
-        spec=NetworkPolicySpecArgs(
-            pod_selector=LabelSelectorArgs(match_labels=dict(pods) or None),
-            policy_types=["Ingress"],
-            ingress=list(rules) or None,
-        ),
+        spec={"podSelector": selector(pods), "policyTypes": ["Ingress"], **({"ingress": list(rules)} if rules else {})},
         opts=pulumi.ResourceOptions(
             parent=parent,
             depends_on=list(depends_on),

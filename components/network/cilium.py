@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import pulumi
-from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
+from components.kit.release import Release
 from components.kit.versions import CILIUM
 
 ETHERNET_MTU: Final = 1500

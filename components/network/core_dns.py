@@ -23,11 +23,11 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Final
 
 import pulumi
-from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
 from components.kit.network_policy import Pods
 from components.kit.ports import DNS
+from components.kit.release import Release
 from components.kit.scheduling import one_per_node
 from components.kit.versions import COREDNS, COREDNS_SERVER
 

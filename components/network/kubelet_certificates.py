@@ -17,10 +17,10 @@ from ipaddress import IPv4Address
 from typing import Any, Final
 
 import pulumi
-from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
 from components.kit.namespace import make_namespace
+from components.kit.release import Release
 from components.kit.versions import KUBELET_CSR_APPROVER
 
 NAMESPACE: Final = "kubelet-csr-approver"

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
 from components.kit.namespace import make_namespace
+from components.kit.release import Release
 from components.kit.versions import METALLB
 
 

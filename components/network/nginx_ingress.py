@@ -23,12 +23,12 @@ from ipaddress import IPv4Address
 from typing import Any, Literal
 
 import pulumi
-from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
 from components.kit.namespace import make_namespace
 from components.kit.network_policy import Pods
 from components.kit.references import SecretReference, ServiceAddress
+from components.kit.release import Release
 from components.kit.scheduling import one_per_node, replicas
 from components.kit.versions import NGINX_INGRESS
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import pulumi
-from pulumi_kubernetes.helm.v3 import Release
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
-from pulumi_kubernetes.rbac.v1 import ClusterRole, ClusterRoleBinding, PolicyRuleArgs, RoleRefArgs, SubjectArgs
 
 from components.kit.chart import ChartSource, values
+from components.kit.kubernetes_object import ClusterRole, ClusterRoleBinding
 from components.kit.namespace import make_namespace
+from components.kit.release import Release
 from components.kit.versions import REFLECTOR
 
 _NAME: Final = "reflector"
@@ -94,16 +94,16 @@ class Reflector(pulumi.ComponentResource):
             name,
             metadata=ObjectMetaArgs(name=_NAME),
             rules=[
-                PolicyRuleArgs(api_groups=[""], resources=["secrets"], verbs=[*see, "create", "patch", "delete"]),
-                PolicyRuleArgs(api_groups=[""], resources=["configmaps", "namespaces"], verbs=see),
+                {"apiGroups": [""], "resources": ["secrets"], "verbs": [*see, "create", "patch", "delete"]},
+                {"apiGroups": [""], "resources": ["configmaps", "namespaces"], "verbs": see},
             ],
             opts=inside,
         )
         return ClusterRoleBinding(
             name,
             metadata=ObjectMetaArgs(name=_NAME),
-            role_ref=RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="ClusterRole", name=_NAME),
-            subjects=[SubjectArgs(kind="ServiceAccount", name=_NAME, namespace=_NAME)],
+            roleRef={"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": _NAME},
+            subjects=[{"kind": "ServiceAccount", "name": _NAME, "namespace": _NAME}],
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[role],

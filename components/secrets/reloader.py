@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import pulumi
-from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
 from components.kit.namespace import make_namespace
 from components.kit.references import SecretReference
+from components.kit.release import Release
 from components.kit.scheduling import one_per_node, replicas
 from components.kit.versions import RELOADER
 

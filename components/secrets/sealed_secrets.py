@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes.core.v1 import Secret
-from pulumi_kubernetes.helm.v3 import Release
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.kit.chart import ChartSource, values
 from components.kit.definitions import ChartDefinitions, ChartDefinitionsArgs
 from components.kit.hook_inputs import known
+from components.kit.kubernetes_object import Secret
+from components.kit.release import Release
 from components.kit.versions import SEALED_SECRETS
 from components.secrets.sealing import Keypair, check_keypair
 from components.secrets.sealing_key import SealingKeypair

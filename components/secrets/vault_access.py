@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_kubernetes.core.v1 import ServiceAccount
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
-from pulumi_kubernetes.rbac.v1 import PolicyRuleArgs, Role, RoleBinding, RoleRefArgs, SubjectArgs
 
+from components.kit.kubernetes_object import Role, RoleBinding, ServiceAccount
 from components.secrets.external_secrets import SERVICE_ACCOUNT
 from components.secrets.secret_spec import OPERATOR_NAMESPACE
 from components.secrets.vault_store import VaultStore
@@ -56,31 +55,25 @@ class VaultAccess(pulumi.ComponentResource):
             parent=self, custom_timeouts=pulumi.CustomTimeouts(create="2m", update="2m", delete="2m")
         )
         # No pod runs as this account; its tokens are issued on request and last ten minutes.
-        account = ServiceAccount(name, metadata=place, automount_service_account_token=False, opts=inside)
+        account = ServiceAccount(name, metadata=place, automountServiceAccountToken=False, opts=inside)
         role = Role(
             name,
             metadata=place,
             rules=[
-                PolicyRuleArgs(
-                    api_groups=[""],
-                    resources=["serviceaccounts/token"],
-                    resource_names=[client],
-                    verbs=["create"],
-                )
+                {
+                    "apiGroups": [""],
+                    "resources": ["serviceaccounts/token"],
+                    "resourceNames": [client],
+                    "verbs": ["create"],
+                }
             ],
             opts=inside,
         )
         self.ready = RoleBinding(
             name,
             metadata=place,
-            role_ref=RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="Role", name=client),
-            subjects=[
-                SubjectArgs(
-                    kind="ServiceAccount",
-                    name=SERVICE_ACCOUNT,
-                    namespace=OPERATOR_NAMESPACE,
-                )
-            ],
+            roleRef={"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": client},
+            subjects=[{"kind": "ServiceAccount", "name": SERVICE_ACCOUNT, "namespace": OPERATOR_NAMESPACE}],
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[account, role],

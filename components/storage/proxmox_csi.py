@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes.core.v1 import ConfigMap, Secret
-from pulumi_kubernetes.helm.v3 import Release
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.kit.chart import ChartSource, values
+from components.kit.kubernetes_object import ConfigMap, Secret
 from components.kit.namespace import make_namespace
 from components.kit.network_policy import close_namespace
+from components.kit.release import Release
 from components.kit.versions import PROXMOX_CSI
 from components.storage.csi_volume_names import CSI_VM_ID, VolumeNames
 
@@ -103,7 +103,7 @@ class ProxmoxCsi(pulumi.ComponentResource):
             f"{name}-config",
             metadata=ObjectMetaArgs(name="proxmox-csi-config", namespace=namespace.metadata.name),
             type="Opaque",
-            string_data={CONFIG_KEY: config},
+            stringData={CONFIG_KEY: config},
             opts=pulumi.ResourceOptions(parent=self, custom_timeouts=pulumi.CustomTimeouts(delete="2m")),
         )
         configured = _values(args, secret.metadata.name, config)

@@ -1,4 +1,4 @@
-"""A storage class, as a typed resource rather than some chart's value.
+"""A storage class, as a resource of its own rather than some chart's value.
 
 Owns the StorageClass and hands out the reference by which claims ask for it. Does not own the driver behind it.
 Must exist before: the driver's release, on which the class depends, and so does everything that uses the reference.
@@ -12,8 +12,8 @@ from typing import Literal
 
 import pulumi
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
-from pulumi_kubernetes.storage.v1 import StorageClass as KubernetesStorageClass
 
+from components.kit import kubernetes_object
 from components.kit.references import StorageClassReference
 
 _DEFAULT = "storageclass.kubernetes.io/is-default-class"
@@ -54,15 +54,15 @@ class StorageClass(pulumi.ComponentResource):
         metadata = ObjectMetaArgs(name=name)
         if args.default:
             metadata = ObjectMetaArgs(name=name, annotations={_DEFAULT: "true"})
-        storage_class = KubernetesStorageClass(
+        storage_class = kubernetes_object.StorageClass(
             name,
             metadata=metadata,
             provisioner=args.provisioner,
             parameters=dict(args.parameters),
-            reclaim_policy=args.reclaim,
-            volume_binding_mode="WaitForFirstConsumer",
-            allow_volume_expansion=True,
-            mount_options=list(args.mount_options) or None,
+            reclaimPolicy=args.reclaim,
+            volumeBindingMode="WaitForFirstConsumer",
+            allowVolumeExpansion=True,
+            mountOptions=list(args.mount_options) or None,
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[args.after],

@@ -15,10 +15,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_kubernetes.helm.v3 import Release
 
 from components.kit.chart import ChartSource, values
 from components.kit.namespace import make_namespace
+from components.kit.release import Release
 from components.kit.versions import SNAPSHOT_CONTROLLER
 
 _API = "snapshot.storage.k8s.io/v1"

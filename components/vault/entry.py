@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import pulumi
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
-from pulumi_kubernetes.networking.v1 import Ingress
 
 from components.certificates.acme import SOLVERS
 from components.certificates.certificate import Certificate, CertificateArgs
 from components.kit import ingress
+from components.kit.kubernetes_object import Ingress
 from components.kit.network_policy import open_to
 from components.kit.references import IssuerReference
 from components.network.nginx_ingress import NginxIngress

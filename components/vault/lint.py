@@ -14,10 +14,11 @@ from typing import Any, get_args
 
 import yaml
 
+from components.kit import safe_yaml
 from components.kit.spelling import did_you_mean
 from components.vault.policy import Capability, duplicates
 
-KEYS: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("keys.yaml").read_text())
+KEYS: dict[str, Any] = safe_yaml.load(Path(__file__).with_name("keys.yaml").read_text())
 """The content of `keys.yaml`."""
 
 _TEMPLATE = re.compile(r"\$\{.*?\}", re.DOTALL)

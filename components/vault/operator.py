@@ -13,18 +13,24 @@ Must exist before: the pod network.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
-import pulumi_kubernetes.admissionregistration.v1 as admission
-from pulumi_kubernetes.core.v1 import Namespace, ServiceAccount
-from pulumi_kubernetes.helm.v3 import Release
-from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
-from pulumi_kubernetes.rbac.v1 import PolicyRuleArgs, Role, RoleBinding, RoleRefArgs, SubjectArgs
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.kit.chart import ChartSource, values
 from components.kit.definitions import ChartDefinitions, ChartDefinitionsArgs
+from components.kit.kubernetes_object import (
+    MutatingAdmissionPolicy,
+    MutatingAdmissionPolicyBinding,
+    Namespace,
+    Role,
+    RoleBinding,
+    ServiceAccount,
+)
 from components.kit.namespace import PodSecurity, make_namespace
 from components.kit.network_policy import Pods, close_namespace
+from components.kit.release import Release
 from components.kit.versions import VAULT_OPERATOR
 from components.vault.clients import VAULT_NAMESPACE
 
@@ -35,28 +41,28 @@ PODS = Pods(labels={"app.kubernetes.io/name": "vault-operator"}, namespace=NAMES
 
 _RBAC = "rbac.authorization.k8s.io"
 _OWN_RULES = [
-    PolicyRuleArgs(api_groups=["coordination.k8s.io"], resources=["leases"], verbs=["get", "create", "update"]),
-    PolicyRuleArgs(api_groups=["", "events.k8s.io"], resources=["events"], verbs=["create", "patch"]),
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
+    {"apiGroups": ["", "events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
 ]
 _VAULT_RULES = [
-    PolicyRuleArgs(
-        api_groups=["vault.banzaicloud.com"],
-        resources=["vaults", "vaults/status", "vaults/finalizers"],
-        verbs=["get", "list", "watch", "update"],
-    ),
-    PolicyRuleArgs(
-        api_groups=[""],
-        resources=["services", "secrets"],
-        verbs=["get", "list", "watch", "create", "update"],
-    ),
+    {
+        "apiGroups": ["vault.banzaicloud.com"],
+        "resources": ["vaults", "vaults/status", "vaults/finalizers"],
+        "verbs": ["get", "list", "watch", "update"],
+    },
+    {
+        "apiGroups": [""],
+        "resources": ["services", "secrets"],
+        "verbs": ["get", "list", "watch", "create", "update"],
+    },
     # At every pass it deletes a ConfigMap that an earlier release made, whether it exists or not.
-    PolicyRuleArgs(api_groups=[""], resources=["configmaps"], verbs=["get", "list", "watch", "delete"]),
-    PolicyRuleArgs(api_groups=[""], resources=["pods"], verbs=["get", "list", "watch"]),
-    PolicyRuleArgs(
-        api_groups=["apps"],
-        resources=["statefulsets", "deployments"],
-        verbs=["get", "list", "watch", "create", "update"],
-    ),
+    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch", "delete"]},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
+    {
+        "apiGroups": ["apps"],
+        "resources": ["statefulsets", "deployments"],
+        "verbs": ["get", "list", "watch", "create", "update"],
+    },
 ]
 _FIRST = "object.spec.containers[0]"
 _ADDS = " && ".join(f"has({_FIRST}.securityContext{field})" for field in ("", ".capabilities", ".capabilities.add"))
@@ -122,7 +128,7 @@ class VaultOperator(pulumi.ComponentResource):
         self.register_outputs({"namespace": self.vault_namespace.metadata.name, "ready": self.ready.name})
 
     def _grant(
-        self, name: str, namespace: Namespace, account: ServiceAccount, rules: list[PolicyRuleArgs]
+        self, name: str, namespace: Namespace, account: ServiceAccount, rules: list[dict[str, Any]]
     ) -> list[pulumi.Resource]:
         """Let the operator's account do what `rules` say, in one namespace."""
         metadata = ObjectMetaArgs(name="vault-operator", namespace=namespace.metadata.name)
@@ -130,9 +136,9 @@ class VaultOperator(pulumi.ComponentResource):
         binding = RoleBinding(
             f"{name}-binding",
             metadata=metadata,
-            role_ref=RoleRefArgs(api_group=_RBAC, kind="Role", name=role.metadata.name),
+            roleRef={"apiGroup": _RBAC, "kind": "Role", "name": role.metadata.name},
             subjects=[
-                SubjectArgs(kind="ServiceAccount", name=account.metadata.name, namespace=account.metadata.namespace)
+                {"kind": "ServiceAccount", "name": account.metadata.name, "namespace": account.metadata.namespace}
             ],
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -140,37 +146,28 @@ class VaultOperator(pulumi.ComponentResource):
 
     def _drop_capabilities(self, name: str) -> list[pulumi.Resource]:
         """Remove from Vault's pods, on creation, the capabilities that the operator adds to the first container."""
-        policy = admission.MutatingAdmissionPolicy(
+        of_a_new_pod = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+        remove = '[JSONPatch{op: "remove", path: "/spec/containers/0/securityContext/capabilities/add"}]'
+        metadata = ObjectMetaArgs(name="vault-without-capabilities")
+        policy = MutatingAdmissionPolicy(
             f"{name}-capabilities",
-            metadata=ObjectMetaArgs(name="vault-without-capabilities"),
-            spec=admission.MutatingAdmissionPolicySpecArgs(
-                failure_policy="Fail",
-                reinvocation_policy="Never",
-                match_constraints=admission.MatchResourcesArgs(
-                    namespace_selector=LabelSelectorArgs(match_labels={"kubernetes.io/metadata.name": VAULT_NAMESPACE}),
-                    resource_rules=[
-                        admission.NamedRuleWithOperationsArgs(
-                            api_groups=[""], api_versions=["v1"], operations=["CREATE"], resources=["pods"]
-                        )
-                    ],
-                ),
-                match_conditions=[admission.MatchConditionArgs(name="adds-capabilities", expression=_ADDS)],
-                mutations=[
-                    admission.MutationArgs(
-                        patch_type="JSONPatch",
-                        json_patch=admission.JSONPatchArgs(
-                            expression='[JSONPatch{op: "remove", '
-                            'path: "/spec/containers/0/securityContext/capabilities/add"}]'
-                        ),
-                    )
-                ],
-            ),
+            metadata=metadata,
+            spec={
+                "failurePolicy": "Fail",
+                "reinvocationPolicy": "Never",
+                "matchConstraints": {
+                    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": VAULT_NAMESPACE}},
+                    "resourceRules": [of_a_new_pod],
+                },
+                "matchConditions": [{"name": "adds-capabilities", "expression": _ADDS}],
+                "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": remove}}],
+            },
             opts=pulumi.ResourceOptions(parent=self),
         )
-        binding = admission.MutatingAdmissionPolicyBinding(
+        binding = MutatingAdmissionPolicyBinding(
             f"{name}-capabilities-binding",
-            metadata=ObjectMetaArgs(name="vault-without-capabilities"),
-            spec=admission.MutatingAdmissionPolicyBindingSpecArgs(policy_name=policy.metadata.name),
+            metadata=metadata,
+            spec={"policyName": policy.metadata.name},
             opts=pulumi.ResourceOptions(parent=self),
         )
         return [policy, binding]

@@ -14,20 +14,17 @@ from dataclasses import dataclass, field
 
 import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
-from pulumi_kubernetes.core.v1 import ServiceAccount
-from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
-from pulumi_kubernetes.policy.v1 import PodDisruptionBudget, PodDisruptionBudgetSpecArgs
-from pulumi_kubernetes.rbac.v1 import (
-    ClusterRoleBinding,
-    PolicyRuleArgs,
-    Role,
-    RoleBinding,
-    RoleRefArgs,
-    SubjectArgs,
-)
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.certificates.certificate import Certificate, CertificateArgs
 from components.kit import image_pulls
+from components.kit.kubernetes_object import (
+    ClusterRoleBinding,
+    PodDisruptionBudget,
+    Role,
+    RoleBinding,
+    ServiceAccount,
+)
 from components.kit.network_policy import Access, Pods, open_to
 from components.kit.readiness import until
 from components.kit.references import IssuerReference, SecretReference, StorageClassReference
@@ -130,12 +127,12 @@ class Vault(pulumi.ComponentResource):
         budget = PodDisruptionBudget(
             f"{name}-budget",
             metadata=ObjectMetaArgs(name=INSTANCE, namespace=namespace),
-            spec=PodDisruptionBudgetSpecArgs(
-                max_unavailable=1,
-                selector=LabelSelectorArgs(match_labels=self.resource.labels),
+            spec={
+                "maxUnavailable": 1,
+                "selector": {"matchLabels": self.resource.labels},
                 # A sealed server adds nothing to the quorum: it must not hold up a drain.
-                unhealthy_pod_eviction_policy="AlwaysAllow",
-            ),
+                "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            },
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.ready = CustomResource(
@@ -165,39 +162,39 @@ class Vault(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         metadata = ObjectMetaArgs(name=_ACCOUNT, namespace=namespace)
         account = ServiceAccount(f"{name}-account", metadata=metadata, opts=child)
-        subject = SubjectArgs(kind="ServiceAccount", name=account.metadata.name, namespace=namespace)
+        subject = {"kind": "ServiceAccount", "name": account.metadata.name, "namespace": namespace}
         role = Role(
             f"{name}-role",
             metadata=metadata,
             rules=[
                 # The right to create Secrets cannot be limited to a name.
-                PolicyRuleArgs(api_groups=[""], resources=["secrets"], verbs=["create"]),
-                PolicyRuleArgs(
-                    api_groups=[""],
-                    resources=["secrets"],
-                    resource_names=[self.resource.unseal_secret],
-                    verbs=["get", "update"],
-                ),
-                PolicyRuleArgs(
-                    api_groups=[""],
-                    resources=["pods"],
-                    resource_names=self.resource.pods,
-                    verbs=["get", "patch"],
-                ),
+                {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
+                {
+                    "apiGroups": [""],
+                    "resources": ["secrets"],
+                    "resourceNames": [self.resource.unseal_secret],
+                    "verbs": ["get", "update"],
+                },
+                {
+                    "apiGroups": [""],
+                    "resources": ["pods"],
+                    "resourceNames": self.resource.pods,
+                    "verbs": ["get", "patch"],
+                },
             ],
             opts=child,
         )
         binding = RoleBinding(
             f"{name}-role-binding",
             metadata=metadata,
-            role_ref=RoleRefArgs(api_group=_RBAC, kind="Role", name=role.metadata.name),
+            roleRef={"apiGroup": _RBAC, "kind": "Role", "name": role.metadata.name},
             subjects=[subject],
             opts=child,
         )
         delegator = ClusterRoleBinding(
             f"{name}-auth-delegator",
             metadata=ObjectMetaArgs(name="vault-auth-delegator"),
-            role_ref=RoleRefArgs(api_group=_RBAC, kind="ClusterRole", name="system:auth-delegator"),
+            roleRef={"apiGroup": _RBAC, "kind": "ClusterRole", "name": "system:auth-delegator"},
             subjects=[subject],
             opts=child,
         )

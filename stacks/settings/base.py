@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+from itertools import pairwise
 from types import NoneType
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
+
+
+def help_texts(model: type[BaseModel]) -> dict[str, str]:
+    """The docstring below each field of a model, by the field's name.
+
+    Read from the source when somebody asks, for a schema or an error message. Pydantic would parse the source of every
+    model whenever the program starts (`use_attribute_docstrings`).
+    """
+    return {
+        field.target.id: inspect.cleandoc(text.value.value)
+        for made in ast.parse(inspect.getsource(model)).body
+        if isinstance(made, ast.ClassDef)
+        for field, text in pairwise(made.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+    }
+
+
+def _add_help(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    texts = help_texts(model)
+    for name, field in model.model_fields.items():
+        if name in texts:
+            schema["properties"][field.alias]["description"] = texts[name]
 
 
 class Model(BaseModel):
@@ -18,7 +44,8 @@ class Model(BaseModel):
         extra="forbid",
         frozen=True,
         strict=True,
-        use_attribute_docstrings=True,
+        json_schema_extra=_add_help,
+        defer_build=True,
     )
 
     @model_validator(mode="before")

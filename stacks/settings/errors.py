@@ -16,6 +16,7 @@ import pulumi
 from pydantic import BaseModel, ValidationError
 
 from components.kit.spelling import did_you_mean
+from stacks.settings.base import help_texts
 from stacks.settings.credentials import PREFIX, SECRET_KEYS, SET_A_SECRET
 from stacks.settings.model import Settings
 
@@ -191,9 +192,9 @@ def _places(key: str, model: type[BaseModel] = Settings, here: Location = ()) ->
 
 def _meaning(location: Location) -> str:
     """What the key at this location is for: the first words of its docstring, or of its model's."""
-    fields = _model_at(location[:-1]).model_fields.values()
-    field = next(field for field in fields if field.alias == location[-1])
-    words = field.description or inspect.getdoc(field.annotation) or ""
+    model = _model_at(location[:-1])
+    name, field = next(item for item in model.model_fields.items() if item[1].alias == location[-1])
+    words = help_texts(model).get(name) or inspect.getdoc(field.annotation) or ""
     return re.split(r"[.;:]\s", words + " ")[0].replace("\n", " ")
 
 

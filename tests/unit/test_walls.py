@@ -38,7 +38,7 @@ STACKS = (
     {"matrix_secrets"},
     {"application_secrets"},
     {"settings"},
-    {"delegation", "outputs"},
+    {"call_stacks", "delegation", "outputs"},
     {"commands", "site"},
     {"edge_host"},
     {"cluster"},
@@ -54,6 +54,7 @@ STACKS = (
 
 # The program's layers are nobody's library: checks see them by recording the program, the lab by running it.
 LIBRARIES_OF_STACKS = {
+    "call_stacks",
     "proxied",
     "matrix_sign_on",
     "sso",

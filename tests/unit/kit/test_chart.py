@@ -32,7 +32,7 @@ def pack(directory: Path, content: str, mtime: int = 0) -> Path:
 def test_without_a_mirror_the_publisher_serves_the_pinned_version() -> None:
     args = release(None)
     assert (args["chart"], args["version"]) == ("demo", "1.2.3")
-    assert vars(args["repository_opts"])["repo"] == "https://charts.example.org"
+    assert args["repositoryOpts"] == {"repo": "https://charts.example.org"}
 
 
 def test_a_registry_is_asked_by_the_charts_full_name() -> None:
@@ -40,15 +40,13 @@ def test_a_registry_is_asked_by_the_charts_full_name() -> None:
 
 
 def test_a_url_as_mirror_replaces_the_repository() -> None:
-    assert (
-        vars(release("https://mirror.example.org", OCI_PIN)["repository_opts"])["repo"] == "https://mirror.example.org"
-    )
+    assert release("https://mirror.example.org", OCI_PIN)["repositoryOpts"] == {"repo": "https://mirror.example.org"}
 
 
 def test_a_registry_as_mirror_replaces_the_repository() -> None:
     args = release("oci://mirror.example.org/charts/")
     assert args["chart"] == "oci://mirror.example.org/charts/demo"
-    assert "repository_opts" not in args
+    assert "repositoryOpts" not in args
 
 
 def test_a_directory_as_mirror_gives_the_archive_of_the_pinned_version(tmp_path: Path) -> None:
