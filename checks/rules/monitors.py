@@ -121,7 +121,7 @@ def selections(platform: Platform) -> Iterator[tuple[Object, list[Chosen]]]:
                 continue
             places, selector = _places(monitor), mapping(monitor.spec.get("selector"))
             chosen: list[Chosen] = [
-                one for one in known if (places is None or one.namespace in places) and _selects(selector, one.labels)
+                one for one in known if (places is None or one.namespace in places) and selects(selector, one.labels)
             ]
             if chosen or not any(places is None or one.namespace in places for one in platform.unknown):
                 yield monitor, chosen
@@ -226,16 +226,17 @@ def _reaches(platform: Platform, space: str, target: Target, number: int) -> boo
         for policy in platform.of_kind("networking.k8s.io", "NetworkPolicy")
         if policy.namespace == target.namespace
         and "Ingress" in (policy.spec.get("policyTypes") or ["Ingress"])
-        and _selects(mapping(policy.spec.get("podSelector")), target.labels)
+        and selects(mapping(policy.spec.get("podSelector")), target.labels)
     ]
     return not about or any(
-        _at(entry, target, number) and _from(entry, space, target.namespace)
+        opens_port(entry, target, number) and _from(entry, space, target.namespace)
         for policy in about
         for entry in items(policy.spec.get("ingress"))
     )
 
 
-def _at(entry: Mapping[str, Any], target: Target, number: int) -> bool:
+def opens_port(entry: Mapping[str, Any], target: Target, number: int) -> bool:
+    """Whether an entry of a policy opens a port of a pod, named or numbered; one without ports opens them all."""
     ports = items(entry.get("ports"))
     return not ports or any(port.get("port") is None or target.number(port["port"]) == number for port in ports)
 
@@ -246,9 +247,9 @@ def _from(entry: Mapping[str, Any], space: str, own: str) -> bool:
     server = {"app.kubernetes.io/name": "prometheus"}
     return not peers or any(
         "ipBlock" not in peer
-        and _selects(mapping(peer.get("podSelector")), server)
+        and selects(mapping(peer.get("podSelector")), server)
         and (
-            _selects(mapping(peer["namespaceSelector"]), {_NAMESPACE: space})
+            selects(mapping(peer["namespaceSelector"]), {_NAMESPACE: space})
             if "namespaceSelector" in peer
             else space == own
         )
@@ -256,7 +257,7 @@ def _from(entry: Mapping[str, Any], space: str, own: str) -> bool:
     )
 
 
-def _selects(selector: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
+def selects(selector: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
     """Whether a selector fits labels, with the operators of set-based requirements."""
     for one in items(selector.get("matchExpressions")):
         value, values = labels.get(str(one.get("key"))), one.get("values") or []

@@ -22,7 +22,7 @@ from lab.programs import ensure
 KNOWN: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("alloy.yaml").read_text())
 COMPONENTS: dict[str, Any] = KNOWN["components"]
 
-_TYPES = {"string": str, "boolean": bool, "number": (int, float)}
+_TYPES: dict[str, Any] = {"string": str, "boolean": bool, "number": (int, float)}
 
 Block = dict[str, Any]
 

@@ -13,7 +13,7 @@ from checks.model.objects import Object, items, mapping, walk
 from checks.model.platform import Platform
 from checks.model.pods import Pods
 from checks.rules.capacity import quantity
-from checks.rules.monitors import Target, _at, _pods, _selects
+from checks.rules.monitors import Target, opens_port, pods_to_ask, selects
 
 INGRESS = "nginx-ingress"
 NAME = "kubernetes.io/metadata.name"
@@ -86,16 +86,18 @@ def lets_in(everything: Platform, target: Target, number: int, space: str) -> bo
         for policy in everything.of_kind("networking.k8s.io", "NetworkPolicy")
         if policy.namespace == target.namespace
         and "Ingress" in (policy.spec.get("policyTypes") or ["Ingress"])
-        and _selects(mapping(policy.spec.get("podSelector")), target.labels)
+        and selects(mapping(policy.spec.get("podSelector")), target.labels)
     ]
     entries = [entry for policy in about for entry in items(policy.spec.get("ingress"))]
-    return not about or any(_at(entry, target, number) and _from(entry, space, target.namespace) for entry in entries)
+    return not about or any(
+        opens_port(entry, target, number) and _from(entry, space, target.namespace) for entry in entries
+    )
 
 
 def _from(entry: Mapping[str, Any], space: str, own: str) -> bool:
     peers = [peer for peer in items(entry.get("from")) if "ipBlock" not in peer]
     spaces = [peer.get("namespaceSelector", {"matchLabels": {NAME: own}}) for peer in peers]
-    return not entry.get("from") or any(_selects(mapping(one), {NAME: space}) for one in spaces)
+    return not entry.get("from") or any(selects(mapping(one), {NAME: space}) for one in spaces)
 
 
 def behind(everything: Platform, namespace: str, service: str, port: object) -> Iterator[tuple[Target, int]]:
@@ -106,7 +108,7 @@ def behind(everything: Platform, namespace: str, service: str, port: object) -> 
         for entry in items(thing.spec.get("ports")):
             if str(port) not in (str(entry.get("port")), str(entry.get("name"))):
                 continue
-            for target in _pods(everything):
+            for target in pods_to_ask(everything):
                 fits = mapping(thing.spec["selector"]).items() <= target.labels.items()
                 number = target.number(entry.get("targetPort", entry["port"]))
                 if target.namespace == namespace and fits and number is not None:
