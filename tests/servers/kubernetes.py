@@ -173,7 +173,6 @@ def kubernetes_api(directory: Path, address: str = LOOPBACK) -> Iterator[Kuberne
     `kubernetes`, and etcd shows its metrics there, at the port that Talos gives them.
     """
     directory.mkdir(parents=True)
-    programs = ensure(["etcd", "kube-apiserver"])
     client_port, peer_port, port = free_ports(3)
     etcd, peer = f"http://127.0.0.1:{client_port}", f"http://127.0.0.1:{peer_port}"
     admin_token = secrets.token_urlsafe(32)
@@ -181,20 +180,11 @@ def kubernetes_api(directory: Path, address: str = LOOPBACK) -> Iterator[Kuberne
     api = KubernetesApi(port, directory / "ca.crt", directory / "kubeconfig", admin_token, address)
     _write_certificates(directory, address)
     _write_kubeconfig(api)
-    etcd_command = [
-        str(programs["etcd"].path),
-        f"--data-dir={directory / 'etcd'}",
-        f"--listen-client-urls={etcd}",
-        f"--advertise-client-urls={etcd}",
-        f"--listen-peer-urls={peer}",
-        f"--initial-advertise-peer-urls={peer}",
-        f"--initial-cluster=default={peer}",
-        "--unsafe-no-fsync",
-        "--log-level=warn",
-        *([] if address == LOOPBACK else [f"--listen-metrics-urls=http://{address}:{ETCD_METRICS_PORT}"]),
-    ]
+    etcd_command = _etcd_command(directory, etcd, peer)
+    if address != LOOPBACK:
+        etcd_command.append(f"--listen-metrics-urls=http://{address}:{ETCD_METRICS_PORT}")
     api_command = [
-        str(programs["kube-apiserver"].path),
+        str(ensure(["kube-apiserver"])["kube-apiserver"].path),
         f"--etcd-servers={etcd}",
         f"--bind-address={address}",
         f"--advertise-address={address}",
@@ -227,6 +217,20 @@ def kubernetes_api(directory: Path, address: str = LOOPBACK) -> Iterator[Kuberne
         server("kube-apiserver", api_command, directory=directory, ready=api.ready),
     ):
         yield api
+
+
+def _etcd_command(directory: Path, clients: str, peers: str) -> list[str]:
+    return [
+        str(ensure(["etcd"])["etcd"].path),
+        f"--data-dir={directory / 'etcd'}",
+        f"--listen-client-urls={clients}",
+        f"--advertise-client-urls={clients}",
+        f"--listen-peer-urls={peers}",
+        f"--initial-advertise-peer-urls={peers}",
+        f"--initial-cluster=default={peers}",
+        "--unsafe-no-fsync",
+        "--log-level=warn",
+    ]
 
 
 def _healthy(etcd: str) -> bool:
