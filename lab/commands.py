@@ -156,11 +156,6 @@ def rehearse(session: Session) -> int:
         return _rehearsal(session)
     if real := nodes.wanted():
         nodes.refuse_without_root()
-        if not os.environ.get("CHARTS_MIRROR"):
-            raise LabError(
-                "PODS=real needs the real charts: in those of the lab CoreDNS is played, and no pod finds another by "
-                "its name. Give CHARTS_MIRROR, a directory with <chart>-<version>.tgz files, or a URL"
-            )
     with session.locked():
         if session.exists():
             processes.stop_all(session)

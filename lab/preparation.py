@@ -104,7 +104,7 @@ def lab_replacements(session: Session, octet: int | None, source: Mapping[str, A
     factory = LOCAL_FACTORY if octet is None else network.shifted(LOCAL_FACTORY, octet)
     mirror = _charts_mirror(session)
     if not mirror:
-        charts.write(session.charts, charts.pinned())
+        charts.write(session.charts, charts.pinned(), real_pods=nodes.GROUP in os.environ)
         mirror = str(session.charts)
     replacements = {"homelab:talos.factory": factory, "homelab:charts.mirror": mirror}
     site = source.get("homelab:site")

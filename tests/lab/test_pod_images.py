@@ -177,14 +177,6 @@ def test_the_lab_on_the_loopback_device_refuses_real_pods(monkeypatch: pytest.Mo
         commands.up(Session("never", "lab"))
 
 
-def test_a_rehearsal_with_real_pods_asks_for_the_real_charts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nodes, "refuse_without_root", lambda: None)
-    monkeypatch.setenv("PODS", "real")
-    monkeypatch.delenv("CHARTS_MIRROR", raising=False)
-    with pytest.raises(LabError, match=r"PODS=real needs the real charts: .*Give CHARTS_MIRROR"):
-        commands.rehearse(Session("never", "prod"))
-
-
 def test_a_stack_on_the_loopback_device_is_refused_real_pods() -> None:
     document = yaml.safe_load((ROOT / "Pulumi.lab.yaml").read_text())
     with pytest.raises(LabError, match=r"PODS=real: node \S+ has the address 127\.\S+, which belongs to the loopback"):
