@@ -1,7 +1,8 @@
 """Addresses of a lab: loopback ones that do not collide with another lab's, or a namespace that holds a stack's own.
 
 The stack `lab` uses 127.20.x.y. A lab with another LAB_ID gets another second octet. A rehearsal runs in a network
-namespace with nothing but a loopback device: the stack's addresses are on it, and there is no way out.
+namespace with nothing but a loopback device: the stack's addresses are on it, and there is no way out. With real pods
+the stack `lab` has such a namespace too, and 10.20.x.y.
 """
 
 from __future__ import annotations
@@ -57,12 +58,21 @@ def octet(lab_id: str, taken: set[int]) -> int:
 
 def shifted(value: Any, second_octet: int) -> Any:
     """A copy of a configuration value in which every 127.20.x.y has another second octet."""
+    return _moved(value, f"127.{second_octet}.")
+
+
+def off_loopback(value: Any) -> Any:
+    """A copy of a configuration value in which every 127.20.x.y is 10.20.x.y, which pods can reach."""
+    return _moved(value, f"10.{DEFAULT_OCTET}.")
+
+
+def _moved(value: Any, prefix: str) -> Any:
     if isinstance(value, str):
-        return re.sub(rf"(?<![\d.])127\.{DEFAULT_OCTET}\.(?=\d)", f"127.{second_octet}.", value)
+        return re.sub(rf"(?<![\d.])127\.{DEFAULT_OCTET}\.(?=\d)", prefix, value)
     if isinstance(value, dict):
-        return {shifted(key, second_octet): shifted(item, second_octet) for key, item in value.items()}
+        return {_moved(key, prefix): _moved(item, prefix) for key, item in value.items()}
     if isinstance(value, list):
-        return [shifted(item, second_octet) for item in value]
+        return [_moved(item, prefix) for item in value]
     return value
 
 

@@ -28,6 +28,8 @@ SYSTEM = {
     "/usr/sbin/iptables": "iptables",
     "/usr/sbin/ip": "iproute2",
     "/usr/bin/setpriv": "util-linux",
+    "/usr/sbin/mkfs.ext4": "e2fsprogs",
+    "/usr/bin/mount": "mount",
 }
 """Programs of this machine that containers and Services need, by the package that brings them."""
 
@@ -98,11 +100,13 @@ def settings(tools: Mapping[str, Found], name: str, repositories: list[str]) -> 
         "kubelet": str(tools["kubelet"].path),
         "kubeProxy": str(tools["kube-proxy"].path),
         "networkPolicies": str(tools["network-policies"].path),
+        "csiVolumes": str(tools["csi-volumes"].path),
         "containerd": str(tools["containerd"].path),
         "shim": str(tools["containerd-shim-runc-v2"].path),
         "runc": "/usr/sbin/runc",
         "cniPlugins": "/usr/lib/cni",
         "sockets": "/run/containerd",
+        "kubelets": "/var/lib/kubelet",
         "cgroup": f"/{name}",
         "store": STORE,
         "sandbox": f"{images.SANDBOX}:lab",

@@ -131,6 +131,21 @@ class PodsCluster:
         return "\n".join((pods, events[-4000:], logs))
 
 
+def refuse_without_root() -> None:
+    """Leave tests out, by name, where the user may run no pods. Root sees what is missing.
+
+    Raises:
+        LabError: as root, on a machine that cannot run them.
+    """
+    try:
+        nodes.refuse_without_root()
+    except LabError as refused:
+        if os.geteuid() == 0:
+            raise
+        pytest.skip(str(refused))
+    debian.ensure(nodes.SYSTEM)
+
+
 def _kubectl() -> str:
     return str(programs.ensure(["kubectl"])["kubectl"].path)
 
@@ -172,13 +187,7 @@ def cluster_with_pods(wanted: Iterable[str] = (), *, workers: int = 1) -> Iterat
     Raises:
         AssertionError: if it does not come up.
     """
-    try:
-        nodes.refuse_without_root()
-    except LabError as refused:
-        if os.geteuid() == 0:
-            raise
-        pytest.skip(str(refused))
-    debian.ensure(nodes.SYSTEM)
+    refuse_without_root()
     programs.ensure((*programs.LAB, *programs.PODS))
     # Of a short name: a kubelet listens on sockets far below it, and a socket's path has at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="pods-", ignore_cleanup_errors=True) as directory:

@@ -56,6 +56,12 @@ def test_every_lab_address_is_shifted_wherever_it_stands() -> None:
     assert network.shifted(value, 99) == {"a": ["127.99.3.4-127.99.3.20", "https://127.99.0.10:8006/"], "127.99.0.1": 7}
 
 
+def test_every_lab_address_leaves_the_loopback_device_where_pods_have_one_of_their_own() -> None:
+    value = {"a": ["127.20.3.4-127.20.3.20", "https://127.20.0.10:8006/", "127.0.0.1"], "127.20.0.1": 7}
+    moved = {"a": ["10.20.3.4-10.20.3.20", "https://10.20.0.10:8006/", "127.0.0.1"], "10.20.0.1": 7}
+    assert network.off_loopback(value) == moved
+
+
 @pytest.mark.parametrize("text", ["10.127.20.1", "127.200.1.1", "v127.20"])
 def test_what_only_looks_like_a_lab_address_stays(text: str) -> None:
     assert network.shifted(text, 99) == text

@@ -10,7 +10,7 @@ import sys
 import tarfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ import pytest
 import yaml
 
 from checks.model import records
-from lab import commands, preparation
+from lab import commands, configuration, preparation
 from lab.errors import LabError
+from lab.git_server import server
 from lab.pods import images, nodes, workloads
 from lab.pods.layers import Image, Layer
 from lab.session import Session
@@ -171,10 +172,26 @@ def test_pods_are_played_unless_real_ones_are_asked_for(
     assert nodes.wanted() is real
 
 
-def test_the_lab_on_the_loopback_device_refuses_real_pods(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("command", [commands.up, lambda session: commands.shell(session, "true")], ids=["up", "shell"])
+def test_a_lab_that_was_begun_with_played_pods_is_refused_real_ones(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: Callable[[Session], int]
+) -> None:
     monkeypatch.setenv("PODS", "real")
-    with pytest.raises(LabError, match=r"`make rehearse STACK=\.\.\. PODS=real` runs a stack in namespaces of its own"):
-        commands.up(Session("never", "lab"))
+    lab = Session("begun", "lab")
+    lab.config = tmp_path / "Pulumi.lab.yaml"
+    lab.config.touch()
+    with pytest.raises(LabError, match=r"the lab 'begun' was begun with played pods: `make lab-down` first"):
+        command(lab)
+
+
+def test_the_labs_stack_with_real_pods_has_nodes_that_pods_can_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(nodes.GROUP, "group")
+    # The lab's own server, which only processes of the machine ask, stays where it is.
+    served = {"homelab:gitops.own": server.OWN, "homelab:gitops.chartMirror": server.CHARTS}
+    source = preparation.source_of(Session("never", "lab"))
+    settings = preparation.parse(configuration.derive(source, octet=None, replacements=served).config)
+    preparation.refuse_loopback(settings)
+    assert not settings.network.api_vip.is_loopback
 
 
 def test_a_stack_on_the_loopback_device_is_refused_real_pods() -> None:
