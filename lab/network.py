@@ -28,6 +28,12 @@ from lab.packages import how_to_install
 DEFAULT_OCTET = 20
 """The second octet of the addresses in Pulumi.lab.yaml."""
 
+PUBLIC_HOST = IPv4Address("198.51.100.12")
+"""Where, with real pods, the host is that Pulumi.lab.yaml has at 127.20.0.12."""
+
+SERVERS = r"0\.1[13](?!\d)"
+"""The end of the addresses, in Pulumi.lab.yaml, of the image factory and of the Git server."""
+
 NAMED_HOST = IPv4Address("127.0.0.2")
 """The address, in a rehearsal, of a host that the settings call by its name."""
 
@@ -62,17 +68,21 @@ def shifted(value: Any, second_octet: int) -> Any:
 
 
 def off_loopback(value: Any) -> Any:
-    """A copy of a configuration value in which every 127.20.x.y is 10.20.x.y, which pods can reach."""
-    return _moved(value, f"10.{DEFAULT_OCTET}.")
+    """A copy of a configuration value in which every 127.20.x.y is an address that pods can reach.
+
+    10.20.x.y, but for `PUBLIC_HOST`, which may not be private, and for `SERVERS`: no pod asks those.
+    """
+    public = _moved(value, str(PUBLIC_HOST), r"0\.12(?!\d)")
+    return _moved(public, f"10.{DEFAULT_OCTET}.", rf"(?=\d)(?!{SERVERS})")
 
 
-def _moved(value: Any, prefix: str) -> Any:
+def _moved(value: Any, to: str, end: str = r"(?=\d)") -> Any:
     if isinstance(value, str):
-        return re.sub(rf"(?<![\d.])127\.{DEFAULT_OCTET}\.(?=\d)", prefix, value)
+        return re.sub(rf"(?<![\d.])127\.{DEFAULT_OCTET}\.{end}", to, value)
     if isinstance(value, dict):
-        return {_moved(key, prefix): _moved(item, prefix) for key, item in value.items()}
+        return {_moved(key, to, end): _moved(item, to, end) for key, item in value.items()}
     if isinstance(value, list):
-        return [_moved(item, prefix) for item in value]
+        return [_moved(item, to, end) for item in value]
     return value
 
 

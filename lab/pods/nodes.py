@@ -20,6 +20,9 @@ from lab.programs import Found
 STORE = "127.0.0.1:5000"
 """Where the images are served, in the lab's own network namespace."""
 
+KUBELETS = "/var/lib/kubelet"
+"""Where each kubelet has its root directory, in the lab's own mounts. Short: a kubelet listens on sockets below it."""
+
 ENTER = Path(__file__).parent / "enter.sh"
 
 SYSTEM = {
@@ -106,7 +109,7 @@ def settings(tools: Mapping[str, Found], name: str, repositories: list[str]) -> 
         "runc": "/usr/sbin/runc",
         "cniPlugins": "/usr/lib/cni",
         "sockets": "/run/containerd",
-        "kubelets": "/var/lib/kubelet",
+        "kubelets": KUBELETS,
         "cgroup": f"/{name}",
         "store": STORE,
         "sandbox": f"{images.SANDBOX}:lab",

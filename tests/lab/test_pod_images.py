@@ -18,14 +18,17 @@ import pytest
 import yaml
 
 from checks.model import records
-from lab import commands, configuration, preparation
+from components.storage.proxmox_csi import PROVISIONER
+from lab import commands, preparation
 from lab.errors import LabError
-from lab.git_server import server
 from lab.pods import images, nodes, workloads
 from lab.pods.layers import Image, Layer
 from lab.session import Session
 from tests.conftest import ROOT
 from tests.servers.processes import eventually, free_ports
+
+LONGEST_SOCKET = 107
+"""Bytes of a Unix socket's path: sun_path without the zero at its end (https://man7.org/linux/man-pages/man7/unix.7.html)."""
 
 HELLO = b"#!/bin/sh\necho hello\n"
 
@@ -186,10 +189,7 @@ def test_a_lab_that_was_begun_with_played_pods_is_refused_real_ones(
 
 def test_the_labs_stack_with_real_pods_has_nodes_that_pods_can_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(nodes.GROUP, "group")
-    # The lab's own server, which only processes of the machine ask, stays where it is.
-    served = {"homelab:gitops.own": server.OWN, "homelab:gitops.chartMirror": server.CHARTS}
-    source = preparation.source_of(Session("never", "lab"))
-    settings = preparation.parse(configuration.derive(source, octet=None, replacements=served).config)
+    settings = preparation.parse(preparation.source_of(Session("never", "lab")))
     preparation.refuse_loopback(settings)
     assert not settings.network.api_vip.is_loopback
 
@@ -198,6 +198,15 @@ def test_a_stack_on_the_loopback_device_is_refused_real_pods() -> None:
     document = yaml.safe_load((ROOT / "Pulumi.lab.yaml").read_text())
     with pytest.raises(LabError, match=r"PODS=real: node \S+ has the address 127\.\S+, which belongs to the loopback"):
         preparation.refuse_loopback(preparation.parse(document["config"]))
+
+
+@pytest.mark.parametrize("stack", ["lab", "prod"])
+def test_the_sockets_of_a_kubelet_have_paths_that_the_kernel_takes(stack: str) -> None:
+    """Where one has not, the kubelet ends: the path of its podresources socket, and those of CSI drivers."""
+    document = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())
+    sockets = ("pod-resources/kubelet.sock", f"plugins_registry/{PROVISIONER}.sock")
+    paths = [f"{nodes.KUBELETS}/{node}/{end}" for node in document["config"]["homelab:nodes"] for end in sockets]
+    assert [path for path in paths if len(path) > LONGEST_SOCKET] == []
 
 
 def _pod(node: str, app: str, *, played_for: str = "") -> dict[str, Any]:
