@@ -293,7 +293,12 @@ def _refuse_remains(lab: Lab) -> None:
 def _failed(lab: Lab, step: str, again: str) -> int:
     say(
         f"\n{step} failed. The lab's logs: {lab.session.logs}"
-        + ("" if network.inside_namespace() else "; it still runs, look at it with `make lab-shell`")
+        + ("; it still runs, look at it with `make lab-shell`" if _lasts(lab.session) else "")
         + f". Continue with `{again}`"
     )
     return 1
+
+
+def _lasts(session: Session) -> bool:
+    """Whether a lab goes on when a command on it ends: a rehearsal does not."""
+    return not network.inside_namespace() or namespaces.kept(session) is not None

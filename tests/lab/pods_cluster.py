@@ -21,14 +21,10 @@ from lab import debian, programs
 from lab.errors import LabError
 from lab.pods import images, nodes
 from tests.conftest import ROOT
+from tests.lab.talos_site import stretch
 
 PATIENCE = 120.0
 """Seconds that anything may take where no process waits for a core. With nothing else to do, it takes a few."""
-
-
-def stretch() -> float:
-    """By how much everything takes longer at the moment: how many processes there are for each core, and at least 1."""
-    return max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))
 
 
 @dataclass(frozen=True)
@@ -96,9 +92,14 @@ class PodsCluster:
         self.kubectl("apply", "-f", "-", given=yaml.safe_dump_all(objects))
 
     def namespace(self, name: str) -> None:
-        """Makes a namespace, if there is none of this name; one that is there keeps its labels."""
+        """Makes a namespace, if there is none of this name, and waits until pods may be made in it.
+
+        One that is there keeps its labels.
+        """
         if not self.kubectl("get", "namespace", name, "--ignore-not-found", "-o", "name"):
             self.kubectl("create", "namespace", name)
+        account = ("get", "serviceaccount", "default", "-n", name, "--ignore-not-found", "-o", "name")
+        self.until(f"the account of pods in {name}", lambda: self.kubectl(*account) != "")
 
     def ready(self, namespace: str, selector: str, count: int) -> bool:
         """Whether so many pods are ready, by their own probes, and no others are there."""

@@ -174,6 +174,7 @@ def test_nothing_is_left_of_a_cluster_that_was_killed(cluster: PodsCluster) -> N
     before, settings, devices = traces(), tunables(), loops()
     with cluster_with_pods(["powerdns"]) as made:
         assert control_groups(made.group)
+        made.namespace("default")
         made.apply(storage_class("kept"), CLAIM, WRITER)
         made.until("a pod with a volume", lambda: made.ready("default", "app=writer", 1))
         assert loops() - devices

@@ -16,8 +16,9 @@ import pytest
 from lab import processes
 from lab.pods import namespaces
 from tests.lab.live import CLUSTER
-from tests.lab.pods_cluster import refuse_without_root, stretch, until
+from tests.lab.pods_cluster import refuse_without_root, until
 from tests.lab.pods_lab import PodsLab
+from tests.lab.talos_site import stretch
 from tests.lab.test_real_pods import control_groups
 
 LEAVING, STAYING = "worker-1", "worker-0"
