@@ -72,8 +72,7 @@ func (d *driver) NodeGetCapabilities(context.Context, *csi.NodeGetCapabilitiesRe
 	return found, nil
 }
 
-// NodeStageVolume mounts the volume at a directory of the node's. All nodes of the lab are one machine, so its file system
-// is mounted once, and that mount is bound to each node's directory: two mounts of one image would destroy it.
+// NodeStageVolume mounts the volume at a directory of the node's.
 func (d *driver) NodeStageVolume(_ context.Context, request *csi.NodeStageVolumeRequest) (*csi.NodeStageVolumeResponse, error) {
 	mount := request.GetVolumeCapability().GetMount()
 	if mount == nil {
@@ -91,31 +90,15 @@ func (d *driver) NodeStageVolume(_ context.Context, request *csi.NodeStageVolume
 		kind = defaultType
 	}
 
-	if err = of.mount(kind, mount.GetMountFlags()); err != nil {
-		return nil, status.Error(codes.Internal, err.Error())
-	}
-
-	if err = bind(of.place, request.GetStagingTargetPath(), false); err != nil {
+	if err = of.mount(request.GetStagingTargetPath(), kind, mount.GetMountFlags()); err != nil {
 		return nil, status.Error(codes.Internal, err.Error())
 	}
 	return &csi.NodeStageVolumeResponse{}, nil
 }
 
-// NodeUnstageVolume ends that; where no other node has the volume, its file system is not mounted any more.
+// NodeUnstageVolume ends that.
 func (d *driver) NodeUnstageVolume(_ context.Context, request *csi.NodeUnstageVolumeRequest) (*csi.NodeUnstageVolumeResponse, error) {
 	if err := unbind(request.GetStagingTargetPath()); err != nil {
-		return nil, status.Error(codes.Internal, err.Error())
-	}
-
-	of, err := d.volume(request.GetVolumeId())
-	if status.Code(err) == codes.NotFound {
-		return &csi.NodeUnstageVolumeResponse{}, nil
-	} else if err != nil {
-		return nil, err
-	}
-	defer of.unlock()
-
-	if err = of.unmountIfUnused(); err != nil {
 		return nil, status.Error(codes.Internal, err.Error())
 	}
 	return &csi.NodeUnstageVolumeResponse{}, nil
@@ -175,7 +158,7 @@ func (d *driver) volume(handle string) (*volume, error) {
 		return nil, status.Errorf(codes.InvalidArgument, "%q is no handle of a volume", handle)
 	}
 
-	found := &volume{image: filepath.Join(d.volumes, handle+".img"), place: filepath.Join(d.volumes, handle)}
+	found := &volume{image: filepath.Join(d.volumes, handle+".img")}
 
 	err := found.lock()
 	if errors.Is(err, fs.ErrNotExist) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -37,8 +38,6 @@ func nodes(t *testing.T, names ...string) []node {
 		found = append(found, node{&driver{name: "csi.driver.test", node: name, volumes: volumes}, t, staging})
 		t.Cleanup(func() { _ = syscall.Unmount(staging, syscall.MNT_DETACH) })
 	}
-
-	t.Cleanup(func() { _ = syscall.Unmount(filepath.Join(volumes, handle), syscall.MNT_DETACH) })
 	return found
 }
 
@@ -79,14 +78,41 @@ func (n node) fill(name string, mebibytes int) error {
 	return os.WriteFile(filepath.Join(n.staging, name), make([]byte, mebibytes<<20), 0o600)
 }
 
-func mountedOf(t *testing.T, volumes string) bool {
+// mountedAt is where the volume is mounted.
+func mountedAt(t *testing.T, volumes string) []string {
 	t.Helper()
 
-	known, err := mountAt(filepath.Join(volumes, handle))
+	known, err := (&volume{image: filepath.Join(volumes, handle+".img")}).mounted()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return known != nil
+
+	if known == nil {
+		return nil
+	}
+
+	all, err := mounts()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	var found []string
+	for _, each := range all {
+		if each.device == known.device {
+			found = append(found, each.place)
+		}
+	}
+	return found
+}
+
+// The kubelet lets no volume go of which it finds another mount.
+func TestAVolumeIsMountedNowhereButAtTheNode(t *testing.T) {
+	of := nodes(t, "w1")[0]
+	of.stage()
+
+	if found := mountedAt(t, of.volumes); !slices.Equal(found, []string{of.staging}) {
+		t.Errorf("mounted at %v, not at %s alone", found, of.staging)
+	}
 }
 
 func TestAVolumeHoldsNoMoreThanItsSize(t *testing.T) {
@@ -111,8 +137,8 @@ func TestAVolumeThatMovesKeepsWhatIsOnIt(t *testing.T) {
 	}
 
 	both[0].unstage()
-	if mountedOf(t, both[0].volumes) {
-		t.Error("the volume is mounted though no node has it")
+	if found := mountedAt(t, both[0].volumes); found != nil {
+		t.Errorf("the volume is mounted at %v though no node has it", found)
 	}
 
 	both[1].stage()

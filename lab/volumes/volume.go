@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
@@ -19,10 +20,10 @@ import (
 // ext4_resize_begin in fs/ext4/resize.c of Linux). One that is not mounted grows all the same.
 var errInUse = errors.New("the file system is in use, and this machine lets it grow only while it is not")
 
-// volume is one image, and where its file system is mounted while a node has it.
+// volume is one image.
 type volume struct {
-	image, place string
-	locked       *os.File
+	image  string
+	locked *os.File
 }
 
 func (v *volume) lock() error {
@@ -37,10 +38,21 @@ func (v *volume) lock() error {
 
 func (v *volume) unlock() { _ = v.locked.Close() }
 
-// mount makes a file system where there is none, lets it fill an image that has grown, and mounts it.
-func (v *volume) mount(kind string, options []string) error {
-	if known, err := mountAt(v.place); err != nil || known != nil {
+// mount makes a file system where there is none, lets it fill an image that has grown, and mounts it at a place. One that
+// another node has is shown there a second time: all nodes are one machine, and two mounts of one image would destroy it.
+//
+// Nothing else may be mounted from the image: the kubelet lets a volume go only when it finds no other mount of it
+// (GetDeviceMountRefs in pkg/volume/util/hostutil of Kubernetes), but for those of other nodes' kubelets.
+func (v *volume) mount(at, kind string, options []string) error {
+	if known, err := mountAt(at); err != nil || known != nil {
 		return err
+	}
+
+	known, err := v.mounted()
+	if err != nil {
+		return err
+	} else if known != nil {
+		return bind(known.place, at, false)
 	}
 
 	blank, err := v.blank()
@@ -64,11 +76,39 @@ func (v *volume) mount(kind string, options []string) error {
 		}
 	}
 
-	if err = os.MkdirAll(v.place, 0o755); err != nil {
+	if err = os.MkdirAll(at, 0o750); err != nil {
 		return err
 	}
 	// A device that goes with the last of its mounts, however that ends.
-	return execute("mount", "-t", kind, "-o", strings.Join(append([]string{"loop"}, options...), ","), v.image, v.place)
+	return execute("mount", "-t", kind, "-o", strings.Join(append([]string{"loop"}, options...), ","), v.image, at)
+}
+
+// mounted is a mount of the image, nil where there is none.
+func (v *volume) mounted() (*mounted, error) {
+	all, err := mounts()
+	if err != nil {
+		return nil, err
+	}
+
+	files, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	if err != nil {
+		return nil, err
+	}
+
+	for _, file := range files {
+		of, _ := os.ReadFile(file) // of a device that has just gone, nothing
+		if strings.TrimSpace(string(of)) != v.image {
+			continue
+		}
+
+		number, _ := os.ReadFile(filepath.Join(filepath.Dir(filepath.Dir(file)), "dev"))
+		for _, each := range all {
+			if each.device == strings.TrimSpace(string(number)) {
+				return &each, nil
+			}
+		}
+	}
+	return nil, nil
 }
 
 // blank tells whether nothing was ever written where file systems begin.
@@ -117,7 +157,7 @@ func (v *volume) sizes() (whole, used int64, err error) {
 
 // grow lets a mounted file system fill its image, and gives its size.
 func (v *volume) grow() (int64, error) {
-	known, err := mountAt(v.place)
+	known, err := v.mounted()
 	if err != nil {
 		return 0, err
 	}
@@ -132,7 +172,7 @@ func (v *volume) grow() (int64, error) {
 	}
 
 	if known.kind == "xfs" {
-		return whole, execute("xfs_growfs", v.place)
+		return whole, execute("xfs_growfs", known.place)
 	}
 
 	err = execute("resize2fs", known.source)
@@ -140,26 +180,6 @@ func (v *volume) grow() (int64, error) {
 		return 0, errInUse
 	}
 	return whole, err
-}
-
-// unmountIfUnused ends the one mount that the nodes' were bound to.
-func (v *volume) unmountIfUnused() error {
-	known, err := mountAt(v.place)
-	if err != nil || known == nil {
-		return err
-	}
-
-	all, err := mounts()
-	if err != nil {
-		return err
-	}
-
-	for _, each := range all {
-		if each.device == known.device && each.place != v.place {
-			return nil
-		}
-	}
-	return unbind(v.place)
 }
 
 // mounted is a line of mountinfo: https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html

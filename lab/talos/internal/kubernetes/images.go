@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -170,17 +169,10 @@ func (c *ControlPlane) makeImage(volume, driver, size string) (string, error) {
 	return size, file.Truncate(bytes)
 }
 
-// removeImage deletes a volume's file, and the place where its file system was mounted.
+// removeImage deletes a volume's file.
 func (c *ControlPlane) removeImage(volume string) error {
-	place := c.path("volumes", volume)
-	if err := syscall.Unmount(place, syscall.MNT_DETACH); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(c.image(volume)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
-	}
-
-	for _, path := range []string{place, c.image(volume)} {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
 	}
 	return nil
 }
