@@ -78,6 +78,12 @@ def within(cluster: PodsCluster, namespace: str, name: str, command: str) -> str
     return cluster.kubectl("exec", "-n", namespace, name, "--", "sh", "-c", f"({command}) 2>&1", check=False)
 
 
+def take(mebibytes: int, file: str) -> str:
+    """The command that takes so much room for a file on the volume `data`."""
+    opened = f"os.open('/volumes/data/{file}', os.O_CREAT | os.O_RDWR)"
+    return f'python3 -c "import os; os.posix_fallocate({opened}, 0, {mebibytes} << 20)"'
+
+
 def refused(cluster: PodsCluster, namespace: str, name: str, words: str) -> None:
     """Waits for an event of a pod with these words."""
     about = f"involvedObject.kind=Pod,involvedObject.name={name}"
@@ -119,8 +125,8 @@ def test_a_pod_on_a_second_node_waits_until_the_first_one_lets_the_volume_go(
 def test_a_volume_holds_no_more_than_its_size(cluster: PodsCluster, namespace: str) -> None:
     cluster.apply(claim(namespace, "data"), pod(namespace, "writer", "data"))
     running(cluster, namespace, "writer")
-    assert within(cluster, namespace, "writer", "fallocate -l 900M /volumes/data/fits") == ""
-    said = within(cluster, namespace, "writer", "fallocate -l 200M /volumes/data/more")
+    assert within(cluster, namespace, "writer", take(900, "fits")) == ""
+    said = within(cluster, namespace, "writer", take(200, "more"))
     assert "No space left on device" in said
 
 
@@ -144,9 +150,8 @@ def test_a_volume_grows_with_its_claim_when_its_pod_starts_again(cluster: PodsCl
         "a claim that has it",
         lambda: cluster.get("pvc", "-n", namespace, "data")["status"]["capacity"] == {"storage": "2Gi"},
     )
-    assert within(cluster, namespace, "writer", "fallocate -l 1800M /volumes/data/more && cat /volumes/data/word") == (
-        "kept\n"
-    )
+    said = within(cluster, namespace, "writer", f"{take(1800, 'more')} && cat /volumes/data/word")
+    assert said == "kept\n"
 
 
 def test_a_claim_of_a_class_that_fixes_sizes_cannot_ask_for_more(cluster: PodsCluster, namespace: str) -> None:
