@@ -29,7 +29,7 @@ venv: .venv/.installed
 tools: venv ## build the lab's tools that are neither on PATH nor in the cache
 	@$(LAB) tools
 
-lab: venv ## start the lab: the whole platform on this machine, touching nothing real (LAB_ID=name for a second lab)
+lab: venv ## start the lab: the whole platform on this machine, touching nothing real (LAB_ID=name for a second lab; PODS=real, as root: with pods that run)
 	@$(LAB) up
 
 lab-preview: venv ## show what `make lab` would change
@@ -47,7 +47,7 @@ preview: venv ## preview STACK=name without access to a machine or a credential
 deployed: venv ## write what Flux deploys in STACK=name, by object, to JSON=file, for a comparison of two commits
 	@ARGS='--stack $(STACK) --deployed $(abspath $(JSON))' $(LAB) check
 
-rehearse: venv ## run up, a second up and destroy of STACK=name in a network namespace with the stack's own addresses (PODS=real CHARTS_MIRROR=dir, as root: with pods that run)
+rehearse: venv ## run up, a second up and destroy of STACK=name in a network namespace with the stack's own addresses (PODS=real, as root: with pods that run)
 	@$(LAB) rehearse '$(STACK)' $(OF_FILE)
 
 delegation: venv ## print the records that the parent zone needs for the domain of STACK=name; nothing need exist

@@ -27,6 +27,9 @@ _RESTRICTED_CONTAINER = {"allowPrivilegeEscalation": False, "capabilities": {"dr
 
 TABLE = Path(__file__).with_name("charts.yaml")
 
+REAL = Path(__file__).parent / "pods" / "charts"
+"""Those that a lab with real pods has in the place of the table's, by name: they make pods of images that there are."""
+
 
 def pinned() -> list[versions.ChartPin]:
     """Every chart that the program pins, and every one that Flux installs."""
@@ -34,8 +37,10 @@ def pinned() -> list[versions.ChartPin]:
     return [*own, *tree.pins()]
 
 
-def write(directory: Path, pins: Iterable[versions.ChartPin]) -> list[Path]:
+def write(directory: Path, pins: Iterable[versions.ChartPin], *, real_pods: bool = False) -> list[Path]:
     """Write `<name>-<version>.tgz` for each pin into `directory`; equal input gives equal bytes.
+
+    real_pods: with the charts in `REAL`.
 
     Raises:
         LabError: if the table has no entry for a pinned chart.
@@ -46,7 +51,11 @@ def write(directory: Path, pins: Iterable[versions.ChartPin]) -> list[Path]:
         if pin.name not in table:
             raise LabError(f"{TABLE}: no entry for the chart {pin.name!r}, which the program or gitops/ pins: add one")
         path = directory / f"{pin.name}-{pin.version}.tgz"
-        content = _archive(pin.name, _files(pin.name, pin.version, table[pin.name]))
+        if real_pods and (REAL / pin.name).is_dir():
+            files = _own(pin.name, pin.version)
+        else:
+            files = _files(pin.name, pin.version, table[pin.name])
+        content = _archive(pin.name, files)
         if not path.exists() or path.read_bytes() != content:
             path.write_bytes(content)
         written.append(path)
@@ -62,6 +71,18 @@ def _versions(crd: Mapping[str, Any]) -> list[str]:
     return names
 
 
+def _own(name: str, version: str) -> dict[str, str]:
+    """The files of a chart in `REAL`, whose version is the pin's."""
+    place = REAL / name
+    files = {str(path.relative_to(place)): path.read_text() for path in sorted(place.rglob("*")) if path.is_file()}
+    return {"Chart.yaml": _chart(name, version), **files}
+
+
+def _chart(name: str, version: str) -> str:
+    chart = {"apiVersion": "v2", "name": name, "version": version, "description": f"{name}, played by the lab"}
+    return yaml.safe_dump(chart, sort_keys=False)
+
+
 def _files(name: str, version: str, entry: Mapping[str, Any]) -> dict[str, str]:
     values: dict[str, Any] = {}
     selectors = {workload["name"]: _selector(workload) for workload in entry.get("workloads", [])}
@@ -70,9 +91,8 @@ def _files(name: str, version: str, entry: Mapping[str, Any]) -> dict[str, str]:
     objects += [_workload(name, version, workload, values) for workload in entry.get("workloads", [])]
     templates = [_template(item) for item in objects]
     templates += [_disruption_budget(budget, selectors, values) for budget in entry.get("disruptionBudgets", [])]
-    chart = {"apiVersion": "v2", "name": name, "version": version, "description": f"{name}, played by the lab"}
     files = {
-        "Chart.yaml": yaml.safe_dump(chart, sort_keys=False),
+        "Chart.yaml": _chart(name, version),
         "values.yaml": yaml.safe_dump(values),
         "templates/objects.yaml": "---\n".join(templates),
     }

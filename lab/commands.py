@@ -16,8 +16,17 @@ from lab import configuration, flux, network, preview_difference, processes, pro
 from lab.cli import Cli
 from lab.errors import LabError
 from lab.plugins import selection
-from lab.pods import nodes, workloads
-from lab.preparation import Lab, equip, lab_replacements, prepare, save_credentials, save_images, second_octet
+from lab.pods import namespaces, nodes, workloads
+from lab.preparation import (
+    Lab,
+    equip,
+    lab_replacements,
+    octet_of,
+    prepare,
+    save_credentials,
+    save_images,
+    source_of,
+)
 from lab.progress import Progress, say
 from lab.session import CHECKOUT, Session
 
@@ -59,16 +68,13 @@ def _with_programs(module: str, arguments: str) -> int:
 
 
 def up(session: Session) -> int:
-    """Bring the lab up, or complete it.
+    """Bring the lab up, or complete it; one with real pods, in namespaces of its own.
 
     Raises:
-        LabError: if it is to have real pods, which cannot reach its nodes.
+        LabError: if it is to have real pods and was begun without, or this machine cannot run them.
     """
-    if nodes.wanted():
-        raise LabError(
-            "PODS=real: the nodes of `make lab` are addresses of this machine's loopback device, which a pod cannot "
-            "reach. `make rehearse STACK=... PODS=real` runs a stack in namespaces of its own"
-        )
+    if _has_namespaces(session, nodes.wanted()):
+        return _enter(session, "up")
     progress = Progress()
     with session.locked():
         lab = prepare(session, progress)
@@ -78,9 +84,45 @@ def up(session: Session) -> int:
         if status:
             return _failed(lab, "up", "make lab")
         save_credentials(lab.cli, session)
-    print(report.summary(lab, progress.seconds))
+        ran = workloads.table(lab.programs["kubectl"].path, lab.hardware.kubeconfig) if lab.hardware.pods else []
+    print(report.summary(lab, progress.seconds, ran))
     print("\nmake lab-shell for a shell in it, make lab-down to end it")
     return 0
+
+
+def _has_namespaces(session: Session, wanted: bool = False) -> bool:
+    """Whether a command on the lab has still to enter its namespaces; `wanted`: a lab that is begun gets some.
+
+    Raises:
+        LabError: if some are wanted for a lab that was begun without.
+    """
+    if network.inside_namespace():
+        return False
+    if wanted and namespaces.kept(session) is None and session.config.exists():
+        raise LabError(
+            f"PODS=real: the lab {session.name!r} was begun with played pods: `make lab-down` first, or give this one "
+            "another name: LAB_ID=second"
+        )
+    return wanted or namespaces.kept(session) is not None
+
+
+def _enter(session: Session, command: str) -> int:
+    """Run a command of the lab in its namespaces. What it needs from outside is there before."""
+    nodes.refuse_without_root()
+    with session.locked(wait=command == "shell"):
+        with Progress(quiet=command == "shell").stage("tools"):
+            _equip_pods(session)
+        group, entering = namespaces.keep(session)
+    return network.launch_again(entering, [command], {nodes.GROUP: group})
+
+
+def _equip_pods(session: Session) -> None:
+    source = configuration.read(session)
+    equip(session, programs.needed(source))
+    if source.get("homelab:gitops"):
+        flux.objects()
+    programs.ensure(programs.PODS)
+    save_images(session)
 
 
 def preview(session: Session, *, like_the_lab: bool = False, plan: Path | None = None) -> int:
@@ -108,10 +150,12 @@ def lab_preview(session: Session) -> int:
     """Preview the lab's stack: against its state if there is a lab, else as for any stack."""
     if not session.config.exists():
         return preview(Session(f"preview-{STACK}", STACK), like_the_lab=True)
+    if _has_namespaces(session):
+        return _enter(session, "lab-preview")
     with session.locked():
         found = equip(session, programs.PREVIEW)
-        octet = second_octet(session)
-        source = configuration.read(session)
+        octet = octet_of(session)
+        source = source_of(session)
         replacements = lab_replacements(session, octet, source)
         derived = configuration.derive(source, octet=octet, replacements=replacements)
         cli = Cli(session, found["pulumi"].path)
@@ -121,6 +165,8 @@ def lab_preview(session: Session) -> int:
 
 def shell(session: Session, command: str | None) -> int:
     """A shell, or one command, with `pulumi`, `kubectl` and `talosctl` set up for the lab."""
+    if _has_namespaces(session, nodes.wanted()):
+        return _enter(session, "shell")
     with session.locked(wait=True):
         lab = prepare(session, Progress(quiet=True))
         state = lab.cli.stack_file()
@@ -140,10 +186,14 @@ def down(session: Session) -> int:
         processes.stop_all(session)
         say(f"there is no lab {session.name!r}")
         return 0
+    separate = _has_namespaces(session)
+    if separate and (status := _enter(session, "down")):
+        return status
     with session.locked():
-        status = _destroy(session)
-        if status:
+        if not separate and (status := _destroy(session)):
             return status
+        if network.inside_namespace():
+            return 0
         stopped = processes.stop_all(session)
         session.remove()
     say(f"lab {session.name!r} is gone: {stopped} processes ended")
@@ -156,23 +206,18 @@ def rehearse(session: Session) -> int:
         return _rehearsal(session)
     if real := nodes.wanted():
         nodes.refuse_without_root()
-        if not os.environ.get("CHARTS_MIRROR"):
-            raise LabError(
-                "PODS=real needs the real charts: in those of the lab CoreDNS is played, and no pod finds another by "
-                "its name. Give CHARTS_MIRROR, a directory with <chart>-<version>.tgz files, or a URL"
-            )
     with session.locked():
         if session.exists():
             processes.stop_all(session)
             shutil.rmtree(session.directory, ignore_errors=True)
         with Progress().stage("tools"):
             source = configuration.read(session)
-            equip(session, programs.needed(source))
-            if source.get("homelab:gitops"):
-                flux.objects()
             if real:
-                programs.ensure(programs.PODS)
-                save_images(session)
+                _equip_pods(session)
+            else:
+                equip(session, programs.needed(source))
+                if source.get("homelab:gitops"):
+                    flux.objects()
         arguments = ["rehearse", session.stack, "--config-file", str(session.source)]
         if real:
             group = nodes.group()
@@ -248,7 +293,12 @@ def _refuse_remains(lab: Lab) -> None:
 def _failed(lab: Lab, step: str, again: str) -> int:
     say(
         f"\n{step} failed. The lab's logs: {lab.session.logs}"
-        + ("" if network.inside_namespace() else "; it still runs, look at it with `make lab-shell`")
+        + ("; it still runs, look at it with `make lab-shell`" if _lasts(lab.session) else "")
         + f". Continue with `{again}`"
     )
     return 1
+
+
+def _lasts(session: Session) -> bool:
+    """Whether a lab goes on when a command on it ends: a rehearsal does not."""
+    return not network.inside_namespace() or namespaces.kept(session) is not None

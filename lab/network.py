@@ -1,7 +1,8 @@
 """Addresses of a lab: loopback ones that do not collide with another lab's, or a namespace that holds a stack's own.
 
 The stack `lab` uses 127.20.x.y. A lab with another LAB_ID gets another second octet. A rehearsal runs in a network
-namespace with nothing but a loopback device: the stack's addresses are on it, and there is no way out.
+namespace with nothing but a loopback device: the stack's addresses are on it, and there is no way out. With real pods
+the stack `lab` has such a namespace too, and 10.20.x.y.
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ from lab.packages import how_to_install
 
 DEFAULT_OCTET = 20
 """The second octet of the addresses in Pulumi.lab.yaml."""
+
+PUBLIC_HOST = IPv4Address("198.51.100.12")
+"""Where, with real pods, the host is that Pulumi.lab.yaml has at 127.20.0.12."""
+
+SERVERS = r"0\.1[13](?!\d)"
+"""The end of the addresses, in Pulumi.lab.yaml, of the image factory and of the Git server."""
 
 NAMED_HOST = IPv4Address("127.0.0.2")
 """The address, in a rehearsal, of a host that the settings call by its name."""
@@ -57,12 +64,25 @@ def octet(lab_id: str, taken: set[int]) -> int:
 
 def shifted(value: Any, second_octet: int) -> Any:
     """A copy of a configuration value in which every 127.20.x.y has another second octet."""
+    return _moved(value, f"127.{second_octet}.")
+
+
+def off_loopback(value: Any) -> Any:
+    """A copy of a configuration value in which every 127.20.x.y is an address that pods can reach.
+
+    10.20.x.y, but for `PUBLIC_HOST`, which may not be private, and for `SERVERS`: no pod asks those.
+    """
+    public = _moved(value, str(PUBLIC_HOST), r"0\.12(?!\d)")
+    return _moved(public, f"10.{DEFAULT_OCTET}.", rf"(?=\d)(?!{SERVERS})")
+
+
+def _moved(value: Any, to: str, end: str = r"(?=\d)") -> Any:
     if isinstance(value, str):
-        return re.sub(rf"(?<![\d.])127\.{DEFAULT_OCTET}\.(?=\d)", f"127.{second_octet}.", value)
+        return re.sub(rf"(?<![\d.])127\.{DEFAULT_OCTET}\.{end}", to, value)
     if isinstance(value, dict):
-        return {shifted(key, second_octet): shifted(item, second_octet) for key, item in value.items()}
+        return {_moved(key, to, end): _moved(item, to, end) for key, item in value.items()}
     if isinstance(value, list):
-        return [shifted(item, second_octet) for item in value]
+        return [_moved(item, to, end) for item in value]
     return value
 
 

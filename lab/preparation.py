@@ -62,11 +62,11 @@ def prepare(session: Session, progress: Progress) -> Lab:
         LabError: if something is missing that cannot be made here.
     """
     with progress.stage("tools"):
-        source = configuration.read(session)
+        source = source_of(session)
         group = os.environ.get(nodes.GROUP)
         found = equip(session, (*programs.needed(source), *(programs.PODS if group else ())))
     with progress.stage("configuration"):
-        octet = None if network.inside_namespace() else second_octet(session)
+        octet = octet_of(session)
         replacements = lab_replacements(session, octet, source)
         derived = configuration.derive(source, octet=octet, replacements=replacements)
         settings = parse(derived.config)
@@ -84,6 +84,17 @@ def prepare(session: Session, progress: Progress) -> Lab:
             processes.start(session, "images", nodes.store_command(_images_of(session)))
         hardware.start(found)
     return Lab(session, found, settings, hardware, cli, derived.replaced)
+
+
+def source_of(session: Session) -> dict[str, Any]:
+    """The `config` mapping of the stack's file, with addresses that pods can reach if there are to be real ones."""
+    source = configuration.read(session)
+    return dict(network.off_loopback(source)) if nodes.GROUP in os.environ else source
+
+
+def octet_of(session: Session) -> int | None:
+    """The second octet of the lab's loopback addresses; None in namespaces, where nobody else has any."""
+    return None if network.inside_namespace() else second_octet(session)
 
 
 def save_images(session: Session) -> None:
@@ -104,7 +115,7 @@ def lab_replacements(session: Session, octet: int | None, source: Mapping[str, A
     factory = LOCAL_FACTORY if octet is None else network.shifted(LOCAL_FACTORY, octet)
     mirror = _charts_mirror(session)
     if not mirror:
-        charts.write(session.charts, charts.pinned())
+        charts.write(session.charts, charts.pinned(), real_pods=nodes.GROUP in os.environ)
         mirror = str(session.charts)
     replacements = {"homelab:talos.factory": factory, "homelab:charts.mirror": mirror}
     site = source.get("homelab:site")

@@ -58,9 +58,27 @@ def start(session: Session, name: str, command: Sequence[str], environment: Mapp
         )
     finally:
         os.close(log)
-    stat = _stat(child.pid)
-    write_private(session.pids / f"{name}.json", json.dumps({"pid": child.pid, "started": stat[1] if stat else 0}))
+    _note(session, name, child.pid)
     return True
+
+
+def follow(session: Session, name: str) -> None:
+    """Take the only child of a process for the process of that name from now on.
+
+    Raises:
+        LabError: if it has none, or several.
+    """
+    parent = running(session, name)
+    numbers = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    children = [pid for pid in numbers if parent is not None and _parent(pid) == parent.pid]
+    if len(children) != 1:
+        raise LabError(f"{name}: {len(children)} processes were started by it, not one")
+    _note(session, name, children[0])
+
+
+def _note(session: Session, name: str, pid: int) -> None:
+    stat = _stat(pid)
+    write_private(session.pids / f"{name}.json", json.dumps({"pid": pid, "started": stat[1] if stat else 0}))
 
 
 def running(session: Session, name: str) -> Process | None:
@@ -161,9 +179,15 @@ def _ancestors() -> set[int]:
     pid = os.getppid()
     while pid > 0 and pid not in found:
         found.add(pid)
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            pid = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        pid = _parent(pid) or pid
     return found
+
+
+def _parent(pid: int) -> int | None:
+    """The process that started another; None if there is no such process."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    return None
 
 
 def _stat(pid: int) -> tuple[str, int] | None:

@@ -107,6 +107,7 @@ _TOOLS = [
         for name in ("containerd", "containerd-shim-runc-v2")
     ),
     Tool(GoBinary("network-policies", "network_policies", ".")),
+    Tool(GoBinary("csi-volumes", "volumes", ".")),
     Tool(GoBinary("kwok", "tools/kwok", "sigs.k8s.io/kwok/cmd/kwok", "sigs.k8s.io/kwok")),
     Tool(
         GoBinary(
@@ -254,7 +255,10 @@ TOOLS = {tool.binary.name: tool for tool in _TOOLS}
 PREVIEW = ("pulumi",)
 """What a preview needs besides the provider plugins."""
 
-PODS = ("kubelet", "kube-proxy", "network-policies", "containerd", "containerd-shim-runc-v2", "coredns")
+PODS = (
+    *("kubelet", "kube-proxy", "network-policies", "csi-volumes", "containerd", "containerd-shim-runc-v2"),
+    "coredns",
+)
 """What a lab with real pods needs besides."""
 
 TESTS = (

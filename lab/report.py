@@ -56,7 +56,10 @@ def reality(programs: Mapping[str, Found], real_pods: bool = False) -> Iterable[
         yield "Git server", "real Git, behind the lab's own SSH and HTTP"
         yield "Flux", f"real ({', '.join(REAL_CONTROLLERS)}); its operator is played, and so are its other controllers"
     if real_pods:
-        yield "network, disks", "one bridge, kube-proxy in Cilium's place, NetworkPolicies between pods; directories"
+        yield (
+            "network, disks",
+            "one bridge, kube-proxy in Cilium's place, NetworkPolicies between pods; a file a volume",
+        )
     else:
         yield "network, disks", "none: addresses of this machine's loopback device"
 

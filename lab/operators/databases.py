@@ -62,7 +62,7 @@ def _zone(item: Object, world: World) -> Outcome:
 
 def _unreachable(world: World) -> str | None:
     """Why the operator does not reach PowerDNS: the Service that it calls leads to a server that runs."""
-    if world.operator("powerdns") is None:
+    if world.available("powerdns") is None:
         return "connect: connection refused"
     return None
 

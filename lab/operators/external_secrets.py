@@ -1,12 +1,14 @@
 """External Secrets: its store, PushSecrets and ExternalSecrets, with the Vault of `vault.py` behind them.
 
 After pkg/controllers/{secretstore,pushsecret,externalsecret}, providers/v1/vault and generators/v1/password of External
-Secrets 2.9. Vault has a value once a PushSecret that is there has written it; a value is a word that names its place.
+Secrets 2.9. Vault has a value once a PushSecret that is there has written it; a value is a word that names its place,
+of characters that no file needs to quote.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from lab.operators import vault
@@ -115,7 +117,11 @@ def _external(item: Object, world: World) -> Outcome:
             return _failed(item, "could not get secret data from provider", told)
     target = item["spec"].get("target", {})
     template = target.get("template", {})
-    made = {key: _literals(text) for key, text in template.get("data", {}).items()}
+    for text in template.get("data", {}).values():
+        for name in re.findall(r"{{[^}]*?\.([A-Za-z_][\w]*)", text):
+            if name not in data:
+                return _failed(item, "could not apply template", f'map has no entry for key "{name}"')
+    made = {key: _filled(text, data) for key, text in template.get("data", {}).items()}
     for source in (each["secret"] for each in template.get("templateFrom", []) if "secret" in each):
         known = world.find("Secret", source["name"], item["metadata"]["namespace"])
         for entry in source["items"]:
@@ -124,10 +130,6 @@ def _external(item: Object, world: World) -> Outcome:
                 missing = f'error fetching templateFrom data: Secret "{source["name"]}" has no key {entry["key"]!r}'
                 return _failed(item, "could not apply template", missing)
             made[entry["key"]] = content
-    for text in template.get("data", {}).values():
-        for name in re.findall(r"{{[^}]*?\.([A-Za-z_][\w]*)", text):
-            if name not in data:
-                return _failed(item, "could not apply template", f'map has no entry for key "{name}"')
     replaced = template.get("mergePolicy", "Replace") == "Replace" and made
     labels, annotations = (template.get("metadata", {}).get(name) for name in ("labels", "annotations"))
     result = secret(
@@ -142,8 +144,16 @@ def _external(item: Object, world: World) -> Outcome:
     return Outcome(_ready(item, True, "SecretSynced", "secret synced").status, [result])
 
 
-def _literals(text: str) -> str:
-    """A template with its quoted texts in their place: how braces for somebody else's templates are written."""
+def _filled(text: str, data: Mapping[str, str]) -> str:
+    """A template with values in their places, and quoted texts: how braces for somebody else's templates are written.
+
+    What a function would make of a value stays as it is written.
+    """
+
+    def found(place: re.Match[str]) -> str:
+        return data.get(place[1] or place[2], place[0])
+
+    text = re.sub(r'{{ (?:\.(\w+)|index \. "([^"]+)") }}', found, text)
     return re.sub(r'{{ "([^"]*)" }}', r"\1", text)
 
 
@@ -170,7 +180,7 @@ def _read(item: Object, path: str, name: str | None, world: World) -> str:
         raise LookupError("Secret does not exist")
     if name not in written:
         raise LookupError(f'cannot find secret data for key: "{name}"')
-    return f"the lab's value of {path} {name}"
+    return re.sub(r"\W", "-", f"value-of-{path}-{name}")
 
 
 RULES = (Rule(STORE, OPERATOR, _store), Rule(PUSH, OPERATOR, _push), Rule(EXTERNAL, OPERATOR, _external))

@@ -70,8 +70,13 @@ class World:
 
         None where its pods run as well: they do their own work.
         """
+        found = self.available(deployment)
+        return None if found is None or self._runs(found) else found
+
+    def available(self, deployment: str) -> Object | None:
+        """A Deployment of which a replica is available, whether its pods run or are played."""
         for (_, name), item in self._kinds.get("Deployment", {}).items():
-            if name == deployment and item.get("status", {}).get("availableReplicas") and not self._runs(item):
+            if name == deployment and item.get("status", {}).get("availableReplicas"):
                 return item
         return None
 

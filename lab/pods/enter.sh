@@ -22,12 +22,13 @@ for mount in $(hierarchies); do
 done
 pipe=$(mktemp -u)
 mkfifo "$pipe"
-# A runtime makes a group in a hierarchy of version 2 beside those of version 1 too.
+# A runtime makes a group in a hierarchy of version 2 beside those of version 1 too. A group cannot be removed while its last
+# process is ended but not waited for, which in a container may take its process 1 a minute.
 # shellcheck disable=SC2016
 (setsid sh -c '
 	cat "$1" >/dev/null
 	tries=0
-	while [ $tries -lt 300 ]; do
+	while [ $tries -lt 900 ]; do
 		left=
 		for group in "/sys/fs/cgroup/$2" /sys/fs/cgroup/*/"$2"; do
 			if [ -d "$group" ]; then
@@ -37,7 +38,7 @@ mkfifo "$pipe"
 		done
 		if [ -z "$left" ]; then exit; fi
 		tries=$((tries + 1))
-		sleep 0.1
+		if [ $tries -lt 300 ]; then sleep 0.1; else sleep 1; fi
 	done
 ' sh "$pipe" "$group" </dev/null >/dev/null 2>&1 &)
 exec 9>"$pipe"

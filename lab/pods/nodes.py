@@ -20,6 +20,9 @@ from lab.programs import Found
 STORE = "127.0.0.1:5000"
 """Where the images are served, in the lab's own network namespace."""
 
+KUBELETS = "/var/lib/kubelet"
+"""Where each kubelet has its root directory, in the lab's own mounts. Short: a kubelet listens on sockets below it."""
+
 ENTER = Path(__file__).parent / "enter.sh"
 
 SYSTEM = {
@@ -28,6 +31,8 @@ SYSTEM = {
     "/usr/sbin/iptables": "iptables",
     "/usr/sbin/ip": "iproute2",
     "/usr/bin/setpriv": "util-linux",
+    "/usr/sbin/mkfs.ext4": "e2fsprogs",
+    "/usr/bin/mount": "mount",
 }
 """Programs of this machine that containers and Services need, by the package that brings them."""
 
@@ -98,11 +103,13 @@ def settings(tools: Mapping[str, Found], name: str, repositories: list[str]) -> 
         "kubelet": str(tools["kubelet"].path),
         "kubeProxy": str(tools["kube-proxy"].path),
         "networkPolicies": str(tools["network-policies"].path),
+        "csiVolumes": str(tools["csi-volumes"].path),
         "containerd": str(tools["containerd"].path),
         "shim": str(tools["containerd-shim-runc-v2"].path),
         "runc": "/usr/sbin/runc",
         "cniPlugins": "/usr/lib/cni",
         "sockets": "/run/containerd",
+        "kubelets": KUBELETS,
         "cgroup": f"/{name}",
         "store": STORE,
         "sandbox": f"{images.SANDBOX}:lab",

@@ -204,6 +204,15 @@ def test_braces_of_somebody_elses_template_are_as_they_were_meant(rest: Operated
     assert "{{ user.preferred_username }}" in told
 
 
+def test_values_are_in_their_places_of_a_template(rest: Operated) -> None:
+    """Also where a real database reads them."""
+    secret = rest.world.find("Secret", "powerdns-database", "powerdns")
+    assert secret is not None
+    read = {key: base64.b64decode(text).decode() for key, text in secret["data"].items()}
+    assert f"IDENTIFIED BY '{read['root-password']}'" in read["accounts.sql"]
+    assert [text for text in read.values() if "{{" in text] == []
+
+
 def test_a_template_over_a_value_that_is_not_read_is_not_applied(graph: Graph) -> None:
     assembled = "ExternalSecret vault/vault-sign-on"
     change = set_to("renamed", assembled, "spec", "data", 0, "secretKey")

@@ -78,6 +78,10 @@ class LiveLab:
         # Takes the credentials of the new cluster.
         return result if result.returncode else self.prepare()
 
+    def _entering(self) -> list[str]:
+        """What puts a program to where it reaches the lab: nothing, as the lab's addresses are this machine's."""
+        return []
+
     def prepare(self) -> subprocess.CompletedProcess[str]:
         """Start what of the lab does not run, and take the credentials of its cluster."""
         return self.command("shell", CMD="true")
@@ -99,7 +103,7 @@ class LiveLab:
         self, arguments: Sequence[str], timeout: float, variables: dict[str, str]
     ) -> subprocess.CompletedProcess[str]:
         try:
-            return _completed(arguments, self.environment | variables, timeout, self.program)
+            return _completed([*self._entering(), *arguments], self.environment | variables, timeout, self.program)
         except subprocess.TimeoutExpired as expired:
             raise AssertionError(f"{expired}\n{_text(expired.output)}\n{self._unfinished()}") from None
 
@@ -115,7 +119,9 @@ class LiveLab:
         for arguments in asked:
             try:
                 answers.append(
-                    _completed(["kubectl", *arguments, "--request-timeout=20s"], self.environment, 30).stdout
+                    _completed(
+                        [*self._entering(), "kubectl", *arguments, "--request-timeout=20s"], self.environment, 30
+                    ).stdout
                 )
             except subprocess.TimeoutExpired as expired:
                 answers.append(str(expired))

@@ -21,14 +21,10 @@ from lab import debian, programs
 from lab.errors import LabError
 from lab.pods import images, nodes
 from tests.conftest import ROOT
+from tests.lab.talos_site import stretch
 
 PATIENCE = 120.0
 """Seconds that anything may take where no process waits for a core. With nothing else to do, it takes a few."""
-
-
-def stretch() -> float:
-    """By how much everything takes longer at the moment: how many processes there are for each core, and at least 1."""
-    return max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))
 
 
 @dataclass(frozen=True)
@@ -96,9 +92,14 @@ class PodsCluster:
         self.kubectl("apply", "-f", "-", given=yaml.safe_dump_all(objects))
 
     def namespace(self, name: str) -> None:
-        """Makes a namespace, if there is none of this name; one that is there keeps its labels."""
+        """Makes a namespace, if there is none of this name, and waits until pods may be made in it.
+
+        One that is there keeps its labels.
+        """
         if not self.kubectl("get", "namespace", name, "--ignore-not-found", "-o", "name"):
             self.kubectl("create", "namespace", name)
+        account = ("get", "serviceaccount", "default", "-n", name, "--ignore-not-found", "-o", "name")
+        self.until(f"the account of pods in {name}", lambda: self.kubectl(*account) != "")
 
     def ready(self, namespace: str, selector: str, count: int) -> bool:
         """Whether so many pods are ready, by their own probes, and no others are there."""
@@ -129,6 +130,21 @@ class PodsCluster:
         events = self.kubectl("get", "events", "-A", "--field-selector=type=Warning", check=False)
         logs = self.kubectl("logs", "-n", "kube-system", "-l", "k8s-app=kube-dns", "--tail=5", check=False)
         return "\n".join((pods, events[-4000:], logs))
+
+
+def refuse_without_root() -> None:
+    """Leave tests out, by name, where the user may run no pods. Root sees what is missing.
+
+    Raises:
+        LabError: as root, on a machine that cannot run them.
+    """
+    try:
+        nodes.refuse_without_root()
+    except LabError as refused:
+        if os.geteuid() == 0:
+            raise
+        pytest.skip(str(refused))
+    debian.ensure(nodes.SYSTEM)
 
 
 def _kubectl() -> str:
@@ -172,45 +188,65 @@ def cluster_with_pods(wanted: Iterable[str] = (), *, workers: int = 1) -> Iterat
     Raises:
         AssertionError: if it does not come up.
     """
-    try:
-        nodes.refuse_without_root()
-    except LabError as refused:
-        if os.geteuid() == 0:
-            raise
-        pytest.skip(str(refused))
-    debian.ensure(nodes.SYSTEM)
+    refuse_without_root()
     programs.ensure((*programs.LAB, *programs.PODS))
-    # Of a short name: a kubelet listens on sockets far below it, and a socket's path has at most 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="pods-", ignore_cleanup_errors=True) as directory:
-        yield from _running(Path(directory), wanted, workers)
+    with coming_up(wanted, workers=workers) as begun:
+        begun.until("ready", 2 * PATIENCE)
+        yield PodsCluster(begun.directory, begun.first(), begun.group, begun.log)
 
 
-def _running(directory: Path, wanted: Iterable[str], workers: int) -> Iterator[PodsCluster]:
-    group, log = nodes.group(), directory / "inside.log"
-    served = {repository: str(place) for repository, place in images.make((*images.BASE, *wanted)).items()}
-    (directory / "images.json").write_text(json.dumps(served))
-    command = nodes.entering(
-        group, [sys.executable, "-m", "tests.lab.pods_inside", str(directory), group, str(workers)]
-    )
-    with log.open("wb") as output:
-        running = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=output, stderr=output)
-    try:
+@dataclass(frozen=True)
+class Begun:
+    """A cluster that comes up, by the process that made its namespaces."""
+
+    directory: Path
+    group: str
+    process: subprocess.Popen[bytes]
+
+    @property
+    def log(self) -> Path:
+        """What was said inside."""
+        return self.directory / "inside.log"
+
+    def first(self) -> int:
+        """The first process of the namespaces, which is there once anything is said or written."""
+        children = ["pgrep", "-P", str(self.process.pid)]
+        return int(subprocess.run(children, capture_output=True, text=True, check=True).stdout)
+
+    def until(self, file: str, seconds: float = PATIENCE) -> None:
+        """Waits until a file is in the directory.
+
+        Raises:
+            AssertionError: if the cluster ends before, or takes too long.
+        """
 
         def said() -> str:
-            nodes_log = directory / "nodes.log"
-            return log.read_text()[-3000:] + (nodes_log.read_text()[-2000:] if nodes_log.exists() else "")
+            nodes_log = self.directory / "nodes.log"
+            return self.log.read_text()[-3000:] + (nodes_log.read_text()[-2000:] if nodes_log.exists() else "")
 
-        def is_ready() -> bool:
-            assert running.poll() is None, said()
-            return (directory / "ready").exists()
+        def there() -> bool:
+            assert self.process.poll() is None, said()
+            return (self.directory / file).exists()
 
-        until("the cluster", is_ready, said, 2 * PATIENCE)
-        yield PodsCluster(directory, _child(running.pid), group, log)
-    finally:
-        running.kill()
-        running.wait()
+        until(f"{file} of the cluster", there, said, seconds)
 
 
-def _child(pid: int) -> int:
-    """The one child of a process: the first process of the namespaces that it made."""
-    return int(subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=True).stdout)
+@contextlib.contextmanager
+def coming_up(wanted: Iterable[str] = (), *, workers: int = 1) -> Iterator[Begun]:
+    """The same from its first process on, and killed at the end of the block."""
+    refuse_without_root()
+    # Of a short name: the path of a socket has at most 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="pods-", ignore_cleanup_errors=True) as name:
+        directory, group = Path(name), nodes.group()
+        served = {repository: str(place) for repository, place in images.make((*images.BASE, *wanted)).items()}
+        (directory / "images.json").write_text(json.dumps(served))
+        inside = [sys.executable, "-m", "tests.lab.pods_inside", str(directory), group, str(workers)]
+        with (directory / "inside.log").open("wb") as output:
+            running = subprocess.Popen(
+                nodes.entering(group, inside), cwd=ROOT, stdin=subprocess.PIPE, stdout=output, stderr=output
+            )
+        try:
+            yield Begun(directory, group, running)
+        finally:
+            running.kill()
+            running.wait()

@@ -36,6 +36,7 @@ def test_the_lab_has_go_modules_with_tests() -> None:
         "plugins/proxmoxve",
         "ssh_hosts",
         "talos",
+        "volumes",
     ]
 
 

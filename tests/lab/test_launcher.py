@@ -56,6 +56,26 @@ def test_every_lab_address_is_shifted_wherever_it_stands() -> None:
     assert network.shifted(value, 99) == {"a": ["127.99.3.4-127.99.3.20", "https://127.99.0.10:8006/"], "127.99.0.1": 7}
 
 
+def test_every_lab_address_leaves_the_loopback_device_where_pods_have_one_of_their_own() -> None:
+    value = {"a": ["127.20.3.4-127.20.3.20", "https://127.20.0.10:8006/", "127.0.0.1"], "127.20.0.1": 7}
+    moved = {"a": ["10.20.3.4-10.20.3.20", "https://10.20.0.10:8006/", "127.0.0.1"], "10.20.0.1": 7}
+    assert network.off_loopback(value) == moved
+
+
+@pytest.mark.parametrize(
+    ("outside", "there"),
+    [
+        ("127.20.0.12", "198.51.100.12"),
+        ("http://127.20.0.12:8080", "http://198.51.100.12:8080"),
+        ("ssh://git@127.20.0.13:2223/homelab.git", "ssh://git@127.20.0.13:2223/homelab.git"),
+        ("http://127.20.0.11:8090", "http://127.20.0.11:8090"),
+        ("127.20.0.120", "10.20.0.120"),
+    ],
+)
+def test_a_host_that_no_pod_asks_has_no_private_address_where_pods_are_real(outside: str, there: str) -> None:
+    assert network.off_loopback(outside) == there
+
+
 @pytest.mark.parametrize("text", ["10.127.20.1", "127.200.1.1", "v127.20"])
 def test_what_only_looks_like_a_lab_address_stays(text: str) -> None:
     assert network.shifted(text, 99) == text

@@ -10,7 +10,7 @@ import sys
 import tarfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from checks.model import records
+from components.storage.proxmox_csi import PROVISIONER
 from lab import commands, preparation
 from lab.errors import LabError
 from lab.pods import images, nodes, workloads
@@ -25,6 +26,9 @@ from lab.pods.layers import Image, Layer
 from lab.session import Session
 from tests.conftest import ROOT
 from tests.servers.processes import eventually, free_ports
+
+LONGEST_SOCKET = 107
+"""Bytes of a Unix socket's path: sun_path without the zero at its end (https://man7.org/linux/man-pages/man7/unix.7.html)."""
 
 HELLO = b"#!/bin/sh\necho hello\n"
 
@@ -171,24 +175,38 @@ def test_pods_are_played_unless_real_ones_are_asked_for(
     assert nodes.wanted() is real
 
 
-def test_the_lab_on_the_loopback_device_refuses_real_pods(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("command", [commands.up, lambda session: commands.shell(session, "true")], ids=["up", "shell"])
+def test_a_lab_that_was_begun_with_played_pods_is_refused_real_ones(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: Callable[[Session], int]
+) -> None:
     monkeypatch.setenv("PODS", "real")
-    with pytest.raises(LabError, match=r"`make rehearse STACK=\.\.\. PODS=real` runs a stack in namespaces of its own"):
-        commands.up(Session("never", "lab"))
+    lab = Session("begun", "lab")
+    lab.config = tmp_path / "Pulumi.lab.yaml"
+    lab.config.touch()
+    with pytest.raises(LabError, match=r"the lab 'begun' was begun with played pods: `make lab-down` first"):
+        command(lab)
 
 
-def test_a_rehearsal_with_real_pods_asks_for_the_real_charts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nodes, "refuse_without_root", lambda: None)
-    monkeypatch.setenv("PODS", "real")
-    monkeypatch.delenv("CHARTS_MIRROR", raising=False)
-    with pytest.raises(LabError, match=r"PODS=real needs the real charts: .*Give CHARTS_MIRROR"):
-        commands.rehearse(Session("never", "prod"))
+def test_the_labs_stack_with_real_pods_has_nodes_that_pods_can_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(nodes.GROUP, "group")
+    settings = preparation.parse(preparation.source_of(Session("never", "lab")))
+    preparation.refuse_loopback(settings)
+    assert not settings.network.api_vip.is_loopback
 
 
 def test_a_stack_on_the_loopback_device_is_refused_real_pods() -> None:
     document = yaml.safe_load((ROOT / "Pulumi.lab.yaml").read_text())
     with pytest.raises(LabError, match=r"PODS=real: node \S+ has the address 127\.\S+, which belongs to the loopback"):
         preparation.refuse_loopback(preparation.parse(document["config"]))
+
+
+@pytest.mark.parametrize("stack", ["lab", "prod"])
+def test_the_sockets_of_a_kubelet_have_paths_that_the_kernel_takes(stack: str) -> None:
+    """Where one has not, the kubelet ends: the path of its podresources socket, and those of CSI drivers."""
+    document = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())
+    sockets = ("pod-resources/kubelet.sock", f"plugins_registry/{PROVISIONER}.sock")
+    paths = [f"{nodes.KUBELETS}/{node}/{end}" for node in document["config"]["homelab:nodes"] for end in sockets]
+    assert [path for path in paths if len(path) > LONGEST_SOCKET] == []
 
 
 def _pod(node: str, app: str, *, played_for: str = "") -> dict[str, Any]:

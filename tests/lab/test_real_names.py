@@ -15,7 +15,8 @@ import pytest
 
 from components.dns.powerdns_secrets import NAMESPACE
 from tests.lab.names_in_pods import DATABASE, SERVERS, address, bring_up_names, look_up, make_zone
-from tests.lab.pods_cluster import PodsCluster, stretch
+from tests.lab.pods_cluster import PodsCluster
+from tests.lab.talos_site import stretch
 from tests.servers import names
 
 ALLOWED, STRANGER = "cert-manager", "apps"

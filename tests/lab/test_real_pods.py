@@ -6,6 +6,7 @@ Needs root, as containers do; an ordinary user sees why this was left out.
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from components.dns.powerdns_secrets import NAMESPACE
 from components.secrets.sealing import PlainSecret, seal
 from lab.pods.workloads import PLAYED_FOR
 from tests.lab.names_in_pods import DATABASE, SERVERS, look_up, make_zone
-from tests.lab.pods_cluster import PodsCluster, cluster_with_pods, until
+from tests.lab.pods_cluster import PodsCluster, cluster_with_pods, coming_up, storage_class, until
 from tests.servers.sealed_secrets import installation
 
 MARIADB = 'exec mariadb --user=root --password="$(cat /run/accounts/root-password)" --skip-column-names powerdns'
@@ -25,6 +26,34 @@ MADE_BY_RUNTIMES = ("/opt/containerd", "/run/nri", "/var/run/nri", "/run/runc")
 
 KILLED = "137"
 """Exit code of a process that was still there at the end of its pod's grace period: 128 and the number of KILL."""
+
+CLAIM = {
+    "apiVersion": "v1",
+    "kind": "PersistentVolumeClaim",
+    "metadata": {"name": "data", "namespace": "default"},
+    "spec": {
+        "storageClassName": "kept",
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Gi"}},
+    },
+}
+WRITER = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "writer", "namespace": "default", "labels": {"app": "writer"}},
+    "spec": {
+        "containers": [
+            {
+                "name": "main",
+                "image": "powerdns/pdns-auth-49:any",
+                "command": ["sleep", "infinity"],
+                "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+            }
+        ],
+        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
+    },
+}
+"""A volume, and a pod that has it."""
 
 TUNABLES = ("vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops", "net/ipv4/ip_forward")
 
@@ -138,19 +167,50 @@ def test_a_pod_without_an_image_is_played_and_says_for_which(cluster: PodsCluste
     assert cluster.get("pod", "unknown")["metadata"]["annotations"][PLAYED_FOR] == "example.org/nobody/has-it:1"
 
 
-def test_nothing_is_left_of_a_cluster_that_was_killed() -> None:
-    before, settings = traces(), tunables()
-    with cluster_with_pods() as made:
+def test_nothing_is_left_of_a_cluster_that_was_killed(cluster: PodsCluster) -> None:
+    """Another one beside it, which has the same addresses, goes on."""
+    cluster.until("the servers", lambda: cluster.ready(NAMESPACE, SERVERS, 2))
+    of_the_other = control_groups(cluster.group)
+    before, settings, devices = traces(), tunables(), loops()
+    with cluster_with_pods(["powerdns"]) as made:
         assert control_groups(made.group)
+        made.namespace("default")
+        made.apply(storage_class("kept"), CLAIM, WRITER)
+        made.until("a pod with a volume", lambda: made.ready("default", "app=writer", 1))
+        assert loops() - devices
         members = _members(made.first)
         assert len(members) > 10
 
     def left() -> list[object]:
         processes = [pid for pid, number in members.items() if _namespace(pid) == number]
+        return [*control_groups(made.group), *(traces() - before), *(loops() - devices), *processes]
+
+    until("nothing", lambda: not left(), lambda: f"left: {left()}")
+    assert tunables() == settings
+    assert control_groups(cluster.group) == of_the_other
+    assert cluster.ready(NAMESPACE, SERVERS, 2)
+
+
+@pytest.mark.parametrize("begun", ["nodes.json", "control.sock", "state/kubernetes/pki/lab.kubeconfig"])
+def test_nothing_is_left_of_a_cluster_that_was_killed_while_it_came_up(begun: str) -> None:
+    before, settings = traces(), tunables()
+    with coming_up() as made:
+        made.until(begun)
+        number = _namespace(made.first())
+
+    def left() -> list[object]:
+        running = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+        processes = [pid for pid in running if number and _namespace(int(pid)) == number]
         return [*control_groups(made.group), *(traces() - before), *processes]
 
     until("nothing", lambda: not left(), lambda: f"left: {left()}")
     assert tunables() == settings
+
+
+def loops() -> set[str]:
+    """The files that devices of this machine stand for."""
+    listed = ["losetup", "--list", "--noheadings", "--output=BACK-FILE"]
+    return set(subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split("\n"))
 
 
 def _members(first: int) -> dict[int, str]:

@@ -10,8 +10,6 @@ import contextlib
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from textwrap import indent
-from typing import Any
 
 import pytest
 
@@ -20,6 +18,7 @@ from lab import debian
 from lab.programs import TOOLS, ensure
 from stacks import sso
 from tests.servers import powerdns
+from tests.servers.core_dns import corefile
 from tests.servers.kubernetes import KubernetesApi
 from tests.servers.names import DOMAIN, release_values
 from tests.servers.processes import eventually, free_port, server
@@ -27,22 +26,6 @@ from tests.servers.processes import eventually, free_port, server
 ADDRESS = "127.31.6.3"
 PUBLIC, INSIDE = "172.235.48.86", "10.0.3.2"
 AUTHENTIK = sso.authority(DOMAIN)
-
-
-def corefile() -> str:
-    """What chart coredns 1.46 makes of the program's values: templates/configmap.yaml."""
-
-    def line(plugin: dict[str, Any]) -> str:
-        parameters = plugin.get("parameters", "")
-        # Numbers pass through the engine as floating point; Go prints a whole one without a point.
-        written = f"{parameters:g}" if isinstance(parameters, float) else str(parameters)
-        inner = f" {{\n{indent(plugin['configBlock'], ' ' * 4)}\n}}" if "configBlock" in plugin else ""
-        return indent(f"{plugin['name']} {written}".rstrip() + inner, "  ")
-
-    return "\n".join(
-        f"{block['zones'][0]['zone']}:{block['port']:g} {{\n" + "\n".join(map(line, block["plugins"])) + "\n}"
-        for block in release_values("coredns")["servers"]
-    )
 
 
 class Dns:

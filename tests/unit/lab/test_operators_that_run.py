@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from lab.operators import databases
 from lab.operators.world import Kind, Outcome, Rule, World, outcomes, repository
 
 ZONE = Kind("ClusterZone", "dns.cav.enablers.ob/v1alpha2", "clusterzones", namespaced=False)
@@ -43,3 +44,18 @@ def test_an_operator_of_which_one_image_is_missing_is_played() -> None:
 
 def test_the_port_of_a_registry_is_no_tag() -> None:
     assert repository("registry.example.org:5000/some/image") == "registry.example.org:5000/some/image"
+
+
+def test_a_played_operator_finds_a_server_that_runs() -> None:
+    """PowerDNS itself has an image; its operator here has none, and calls it."""
+    server = {
+        "kind": "Deployment",
+        "metadata": {"name": "powerdns", "namespace": "powerdns"},
+        "spec": {"template": {"spec": {"containers": [{"image": "docker.io/powerdns/pdns-auth-49:4.9.11"}]}}},
+        "status": {"availableReplicas": 2},
+    }
+    zone = {"kind": "ClusterZone", "metadata": {"name": "lab.test"}}
+    [rule] = [each for each in databases.RULES if each.operator == "powerdns-operator"]
+    outcome = rule.play(zone, World([server, zone], ["docker.io/powerdns/pdns-auth-49"]))
+    assert outcome is not None
+    assert outcome.status["syncStatus"] == "Succeeded"

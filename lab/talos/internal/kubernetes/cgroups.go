@@ -2,6 +2,7 @@ package kubernetes
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -32,18 +33,26 @@ func hierarchies() ([]string, error) {
 	return found, nil
 }
 
-// makeGroup makes a control group in every hierarchy. A cpuset has no processor until it is given some.
+// makeGroup makes a control group in every hierarchy. In version 1 a cpuset has no processor until it is given some.
 func makeGroup(group string) error {
 	mounts, err := hierarchies()
 	if err != nil {
 		return err
 	}
+	return makeGroupIn(mounts, group)
+}
 
+func makeGroupIn(mounts []string, group string) error {
 	for _, mount := range mounts {
 		path := mount
 		for _, part := range strings.Split(strings.Trim(group, "/"), "/") {
 			parent := path
 			path = filepath.Join(path, part)
+
+			err := handDown(parent)
+			if err != nil {
+				return err
+			}
 
 			if err = os.Mkdir(path, 0o755); errors.Is(err, fs.ErrExist) {
 				continue
@@ -58,6 +67,27 @@ func makeGroup(group string) error {
 					}
 				}
 			}
+		}
+	}
+	return nil
+}
+
+// handDown gives the groups below one of version 2 every controller that it has itself. The kernel refuses that to a group
+// with processes in it, but for the root of all groups.
+func handDown(group string) error {
+	controllers, err := os.ReadFile(filepath.Join(group, "cgroup.controllers"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // version 1
+	} else if err != nil {
+		return err
+	}
+
+	for _, controller := range strings.Fields(string(controllers)) {
+		if err = os.WriteFile(filepath.Join(group, "cgroup.subtree_control"), []byte("+"+controller), 0o600); errors.Is(err, syscall.EBUSY) {
+			return fmt.Errorf("%s has processes of its own, so no group below it gets the controller %s: "+
+				"move them into a group below it first, or share the machine's /sys/fs/cgroup", group, controller)
+		} else if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -79,6 +79,7 @@ type ControlPlane struct {
 	api         *api
 	components  map[string]*component
 	realNodes   map[string]Node // with a real kubelet, by name, while their machine runs
+	drivers     []string        // of CSI, that the storage classes name
 	podPolicies bool            // whether the API server decides which pods are real
 	manifests   string          // what was applied last, to apply it again only when it changes
 	podsSeen    time.Time       // when pods were last looked at
@@ -270,7 +271,7 @@ func (c *ControlPlane) tearDown() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
-	c.api, c.etcdClient, c.manifests, c.fault, c.podPolicies = nil, nil, "", "", false
+	c.api, c.etcdClient, c.manifests, c.fault, c.drivers, c.podPolicies = nil, nil, "", "", nil, false
 	c.candidates, c.addresses = nil, nil
 	if err := os.RemoveAll(c.path("pki")); err != nil {
 		c.journal.Record("control-plane-error", 0, "", "error", err)

@@ -2,6 +2,7 @@ package kubernetes
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -41,9 +42,16 @@ func (c *ControlPlane) stopNode(name string) {
 	c.mu.Lock()
 	_, known := c.realNodes[name]
 	delete(c.realNodes, name)
-	parts := []*component{c.components[kubeletOf(name)], c.components[runtimeOf(name)]}
-	delete(c.components, kubeletOf(name))
-	delete(c.components, runtimeOf(name))
+	names := []string{kubeletOf(name), runtimeOf(name)}
+	for _, driver := range c.drivers {
+		names = append(names, driverOf(driver, name))
+	}
+
+	var parts []*component
+	for _, each := range names {
+		parts = append(parts, c.components[each])
+		delete(c.components, each)
+	}
 	c.mu.Unlock()
 	if !known {
 		return
@@ -55,7 +63,8 @@ func (c *ControlPlane) stopNode(name string) {
 		}
 	}
 
-	if err := killGroup(c.cgroup(name)); err != nil {
+	// A node that is off has nothing mounted; what it finds on its disk when it boots is no mount.
+	if err := errors.Join(killGroup(c.cgroup(name)), unmountBelow(c.rootOf(name))); err != nil {
 		c.journal.Record("control-plane-error", 0, name, "error", err)
 	}
 }
@@ -111,6 +120,10 @@ func (c *ControlPlane) ensureNodes(ruling Member, server string) error {
 		if err = c.ensure(kubeletOf(node.Name), "sh", kubelet); err != nil {
 			return err
 		}
+
+		if err = c.ensureDrivers(node, c.rootOf(node.Name)); err != nil {
+			return err
+		}
 	}
 
 	if len(nodes) == 0 {
@@ -128,6 +141,9 @@ func (c *ControlPlane) ensureNodes(ruling Member, server string) error {
 	}
 	return c.ensure(proxyName, "sh", proxy)
 }
+
+// rootOf is a kubelet's root directory. It listens on sockets far below it, whose paths have a limit, so this one is short.
+func (c *ControlPlane) rootOf(node string) string { return filepath.Join(c.binaries.Pods.Roots, node) }
 
 // directory is one of a node's own, made if it is missing.
 func (f *files) directory(parts ...string) string {
@@ -223,7 +239,7 @@ func (c *ControlPlane) kubeletArgs(node Node, ruling Member, server string) ([]s
 	clientCrt, clientKey := f.pair("clients/kubelet-"+node.Name, cluster.IssuingCA(), pki.Leaf{
 		CommonName: user, Organizations: groups, Client: true,
 	})
-	root := f.directory(node.Name, "kubelet")
+	f.keep(show(f.directory(node.Name, "kubelet"), c.rootOf(node.Name)))
 
 	addresses, err := cluster.Network().DNSServiceIPs()
 	f.keep(err)
@@ -257,7 +273,7 @@ func (c *ControlPlane) kubeletArgs(node Node, ruling Member, server string) ([]s
 	})
 	config := f.credentials("kubelet-"+node.Name+".kubeconfig", clientCrt, clientKey, server)
 	return onNode(
-		c.binaries.Pods.Kubelet, "--config="+settings, "--kubeconfig="+config, "--root-dir="+root,
+		c.binaries.Pods.Kubelet, "--config="+settings, "--kubeconfig="+config, "--root-dir="+c.rootOf(node.Name),
 		"--cert-dir="+f.directory(node.Name, "certificates"), "--hostname-override="+node.Name, "--node-ip="+node.Address,
 		"--node-labels="+playedLabel+"="+realValue,
 	), f.err

@@ -20,11 +20,13 @@ type Pods struct {
 	Kubelet    string   `json:"kubelet"`
 	Proxy      string   `json:"kubeProxy"`
 	Policies   string   `json:"networkPolicies"`
+	Volumes    string   `json:"csiVolumes"`
 	Containerd string   `json:"containerd"`
 	Shim       string   `json:"shim"`
 	Runc       string   `json:"runc"`
 	Plugins    string   `json:"cniPlugins"` // directory
 	Sockets    string   `json:"sockets"`    // directory that the namespace has for itself; paths of sockets are short
+	Roots      string   `json:"kubelets"`   // the same, for the kubelets' root directories
 	Cgroup     string   `json:"cgroup"`     // below the mount points of the hierarchies
 	Store      string   `json:"store"`      // address and port of the images
 	Sandbox    string   `json:"sandbox"`    // reference of the image of each pod's first container

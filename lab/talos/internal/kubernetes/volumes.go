@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"os"
 	"slices"
 )
 
@@ -33,7 +32,10 @@ type claim struct {
 		AccessModes      []string
 		Resources        struct{ Requests struct{ Storage string } }
 	}
-	Status struct{ Phase string }
+	Status struct {
+		Phase    string
+		Capacity struct{ Storage string }
+	}
 }
 
 type storageClass struct {
@@ -41,6 +43,8 @@ type storageClass struct {
 	Provisioner       string
 	ReclaimPolicy     string
 	VolumeBindingMode string
+	MountOptions      []string
+	Parameters        map[string]string
 }
 
 type volume struct {
@@ -48,7 +52,10 @@ type volume struct {
 		Name   string
 		Labels map[string]string
 	}
-	Spec   struct{ PersistentVolumeReclaimPolicy string }
+	Spec struct {
+		PersistentVolumeReclaimPolicy string
+		Capacity                      struct{ Storage string }
+	}
 	Status struct{ Phase string }
 }
 
@@ -61,7 +68,7 @@ type csiDriver struct {
 
 // ensureVolumes is what the sidecars of CSI drivers do, which no kubelet runs here: it makes a PersistentVolume for a
 // claim that waits for one, deletes it when its claim is gone, and says that there is room. Kubernetes' own controllers
-// choose the node and bind. No disk is made.
+// choose the node and bind. A disk is made only for real pods (images.go), which it is also attached to, and grows for.
 func (c *ControlPlane) ensureVolumes(ctx context.Context) error {
 	classes, err := list[storageClass](ctx, c, "/apis/storage.k8s.io/v1/storageclasses")
 	if err != nil || len(classes) == 0 {
@@ -105,6 +112,12 @@ func (c *ControlPlane) ensureVolumes(ctx context.Context) error {
 			return err
 		}
 	}
+
+	if c.binaries.Pods.Kubelet != "" {
+		if err = c.serveVolumes(ctx, classes, claims); err != nil {
+			return err
+		}
+	}
 	return c.reclaim(ctx)
 }
 
@@ -133,13 +146,23 @@ func (c *ControlPlane) topology(ctx context.Context, driver, node string) ([]any
 }
 
 func (c *ControlPlane) volumeFor(of claim, class storageClass, where []any) (map[string]any, error) {
-	name := "pvc-" + of.Metadata.UID
+	name, size := "pvc-"+of.Metadata.UID, of.Spec.Resources.Requests.Storage
+	source := map[string]any{"driver": class.Provisioner, "volumeHandle": name}
+
+	if c.binaries.Pods.Kubelet != "" {
+		made, err := c.makeImage(name, class.Provisioner, size)
+		if err != nil {
+			return nil, err
+		}
+		size, source["fsType"] = made, class.fileSystem()
+	}
+
 	spec := map[string]any{
-		"capacity":                      map[string]any{"storage": of.Spec.Resources.Requests.Storage},
+		"capacity":                      map[string]any{"storage": size},
 		"accessModes":                   of.Spec.AccessModes,
 		"storageClassName":              class.Metadata.Name,
 		"persistentVolumeReclaimPolicy": class.ReclaimPolicy,
-		"csi":                           map[string]any{"driver": class.Provisioner, "volumeHandle": name},
+		"csi":                           source,
 		"claimRef": map[string]any{
 			"apiVersion": "v1", "kind": "PersistentVolumeClaim",
 			"namespace": of.Metadata.Namespace, "name": of.Metadata.Name, "uid": of.Metadata.UID,
@@ -150,18 +173,8 @@ func (c *ControlPlane) volumeFor(of claim, class storageClass, where []any) (map
 		spec["volumeMode"] = of.Spec.VolumeMode
 	}
 
-	if c.binaries.Pods.Kubelet != "" {
-		// A directory of this machine, that a kubelet can give to a pod; a `local` volume has to say where it can be used.
-		delete(spec, "csi")
-		if len(where) == 0 {
-			where = []any{map[string]any{"key": "kubernetes.io/hostname", "operator": "Exists"}}
-		}
-
-		path := c.path("volumes", name)
-		spec["local"] = map[string]any{"path": path}
-		if err := os.MkdirAll(path, 0o755); err != nil {
-			return nil, err
-		}
+	if len(class.MountOptions) > 0 {
+		spec["mountOptions"] = class.MountOptions
 	}
 
 	if len(where) > 0 {
@@ -176,9 +189,14 @@ func (c *ControlPlane) volumeFor(of claim, class storageClass, where []any) (map
 	}, nil
 }
 
-// reclaim deletes what a class with the policy Delete let go.
+// reclaim deletes what a class with the policy Delete let go, once no node has it.
 func (c *ControlPlane) reclaim(ctx context.Context) error {
 	volumes, err := list[volume](ctx, c, volumesPath)
+	if err != nil {
+		return err
+	}
+
+	attachments, err := list[attachment](ctx, c, attachmentsPath)
 	if err != nil {
 		return err
 	}
@@ -188,11 +206,15 @@ func (c *ControlPlane) reclaim(ctx context.Context) error {
 			continue
 		}
 
+		if slices.ContainsFunc(attachments, func(of attachment) bool { return of.Spec.Source.PersistentVolumeName == each.Metadata.Name }) {
+			continue
+		}
+
 		if _, err = c.call(ctx, http.MethodDelete, volumesPath+"/"+each.Metadata.Name, nil); err != nil && statusOf(err) != http.StatusNotFound {
 			return err
 		}
 
-		if err = os.RemoveAll(c.path("volumes", each.Metadata.Name)); err != nil {
+		if err = c.removeImage(each.Metadata.Name); err != nil {
 			return err
 		}
 	}
