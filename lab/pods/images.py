@@ -149,6 +149,21 @@ def _mariadb() -> Image:
     )
 
 
+def _vault() -> Image:
+    tool = programs.TOOLS["vault"].binary
+
+    def fill(layer: Layer) -> None:
+        layer.file("/etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nvault:x:100:1000::/home/vault:/bin/sh\n")
+        layer.file("/etc/group", b"root:x:0:\nvault:x:1000:\n")
+        layer.file("/usr/local/bin/docker-entrypoint.sh", start, mode=0o755)
+        layer.file("/usr/local/bin/vault", program.read_bytes(), mode=0o755)
+        debian_image.fill(layer, debian_image.BASE)
+
+    start, program = (_FILES / "vault-start.sh").read_bytes(), programs.ensure(["vault"])["vault"].path
+    key = f"{tool.key()} {debian_image.key(debian_image.BASE)} {start!r}"
+    return Image("vault", ("docker.io/hashicorp/vault",), key, fill, ("/usr/local/bin/docker-entrypoint.sh",), "100")
+
+
 TOOLS: Mapping[str, OfTools] = {
     "coredns": OfTools(("registry.k8s.io/coredns/coredns", "docker.io/coredns/coredns"), {"coredns": "/coredns"}),
     "powerdns-operator": OfTools(("ghcr.io/powerdns-operator/powerdns-operator",), {"powerdns-operator": "/manager"}),
@@ -163,6 +178,11 @@ RECIPES: Mapping[str, Callable[[], Image]] = {
     "waiter": _waiter,
     "powerdns": _powerdns,
     "mariadb": _mariadb,
+    "vault": _vault,
+    "bank-vaults": OfTools(
+        ("ghcr.io/bank-vaults/bank-vaults",),
+        {"bank-vaults": "/usr/local/bin/bank-vaults", "template": "/usr/local/bin/template"},
+    ),
     **TOOLS,
 }
 """How each image is made, by name."""
