@@ -142,13 +142,16 @@ _TOOLS = [
         )
     ),
     Tool(GoBinary("vault", "tools/vault", "github.com/hashicorp/vault", "github.com/hashicorp/vault")),
-    Tool(
-        GoBinary(
-            "bank-vaults",
-            "tools/bank-vaults",
-            "github.com/bank-vaults/bank-vaults/cmd/bank-vaults",
-            "github.com/bank-vaults/bank-vaults",
+    *(
+        Tool(
+            GoBinary(
+                name,
+                "tools/bank-vaults",
+                f"github.com/bank-vaults/bank-vaults/cmd/{name}",
+                "github.com/bank-vaults/bank-vaults",
+            )
         )
+        for name in ("bank-vaults", "template")
     ),
     Tool(
         GoBinary(
@@ -266,6 +269,7 @@ TESTS = (
     "sealed-secrets-controller",
     "vault",
     "bank-vaults",
+    "template",
     "headscale",
     "external-dns",
     "coredns",

@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from lab.pods.layers import Layer
@@ -46,8 +46,10 @@ def _names(field: str) -> list[str]:
     return [re.sub(r"[:\s(].*", "", part.strip()) for part in field.split(",") if part.strip()]
 
 
-def closure(packages: Iterable[str]) -> dict[str, str]:
+def closure(packages: Iterable[str], without: Collection[str] = ()) -> dict[str, str]:
     """Versions of the packages and of all that they depend on.
+
+    without: packages that stay out, with what nothing else depends on.
 
     Raises:
         KeyError: if one is not installed.
@@ -55,7 +57,7 @@ def closure(packages: Iterable[str]) -> dict[str, str]:
     known, wanted, found = _installed(), list(packages), dict[str, str]()
     while wanted:
         name = wanted.pop()
-        if name in found or name in _NOT_NEEDED:
+        if name in found or name in _NOT_NEEDED or name in without:
             continue
         version, depends = known[name]
         if version:
@@ -66,24 +68,29 @@ def closure(packages: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def key(packages: Iterable[str]) -> str:
+def key(packages: Iterable[str], without: Collection[str] = ()) -> str:
     """What decides the content of `fill`: the packages' versions, and what is done with them."""
     how = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
-    return " ".join([how, *(f"{name}={version}" for name, version in sorted(closure(packages).items()))])
+    versions = (f"{name}={version}" for name, version in sorted(closure(packages, without).items()))
+    return " ".join([how, *versions, *(f"!{name}" for name in sorted(without))])
 
 
-def fill(layer: Layer, packages: Iterable[str]) -> None:
-    """Add the files of the packages and of all that they depend on."""
+def fill(layer: Layer, packages: Iterable[str], without: Collection[str] = ()) -> None:
+    """Add the files of the packages and of all that they depend on.
+
+    without: packages that stay out, and files, by the beginning of their path.
+    """
+    left_out = (*_LEFT_OUT, *(each for each in without if each.startswith("/")))
     for path, target in _MERGED.items():
         layer.link(path, target)
     layer.directory("/tmp", mode=0o1777)  # noqa: S108
     for path in ("/run", "/proc", "/sys", "/dev"):
         layer.directory(path)
     layer.link("/usr/bin/awk", "mawk")  # an alternative, which the package's own script makes
-    names = sorted(closure(packages))
+    names = sorted(closure(packages, without))
     listed = subprocess.run(["dpkg-query", "-L", *names], capture_output=True, text=True, check=True).stdout
     for line in sorted({line for line in listed.splitlines() if line.startswith("/")}):
         found = Path(os.path.realpath(os.path.dirname(line))) / os.path.basename(line)
-        if line == "/." or str(found) in _MERGED or f"{found}/".startswith(_LEFT_OUT) or not os.path.lexists(found):
+        if line == "/." or str(found) in _MERGED or f"{found}/".startswith(left_out) or not os.path.lexists(found):
             continue
         layer.copy(found, str(found))

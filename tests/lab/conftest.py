@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SHARED
-from tests.lab import names_in_pods
+from tests.lab import names_in_pods, vault_in_pods
 from tests.lab.live import CLUSTER, LiveLab
 from tests.lab.pods_cluster import PodsCluster, cluster_with_pods
 from tests.lab.proxmox_site import Site
@@ -34,10 +34,10 @@ _FAILED = pytest.StashKey[set[str]]()
 LABS = {WHOLE: LiveLab("pytest"), OF_MACHINES: LiveLab("pytest-cluster", CLUSTER)}
 
 
-WORKERS = 2
-"""Of the cluster with real pods."""
+WORKERS = 3
+"""Of the cluster with real pods: each server of Vault wants one of its own."""
 
-IMAGES = (*names_in_pods.IMAGES, "sealed-secrets")
+IMAGES = (*names_in_pods.IMAGES, *vault_in_pods.IMAGES, "sealed-secrets")
 """That it has for all its tests."""
 
 _OPEN = contextlib.ExitStack()

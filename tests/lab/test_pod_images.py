@@ -21,7 +21,8 @@ from checks.model import records
 from components.storage.proxmox_csi import PROVISIONER
 from lab import commands, preparation
 from lab.errors import LabError
-from lab.pods import images, nodes, workloads
+from lab.operators.world import repository
+from lab.pods import debian_image, images, nodes, of_tools, workloads
 from lab.pods.layers import Image, Layer
 from lab.session import Session
 from tests.conftest import ROOT
@@ -143,12 +144,66 @@ def test_an_image_of_docker_hub_is_known_by_each_of_its_names() -> None:
 def test_a_tool_is_where_its_chart_looks_for_it(chart: str) -> None:
     """In the repository that the chart names, under the name of its command."""
     made = [item for one in records.read()[chart].made for item in one.objects if item["kind"] == "Deployment"]
-    [container] = [each for item in made for each in item["spec"]["template"]["spec"]["containers"]]
     recipe = images.TOOLS[chart]
-    assert container["image"].partition(":")[0] in recipe.repositories
+    containers = [each for item in made for each in item["spec"]["template"]["spec"]["containers"]]
+    own = [each for each in containers if repository(each["image"]) in recipe.repositories]
+    assert own
     [program] = recipe.programs.values()
-    [command] = container.get("command") or [program]
-    assert command in (program, program.removeprefix("/usr/local/bin/"))
+    for container in own:
+        [command] = container.get("command") or [program]
+        assert command in (program, program.removeprefix("/usr/local/bin/"))
+
+
+def test_a_rehearsal_makes_only_the_images_that_it_has(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The others are built of tools that take many minutes."""
+    made = []
+
+    def recipe(name: str) -> Any:
+        def make() -> Image:
+            made.append(name)
+            return Image(name, (name,), "1", fill)
+
+        return make
+
+    monkeypatch.setattr(images, "RECIPES", {name: recipe(name) for name in images.RECIPES})
+    monkeypatch.setattr(images, "cache", lambda: tmp_path)
+    assert set(images.make()) == set(made) == set(images.REHEARSED)
+    assert "postgres" not in made
+
+
+def test_an_image_of_tools_has_their_further_names(tmp_path: Path) -> None:
+    (tmp_path / "manager").write_bytes(HELLO)
+    files, links = {"/manager": tmp_path / "manager"}, {"/operator/manager_amd64": "/manager"}
+    place = of_tools.static("operator", ("example.org/operator",), files, "1", links).make(tmp_path)
+    with tarfile.open(blob(place, manifest(place)["layers"][0]["digest"])) as layer:
+        assert layer.getmember("operator/manager_amd64").linkname == "/manager"
+
+
+def test_a_package_that_stays_out_of_an_image_takes_along_what_only_it_needs() -> None:
+    everything = debian_image.closure(["bash"])
+    assert "libc6" in everything
+    assert debian_image.closure(["bash"], without=["libc6"]).keys() < everything.keys() - {"libc6"}
+
+
+EXECUTED = (
+    *("initdb", "pg_basebackup", "pg_controldata", "pg_ctl", "pg_isready", "pg_rewind", "postgres"),
+    *("pg_dump", "pg_restore", "psql"),
+)
+"""By CloudNativePG's instance manager, and by Jobs and clients of the program: whatever PATH finds."""
+
+
+def test_a_database_server_has_the_programs_and_the_account_that_its_operator_wants() -> None:
+    place = images.make(["postgres"])["ghcr.io/cloudnative-pg/postgresql"]
+    config = json.loads(blob(place, manifest(place)["config"]["digest"]).read_text())["config"]
+    with tarfile.open(blob(place, manifest(place)["layers"][0]["digest"])) as layer:
+        names = set(layer.getnames())
+        for program in EXECUTED:
+            assert layer.getmember(f"usr/local/bin/{program}").linkname.removeprefix("/") in names
+        passwd = layer.extractfile("etc/passwd")
+        assert passwd is not None
+        assert "postgres:x:26:26" in passwd.read().decode()
+    assert config["User"] == "26"
+    assert not [name for name in names if "libLLVM" in name or name.endswith("llvmjit.so")]
 
 
 def test_the_program_that_waits_is_nobodys_image() -> None:

@@ -20,13 +20,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from lab.programs import ensure
 from lab.session import outer_path
 from tests.servers.kubernetes import KubernetesApi, certificate, pem
-from tests.servers.names import Manifest, Names, chart_objects, module, release_values
+from tests.servers.names import Manifest, Names, answers, chart_objects, module, release_values
 from tests.servers.pods import pod
 from tests.servers.processes import eventually, free_ports, server
 
 NAMESPACE = "cert-manager"
 WEBHOOK = "cert-manager-webhook-pdns"
 VERSION = "v1.21.1"
+RIGHTS = ("CustomResourceDefinition", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,8 @@ def pebble(directory: Path, resolver: str) -> Iterator[Authority]:
         yield Authority(f"https://{listen}/dir", known_by)
 
 
-@contextlib.contextmanager
-def cert_manager(api: KubernetesApi, running: Names, directory: Path) -> Iterator[Path]:
-    """cert-manager's controllers with the chart's arguments and rights; gives the path of their log.
-
-    They check a challenge's record at the test's server alone: nobody delegates the zone to it.
-    """
+def cert_manager_objects(directory: Path) -> list[Manifest]:
+    """What cert-manager's chart, which is in its module, renders with the program's values."""
     chart = directory / "cert-manager-chart"
     shutil.copytree(
         module("github.com/cert-manager/cert-manager", "certificates") / "deploy/charts/cert-manager", chart
@@ -88,20 +85,31 @@ def cert_manager(api: KubernetesApi, running: Names, directory: Path) -> Iterato
     (chart / "Chart.yaml").chmod(0o644)
     with (chart / "Chart.yaml").open("a") as metadata:
         metadata.write(f"\nversion: {VERSION}\nappVersion: {VERSION}\n")
-    objects = chart_objects(chart, "cert-manager", NAMESPACE, release_values("cert-manager"), directory)
+    return chart_objects(chart, "cert-manager", NAMESPACE, release_values("cert-manager"), directory)
+
+
+@contextlib.contextmanager
+def cert_manager(api: KubernetesApi, running: Names, directory: Path) -> Iterator[Path]:
+    """cert-manager's controllers with the chart's arguments and rights; gives the path of their log.
+
+    They check a challenge's record at the test's server alone: nobody delegates the zone to it.
+    """
+    objects = cert_manager_objects(directory)
     api.namespace(NAMESPACE)
-    rights = ("CustomResourceDefinition", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
-    api.apply(*(item for item in objects if item["kind"] in rights))
+    api.apply(*(item for item in objects if item["kind"] in RIGHTS))
     [deployment] = [i for i in objects if i["kind"] == "Deployment" and i["metadata"]["name"] == "cert-manager"]
     [rendered] = deployment["spec"]["template"]["spec"]["containers"]
+    [health] = free_ports(1)
     command = [
         str(ensure(["cert-manager-controller"])["cert-manager-controller"].path),
         *(argument.replace("$(POD_NAMESPACE)", NAMESPACE) for argument in rendered["args"]),
+        f"--healthz-listen-address=127.0.0.1:{health}",
         f"--dns01-recursive-nameservers={running.address}:{running.server.port}",
         "--dns01-recursive-nameservers-only",
         "--dns01-check-retry-period=1s",
     ]
-    with pod(api, NAMESPACE, "cert-manager", command, directory=directory, ready=lambda: True) as log:
+    url = f"http://127.0.0.1:{health}/livez"
+    with pod(api, NAMESPACE, "cert-manager", command, directory=directory, ready=lambda: answers(url)) as log:
         yield log
 
 

@@ -2,8 +2,8 @@
 //
 // The program that cert-manager releases is a module of its own that has never been published, so this one puts the same
 // controllers together: those of issuers, certificates, ACME orders and challenges, and of Ingress annotations. It takes
-// the released program's flags as far as the chart's arguments need them, and has its defaults. It elects no leader and
-// serves no metrics: it is for tests.
+// the released program's flags as far as the chart's arguments need them, and has its defaults. It serves no metrics: it
+// is for tests.
 package main
 
 import (
@@ -25,6 +25,8 @@ import (
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificate-shim/ingresses"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/acme"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/approver"
+	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/ca"
+	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/selfsigned"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificates/issuing"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificates/keymanager"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificates/readiness"
@@ -32,8 +34,11 @@ import (
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificates/revisionmanager"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificates/trigger"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/clusterissuers"
+	_ "github.com/cert-manager/cert-manager/pkg/controller/issuers"
 	_ "github.com/cert-manager/cert-manager/pkg/issuer/acme"
 	"github.com/cert-manager/cert-manager/pkg/issuer/acme/dns/util"
+	_ "github.com/cert-manager/cert-manager/pkg/issuer/ca"
+	_ "github.com/cert-manager/cert-manager/pkg/issuer/selfsigned"
 	logf "github.com/cert-manager/cert-manager/pkg/logs"
 )
 
@@ -50,7 +55,7 @@ func main() {
 }
 
 func run(ctx context.Context, arguments []string) error {
-	options, err := parse(arguments)
+	options, election, err := parse(arguments)
 	if err != nil {
 		return err
 	}
@@ -62,6 +67,11 @@ func run(ctx context.Context, arguments []string) error {
 	if err != nil {
 		return err
 	}
+	return election.leading(ctx, shared, func(ctx context.Context) error { return work(ctx, factory, shared) })
+}
+
+// work runs all controllers until the context ends or one of them fails.
+func work(ctx context.Context, factory *controller.ContextFactory, shared *controller.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for name, start := range controller.Known() {
 		one, err := start(factory)
@@ -77,10 +87,11 @@ func run(ctx context.Context, arguments []string) error {
 }
 
 // parse reads the flags that the chart renders; one that it does not know is an error.
-func parse(arguments []string) (controller.ContextOptions, error) {
+func parse(arguments []string) (controller.ContextOptions, election, error) {
 	flags := flag.NewFlagSet("cert-manager-controller", flag.ContinueOnError)
 	flags.Int("v", 2, "verbosity; here without effect")
-	flags.String("leader-election-namespace", "", "here without effect: there is one controller")
+	namespace := flags.String("leader-election-namespace", "kube-system", "where the lease of the leader is")
+	health := flags.String("healthz-listen-address", "0.0.0.0:9403", "host:port of /livez")
 	resourceNamespace := flags.String("cluster-resource-namespace", "", "where Secrets of ClusterIssuers are")
 	solverImage := flags.String("acme-http01-solver-image", "", "image of the pods that solve HTTP-01")
 	maxChallenges := flags.Int("max-concurrent-challenges", 60, "challenges under way at once")
@@ -91,7 +102,7 @@ func parse(arguments []string) (controller.ContextOptions, error) {
 	recursiveOnly := flags.Bool("dns01-recursive-nameservers-only", false, "ask no authoritative server")
 	retry := flags.Duration("dns01-check-retry-period", 10*time.Second, "pause between two checks of a challenge's record")
 	if err := flags.Parse(arguments); err != nil {
-		return controller.ContextOptions{}, err
+		return controller.ContextOptions{}, election{}, err
 	}
 	resolvers := util.RecursiveNameservers
 	if *nameservers != "" {
@@ -125,5 +136,5 @@ func parse(arguments []string) (controller.ContextOptions, error) {
 			CertificateRequestMaximumBackoffDuration: 32 * time.Hour,
 		},
 		SchedulerOptions: controller.SchedulerOptions{MaxConcurrentChallenges: *maxChallenges},
-	}, nil
+	}, election{namespace: *namespace, health: *health}, nil
 }
