@@ -72,3 +72,9 @@ def test_nothing_is_left_of_namespaces_that_end(labs: tuple[Session, Session], n
 
     until("nothing", lambda: not left(), lambda: f"left: {left()}")
     assert tunables() == settings
+
+
+def test_a_lab_that_is_ended_leaves_no_control_group(labs: tuple[Session, Session]) -> None:
+    group, _ = namespaces.keep(labs[0])
+    processes.stop_all(labs[0])
+    until("no control group", lambda: not control_groups(group), lambda: f"left: {control_groups(group)}")
