@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SHARED
-from tests.lab import names_in_pods, vault_in_pods
+from tests.lab import (
+    certificates_in_pods,
+    flux_in_pods,
+    names_in_pods,
+    postgres_in_pods,
+    secrets_in_pods,
+    vault_in_pods,
+)
 from tests.lab.live import CLUSTER, LiveLab
 from tests.lab.pods_cluster import PodsCluster, cluster_with_pods
 from tests.lab.proxmox_site import Site
@@ -37,7 +44,15 @@ LABS = {WHOLE: LiveLab("pytest"), OF_MACHINES: LiveLab("pytest-cluster", CLUSTER
 WORKERS = 3
 """Of the cluster with real pods: each server of Vault wants one of its own."""
 
-IMAGES = (*names_in_pods.IMAGES, *vault_in_pods.IMAGES, "sealed-secrets")
+IMAGES = (
+    *names_in_pods.IMAGES,
+    *certificates_in_pods.IMAGES,
+    *vault_in_pods.IMAGES,
+    *secrets_in_pods.IMAGES,
+    *postgres_in_pods.IMAGES,
+    *flux_in_pods.IMAGES,
+    "sealed-secrets",
+)
 """That it has for all its tests."""
 
 _OPEN = contextlib.ExitStack()
@@ -92,6 +107,37 @@ def powerdns_in_pods(pods_cluster: PodsCluster) -> PodsCluster:
     """The same with PowerDNS as stack `prod` has it, and the namespaces of those who call it."""
     names_in_pods.bring_up_powerdns(pods_cluster, pods_cluster.directory)
     return pods_cluster
+
+
+@pytest.fixture(scope="session")
+def certificates_pods(pods_cluster: PodsCluster) -> PodsCluster:
+    """The same with cert-manager and the program's own authority."""
+    certificates_in_pods.bring_up(pods_cluster, pods_cluster.directory)
+    return pods_cluster
+
+
+@pytest.fixture(scope="session")
+def vault_pods(certificates_pods: PodsCluster) -> PodsCluster:
+    """The same with Vault, whose servers may not be ready yet."""
+    vault_in_pods.bring_up(certificates_pods)
+    return certificates_pods
+
+
+@pytest.fixture(scope="session")
+def secrets_pods(vault_pods: PodsCluster) -> PodsCluster:
+    """The same with External Secrets, which may read from Vault for the namespace of the program's database."""
+    secrets_in_pods.bring_up(vault_pods, vault_pods.directory, postgres_in_pods.NAMESPACE)
+    return vault_pods
+
+
+@pytest.fixture(scope="session")
+def postgres_pods(secrets_pods: PodsCluster) -> PodsCluster:
+    """The same with CloudNativePG and the program's database, whose owner's password came from Vault."""
+    postgres_in_pods.bring_up_operator(secrets_pods, secrets_pods.directory)
+    secrets_in_pods.give(secrets_pods, postgres_in_pods.owner(), postgres_in_pods.PASSWORD)
+    secrets_pods.apply(postgres_in_pods.owner())
+    postgres_in_pods.bring_up_database(secrets_pods)
+    return secrets_pods
 
 
 @pytest.fixture

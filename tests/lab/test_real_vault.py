@@ -5,35 +5,19 @@ Needs root, as containers do; an ordinary user sees why this was left out.
 
 from __future__ import annotations
 
-import base64
-import json
 from typing import Any
 
 import pytest
 
 from tests.lab.pods_cluster import PodsCluster
-from tests.lab.vault_in_pods import NAMESPACE, SERVERS, bring_up, resource
-
-SIZE = 3
+from tests.lab.vault_in_pods import NAMESPACE, SERVERS, SIZE, ask
 
 
 @pytest.fixture(scope="module")
-def cluster(pods_cluster: PodsCluster) -> PodsCluster:
+def cluster(vault_pods: PodsCluster) -> PodsCluster:
     """The cluster with Vault, whose servers each want a node of their own."""
-    bring_up(pods_cluster)
-    pods_cluster.until("three servers", lambda: pods_cluster.ready(NAMESPACE, SERVERS, SIZE))
-    return pods_cluster
-
-
-def ask(cluster: PodsCluster, method: str, path: str, body: object = None) -> dict[str, Any]:
-    """A request to the active server, with the root token that the unsealer keeps; no answer is an empty one."""
-    keys = resource()["spec"]["unsealConfig"]["kubernetes"]["secretName"]
-    token = base64.b64decode(cluster.get("secret", keys, "-n", NAMESPACE)["data"]["vault-root"]).decode()
-    address = cluster.get("service", "instance", "-n", NAMESPACE)["spec"]["clusterIP"]
-    request = ["curl", "-sSk", "--max-time", "2", "-X", method, "-H", f"X-Vault-Token: {token}"]
-    data = [] if body is None else ["-d", json.dumps(body)]
-    said = cluster.inside(*request, *data, f"https://{address}:8200/v1/{path}", check=False)
-    return dict(json.loads(said)) if said.startswith("{") else {}
+    vault_pods.until("three servers", lambda: vault_pods.ready(NAMESPACE, SERVERS, SIZE))
+    return vault_pods
 
 
 def leader(cluster: PodsCluster) -> str:

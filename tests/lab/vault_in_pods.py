@@ -1,22 +1,20 @@
 """Vault as stack `prod` has it, in real pods: what its operator would make of the program's resource.
 
 The operator is in no Go module. What it makes was read in its source (pkg/controller/vault/vault_controller.go, tag
-v1.24.0); `tests.servers.vault_pods` says how it merges the resource's pod specs into its own. cert-manager is not there
-either: the test makes the certificate. Volumes are directories, usable on any node.
+v1.24.0); `tests.servers.vault_pods` says how it merges the resource's pod specs into its own. The certificate comes
+from the authority of `certificates_in_pods`. Volumes are directories, usable on any node.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
+from tests.lab import certificates_in_pods
 from tests.lab.pods_cluster import PodsCluster, storage_class
 from tests.servers import names
-from tests.servers.kubernetes import certificate, pem
 from tests.servers.manifests import manifests
 from tests.servers.vault_pods import configurer_pod, stateful_set
 
@@ -24,6 +22,8 @@ NAMESPACE = "vault"
 SERVERS = "app.kubernetes.io/name=vault,vault_cr=instance"
 CONFIGURER = "app.kubernetes.io/name=vault-configurator"
 IMAGES = ("vault", "bank-vaults")
+SIZE = 3
+"""How many servers there are."""
 
 Manifest = dict[str, Any]
 
@@ -48,25 +48,30 @@ def bring_up(cluster: PodsCluster) -> None:
     bindings = manifests(names.graph(), "ClusterRoleBinding")
     cluster.apply(*(item for item in bindings if "vault" in item["metadata"]["name"]))
     cluster.apply(*manifests(names.graph(), *_POLICIES))
+    certificates_in_pods.issue(cluster, vault["spec"]["existingTlsSecretName"])
     cluster.apply(storage_class(claim["spec"]["storageClassName"]), *_secrets(vault), *_services(vault))
     cluster.apply(_servers(vault), _configurer(vault))
 
 
+def ask(cluster: PodsCluster, method: str, path: str, body: object = None) -> dict[str, Any]:
+    """A request to the active server, with the root token that the unsealer keeps; no answer is an empty one."""
+    keys = resource()["spec"]["unsealConfig"]["kubernetes"]["secretName"]
+    token = base64.b64decode(cluster.get("secret", keys, "-n", NAMESPACE)["data"]["vault-root"]).decode()
+    address = cluster.get("service", "instance", "-n", NAMESPACE)["spec"]["clusterIP"]
+    request = ["curl", "-sSk", "--max-time", "2", "-X", method, "-H", f"X-Vault-Token: {token}"]
+    data = [] if body is None else ["-d", json.dumps(body)]
+    said = cluster.inside(*request, *data, f"https://{address}:8200/v1/{path}", check=False)
+    return dict(json.loads(said)) if said.startswith("{") else {}
+
+
 def _secrets(vault: Manifest) -> Iterator[Manifest]:
-    """The servers' configuration, the configurer's, and the certificate with all names that the program asks for."""
+    """The servers' configuration, and the configurer's."""
     name, spec = vault["metadata"]["name"], vault["spec"]
     config = dict(spec["config"])
     # What the operator adds for `serviceRegistrationEnabled`.
     config["service_registration"] = {"kubernetes": {"namespace": NAMESPACE}}
     yield _secret(f"{name}-raw-config", {"vault-config.json": json.dumps(config)})
     yield _secret(f"{name}-configurer", {"vault-config.yml": json.dumps(spec["externalConfig"])})
-    [wanted] = [item for item in manifests(names.graph(), "Certificate") if item["metadata"]["name"] == "vault-tls"]
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    ca = certificate("cluster-ca", ca_key, "cluster-ca", ca_key)
-    made = certificate("vault", key, "cluster-ca", ca_key, *wanted["spec"]["dnsNames"])
-    encoding = serialization.Encoding.PEM
-    pair = {"tls.crt": made.public_bytes(encoding).decode(), "tls.key": pem(key).decode()}
-    yield _secret(spec["existingTlsSecretName"], {"ca.crt": ca.public_bytes(encoding).decode(), **pair})
 
 
 def _secret(name: str, values: Mapping[str, str]) -> Manifest:

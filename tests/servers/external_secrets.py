@@ -138,18 +138,28 @@ def _configuration(document: Manifest, api: KubernetesApi) -> Manifest:
     return document
 
 
+def definitions() -> list[Path]:
+    """Files with the operator's kinds."""
+    return sorted((_source() / "config/crds/bases").glob("*external-secrets.io_*.yaml"))
+
+
+def operator_objects(directory: Path) -> list[Manifest]:
+    """What the operator's chart of this release renders with the program's values, less the right to create tokens."""
+    chart = _chart(_source(), directory)
+    objects = chart_objects(chart, "external-secrets", OPERATOR_NAMESPACE, _values(), directory)
+    for item in objects:
+        if item["kind"] == "ClusterRole":
+            item["rules"] = [rule for rule in item["rules"] if "serviceaccounts/token" not in rule["resources"]]
+    return objects
+
+
 @contextlib.contextmanager
 def _operator(api: KubernetesApi, directory: Path) -> Iterator[Path]:
     """The operator with its chart's arguments and rights, without leader election; gives the path of its log."""
-    source = module(MODULE, "tools/external-secrets")
-    for definition in sorted((source / "config/crds/bases").glob("*external-secrets.io_*.yaml")):
+    for definition in definitions():
         api.apply(yaml.safe_load(definition.read_text()))
-    objects = chart_objects(_chart(source, directory), "external-secrets", OPERATOR_NAMESPACE, _values(), directory)
-    for item in objects:
-        if item["kind"] in ("ServiceAccount", "ClusterRole", "ClusterRoleBinding"):
-            if item["kind"] == "ClusterRole":
-                item["rules"] = [rule for rule in item["rules"] if "serviceaccounts/token" not in rule["resources"]]
-            api.apply(item)
+    objects = operator_objects(directory)
+    api.apply(*(item for item in objects if item["kind"] in ("ServiceAccount", "ClusterRole", "ClusterRoleBinding")))
     named = {item["metadata"]["name"]: item for item in objects if item["kind"] == "Deployment"}
     [container] = named["external-secrets"]["spec"]["template"]["spec"]["containers"]
     [port] = free_ports(1)
@@ -162,6 +172,10 @@ def _operator(api: KubernetesApi, directory: Path) -> Iterator[Path]:
     ]
     with pod(api, OPERATOR_NAMESPACE, SERVICE_ACCOUNT, command, directory=directory, ready=lambda: True) as log:
         yield log
+
+
+def _source() -> Path:
+    return module(MODULE, "tools/external-secrets")
 
 
 def _values() -> Manifest:

@@ -6,11 +6,8 @@ are steps, in order.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
-import os
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,19 +16,18 @@ from typing import Any, Literal
 import pytest
 import yaml
 
-from checks.graph import Graph, reveal
+from checks.graph import Graph
 from checks.program import recorded
 from components.gitops.flux import NAMESPACE
-from components.gitops.hand_over import REPOSITORY, ROOT, DeployKey
+from components.gitops.hand_over import REPOSITORY, ROOT
 from lab import flux
-from lab.edge_host.host import new_key, public_key
 from lab.programs import ensure
+from tests.servers import git_source
+from tests.servers.git_source import KUSTOMIZATION, SOURCE
 from tests.servers.kubernetes import KubernetesApi
 from tests.servers.processes import eventually, free_ports, server
 
 SECONDS = 120.0
-KUSTOMIZATION, SOURCE = "kustomize.toolkit.fluxcd.io/v1", "source.toolkit.fluxcd.io/v1"
-APPLICATIONS = f"kubernetes:{KUSTOMIZATION}:Kustomization applications"
 OWN = {"apiVersion": "v1", "kind": "ConfigMap"}
 
 
@@ -106,50 +102,12 @@ def cluster(kubernetes: KubernetesApi, tmp_path_factory: pytest.TempPathFactory)
     kubernetes.namespace(NAMESPACE)
     kubernetes.apply(*json.loads(flux.objects().read_text()))
     with contextlib.ExitStack() as running:
-        url, key = _git_server(directory, running)
+        ssh, http = free_ports(2)
+        source = git_source.prepare(directory, FILES, "127.0.0.1", ssh, http)
+        running.enter_context(server("git-server", source.command, directory=directory, ready=_listening(ssh)))
         _controllers(kubernetes, graph, directory, running)
-        kubernetes.apply(*_handed_over(graph, url, key))
+        kubernetes.apply(*git_source.handed_over(graph, source.key))
         yield Cluster(kubernetes, graph)
-
-
-def _git_server(directory: Path, running: contextlib.ExitStack) -> tuple[str, DeployKey]:
-    """The URL of a repository with `FILES`, and how it is read."""
-    ssh, http = free_ports(2)
-    key, host = new_key(), directory / "host-key"
-    host.write_text(new_key())
-    work, seed = directory / "work", directory / "seed"
-    root = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
-    listed = sorted(name.removeprefix("gitops/") for name in FILES if name.count("/") == 1)
-    for name, content in {**FILES, "gitops/kustomization.yaml": root | {"resources": listed}}.items():
-        path = work / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump(content))
-    who = {f"GIT_{role}_{part}": "test@lab.invalid" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
-    for command in (
-        ("init", "--quiet", "--initial-branch=main", str(work)),
-        ("-C", str(work), "add", "--all"),
-        ("-C", str(work), "commit", "--quiet", "-m", "the first"),
-        ("clone", "--quiet", "--bare", str(work), str(seed / "homelab.git")),
-    ):
-        subprocess.run(["git", *command], check=True, env=os.environ | who)
-    config = {
-        "ssh": f"127.0.0.1:{ssh}",
-        "http": f"127.0.0.1:{http}",
-        "user": "git",
-        "authorizedKey": public_key(key),
-        "hostKey": str(host),
-        "seed": str(seed),
-        "own": str(seed),
-        "charts": str(seed),
-    }
-    (directory / "git.json").write_text(json.dumps(config))
-    binary = ensure(["git-server"])["git-server"].path
-    listens = _listening(ssh)
-    running.enter_context(
-        server("git-server", [str(binary), "--config", str(directory / "git.json")], directory=directory, ready=listens)
-    )
-    url = f"ssh://git@127.0.0.1:{ssh}/homelab.git"
-    return url, DeployKey(url=url, private_key=key, host_key=public_key(host.read_text()))
 
 
 def _listening(port: int) -> Callable[[], bool]:
@@ -185,18 +143,6 @@ def _controllers(api: KubernetesApi, graph: Graph, directory: Path, running: con
             *flags,
         ]
         running.enter_context(server(name, command, directory=directory, ready=_listening(port)))
-
-
-def _handed_over(graph: Graph, url: str, key: DeployKey) -> list[dict[str, Any]]:
-    """What the program makes, for another repository."""
-    secret = dict(reveal(graph["kubernetes:core/v1:Secret applications-key"].inputs))
-    content = {"identity": str(key.private_key), "known_hosts": key.known_hosts}
-    assert secret["data"].keys() == content.keys()
-    secret["data"] = {name: base64.b64encode(text.encode()).decode() for name, text in content.items()}
-    settings = reveal(graph["kubernetes:core/v1:ConfigMap applications-settings"].inputs)
-    source = reveal(graph[f"kubernetes:{SOURCE}:GitRepository applications-source"].inputs)
-    root = reveal(graph[APPLICATIONS].inputs)
-    return [secret, settings, source | {"spec": source["spec"] | {"url": url}}, root]
 
 
 def test_the_list_of_applications_is_applied(cluster: Cluster) -> None:
