@@ -43,6 +43,11 @@ _STATUS_PORT: Final = 8000
 
 _RELOAD: Final = "cnpg.io/reload"
 
+_CONFIRMED_BY_BOTH: Final = {"method": "any", "number": 1, "dataDurability": "preferred"}
+"""A client is told that its row is written once both servers have it, or the one that is left: a server that is lost
+takes nothing along, and one that restarts blocks nobody
+(https://cloudnative-pg.io/documentation/1.30/replication/#data-durability-and-synchronous-replication)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresArgs:
@@ -115,7 +120,10 @@ class Postgres(pulumi.ComponentResource):
                     "podAntiAffinityType": "required",
                     "topologyKey": HOSTNAME,
                 },
-                "postgresql": {"parameters": {"max_connections": str(args.connections)}},
+                "postgresql": {
+                    "parameters": {"max_connections": str(args.connections)},
+                    **({"synchronous": _CONFIRMED_BY_BOTH} if servers > 1 else {}),
+                },
                 # A server over its limit ends with all its connections, and the replica takes over without what was
                 # being written; each connection takes up to 10 MiB, and a bulk load took more than 1 GiB
                 # (https://github.com/spatiumddi/spatiumddi/issues/1115).

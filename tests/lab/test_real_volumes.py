@@ -16,8 +16,11 @@ import pytest
 from components.storage.proxmox_csi import PROVISIONER
 from tests.lab.pods_cluster import PodsCluster, storage_class
 
-ZONES = {"w1": "pve1", "w2": "pve2"}
+ZONES = {"w1": "pve1", "w2": "pve2", "w3": "pve3"}
 """The Proxmox host that each node is on."""
+
+GROWING, FIXED = "hosts", "hosts-fixed"
+"""Classes of the driver. Those of the platform's names are other tests', whose volumes are usable on any node."""
 
 REGION, ZONE = "topology.kubernetes.io/region", "topology.kubernetes.io/zone"
 
@@ -27,15 +30,15 @@ MOST = 24
 
 @pytest.fixture(scope="module")
 def cluster(pods_cluster: PodsCluster) -> Iterator[PodsCluster]:
-    """The cluster, whose nodes are on two hosts, with a class of the platform's driver, and one that fixes sizes."""
+    """The cluster, whose nodes are on a host each, with a class of the platform's driver, and one that fixes sizes."""
     for node, zone in ZONES.items():
         pods_cluster.kubectl("label", "node", node, "--overwrite", f"{REGION}=lab", f"{ZONE}={zone}")
     pods_cluster.apply(
-        storage_class("proxmox") | {"provisioner": PROVISIONER, "allowVolumeExpansion": True},
-        storage_class("fixed") | {"provisioner": PROVISIONER, "allowVolumeExpansion": False},
+        storage_class(GROWING) | {"provisioner": PROVISIONER, "allowVolumeExpansion": True},
+        storage_class(FIXED) | {"provisioner": PROVISIONER, "allowVolumeExpansion": False},
     )
     yield pods_cluster
-    pods_cluster.kubectl("delete", "storageclass", "proxmox", "fixed")
+    pods_cluster.kubectl("delete", "storageclass", GROWING, FIXED)
 
 
 @pytest.fixture
@@ -47,7 +50,7 @@ def namespace(cluster: PodsCluster) -> Iterator[str]:
     cluster.kubectl("delete", "namespace", name, "--timeout=600s")
 
 
-def claim(namespace: str, name: str, *, of: str = "proxmox", size: str = "1Gi") -> dict[str, Any]:
+def claim(namespace: str, name: str, *, of: str = GROWING, size: str = "1Gi") -> dict[str, Any]:
     """A claim that one node may use at a time."""
     metadata = {"name": name, "namespace": namespace}
     spec = {"storageClassName": of, "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
@@ -155,10 +158,10 @@ def test_a_volume_grows_with_its_claim_when_its_pod_starts_again(cluster: PodsCl
 
 
 def test_a_claim_of_a_class_that_fixes_sizes_cannot_ask_for_more(cluster: PodsCluster, namespace: str) -> None:
-    cluster.apply(claim(namespace, "data", of="fixed"), pod(namespace, "writer", "data"))
+    cluster.apply(claim(namespace, "data", of=FIXED), pod(namespace, "writer", "data"))
     running(cluster, namespace, "writer")
     with pytest.raises(AssertionError, match="storageclass that provisions the pvc must support resize"):
-        cluster.apply(claim(namespace, "data", of="fixed", size="2Gi"))
+        cluster.apply(claim(namespace, "data", of=FIXED, size="2Gi"))
 
 
 def test_a_volume_keeps_its_pod_on_the_host_that_it_is_on(cluster: PodsCluster, namespace: str) -> None:
