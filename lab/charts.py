@@ -52,7 +52,7 @@ def write(directory: Path, pins: Iterable[versions.ChartPin], *, real_pods: bool
             raise LabError(f"{TABLE}: no entry for the chart {pin.name!r}, which the program or gitops/ pins: add one")
         path = directory / f"{pin.name}-{pin.version}.tgz"
         if real_pods and (REAL / pin.name).is_dir():
-            files = _own(pin.name, pin.version)
+            files = _own(pin.name, pin.version) | _definitions(table[pin.name])
         else:
             files = _files(pin.name, pin.version, table[pin.name])
         content = _archive(pin.name, files)
@@ -72,7 +72,7 @@ def _versions(crd: Mapping[str, Any]) -> list[str]:
 
 
 def _own(name: str, version: str) -> dict[str, str]:
-    """The files of a chart in `REAL`, whose version is the pin's."""
+    """The files of a chart in `REAL`, whose version is the pin's. Its kinds are those of the table."""
     place = REAL / name
     files = {str(path.relative_to(place)): path.read_text() for path in sorted(place.rglob("*")) if path.is_file()}
     return {"Chart.yaml": _chart(name, version), **files}
@@ -96,11 +96,18 @@ def _files(name: str, version: str, entry: Mapping[str, Any]) -> dict[str, str]:
         "values.yaml": yaml.safe_dump(values),
         "templates/objects.yaml": "---\n".join(templates),
     }
-    for crd in entry.get("crds", []):
-        # One a file: Helm makes those of a file at once, and if one of them exists, it ignores that another is refused
-        # (installCRDs in pkg/action/install.go).
-        files[f"{crd.get('in', 'crds')}/{crd['plural']}.yaml"] = yaml.safe_dump(_crd(crd), sort_keys=False)
-    return files
+    return files | _definitions(entry)
+
+
+def _definitions(entry: Mapping[str, Any]) -> dict[str, str]:
+    """One a file: Helm makes those of a file at once, and if one of them exists, it ignores that another is refused.
+
+    It is `installCRDs` in its pkg/action/install.go that does.
+    """
+    return {
+        f"{crd.get('in', 'crds')}/{crd['plural']}.yaml": yaml.safe_dump(_crd(crd), sort_keys=False)
+        for crd in entry.get("crds", [])
+    }
 
 
 def _template(item: Mapping[str, Any]) -> str:
