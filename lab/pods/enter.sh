@@ -1,8 +1,14 @@
 #!/bin/sh
-# enter.sh GROUP COMMAND...: runs the command in namespaces of its own, in a control group below GROUP. When it has ended,
-# or was killed, or this was killed, nothing is left: all processes of the namespaces go with their process 1, and a
-# process outside, which waits for the last of them to close a pipe, removes the control groups.
+# enter.sh [--stay] GROUP COMMAND...: runs the command in namespaces of its own, in a control group below GROUP. When it has
+# ended, or was killed, or this was killed, nothing is left: all processes of the namespaces go with their process 1, and a
+# process outside, which waits for the last of them to close a pipe, removes the control groups. They also end with whoever
+# started this, but for --stay.
 set -eu
+death="--pdeathsig KILL"
+if [ "$1" = --stay ]; then
+	death="--pdeathsig clear"
+	shift
+fi
 group=$1
 shift
 here=$(dirname "$0")
@@ -45,4 +51,5 @@ mkfifo "$pipe"
 exec 9>"$pipe"
 rm "$pipe"
 for mount in $(hierarchies); do echo $$ >"$mount/$group/lab/cgroup.procs"; done
-exec setpriv --pdeathsig KILL unshare --pid --fork --kill-child --mount-proc --net --mount --ipc --uts sh "$here/namespace.sh" "$@"
+# shellcheck disable=SC2086
+exec setpriv $death unshare --pid --fork --kill-child --mount-proc --net --mount --ipc --uts sh "$here/namespace.sh" "$@"

@@ -41,7 +41,7 @@ def keep(session: Session) -> tuple[str, list[str]]:
         ready = session.directory / "namespaces.ready"
         ready.unlink(missing_ok=True)
         session.remember(**{nodes.GROUP: group})
-        processes.start(session, NAME, nodes.entering(group, ["sh", "-c", _KEEP, "sh", str(ready)]))
+        processes.start(session, NAME, nodes.entering(group, ["sh", "-c", _KEEP, "sh", str(ready)], stay=True))
         processes.wait_until(session, NAME, ready.exists, str(ready))
         processes.follow(session, NAME)
         first = processes.running(session, NAME)

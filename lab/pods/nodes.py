@@ -82,9 +82,12 @@ def group() -> str:
     return f"homelab-pods-{os.getpid()}-{secrets.token_hex(3)}"
 
 
-def entering(name: str, command: list[str]) -> list[str]:
-    """The command that runs `command` in namespaces of its own, below the control group of that name."""
-    return ["sh", str(ENTER), name, *command]
+def entering(name: str, command: list[str], *, stay: bool = False) -> list[str]:
+    """The command that runs `command` in namespaces of its own, below the control group of that name.
+
+    stay: they do not end with whoever started it.
+    """
+    return ["sh", str(ENTER), *(["--stay"] if stay else []), name, *command]
 
 
 def store_command(served: Path) -> list[str]:

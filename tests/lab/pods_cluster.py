@@ -27,6 +27,10 @@ PATIENCE = 120.0
 """Seconds that anything may take where no process waits for a core. With nothing else to do, it takes a few."""
 
 
+_UNANSWERED = ("Unable to connect to the server", "connection lost", "connection refused")
+"""Words of kubectl for a server that does not answer."""
+
+
 @dataclass(frozen=True)
 class PodsCluster:
     """The cluster, by the process that is number 1 in its namespaces."""
@@ -94,9 +98,21 @@ class PodsCluster:
     def define(self, *files: Path) -> None:
         """Makes the objects of files, or changes them: those too long for the annotation that `apply` leaves.
 
-        They are not looked at before: an API server that has just got kinds takes long to tell what it knows of them.
+        They are not looked at before: an API server that has just got kinds takes long to tell what it knows of them,
+        and on a busy machine it answers nobody meanwhile.
         """
-        self.kubectl("apply", "--server-side", "--validate=false", *(f"--filename={file}" for file in files))
+        command = ("apply", "--server-side", "--validate=false", *(f"--filename={file}" for file in files))
+
+        def applied() -> bool:
+            try:
+                self.kubectl(*command)
+            except AssertionError as refused:
+                if not any(words in str(refused) for words in _UNANSWERED):
+                    raise
+                return False
+            return True
+
+        self.until("objects that the API server takes", applied)
 
     def namespace(self, name: str) -> None:
         """Makes a namespace, if there is none of this name, and waits until pods may be made in it.

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -15,10 +17,13 @@ import pytest
 from lab import processes
 from lab.pods import namespaces
 from lab.session import Session
+from tests.conftest import ROOT
 from tests.lab.pods_cluster import refuse_without_root, until
 from tests.lab.test_real_pods import control_groups, traces, tunables
 
 ADDRESS = "10.20.3.1"
+WATCHED = 2.0
+"""Seconds in which what ends with its starter is gone."""
 
 
 @pytest.fixture
@@ -43,6 +48,17 @@ def run(lab: Session, *command: str) -> str:
 def test_a_command_finds_what_the_last_one_left(labs: tuple[Session, Session]) -> None:
     run(labs[0], "ip", "address", "add", f"{ADDRESS}/32", "dev", "lo")
     assert ADDRESS in run(labs[0], "ip", "address", "show", "dev", "lo")
+
+
+def test_they_stay_when_the_command_that_made_them_has_ended(labs: tuple[Session, Session]) -> None:
+    made = "from lab.pods import namespaces; from lab.session import Session; "
+    made += f"namespaces.keep(Session({labs[0].name!r}, 'lab'))"
+    subprocess.run([sys.executable, "-c", made], cwd=ROOT, check=True)
+    first = processes.running(labs[0], namespaces.NAME)
+    assert first is not None
+    ended = time.monotonic()
+    while time.monotonic() < ended + WATCHED:
+        assert processes.running(labs[0], namespaces.NAME) == first
 
 
 def test_labs_side_by_side_see_nothing_of_each_other(labs: tuple[Session, Session]) -> None:
