@@ -99,6 +99,13 @@ def gone(cluster: PodsCluster, namespace: str, name: str) -> None:
     cluster.kubectl("delete", "pod", "-n", namespace, name, "--timeout=600s")
 
 
+def attached(cluster: PodsCluster, namespace: str) -> bool:
+    """Whether a node has the volume of the claim `data`."""
+    volume = cluster.get("pvc", "-n", namespace, "data")["spec"]["volumeName"]
+    on_nodes = cluster.get("volumeattachments")["items"]
+    return any(one["spec"]["source"]["persistentVolumeName"] == volume for one in on_nodes)
+
+
 @contextlib.contextmanager
 def cordoned(cluster: PodsCluster, node: str) -> Iterator[None]:
     """While a node takes no new pods."""
@@ -147,6 +154,8 @@ def test_a_volume_grows_with_its_claim_when_its_pod_starts_again(cluster: PodsCl
         ),
     )
     gone(cluster, namespace, "writer")
+    # A pod that comes at once finds the file system mounted, as it was for the last one.
+    cluster.until("a volume on no node", lambda: not attached(cluster, namespace))
     cluster.apply(pod(namespace, "writer", "data"))
     running(cluster, namespace, "writer")
     cluster.until(
