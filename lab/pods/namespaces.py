@@ -7,6 +7,7 @@ started by commands that have entered. A rehearsal keeps none: it is number 1 it
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 from lab import processes
 from lab.errors import LabError
@@ -26,8 +27,11 @@ def kept(session: Session) -> str | None:
     return group
 
 
-def keep(session: Session) -> tuple[str, list[str]]:
+def keep(session: Session, directory: Path | None = None) -> tuple[str, list[str]]:
     """Make the lab's namespaces if they are not there. Gives their control group, and what puts a command into them.
+
+    directory: in which the command runs, by default that of this process. It is looked up in there: of one that was
+    open before, the kernel cannot say where it is.
 
     Raises:
         LabError: if a program for it is missing, or they do not come up.
@@ -47,4 +51,5 @@ def keep(session: Session) -> tuple[str, list[str]]:
         first = processes.running(session, NAME)
     if first is None:
         raise LabError(f"the namespaces of the lab {session.name!r} have just ended: run the command again")
-    return group, [nsenter, "--target", str(first.pid), *("-p", "-n", "-m", "-i", "-u"), "--wd=."]
+    there = directory or Path.cwd()
+    return group, [nsenter, "--target", str(first.pid), *("-p", "-n", "-m", "-i", "-u"), f"--wdns={there}"]

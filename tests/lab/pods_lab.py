@@ -18,7 +18,7 @@ class PodsLab(LiveLab):
         return super().command(name, timeout, **({"PODS": "real"} | variables))
 
     def _entering(self) -> list[str]:
-        return namespaces.keep(self.session)[1]
+        return namespaces.keep(self.session, self.program)[1]
 
     @contextlib.contextmanager
     def started(self, *command: str) -> Iterator[subprocess.Popen[str]]:

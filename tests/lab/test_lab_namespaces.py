@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab import processes
+from lab import processes, programs
 from lab.pods import namespaces
 from lab.session import Session
 from tests.conftest import ROOT
@@ -59,6 +59,13 @@ def test_they_stay_when_the_command_that_made_them_has_ended(labs: tuple[Session
     ended = time.monotonic()
     while time.monotonic() < ended + WATCHED:
         assert processes.running(labs[0], namespaces.NAME) == first
+
+
+def test_pulumi_finds_its_project_where_a_command_enters(labs: tuple[Session, Session]) -> None:
+    """It asks the kernel where it is, which knows that only of what the namespaces have mounted themselves."""
+    pulumi = str(programs.ensure(programs.PREVIEW)["pulumi"].path)
+    state = ["env", "-u", "PWD", f"PULUMI_BACKEND_URL=file://{labs[0].directory}", "PULUMI_CONFIG_PASSPHRASE="]
+    assert "LAST UPDATE" in run(labs[0], *state, pulumi, "stack", "ls")
 
 
 def test_labs_side_by_side_see_nothing_of_each_other(labs: tuple[Session, Session]) -> None:
