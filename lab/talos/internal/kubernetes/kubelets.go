@@ -91,6 +91,10 @@ func (c *ControlPlane) stopNodes(end func(*process.Process)) {
 
 func (c *ControlPlane) cgroup(node string) string { return filepath.Join(c.binaries.Pods.Cgroup, node) }
 
+// shims is the group of what looks after a node's containers: it outlives them, and its runtime too, so it ends with the node
+// only if it is in the node's group.
+func (c *ControlPlane) shims(node string) string { return filepath.Join(c.cgroup(node), "shims") }
+
 // ensureNodes keeps the real nodes' processes running. As they are in one network namespace, one kube-proxy is for all of
 // them, and one process that enforces NetworkPolicies.
 func (c *ControlPlane) ensureNodes(ruling Member, server string) error {
@@ -99,7 +103,7 @@ func (c *ControlPlane) ensureNodes(ruling Member, server string) error {
 	c.mu.Unlock()
 
 	for _, node := range nodes {
-		if err := makeGroup(c.cgroup(node.Name)); err != nil {
+		if err := makeGroup(c.shims(node.Name)); err != nil {
 			return fmt.Errorf("node %s: cgroup: %w", node.Name, err)
 		}
 
@@ -187,7 +191,7 @@ func (c *ControlPlane) containerdArgs(node Node, ruling Member) ([]string, error
 
 	settings := fmt.Sprintf(containerdSettings,
 		f.directory(node.Name, "containerd"), filepath.Join(sockets, "state"), c.socketOf(node), f.directory(node.Name, "opt"),
-		pods.Sandbox, filepath.Dir(filepath.Dir(hosts)), pods.Plugins, filepath.Dir(network), pods.Shim, pods.Runc)
+		pods.Sandbox, filepath.Dir(filepath.Dir(hosts)), pods.Plugins, filepath.Dir(network), pods.Shim, pods.Runc, c.shims(node.Name))
 	return onNode(pods.Containerd, "--config", f.write("containerd-"+node.Name+".toml", []byte(settings))), f.err
 }
 
@@ -222,7 +226,7 @@ cni = {bin_dirs = [%q], conf_dir = %q}
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"
 runtime_path = %q
-options = {BinaryName = %q, SystemdCgroup = false}
+options = {BinaryName = %q, SystemdCgroup = false, ShimCgroup = %q}
 `
 
 // podRange is the addresses of all pods: the nodes are bridged, so none needs a part of its own.
