@@ -14,6 +14,7 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
 	"k8s.io/apimachinery/pkg/runtime"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
 )
@@ -63,13 +64,18 @@ func validated(kinds map[string]served, resources []Resource) map[string][]Fact 
 		if !ok {
 			continue
 		}
+		object, err := asServed(resource.Object)
+		if err != nil {
+			found[resource.ID] = append(found[resource.ID], Fact{"", err.Error()})
+			continue
+		}
 		for _, name := range pruning.PruneWithOptions(
-			runtime.DeepCopyJSON(resource.Object), kind.structural, true,
+			runtime.DeepCopyJSON(object), kind.structural, true,
 			structuralschema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true},
 		) {
 			found[resource.ID] = append(found[resource.ID], Fact{"unknown field", name})
 		}
-		content := runtime.DeepCopyJSON(resource.Object)
+		content := object
 		defaulting.Default(content, kind.structural)
 		errors := validation.ValidateCustomResource(nil, content, kind.validator)
 		if kind.rules != nil {
@@ -83,6 +89,16 @@ func validated(kinds map[string]served, resources []Resource) map[string][]Fact 
 		}
 	}
 	return found
+}
+
+// asServed is an object as an API server reads it: a whole number is an integer, which rules compare with integers alone.
+func asServed(object map[string]any) (map[string]any, error) {
+	text, err := json.Marshal(object)
+	if err != nil {
+		return nil, err
+	}
+	var read map[string]any
+	return read, utiljson.Unmarshal(text, &read)
 }
 
 func serve(content map[string]any, kinds map[string]served) error {
