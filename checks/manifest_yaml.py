@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
+from components.kit import safe_yaml
 
-_FAST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The definitions of one chart may be several megabytes."""
+LOADER: Any = type("ManifestLoader", (safe_yaml.LOADER,), {})
+"""A safe loader, and a fast one: the definitions of one chart may be several megabytes."""
 
-LOADER: Any = type("ManifestLoader", (_FAST,), {})
-"""A safe loader."""
-
-LOADER.add_constructor("tag:yaml.org,2002:value", _FAST.construct_yaml_str)
+LOADER.add_constructor("tag:yaml.org,2002:value", safe_yaml.LOADER.construct_yaml_str)

@@ -13,6 +13,7 @@ from typing import Any, Final
 import yaml
 
 from components.gitops.flux import NAMESPACE
+from components.kit.safe_yaml import LOADER
 from components.kit.versions import FLUX, FLUX_OPERATOR
 from lab.errors import LabError
 from lab.golang import cache, source_of
@@ -30,8 +31,6 @@ PARTS: Final = ("rbac", "source-controller", "kustomize-controller", "helm-contr
 KINDS: Final = ("CustomResourceDefinition", "ServiceAccount", "Service", "ClusterRole", "ClusterRoleBinding")
 """What is installed of them."""
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
 
 def objects() -> Path:
     """The path of a JSON array of what the operator would install for the release that the program names.
@@ -45,7 +44,7 @@ def objects() -> Path:
         release = source(version) / "config" / "data" / "flux" / f"v{FLUX}"
         if not release.is_dir():
             raise LabError(f"the Flux operator {version} knows no Flux {FLUX}: choose one that it has, in {release}")
-        found = [one for part in PARTS for one in yaml.load_all((release / f"{part}.yaml").read_text(), _Loader)]
+        found = [one for part in PARTS for one in yaml.load_all((release / f"{part}.yaml").read_text(), LOADER)]
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_private(path, json.dumps([_installed(one) for one in found if one and one["kind"] in KINDS]))
     return path

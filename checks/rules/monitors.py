@@ -221,6 +221,14 @@ def _number(chosen: list[Chosen], target: Target, port: object) -> int | None:
 
 def _reaches(platform: Platform, space: str, target: Target, number: int) -> bool:
     """Whether Prometheus in a namespace may connect, as Kubernetes reads the policies of the target's."""
+    entries = openings(platform, target)
+    return entries is None or any(
+        opens_port(entry, target, number) and _from(entry, space, target.namespace) for entry in entries
+    )
+
+
+def openings(platform: Platform, target: Target) -> list[dict[str, Any]] | None:
+    """The entries of policies that let somebody in to pods; None if no policy is about them, so that everybody is."""
     about = [
         policy
         for policy in platform.of_kind("networking.k8s.io", "NetworkPolicy")
@@ -228,11 +236,7 @@ def _reaches(platform: Platform, space: str, target: Target, number: int) -> boo
         and "Ingress" in (policy.spec.get("policyTypes") or ["Ingress"])
         and selects(mapping(policy.spec.get("podSelector")), target.labels)
     ]
-    return not about or any(
-        opens_port(entry, target, number) and _from(entry, space, target.namespace)
-        for policy in about
-        for entry in items(policy.spec.get("ingress"))
-    )
+    return [entry for policy in about for entry in items(policy.spec.get("ingress"))] if about else None
 
 
 def opens_port(entry: Mapping[str, Any], target: Target, number: int) -> bool:

@@ -11,13 +11,13 @@ that. What they know of fields is asked of them in `tests/graph/test_object_fiel
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import pulumi
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from pulumi_kubernetes.meta.v1.outputs import ObjectMeta
 
-_PLUGIN = version("pulumi-kubernetes")
+PLUGIN: Final = version("pulumi-kubernetes")
 """Version of the plugin that registers them: that of the package."""
 
 
@@ -31,7 +31,7 @@ class KubernetesObject(pulumi.CustomResource):
 
     def __init__(self, name: str, *, metadata: ObjectMetaArgs, opts: pulumi.ResourceOptions, **fields: Any) -> None:
         fields |= {key: pulumi.Output.secret(fields[key]) for key in self.secret_fields if key in fields}
-        own = pulumi.ResourceOptions(version=_PLUGIN, additional_secret_outputs=list(self.secret_fields) or None)
+        own = pulumi.ResourceOptions(version=PLUGIN, additional_secret_outputs=list(self.secret_fields) or None)
         super().__init__(
             f"kubernetes:{self.api_version if '/' in self.api_version else f'core/{self.api_version}'}:{self.kind}",
             name,

@@ -9,12 +9,11 @@ an HTTP client included, at each start.
 
 from __future__ import annotations
 
-from importlib.metadata import version
-from typing import Any, Final
+from typing import Any
 
 import pulumi
 
-_PLUGIN: Final = version("pulumi-kubernetes")
+from components.kit.kubernetes_object import PLUGIN
 
 
 class Release(pulumi.CustomResource):
@@ -26,7 +25,7 @@ class Release(pulumi.CustomResource):
             logical_name,
             # The provider's mark of the requests that it still understands.
             {**arguments, "compat": "true"},
-            pulumi.ResourceOptions.merge(pulumi.ResourceOptions(version=_PLUGIN), opts),
+            pulumi.ResourceOptions.merge(pulumi.ResourceOptions(version=PLUGIN), opts),
         )
 
     @property

@@ -13,7 +13,7 @@ from checks.model.objects import Object, items, mapping, walk
 from checks.model.platform import Platform
 from checks.model.pods import Pods
 from checks.rules.capacity import quantity
-from checks.rules.monitors import Target, opens_port, pods_to_ask, selects
+from checks.rules.monitors import Target, openings, opens_port, pods_to_ask, selects
 
 INGRESS = "nginx-ingress"
 NAME = "kubernetes.io/metadata.name"
@@ -81,15 +81,8 @@ def test_a_program_that_is_asked_over_the_network_does_not_listen_to_itself_alon
 
 def lets_in(everything: Platform, target: Target, number: int, space: str) -> bool:
     """Whether the policies about pods let any pod of a namespace in at a port."""
-    about = [
-        policy
-        for policy in everything.of_kind("networking.k8s.io", "NetworkPolicy")
-        if policy.namespace == target.namespace
-        and "Ingress" in (policy.spec.get("policyTypes") or ["Ingress"])
-        and selects(mapping(policy.spec.get("podSelector")), target.labels)
-    ]
-    entries = [entry for policy in about for entry in items(policy.spec.get("ingress"))]
-    return not about or any(
+    entries = openings(everything, target)
+    return entries is None or any(
         opens_port(entry, target, number) and _from(entry, space, target.namespace) for entry in entries
     )
 

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from components.gitops.flux import NAMESPACE
+from components.kit.safe_yaml import LOADER
 from components.kit.versions import FLUX, FLUX_OPERATOR
 from lab import flux
 from lab.programs import REAL_CONTROLLERS
@@ -39,8 +40,7 @@ def bring_up(cluster: PodsCluster, directory: Path) -> None:
 def deployment(name: str) -> Manifest:
     """A controller's Deployment."""
     release = flux.source(FLUX_OPERATOR.version) / "config" / "data" / "flux" / f"v{FLUX}" / f"{name}.yaml"
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    [made] = [item for item in yaml.load_all(release.read_text(), loader) if item and item["kind"] == "Deployment"]
+    [made] = [item for item in yaml.load_all(release.read_text(), LOADER) if item and item["kind"] == "Deployment"]
     [instance] = manifests(names.graph(), "FluxInstance")
     made["metadata"]["namespace"] = NAMESPACE
     [container] = made["spec"]["template"]["spec"]["containers"]

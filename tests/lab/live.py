@@ -52,7 +52,7 @@ class LiveLab:
     def command(self, name: str, timeout: float = 400, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run `python -m lab <name>` as the Makefile does, with its variables; output of both streams in `stdout`."""
         environment = os.environ | STATE_AT_THE_END | variables | {"LAB_ID": self.session.name}
-        return _completed([sys.executable, "-m", "lab", name], environment, timeout)
+        return completed([sys.executable, "-m", "lab", name], environment, timeout)
 
     @property
     def program(self) -> Path:
@@ -103,7 +103,7 @@ class LiveLab:
         self, arguments: Sequence[str], timeout: float, variables: dict[str, str]
     ) -> subprocess.CompletedProcess[str]:
         try:
-            return _completed([*self._entering(), *arguments], self.environment | variables, timeout, self.program)
+            return completed([*self._entering(), *arguments], self.environment | variables, timeout, self.program)
         except subprocess.TimeoutExpired as expired:
             raise AssertionError(f"{expired}\n{_text(expired.output)}\n{self._unfinished()}") from None
 
@@ -119,7 +119,7 @@ class LiveLab:
         for arguments in asked:
             try:
                 answers.append(
-                    _completed(
+                    completed(
                         [*self._entering(), "kubectl", *arguments, "--request-timeout=20s"], self.environment, 30
                     ).stdout
                 )
@@ -323,9 +323,10 @@ def one_more_worker(number: int) -> Change:
     return add
 
 
-def _completed(
+def completed(
     arguments: Sequence[str], environment: Mapping[str, str], timeout: float, directory: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
+    """Run a command as in the lab's shell; output of both streams in `stdout`."""
     return subprocess.run(
         arguments,
         cwd=directory,

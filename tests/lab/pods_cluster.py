@@ -124,6 +124,15 @@ class PodsCluster:
         account = ("get", "serviceaccount", "default", "-n", name, "--ignore-not-found", "-o", "name")
         self.until(f"the account of pods in {name}", lambda: self.kubectl(*account) != "")
 
+    @contextlib.contextmanager
+    def cordoned(self, node: str) -> Iterator[None]:
+        """While a node takes no new pods."""
+        self.kubectl("cordon", node)
+        try:
+            yield
+        finally:
+            self.kubectl("uncordon", node)
+
     def ready(self, namespace: str, selector: str, count: int) -> bool:
         """Whether so many pods are ready, by their own probes, and no others are there."""
         pods = self.get("pods", "-n", namespace, "-l", selector)["items"]

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from checks.model import records
+from components.kit.safe_yaml import LOADER
 from lab import programs
 from tests.lab import secrets_in_pods
 from tests.lab.pods_cluster import PodsCluster, storage_class
@@ -31,7 +32,6 @@ _ROLE = "cnpg-manager"
 _OF_MODULE = ("CustomResourceDefinition", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 _OF_CHART = ("ServiceAccount", "ClusterRoleBinding", "Service", "Deployment")
 _SETTINGS, _QUERIES = "cnpg-controller-manager-config", "cnpg-default-monitoring"
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def database() -> Manifest:
@@ -109,7 +109,7 @@ def _of_module() -> list[Manifest]:
     version = programs.TOOLS[TOOL].binary.version()
     release = names.module(MODULE, f"tools/{TOOL}") / f"releases/cnpg-{version}.yaml"
     found = []
-    for item in yaml.load_all(release.read_text(), _Loader):
+    for item in yaml.load_all(release.read_text(), LOADER):
         kind, name = item["kind"], item["metadata"]["name"]
         if kind in _OF_MODULE or (kind, name) == ("ConfigMap", _QUERIES):
             found.append(item)

@@ -140,7 +140,7 @@ def test_while_a_node_is_drained_names_are_answered(
     cluster.until("the servers", lambda: cluster.ready(NAMESPACE, SERVERS, 2))
     [home] = node_of(cluster, DATABASE)
     node = home if with_database else next(each for each in node_of(cluster, SERVERS) if each != home)
-    with asked(cluster, name, answer) as lost, cordoned(cluster, node):
+    with asked(cluster, name, answer) as lost, cluster.cordoned(node):
         fill_caches(cluster, name)
         began, slowness = time.monotonic(), stretch()
         cluster.kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=600s")
@@ -152,16 +152,6 @@ def test_while_a_node_is_drained_names_are_answered(
     with capsys.disabled():
         print(f"\n  a drained node: no answer for {longest:.1f} s at most, the database was away for {away:.1f} s")
     assert longest < LONGEST_LOSS * max(slowness, stretch()) + max(0.0, away - CACHED)
-
-
-@contextlib.contextmanager
-def cordoned(cluster: PodsCluster, node: str) -> Iterator[None]:
-    """While a node takes no new pods."""
-    cluster.kubectl("cordon", node)
-    try:
-        yield
-    finally:
-        cluster.kubectl("uncordon", node)
 
 
 def test_the_name_of_an_ingress_is_answered_at_the_address_of_the_name_server(named: PodsCluster) -> None:

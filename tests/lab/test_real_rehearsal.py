@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.lab.live import completed
 from tests.lab.pods_cluster import refuse_without_root
 from tests.lab.test_real_pods import traces, tunables
 
-REAL = ("Deployment kube-system/coredns", "Deployment powerdns/powerdns", "StatefulSet powerdns/powerdns-database")
+REAL = (
+    "Deployment kube-system/coredns",
+    "Deployment powerdns/powerdns",
+    "Deployment powerdns/powerdns-operator",
+    "StatefulSet powerdns/powerdns-database",
+)
 """Workloads of which the lab has all images, without real charts."""
 
 SECONDS = 5400
@@ -28,17 +32,8 @@ def said() -> str:
     """What the rehearsal prints."""
     refuse_without_root()
     before, settings = traces(), tunables()
-    ended = subprocess.run(
-        [sys.executable, "-m", "lab", "rehearse", "prod"],
-        cwd=ROOT,
-        env=os.environ | {"PODS": "real", "CHARTS_MIRROR": ""},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
+    played_charts = os.environ | {"PODS": "real", "CHARTS_MIRROR": ""}
+    ended = completed([sys.executable, "-m", "lab", "rehearse", "prod"], played_charts, SECONDS)
     assert ended.returncode == 0, ended.stdout
     assert (traces() - before, tunables()) == (set(), settings)
     return ended.stdout

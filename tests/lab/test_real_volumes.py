@@ -5,7 +5,6 @@ Needs root, as containers do; an ordinary user sees why this was left out.
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import subprocess
 from collections.abc import Iterator
@@ -106,16 +105,6 @@ def attached(cluster: PodsCluster, namespace: str) -> bool:
     return any(one["spec"]["source"]["persistentVolumeName"] == volume for one in on_nodes)
 
 
-@contextlib.contextmanager
-def cordoned(cluster: PodsCluster, node: str) -> Iterator[None]:
-    """While a node takes no new pods."""
-    cluster.kubectl("cordon", node)
-    try:
-        yield
-    finally:
-        cluster.kubectl("uncordon", node)
-
-
 def test_a_pod_on_a_second_node_waits_until_the_first_one_lets_the_volume_go(
     cluster: PodsCluster, namespace: str
 ) -> None:
@@ -177,7 +166,7 @@ def test_a_volume_keeps_its_pod_on_the_host_that_it_is_on(cluster: PodsCluster, 
     cluster.apply(claim(namespace, "data"), pod(namespace, "first", "data", node="w1"))
     running(cluster, namespace, "first")
     gone(cluster, namespace, "first")
-    with cordoned(cluster, "w1"):
+    with cluster.cordoned("w1"):
         cluster.apply(pod(namespace, "second", "data"))
         refused(cluster, namespace, "second", "didn't match PersistentVolume's node affinity")
         assert "nodeName" not in cluster.get("pod", "-n", namespace, "second")["spec"]

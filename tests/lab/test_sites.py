@@ -11,8 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.lab.live import STATE_AT_THE_END
+from tests.lab.live import STATE_AT_THE_END, completed
 from tests.privileges import unshare
 from tests.sites import SITES
 
@@ -29,17 +28,8 @@ Rehearsals = dict[str, Future[subprocess.CompletedProcess[str]]]
 
 
 def rehearse(site: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "lab", "rehearse", site, "--config-file", str(SITES[site])],
-        cwd=ROOT,
-        env=os.environ | STATE_AT_THE_END,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
+    command = [sys.executable, "-m", "lab", "rehearse", site, "--config-file", str(SITES[site])]
+    return completed(command, os.environ | STATE_AT_THE_END, SECONDS)
 
 
 @pytest.fixture(scope="module")

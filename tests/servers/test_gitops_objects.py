@@ -11,21 +11,10 @@ from typing import Any
 
 import pytest
 
-from checks.examination import platforms
-from checks.model.platform import Platform, Sources
+from checks.model.platform import Platform
 from checks.rules.fields import definition
 from lab import flux
-from lab.programs import CHECKS, ensure
-from tests.conftest import ROOT
 from tests.servers.kubernetes import ApiError, KubernetesApi
-
-
-@pytest.fixture(scope="module")
-def prod() -> Platform:
-    """The platform of prod, as the checks see it."""
-    tools = {name: found.path for name, found in ensure(CHECKS).items()}
-    [platform] = platforms(["prod"], Sources(ROOT, tools["helm"], tools["manifests"]))
-    return platform
 
 
 @pytest.fixture(scope="module")

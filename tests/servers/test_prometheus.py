@@ -21,13 +21,12 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from checks.examination import platforms
 from checks.gitops.tree import releases
 from checks.manifest_yaml import LOADER
 from checks.model.objects import mapping
-from checks.model.platform import Platform, Sources
+from checks.model.platform import Platform
 from checks.rules.monitors import Target, asked, pods_to_ask, selections
-from lab.programs import CHECKS, ensure
+from lab.programs import ensure
 from tests.conftest import ROOT
 from tests.privileges import unshare
 from tests.servers.kubernetes import certificate
@@ -63,14 +62,6 @@ ALWAYS = {
     "Tried": {"severity": "warning", "namespace": "elsewhere"},
 }
 """Alerts of the test: the first has the name of the chart's own, of which nobody is to be told."""
-
-
-@pytest.fixture(scope="module")
-def prod() -> Platform:
-    """The platform of prod, as the checks see it."""
-    tools = {name: found.path for name, found in ensure(CHECKS).items()}
-    [platform] = platforms(["prod"], Sources(ROOT, tools["helm"], tools["manifests"]))
-    return platform
 
 
 @pytest.fixture(scope="module")

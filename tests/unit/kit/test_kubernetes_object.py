@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 import pytest
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
-from checks.graph import Node, Secret, record
+from checks.graph import Secret
 from components.kit import kubernetes_object
 from components.kit.kubernetes_object import KubernetesObject
+from tests.unit.kit.registration import node, registered
 
 KINDS = sorted(KubernetesObject.__subclasses__(), key=lambda kind: kind.kind)
 REQUIRED: dict[str, dict[str, Any]] = {
@@ -34,13 +33,13 @@ def test_a_kind_is_registered_as_by_the_class_of_the_package(kind: type[Kubernet
     theirs = getattr(import_module(f"pulumi_kubernetes.{group}.v1"), kind.kind)
     fields = REQUIRED.get(kind.kind, {})
     for_theirs = {"role_ref" if name == "roleRef" else name: value for name, value in fields.items()}
-    assert _registered(lambda opts: kind("one", metadata=META, opts=opts, **fields)) == _registered(
+    assert registered(lambda opts: kind("one", metadata=META, opts=opts, **fields)) == registered(
         lambda opts: theirs("one", metadata=META, opts=opts, **for_theirs)
     )
 
 
 def test_what_a_secret_holds_is_secret_although_it_is_made_of_plain_text() -> None:
-    made = _made(
+    made = node(
         lambda opts: kubernetes_object.Secret(
             "one", metadata=META, data={"a": "Yg=="}, stringData={"c": "d"}, opts=opts
         )
@@ -51,7 +50,7 @@ def test_what_a_secret_holds_is_secret_although_it_is_made_of_plain_text() -> No
 
 def test_the_rest_of_a_manifest_is_registered_as_it_is_written() -> None:
     rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
-    made = _made(lambda opts: kubernetes_object.Role("one", metadata=META, rules=rules, opts=opts))
+    made = node(lambda opts: kubernetes_object.Role("one", metadata=META, rules=rules, opts=opts))
     assert made.inputs["rules"] == rules
 
 
@@ -61,24 +60,5 @@ def test_the_name_of_an_object_can_be_had_from_it() -> None:
     def make(opts: pulumi.ResourceOptions) -> None:
         kubernetes_object.ConfigMap("one", metadata=META, opts=opts).metadata.name.apply(names.append)
 
-    _made(make)
+    node(make)
     assert names == ["there"]
-
-
-def _registered(make: Callable[[pulumi.ResourceOptions], Any]) -> dict[str, Any]:
-    made = _made(make)
-    request = made.request
-    return {
-        "type": made.type,
-        "inputs": made.inputs,
-        "version": request.version,
-        "secret outputs": list(request.additionalSecretOutputs),
-        "provider": request.provider,
-    }
-
-
-def _made(make: Callable[[pulumi.ResourceOptions], Any]) -> Node:
-    def program() -> None:
-        make(pulumi.ResourceOptions(provider=kubernetes.Provider("kubernetes", kubeconfig="{}")))
-
-    return record(program)["one"]
