@@ -110,7 +110,9 @@ class Cli:
         Raises:
             LabError: if a live one holds it.
         """
-        locks = list(self.session.state.glob(".pulumi/locks/**/*.json"))
+        # Not by a glob, which fails where the owner takes the lock away while it looks.
+        kept = os.walk(self.session.state / ".pulumi/locks")
+        locks = [Path(where, file) for where, _, files in kept for file in files if file.endswith(".json")]
         for lock in locks:
             if (pid := _live_owner(lock)) is not None:
                 raise LabError(f"Pulumi is working on this lab (process {pid}): wait for it, or end it")

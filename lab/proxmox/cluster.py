@@ -31,6 +31,7 @@ log = logging.getLogger("lab.proxmox")
 
 REMEMBERED_REQUESTS = 10_000
 _READS = ("GET", "HEAD", "OPTIONS")
+_POWER_OFF = ("qmstop", "qmshutdown", "qmdestroy")
 
 
 class LabPve(Faults, Access, Qemu, Storage):
@@ -76,11 +77,14 @@ class LabPve(Faults, Access, Qemu, Storage):
     async def task(
         self, node: str, ttype: str, tid: Any, user: str, body: Callable[[], Awaitable[Any]], **kwargs: Any
     ) -> str:
-        """Start a task; when it ends, the state is kept."""
+        """Start a task; when it ends, the state is kept and a machine whose power it takes away is off."""
 
         async def watched() -> Any:
             try:
-                return await body()
+                result = await body()
+                if ttype in _POWER_OFF:
+                    await self.reports.delivered(int(tid))
+                return result
             finally:
                 asyncio.get_running_loop().call_soon(self.changed)
 

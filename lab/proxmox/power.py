@@ -1,7 +1,8 @@
 """Tells the node simulator, in order, what machines exist and which are on.
 
-It reports; it does not wait for the simulator, and the API never waits for it. A report that cannot be delivered is
-tried again until it is, before any later one.
+A report that cannot be delivered is tried again until it is, before any later one. A task that takes a machine's power
+away ends once the simulator has done so too, as with Proxmox VE, where it ends when the machine's process is gone: no
+service of the machine answers after it. Nothing else waits for the simulator.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ log = logging.getLogger("lab.proxmox")
 
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5)
 """Pauses between attempts; the last one repeats."""
+
+POWER_OFF_SECONDS = 30.0
+"""How long a task waits for a machine to be off. Where no simulator answers, the machine counts as off after it."""
 
 FLUSH_SECONDS = 0.5
 """How long a stop waits for reports that are still on their way."""
@@ -29,6 +34,8 @@ class PowerReports:
     def __init__(self, socket: Path | None) -> None:
         self._socket = socket
         self._queue: asyncio.Queue[tuple[str, int, dict[str, Any] | None]] = asyncio.Queue()
+        self._undelivered: Counter[int] = Counter()
+        self._delivered = asyncio.Condition()
         self._worker: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -44,8 +51,17 @@ class PowerReports:
         """Report that a machine is gone."""
         self._add("DELETE", vmid, None)
 
+    async def delivered(self, vmid: int, seconds: float = POWER_OFF_SECONDS) -> None:
+        """Wait until the simulator has taken every report of a machine, for at most so many seconds."""
+        try:
+            async with asyncio.timeout(seconds), self._delivered:
+                await self._delivered.wait_for(lambda: not self._undelivered[vmid])
+        except TimeoutError:
+            log.warning("the node simulator has not taken the power of machine %d away in %g s", vmid, seconds)
+
     def _add(self, method: str, vmid: int, body: dict[str, Any] | None) -> None:
         if self._socket is not None:
+            self._undelivered[vmid] += 1
             self._queue.put_nowait((method, vmid, body))
 
     async def stop(self) -> None:
@@ -66,6 +82,9 @@ class PowerReports:
                 method, vmid, body = await self._queue.get()
                 await self._send(client, method, vmid, body)
                 self._queue.task_done()
+                async with self._delivered:
+                    self._undelivered[vmid] -= 1
+                    self._delivered.notify_all()
 
     async def _send(self, client: aiohttp.ClientSession, method: str, vmid: int, body: dict[str, Any] | None) -> None:
         attempt = 0

@@ -26,6 +26,8 @@ class Nodes:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.seconds = 0.0
+        """How long it takes to do what it is told."""
         self.told: list[tuple[str, int, dict[str, Any] | None]] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -41,6 +43,7 @@ class Nodes:
 
     async def _take(self, request: web.Request) -> web.Response:
         body = json.loads(await request.read() or b"null")
+        await asyncio.sleep(self.seconds)
         self.told.append((request.method, int(request.match_info["vmid"]), body))
         return web.Response(status=204)
 
@@ -84,6 +87,22 @@ def test_changes_of_power_are_reported_in_order(powered: tuple[Site, Nodes]) -> 
     site.task("DELETE", "/nodes/pve1/qemu/9001?purge=1")
     nodes.wait(10)
     assert nodes.power() == [False, True, False, True, False, True, False, True, False, "gone"]
+
+
+@pytest.mark.parametrize("action", ["stop", "shutdown"])
+def test_a_machine_is_off_when_the_task_that_stops_it_has_ended(powered: tuple[Site, Nodes], action: str) -> None:
+    site, nodes = powered
+    site.power(9001, "start")
+    nodes.seconds = 0.5
+    site.power(9001, action)
+    assert nodes.power()[-1] is False
+
+
+def test_a_machine_is_gone_when_the_task_that_destroys_it_has_ended(powered: tuple[Site, Nodes]) -> None:
+    site, nodes = powered
+    nodes.seconds = 0.5
+    site.task("DELETE", "/nodes/pve1/qemu/9001?purge=1")
+    assert nodes.power()[-1] == "gone"
 
 
 def test_new_cores_are_reported_at_the_next_start(powered: tuple[Site, Nodes]) -> None:

@@ -14,6 +14,7 @@ import pytest
 from components.dns.powerdns_secrets import NAMESPACE
 from components.secrets.sealing import PlainSecret, seal
 from lab.pods.workloads import PLAYED_FOR
+from tests.changing import below
 from tests.lab.names_in_pods import DATABASE, SERVERS, look_up, make_zone
 from tests.lab.pods_cluster import PodsCluster, cluster_with_pods, coming_up, storage_class, until
 from tests.servers.sealed_secrets import installation
@@ -72,7 +73,7 @@ def traces() -> set[str]:
 
 def control_groups(name: str) -> list[str]:
     """Those of one cluster, in every hierarchy; another one may get more at any moment."""
-    return sorted(str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{name}"))
+    return sorted(str(path) for path in below("/sys/fs/cgroup") if path.name == name)
 
 
 @pytest.fixture(scope="module")

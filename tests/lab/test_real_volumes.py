@@ -8,11 +8,13 @@ from __future__ import annotations
 import secrets
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from components.storage.proxmox_csi import PROVISIONER
+from tests.changing import below
 from tests.lab.pods_cluster import PodsCluster, storage_class
 
 ZONES = {"w1": "pve1", "w2": "pve2", "w3": "pve3"}
@@ -184,13 +186,17 @@ def test_a_deleted_claim_takes_its_volume_along(cluster: PodsCluster, namespace:
     cluster.apply(claim(namespace, "data"), pod(namespace, "writer", "data"))
     running(cluster, namespace, "writer")
     volume = cluster.get("pvc", "-n", namespace, "data")["spec"]["volumeName"]
-    [image] = cluster.directory.glob(f"state/**/{volume}.img")
+    [image] = [path for path in below(cluster.directory / "state") if path.name == f"{volume}.img"]
     assert image.stat().st_size == 1 << 30
     assert str(image) in loops()
     gone(cluster, namespace, "writer")
     cluster.kubectl("delete", "pvc", "-n", namespace, "data", "--timeout=600s")
     cluster.until("no volume", lambda: not image.exists() and str(image) not in loops())
-    assert list(cluster.directory.glob(f"state/**/{volume}*")) == []
+
+    def left() -> list[Path]:
+        return [path for path in below(cluster.directory / "state") if path.name.startswith(volume)]
+
+    cluster.until("nothing of it", lambda: not left())
 
 
 def loops() -> str:

@@ -10,14 +10,14 @@ from typing import Any
 
 def peak(program: str) -> float:
     """MiB that the one running process whose executable's path has `program` in it ever had at a time."""
-    [found] = [
-        int(line.split()[1]) / 1024
-        for status in Path("/proc").glob("[0-9]*/status")
-        if program in (status.parent / "cmdline").read_text(errors="replace").split("\0")[0]
-        for line in status.read_text().splitlines()
-        if line.startswith("VmHWM:")
-    ]
-    return found
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+            if program in (process / "cmdline").read_text(errors="replace").split("\0")[0]:
+                lines = (process / "status").read_text().splitlines()
+                found += [int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")]
+    [only] = found
+    return only
 
 
 def together(processes: Iterable[str]) -> float:

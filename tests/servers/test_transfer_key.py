@@ -174,8 +174,11 @@ def test_the_zone_is_transferred_with_the_key_alone(primary: Primary, zone: str,
 
 def test_a_second_run_changes_nothing(primary: Primary, zone: str, job: Make) -> None:
     def written() -> list[str]:
-        # Whatever is written again has another id.
-        return primary.database.rows("SELECT * FROM tsigkeys; SELECT * FROM domainmetadata; SELECT * FROM domains")
+        # Whatever is written again has another id. The serial that was notified is left out: the server notes it itself.
+        return primary.database.rows(
+            "SELECT * FROM tsigkeys; SELECT * FROM domainmetadata;"
+            " SELECT id, name, master, last_check, type, account, options, catalog FROM domains"
+        )
 
     job().succeed()
     before = written()
@@ -218,9 +221,14 @@ def test_a_key_that_was_set_by_hand_no_longer_opens_the_zone(primary: Primary, z
 
 
 def test_what_else_the_zone_has_stays(primary: Primary, zone: str, job: Make) -> None:
-    before = primary.api("GET", f"/zones/{zone}.")
+    def everything() -> dict[str, Any]:
+        found: dict[str, Any] = primary.api("GET", f"/zones/{zone}.")
+        # The server notes by itself, at any moment, which serial it has notified.
+        return {name: value for name, value in found.items() if name != "notified_serial"}
+
+    before = everything()
     job().succeed()
-    assert primary.api("GET", f"/zones/{zone}.") == before | {"master_tsig_key_ids": ["edge."]}
+    assert everything() == before | {"master_tsig_key_ids": ["edge."]}
 
 
 @pytest.fixture
