@@ -174,7 +174,7 @@ def test_the_zone_is_transferred_with_the_key_alone(primary: Primary, zone: str,
 
 def test_a_second_run_changes_nothing(primary: Primary, zone: str, job: Make) -> None:
     def written() -> list[str]:
-        # Whatever is written again has another id. The serial that was notified is left out: the server notes it itself.
+        # Whatever is written again has another id. The serial that was notified it notes by itself.
         return primary.database.rows(
             "SELECT * FROM tsigkeys; SELECT * FROM domainmetadata;"
             " SELECT id, name, master, last_check, type, account, options, catalog FROM domains"
