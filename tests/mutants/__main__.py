@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.conftest import ROOT
-from tests.mutants.catalogue import CatalogueError, Mutant, caught_by, load, misfits, record, sample
+from tests.mutants.catalogue import RECORD, CatalogueError, Mutant, caught_by, load, misfits, record, sample
 from tests.mutants.workshop import Copy, Judgement, Verdict, WorkshopError, judge, load_libraries
 
 LEAST = 0.9
@@ -43,6 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"in {time.monotonic() - started:.0f} s")
     if unnamed:
         print(f"survived, and no slow test is named for them: {', '.join(sorted(unnamed))}")
+    alone = sum(str(verdict.by).startswith(RECORD) for verdict in caught)
+    print(f"{alone} of those caught: by the record of what is made alone, which tells no right change from a wrong one")
     print(f"mutants: {len(caught)} of {len(verdicts)} caught by the fast tests")
     return 1 if unnamed or len(caught) < LEAST * len(verdicts) else 0
 

@@ -27,7 +27,10 @@ FOLDER = Path(__file__).with_name("entries")
 CAUGHT_BY = Path(__file__).with_name("caught_by.yaml")
 """Which test noticed a mutant the last time, by the mutant's name: it is asked first. Written by `--record`."""
 
-FAST = ("tests/unit", "tests/graph", "tests/checks", "tests/charts", "tests/commands")
+RECORD = "tests/made"
+"""Compares all that is made with what was made before: it notices a change, and does not say what is wrong with it."""
+
+FAST = ("tests/unit", "tests/graph", "tests/checks", "tests/charts", "tests/commands", RECORD)
 """The fast tests: what they do not notice needs a test in the lab, or with real servers."""
 
 PARTS = ("components", "stacks", "charts", "gitops", "checks")

@@ -13,6 +13,7 @@ from tests.mutants.catalogue import (
     CAUGHT_BY,
     FAST,
     PARTS,
+    RECORD,
     CatalogueError,
     Mutant,
     caught_by,
@@ -136,6 +137,12 @@ def test_who_noticed_a_change_of_the_file_is_asked_before_who_noticed_one_of_its
     files = {name: f"components/kit/{name}.py" for name in known} | {"same": ENTRY["file"], "far": "stacks/site.py"}
     assert neighbours(Mutant(**ENTRY), known, files) == ["tests/graph/s.py", "tests/unit/n.py"]
     assert ["tests/graph/s.py", "tests/unit/n.py"] in stages(Mutant(**ENTRY), known, files)
+
+
+def test_the_record_of_what_is_made_is_asked_only_after_those_that_say_what_is_wrong() -> None:
+    known = {"same": "tests/graph/s.py::a", "other": f"{RECORD}/test_made.py::b"}
+    asked = stages(Mutant(**ENTRY), known, {"same": ENTRY["file"], "other": ENTRY["file"]})
+    assert asked[-3:] == [["tests/graph/s.py"], [RECORD], list(FAST)]
 
 
 def test_not_all_are_asked_about_what_only_a_slow_test_notices() -> None:

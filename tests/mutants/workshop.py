@@ -31,11 +31,14 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.imports import imports
-from tests.mutants.catalogue import FAST, Mutant
+from tests.mutants.catalogue import FAST, RECORD, Mutant
 from tests.repository import copy_into
 
 SECONDS = 900
 """For one run of tests; a mutant that makes them wait longer is noticed by that."""
+
+_SAYING = tuple(folder for folder in FAST if folder != RECORD)
+"""Those that say what is wrong."""
 
 _NOTHING_TO_RUN = (4, 5)
 """Pytest's exit codes for a test that does not exist and for an empty selection."""
@@ -193,15 +196,15 @@ def stages(mutant: Mutant, known: Mapping[str, str], files: Mapping[str, str] | 
     """Tests to ask, in the order of asking.
 
     First the one that noticed the mutant before; then those that the entry names and those that import the changed
-    module; then the modules of those that noticed another change of the file, or of its folder; then all, unless the
-    entry says that none of the fast ones notices.
+    module; then the modules of those that noticed another change of the file, or of its folder; then the record of all
+    that is made; then all, unless the entry says that none of the fast ones notices.
     """
     asked = [[known[mutant.name]]] if known.get(mutant.name, "").startswith(FAST) else []
     likely = list(dict.fromkeys([*mutant.tests, *importers(mutant.file)]))
     asked += [likely] if likely else []
     near = [module for module in neighbours(mutant, known, files or {}) if module not in likely]
     asked += [near] if near else []
-    return asked if mutant.slow else [*asked, list(FAST)]
+    return asked if mutant.slow else [*asked, [RECORD], list(FAST)]
 
 
 def neighbours(mutant: Mutant, known: Mapping[str, str], files: Mapping[str, str]) -> list[str]:
@@ -212,7 +215,7 @@ def neighbours(mutant: Mutant, known: Mapping[str, str], files: Mapping[str, str
     found: Counter[str] = Counter()
     for name, test in known.items():
         file = files.get(name, "")
-        if name != mutant.name and test.startswith(FAST) and Path(file).parent == Path(mutant.file).parent:
+        if name != mutant.name and test.startswith(_SAYING) and Path(file).parent == Path(mutant.file).parent:
             found[test.partition("::")[0]] += 1_000 if file == mutant.file else 1
     return [module for module, _ in found.most_common()]
 
