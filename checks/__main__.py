@@ -23,7 +23,7 @@ from pathlib import Path
 
 from checks.deployed import deployed
 from checks.examination import STACKS, Examined, examined_together, merged, platforms
-from checks.model.platform import Sources
+from checks.model.building import Sources
 from checks.picture import page
 from checks.program import ROOT
 from checks.report import as_json, as_sarif, as_text, explained

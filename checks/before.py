@@ -20,13 +20,13 @@ from pulumi import Output, RunError, runtime
 from pulumi._types import input_type_to_dict, is_input_type
 from pulumi.runtime.proto import resource_pb2
 
-from checks.graph import UNKNOWN, Graph, Node
-from checks.graph.graph import SHARED
+from checks.graph.graph import SHARED, Graph, Node
 from checks.graph.run import RECORDING
+from checks.graph.wire import UNKNOWN
 from checks.model import program
 from checks.model.machines import machines_of
 from checks.model.platform import ROOT, Platform
-from checks.rules.all import RULES
+from checks.rules.fast import RULES
 from checks.rules.rule import Finding
 from checks.waivers import FILE, Waivers
 

@@ -11,7 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from checks.examination import STACKS, platforms
-from checks.model.platform import Platform, Sources
+from checks.model.building import Sources
+from checks.model.platform import Platform
 from checks.program import ROOT
 from checks.rules.capacity import RESOURCES, requested, room
 

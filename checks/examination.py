@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from checks.model import records
-from checks.model.platform import Platform, Sources, build
+from checks.model.building import Sources, build
+from checks.model.platform import Platform
 from checks.picture import Drawing, drawing_of
 from checks.program import recorded_with_settings
 from checks.rules.all import RULES

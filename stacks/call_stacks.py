@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-DEPTH = 16
+DEPTH = 14
 """Calls that are read, from the innermost on: some six of the SDK, then those from a resource up to `__main__.py`."""
 
 

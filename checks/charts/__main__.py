@@ -15,7 +15,7 @@ from checks.charts.making import kinds_of, note
 from checks.charts.record import FILE, read, unrecorded, write
 from checks.charts.releases import of_graph, pins
 from checks.crds import schema_findings
-from checks.model.platform import site_of
+from checks.model.building import site_of
 from checks.model.records import DIRECTORY
 from checks.program import recorded
 

@@ -17,7 +17,8 @@ from typing import Any
 
 from checks.charts.releases import ChartRelease, of_graph, without_mirror
 from checks.gitops.tree import GITOPS, switch_on
-from checks.model.platform import Platform, Sources, build
+from checks.model.building import Sources, build
+from checks.model.platform import Platform
 from checks.program import ROOT, SHAPES, Change, private, recorded_with_settings
 from components.kit.versions import ChartPin
 

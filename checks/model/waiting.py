@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from checks.model.flux import Tree
 from checks.model.objects import Object
 from checks.model.order import Order
 from checks.model.reference import Need
+
+if TYPE_CHECKING:
+    from checks.model.flux import Tree
 
 
 class Waiting(NamedTuple):

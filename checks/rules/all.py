@@ -10,6 +10,7 @@ from checks.rules import (
     chart_values,
     charts,
     commands,
+    compatibility,
     fields,
     images,
     limits,
@@ -37,7 +38,21 @@ from checks.rules import (
 from checks.rules.rule import RULES
 
 MODULES = (
-    *(references, order, ownership, network, capacity, storage, security, secrets, images, names, probes, fields),
+    *(
+        references,
+        order,
+        ownership,
+        network,
+        capacity,
+        storage,
+        security,
+        secrets,
+        images,
+        compatibility,
+        names,
+        probes,
+        fields,
+    ),
     *(traffic, policies, workloads, commands, values, charts, chart_values, machines, accounts, certificates),
     *(zone_records, monitors, limits, patches, schedules, border, reloads, program),
 )

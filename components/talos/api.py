@@ -17,16 +17,22 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import yaml
-from grpclib.client import Channel, UnaryStreamMethod, UnaryUnaryMethod
-from grpclib.const import Status
-from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from components.kit import mutual_tls
-from components.talos import messages
+from components.kit.deferred import deferred
+
+if TYPE_CHECKING:
+    from grpclib import client, const, exceptions
+
+    from components.talos import messages
+else:
+    # A preview calls no node, and these are a fiftieth of its time.
+    client, const, exceptions = (deferred(f"grpclib.{name}") for name in ("client", "const", "exceptions"))
+    messages = deferred("components.talos.messages")
 
 CREDENTIALS = "HOMELAB_TALOS_CREDENTIALS"
 """The variable in which commands that Pulumi runs receive credentials, as `ClientCredentials.dumps` writes them."""
@@ -48,7 +54,7 @@ LEAVE_RPC_TIMEOUT = 400
 
 _MACHINE, _RESOURCES = "machine.MachineService", "cosi.resource.State"
 
-_ResponseT = TypeVar("_ResponseT", bound=messages.Message)
+_ResponseT = TypeVar("_ResponseT", bound="messages.Message")
 _AnswerT = TypeVar("_AnswerT")
 
 
@@ -123,7 +129,7 @@ class TalosNode:
     def __init__(self, address: str, credentials: TalosCredentials) -> None:
         self.address = address
         # Not grpcio: its TLS library offers no Ed25519, and Talos's certificates are Ed25519.
-        self._channel = Channel(address, PORT, codec=messages.Codec(), ssl=_tls(credentials))
+        self._channel = client.Channel(address, PORT, codec=messages.Codec(), ssl=_tls(credentials))
 
     async def __aenter__(self) -> TalosNode:
         return self
@@ -141,13 +147,13 @@ class TalosNode:
         timeout: float = RPC_TIMEOUT,
         service: str = _MACHINE,
     ) -> _ResponseT:
-        call = UnaryUnaryMethod(self._channel, f"/{service}/{method}", type(request), response)
+        call = client.UnaryUnaryMethod(self._channel, f"/{service}/{method}", type(request), response)
         return await self._answer(method, call(request, timeout=timeout))
 
     async def _parts(
         self, service: str, method: str, request: messages.Message, part: type[_ResponseT]
     ) -> list[_ResponseT]:
-        call = UnaryStreamMethod(self._channel, f"/{service}/{method}", type(request), part)
+        call = client.UnaryStreamMethod(self._channel, f"/{service}/{method}", type(request), part)
         return await self._answer(method, call(request, timeout=RPC_TIMEOUT))
 
     async def _stream(self, method: str, request: messages.Message) -> bytes:
@@ -156,9 +162,9 @@ class TalosNode:
     async def _answer(self, method: str, answer: Awaitable[_AnswerT]) -> _AnswerT:
         try:
             return await answer
-        except GRPCError as error:
+        except exceptions.GRPCError as error:
             raise _RefusedError(self.address, method, error.status, error.message or "") from None
-        except (OSError, TimeoutError, StreamTerminatedError) as error:
+        except (OSError, TimeoutError, exceptions.StreamTerminatedError) as error:
             reason = str(error) or type(error).__name__
             raise TalosError(f"node {self.address} does not answer {method}: {reason}") from None
 
@@ -257,7 +263,7 @@ class TalosNode:
         try:
             await self._call("Bootstrap", messages.Empty(), messages.Empty)
         except _RefusedError as refusal:
-            if refusal.status == Status.ALREADY_EXISTS:
+            if refusal.status == const.Status.ALREADY_EXISTS:
                 return False
             raise
         return True
@@ -289,7 +295,7 @@ async def service_runs(address: str, credentials: TalosCredentials, service: str
 
 
 class _RefusedError(TalosError):
-    def __init__(self, address: str, method: str, status: Status, message: str) -> None:
+    def __init__(self, address: str, method: str, status: const.Status, message: str) -> None:
         self.status = status
         super().__init__(f"node {address} refuses {method}: {status.name}: {message}")
 

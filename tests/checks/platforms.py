@@ -14,8 +14,9 @@ import yaml
 
 from checks.graph import Graph
 from checks.model import records
+from checks.model.building import Sources, build, site_of
 from checks.model.objects import Manager, Object
-from checks.model.platform import Platform, Sources, build, site_of
+from checks.model.platform import Platform
 from checks.model.records import Made, Record
 from checks.program import ROOT, recorded_with_settings
 from checks.rules.all import RULES

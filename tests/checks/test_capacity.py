@@ -6,7 +6,8 @@ from functools import cache
 
 from checks.capacity import fits, lines, table
 from checks.model import records
-from checks.model.platform import Platform, Sources, build
+from checks.model.building import Sources, build
+from checks.model.platform import Platform
 from checks.program import ROOT, recorded_with_settings
 from checks.rules.capacity import room
 from tests.checks.platforms import tools

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from checks.examination import platforms
-from checks.model.platform import Platform, Sources
+from checks.model.building import Sources
+from checks.model.platform import Platform
 from lab.programs import CHECKS, ensure
 from tests.conftest import ROOT
 from tests.servers.kubernetes import KubernetesApi, kubernetes_api
