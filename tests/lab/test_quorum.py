@@ -23,7 +23,7 @@ from components.talos.hooks import Around
 from tests.lab.talos_site import NODES, TalosSite, brought_up, touched
 
 RELEASES = {"talos": "v1.13.8", "kubernetes": "v1.36.2"}
-PATIENCE = 15.0
+PATIENCE = 30.0
 """Seconds; more than a node needs to answer on a machine that does much else."""
 
 

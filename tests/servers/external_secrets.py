@@ -78,7 +78,7 @@ class Operated:
     def ready(self, item: Mapping[str, Any]) -> None:
         """Wait until the operator says that it is done with the object as it is."""
         try:
-            eventually(lambda: self.condition(item)["status"] == "True" or None, f"{item['kind']}", seconds=30)
+            eventually(lambda: self.condition(item)["status"] == "True" or None, f"{item['kind']}", seconds=120)
         except AssertionError as late:
             raise AssertionError(f"{item['metadata']['name']}: {self.condition(item)['message']}") from late
 

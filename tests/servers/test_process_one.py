@@ -16,7 +16,7 @@ SHELL = ["sh", "-c", "echo ready; sleep 60; true"]
 
 
 def ends(command: Sequence[str], *, first: bool) -> bool:
-    """Whether a program ends within two seconds of a TERM, as process 1 or as one below the pod's own process 1."""
+    """Whether a program ends within five seconds of a TERM, as process 1 or as one below the pod's own process 1."""
     # The one that starts it sends the signal from outside of the namespace, as a container runtime does.
     below = '"$@" & echo started; wait'
     alone = [*unshare("--pid", "--fork", "--kill-child", "--mount-proc"), "sh", "-c"]
@@ -29,7 +29,7 @@ def ends(command: Sequence[str], *, first: bool) -> bool:
         target = child if first else _children(child)[0]
         subprocess.run(["kill", "-TERM", str(target)], check=True)
         try:
-            running.wait(2)
+            running.wait(5)
         except subprocess.TimeoutExpired:
             running.kill()
             return False
