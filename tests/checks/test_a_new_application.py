@@ -22,6 +22,7 @@ OF_EVERY_APPLICATION = (
     "tests/graph/test_applications.py",
     "tests/unit/kit/test_renovate.py",
     "tests/unit/test_parts_page.py",
+    "tests/made/test_made.py",
 )
 """What a pull request with another application has to pass, as far as it looks at each."""
 

@@ -1,10 +1,10 @@
-"""What each stack of the repository makes: a digest of every resource and object, in one file a stack.
+"""What the program makes: a digest of every resource and object, in one file for each set of settings.
 
 A change of the program that changes what a cluster becomes changes a line here, so that a review sees it, and one that
 was not meant to, such as a move of code, fails a test. Whether what is made is right is asked elsewhere: by the checks,
-and by the tests that look at one value and say why.
+and by the tests that look at one value and say why. No stack file that a site edits is among the settings.
 
-`python -m tests.made.digests` writes the files anew. `python -m tests.made.digests prod 'ConfigMap dns/powerdns'` shows
+`python -m tests.made.digests` writes the files anew. `python -m tests.made.digests lab 'ConfigMap dns/powerdns'` shows
 what one of their lines stands for; the whole difference to another commit is what `make lab-preview` and the comment on
 a pull request show.
 """
@@ -22,24 +22,39 @@ from typing import Any
 import yaml
 from google.protobuf.json_format import MessageToDict
 
-from checks.examination import STACKS, platforms
 from checks.graph import Graph, Node
-from checks.model.building import Sources
+from checks.model import records
+from checks.model.building import Sources, build
 from checks.model.objects import Object
 from checks.model.platform import ROOT, Platform
+from checks.program import Change, recorded_with_settings
 from lab import programs
 
 FOLDER = Path(__file__).parent
+_PLAIN = ROOT / "tests" / "unit" / "settings" / "base.yaml"
 _NOT_MADE = ("sourcePosition", "stackTrace")
 """Fields of a registration: where in the program it was made."""
 
 
+def _plain(settings: dict[str, Any]) -> None:
+    """A site that says no more than it has to, with applications."""
+    settings.clear()
+    settings.update(yaml.safe_load(_PLAIN.read_text()))
+    settings["gitops"] = {"seed": "https://git.example.org/homelab.git"}
+
+
+SETTINGS: Mapping[str, Change | None] = {"lab": None, "plain": _plain}
+"""By the name of its file, how each set of settings is made of the lab's."""
+
+
 @cache
-def made(stack: str) -> Mapping[str, Any]:
-    """What every line of a stack's file stands for, without anything that a run or a machine decides."""
-    tools = {name: found.path for name, found in programs.ensure(programs.CHECKS).items()}
-    [platform] = platforms([stack], Sources(ROOT, tools["helm"], tools["manifests"]))
-    return {**_resources(platform.graph), **_objects(platform)}
+def made(name: str) -> Mapping[str, Any]:
+    """What every line of a file stands for, without anything that a run or a machine decides."""
+    tools = {tool: found.path for tool, found in programs.ensure(programs.CHECKS).items()}
+    known = records.read(ROOT / "charts" / "records")
+    graph, settings = recorded_with_settings("lab", change=SETTINGS[name])
+    platform = build("lab", graph, settings, known, Sources(ROOT, tools["helm"], tools["manifests"]))
+    return {**_resources(graph), **_objects(platform)}
 
 
 def _resources(graph: Graph) -> dict[str, Any]:
@@ -69,29 +84,29 @@ def _object(thing: Object) -> dict[str, Any]:
     return {"manager": str(thing.manager), "content": thing.content}
 
 
-def digests(stack: str) -> dict[str, str]:
-    """The lines of a stack's file."""
-    return {name: _digest(what) for name, what in sorted(made(stack).items())}
+def digests(name: str) -> dict[str, str]:
+    """The lines of a file."""
+    return {line: _digest(what) for line, what in sorted(made(name).items())}
 
 
 def _digest(what: Any) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
-def kept(stack: str) -> dict[str, str]:
-    """The lines of a stack's file as they are in the repository."""
-    found: dict[str, str] = yaml.safe_load((FOLDER / f"{stack}.yaml").read_text())
+def kept(name: str) -> dict[str, str]:
+    """The lines of a file as they are in the repository."""
+    found: dict[str, str] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
     return found
 
 
 def main(arguments: list[str]) -> int:
     """Write the files, or show what one line stands for."""
     if arguments:
-        stack, name = arguments
-        print(json.dumps(made(stack)[name], indent=2, sort_keys=True, default=str))
+        name, line = arguments
+        print(json.dumps(made(name)[line], indent=2, sort_keys=True, default=str))
         return 0
-    for stack in STACKS:
-        (FOLDER / f"{stack}.yaml").write_text(yaml.safe_dump(digests(stack), width=1000))
+    for name in SETTINGS:
+        (FOLDER / f"{name}.yaml").write_text(yaml.safe_dump(digests(name), width=1000))
     return 0
 
 
