@@ -81,7 +81,7 @@ charts: venv ## look each chart's values up in the charts in CHARTS_MIRROR=dir, 
 	@ARGS="--record $$ARGS" $(LAB) charts
 
 test: venv tools ## run the tests, including those in the lab, with WORKERS=2 side by side; LONG=1: the long ones too
-	@.venv/bin/pytest $(if $(LONG),,-m 'not long') --numprocesses '$(WORKERS)' --dist loadgroup --no-loadscope-reorder
+	@.venv/bin/pytest $(if $(LONG),,-m 'not long') --numprocesses '$(WORKERS)' --dist loadgroup --no-loadscope-reorder --durations 25 --durations-min 20
 
 mutants: venv tools ## break the program in one place at a time, and say which breakages no fast test notices (SAMPLE=n: try n)
 	@$(PY) -m tests.mutants --workers '$(WORKERS)' $(if $(SAMPLE),--sample '$(SAMPLE)')
