@@ -39,7 +39,7 @@ def numbers(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def several(graph: Graph) -> dict[str, Any]:
     """What is to run more than once, by its place."""
-    found = {}
+    found: dict[str, Any] = {}
     for node in graph.resources():
         if node.type.startswith("kubernetes:"):
             found.update(numbers(reveal(node.inputs), node.name))
