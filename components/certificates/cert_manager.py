@@ -75,7 +75,6 @@ class CertManager(pulumi.ComponentResource):
                 "defaultIssuerKind": "ClusterIssuer",
                 "defaultIssuerGroup": "cert-manager.io",
             }
-        configured["global"]["leaderElection"]["namespace"] = self.namespace
         for component, tree in (
             ("controller", configured),
             ("webhook", configured["webhook"]),

@@ -208,6 +208,13 @@ def test_a_busy_container_is_not_taken_for_a_dead_one(name: str) -> None:
     assert probe["timeoutSeconds"] >= 5
 
 
+@pytest.mark.parametrize("name", ["powerdns", "powerdns-database"])
+def test_a_container_has_minutes_to_start_in(name: str) -> None:
+    """A database that replays its log after a crash would be killed in it again and again, and servers wait for it."""
+    probe = container(name)["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= 300
+
+
 def test_of_two_servers_one_stays_through_an_update_and_through_a_drain() -> None:
     two = {item["kind"]: item for item in rendered("powerdns", BASE | {"replicas": 2}) if item["kind"] != "Service"}
     assert two["Deployment"]["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 1

@@ -104,6 +104,7 @@ def test_a_secret_that_fits_is_not_a_finding() -> None:
         ({"list": []}, ".spec.list has 0 items: the minimum is 1"),
         ({"list": ["a", "b", "c"]}, ".spec.list has 3 items: the maximum is 2"),
         ({"list": ["a", 1]}, ".spec.list[1] is 1.0: its type is string"),
+        ({"list": ["a", None]}, ".spec.list[1] is None: its type is string"),
         ({"labels": {"a": "b", "c": "d"}}, ".spec.labels has 2 properties: the maximum is 1"),
         ({"labels": {"a": 1}}, ".spec.labels.a is 1.0: its type is string"),
     ],

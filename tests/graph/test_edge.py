@@ -38,6 +38,11 @@ def test_a_nodes_entry_goes_after_its_machine(graph: Graph, name: str) -> None:
     assert graph.depends(f"command:local:Command vm-end-{name}", f"{COMMAND} headscale-{name}")
 
 
+@pytest.mark.parametrize("name", NODES)
+def test_with_a_machine_goes_its_own_place_in_the_tailnet_and_no_other(graph: Graph, name: str) -> None:
+    assert wanted(graph, f"{COMMAND} headscale-{name}")["nodes"] == [name]
+
+
 def test_routes_are_approved_once_the_nodes_are_up_and_before_the_edge_needs_them(graph: Graph) -> None:
     assert graph.depends(ROUTES, "lab-kubeconfig", transitive=True)
     assert graph.depends(ROUTER, ROUTES, transitive=True)

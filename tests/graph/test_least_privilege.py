@@ -178,6 +178,15 @@ def test_external_dns_sees_ingresses_and_touches_none(graph: Graph) -> None:
     given = values(graph, "external-dns")["rbac"]["additionalPermissions"]
     [rule] = [rule for rule in given if "ingresses" in rule["resources"]]
     assert set(rule["verbs"]) == {"get", "list", "watch"}
+    # What it is told to read, by the group that it is told to read it of.
+    resource, _, group = values(graph, "external-dns")["extraArgs"]["unstructured-resource"].split(".", 2)
+    assert (resource in rule["resources"], rule["apiGroups"]) == (True, [group])
+
+
+def test_cert_manager_elects_its_leader_where_it_is_and_may_do_nothing_beside_the_control_plane(graph: Graph) -> None:
+    release = graph["kubernetes:helm.sh/v3:Release cert-manager"]
+    election = values(graph, "cert-manager")["global"]["leaderElection"]
+    assert election["namespace"] == reveal(release.inputs["namespace"]) != "kube-system"
 
 
 def test_no_part_of_the_platform_accepts_any_certificate(graph: Graph) -> None:

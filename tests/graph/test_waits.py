@@ -57,6 +57,14 @@ def test_pods_of_an_operator_get_as_much_time_as_those_of_a_release(graph: Graph
     assert [node.urn for node in made if seconds(node, operation) * LINE < LARGEST_STEP] == []
 
 
+def test_the_state_of_vault_is_looked_at_many_times_while_an_up_waits_for_it(graph: Graph) -> None:
+    period = graph[f"{RELEASE} vault-operator"].inputs["values"]["syncPeriod"]
+    [vault] = graph.of_type("kubernetes:vault.banzaicloud.com/v1alpha1:Vault")
+    looked = re.fullmatch(r"(\d+)s", period)
+    assert looked, f"{period!r} is not in seconds"
+    assert int(looked[1]) * 20 <= seconds(vault, "create")
+
+
 PATIENCE = 120
 """Seconds that each of the program's Jobs waits at least for what it asks: an API of which no pod is ready yet."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from components.gitops import git_source_command
 from components.gitops.git_source_command import HeadsDifferError, Plan, chosen, revision
 from components.gitops.hand_over import DeployKey, HandOverArgs, repository
 from components.kit.api_server import ApiServer
@@ -74,6 +75,24 @@ def test_what_is_read_already_is_not_compared_again() -> None:
 def test_an_answer_from_before_the_question_does_not_count() -> None:
     old = {"status": {"lastHandledReconcileAt": "1", "conditions": [{"type": "Ready", "status": "True"}]}}
     assert revision(old, "2") is None
+
+
+def test_a_repository_that_flux_cannot_read_any_more_has_no_newest_commit() -> None:
+    """Its artifact is that of the last time, and may be what the other one has been ahead of since."""
+    failed = {
+        "lastHandledReconcileAt": "1",
+        "conditions": [{"type": "Ready", "status": "False", "message": "no route"}],
+        "artifact": {"revision": "main@sha1:aa"},
+    }
+    assert revision({"status": failed}, "1") is None
+
+
+def test_a_repository_that_stays_unread_is_named_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(git_source_command, "_SECONDS", -1)
+    monkeypatch.setattr(Answers, "patch", lambda *_: None)
+    heads = {"homelab": "main@sha1:aa", "homelab-own": "main@sha1:aa"}
+    with pytest.raises(HeadsDifferError, match=r"Flux cannot read ssh://seed \(stored\), http://own \(stored\)"):
+        chosen(PLAN, Answers(PLAN.seed, heads))
 
 
 def test_the_key_of_the_seed_is_not_shown_to_another_server() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from checks.gitops.tree import GITOPS, releases
+from checks.gitops.tree import GITOPS, documents, releases
 from checks.rules.capacity import quantity
 
 
@@ -69,6 +69,36 @@ def test_definitions_come_before_whatever_is_made_with_them() -> None:
     }
     assert folders["monitors"] == folders["alerts"] == ["monitoring"]
     assert "opentelemetry" in folders["opentelemetry-collector"]
+
+
+def policies() -> dict[str, dict[str, Any]]:
+    """Every NetworkPolicy of the tree, by its file and name."""
+    return {
+        f"{file.relative_to(GITOPS)}: {document['metadata']['name']}": document["spec"]
+        for file, document in documents(GITOPS)
+        if document["kind"] == "NetworkPolicy"
+    }
+
+
+def transports(spec: dict[str, Any]) -> list[set[str]]:
+    """Of each rule of a policy that opens port 53, the transports by which it does."""
+    rules = [*spec.get("ingress", []), *spec.get("egress", [])]
+    found = [{str(one["protocol"]) for one in rule.get("ports", []) if one.get("port") == 53} for rule in rules]
+    return [one for one in found if one]
+
+
+def test_who_may_ask_a_name_server_may_ask_it_by_both_transports() -> None:
+    """By UDP, and by TCP where the answer is longer than a packet."""
+    opened = {place: found for place, spec in policies().items() if (found := transports(spec))}
+    assert "monitoring/prober/network-policy.yaml: prober-to-name-servers" in opened
+    assert {place: found for place, found in opened.items() if found != [{"UDP", "TCP"}] * len(found)} == {}
+
+
+def test_no_two_kustomizations_apply_the_same_folder() -> None:
+    """Each would take the other's objects for its own, and what the second was meant for is applied by nobody."""
+    paths = [document["spec"]["path"] for _, document in documents(GITOPS) if "path" in document.get("spec", {})]
+    assert len(paths) > 10
+    assert sorted(paths) == sorted(set(paths))
 
 
 def test_nobody_reports_home() -> None:

@@ -124,6 +124,17 @@ def test_what_authentik_does_not_know_is_found(old: str, new: str, finding: str)
     assert any(finding in found for found in findings(PLATFORM.replace(old, new)))
 
 
+OF_EACH_TYPE = {"string": "a", "boolean": True, "integer": 1, "array": [], "object": {}, "null": None}
+
+
+@pytest.mark.parametrize("kind", OF_EACH_TYPE)
+@pytest.mark.parametrize("given", OF_EACH_TYPE)
+def test_a_value_is_of_its_own_type_and_of_no_other(kind: str, given: str) -> None:
+    """Python takes a truth value for a number; Authentik refuses it."""
+    found = list(blueprints._value("here", OF_EACH_TYPE[given], {"type": kind}, {}))
+    assert bool(found) is (kind != given)
+
+
 @pytest.mark.parametrize("called", ["definitions", "$defs"])
 def test_a_whole_schema_is_checked_by_the_command(
     called: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -260,16 +260,24 @@ def test_a_volume_of_another_cluster_or_of_a_vm_is_not_this_clusters(foreign: st
     assert not VolumeNames("prod").owns(foreign)
 
 
-def volumes(*, guests: list[dict[str, Any]], listed: list[str], pending: Any = None, seen: Any = PRIVILEGES) -> Any:
+def volumes(
+    *,
+    guests: list[dict[str, Any]],
+    listed: list[str],
+    pending: Any = None,
+    seen: Any = PRIVILEGES,
+    shared: bool = False,
+) -> Any:
     content = [{"volid": name, "size": GIB} for name in listed]
     api = Api(
         {
             "/access/permissions?path=/vms": {"/vms": seen},
             "/access/permissions?path=/storage/local-zfs": {"/storage/local-zfs": seen},
             "/nodes": [{"node": "pve1", "status": "online"}],
-            "/nodes/pve1/storage": [{"storage": "local-zfs", "shared": 0}],
+            "/nodes/pve1/storage": [{"storage": "local-zfs", "shared": int(shared)}],
             "/nodes/pve1/storage/local-zfs/content": content,
             "/nodes/pve1/qemu/3001/pending": pending or [],
+            "/nodes/pve2/qemu/3001/pending": pending or [],
         },
         guests,
     )
@@ -285,10 +293,20 @@ def volumes(*, guests: list[dict[str, Any]], listed: list[str], pending: Any = N
     return api, Volumes(cast(ProxmoxApi, api), plan, say=lambda _: None)
 
 
+ELSEWHERE = guest(vmid=3001, tags="", node="pve2")
+"""Not the stack's, on another host than the volumes."""
+
+
 def test_a_purge_deletes_the_clusters_volumes_and_no_other() -> None:
     api, found = volumes(guests=[], listed=[OWN, "local-zfs:vm-1001-disk-0"])
     found.purge([])
     assert [line for line in api.done if "disk-0" in line] == []
+    assert len(api.done) == 1
+
+
+def test_a_local_volume_is_not_what_a_guest_of_another_host_names() -> None:
+    api, found = volumes(guests=[ELSEWHERE], listed=[OWN], pending=[{"key": "scsi1", "value": OWN}])
+    found.purge([])
     assert len(api.done) == 1
 
 
@@ -297,6 +315,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "another guest has it": (
         lambda: volumes(guests=[guest(vmid=3001, tags="")], listed=[OWN], pending=[{"key": "scsi1", "value": OWN}]),
         "the configuration of qemu guest 3001 .* names it; detach it there",
+    ),
+    "a guest of another host has it, which shares it": (
+        lambda: volumes(guests=[ELSEWHERE], listed=[OWN], pending=[{"key": "scsi1", "value": OWN}], shared=True),
+        "the configuration of qemu guest 3001 .* on pve2 names it",
     ),
     "the login sees too little": (
         lambda: volumes(guests=[], listed=[], seen={}),

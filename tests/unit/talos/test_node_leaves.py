@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
@@ -150,6 +151,9 @@ class Cluster:
     silent: set[str] = field(default_factory=set)
     done: list[str] = field(default_factory=list)
     asked_after_shutdown: int = 0
+    answered_after_shutdown: Sequence[bool] = (True, True)
+    """Whether the node answers to each question; to further ones it does not."""
+    deletion: Answer = field(default_factory=lambda: Answer(200, {}))
 
 
 class Client:
@@ -194,12 +198,12 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
     async def answers(_: str, __: float) -> bool:
         cluster.asked_after_shutdown += 1
-        return cluster.asked_after_shutdown < 3
+        return (*cluster.answered_after_shutdown, *[False] * 9)[cluster.asked_after_shutdown - 1]
 
     class Kubernetes:
         def request(self, method: str, path: str) -> Answer:
             cluster.done.append(f"{method} {path}")
-            return Answer(200, {})
+            return cluster.deletion
 
     async def api(*_: object) -> Kubernetes:
         return Kubernetes()
@@ -249,6 +253,25 @@ def test_a_worker_drains_ends_and_is_forgotten(cluster: Cluster) -> None:
 def test_a_node_counts_as_off_only_after_it_was_silent_three_times(cluster: Cluster) -> None:
     removed("worker-0")
     assert cluster.asked_after_shutdown == 5
+
+
+def test_probes_that_got_lost_do_not_add_up_to_a_node_that_is_off(cluster: Cluster) -> None:
+    cluster.answered_after_shutdown = (False, True, False, True, False, True)
+    removed("worker-0")
+    assert cluster.asked_after_shutdown == 9
+
+
+@pytest.mark.parametrize("status", [HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.NOT_FOUND])
+def test_a_node_that_is_forgotten_already_ends_a_repeated_removal(cluster: Cluster, status: HTTPStatus) -> None:
+    cluster.deletion = Answer(status, {})
+    removed("worker-0")
+    assert cluster.done[-1] == "DELETE /api/v1/nodes/worker-0"
+
+
+def test_a_node_that_the_api_does_not_forget_is_told_with_the_reason(cluster: Cluster) -> None:
+    cluster.deletion = Answer(HTTPStatus.FORBIDDEN, {"message": "not yours"})
+    with pytest.raises(TalosError, match="Node worker-0 was not deleted: the Kubernetes API says 403: not yours"):
+        removed("worker-0")
 
 
 def test_a_dead_control_plane_is_removed_by_another(cluster: Cluster) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from components.talos import volume_zones_command
 from components.talos.api import TalosCredentials, TalosError
+from components.talos.kubernetes_api import KubernetesApi
 from components.talos.volume_zones import VolumeZonesArgs
 from components.talos.volume_zones_command import Plan, check, stranded
 from tests.unit.talos.test_upgrade_checks import NO_CREDENTIALS
@@ -86,9 +87,9 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(volume_zones_command, "_api", api)
 
 
-def asked(*zones: str) -> None:
+def asked(*zones: str, controlplanes: Sequence[str] = ("192.0.2.1",)) -> None:
     nobody = TalosCredentials(b"", b"", b"")
-    asyncio.run(check(Plan(zones=zones, controlplanes=["192.0.2.1"]), nobody))
+    asyncio.run(check(Plan(zones=zones, controlplanes=controlplanes), nobody))
 
 
 @pytest.mark.usefixtures("cluster")
@@ -108,3 +109,31 @@ def test_a_cluster_that_is_not_there_yet_strands_nothing(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(volume_zones_command, "_api", none)
     asked("pve1")
+
+
+def test_a_control_plane_that_does_not_answer_leaves_the_question_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that is down is no reason to let the last one beside the volumes go."""
+
+    class Client:
+        def __init__(self, address: str, _: object) -> None:
+            self.address = address
+
+        async def __aenter__(self) -> Client:
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            pass
+
+        async def etcd_members(self) -> None:
+            if self.address == "192.0.2.1":
+                raise TalosError("nothing came")
+
+    there = {"/api/v1/persistentvolumes": [volume(["pve2"])], "/api/v1/nodes": NODES}
+
+    async def api(*_: object) -> SimpleNamespace:
+        return SimpleNamespace(items=there.__getitem__)
+
+    monkeypatch.setattr(volume_zones_command, "TalosNode", Client)
+    monkeypatch.setattr(KubernetesApi, "of", api)
+    with pytest.raises(TalosError, match="left on pve2"):
+        asked("pve1", controlplanes=["192.0.2.1", "192.0.2.2"])
