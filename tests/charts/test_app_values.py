@@ -35,3 +35,9 @@ def test_a_port_of_a_service_has_the_transport_that_it_is_given_and_tcp_otherwis
     both = {"sync": {"port": 22000}, "quic": {"port": 22000, "protocol": "UDP"}}
     found = objects({"service/sync/ports": both})["Service", "notes-sync"]["spec"]["ports"]
     assert {one["name"]: one["protocol"] for one in found} == {"sync": "TCP", "quic": "UDP"}
+
+
+def test_a_port_of_a_service_leads_to_the_one_at_which_its_pods_listen() -> None:
+    ports = {"http": {"port": 80, "targetPort": 8080}, "metrics": {"port": 9090}}
+    found = objects({"service/main/ports": ports})["Service", NAME]["spec"]["ports"]
+    assert {one["name"]: one["targetPort"] for one in found} == {"http": 8080, "metrics": 9090}
