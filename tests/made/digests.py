@@ -4,6 +4,9 @@ A change of the program that changes what a cluster becomes changes a line here,
 was not meant to, such as a move of code, fails a test. Whether what is made is right is asked elsewhere: by the checks,
 and by the tests that look at one value and say why. No stack file that a site edits is among the settings.
 
+Two sets are recorded line by line. Others, for what those leave out, are in `variants.yaml`: the components of the
+first of them, and of each further one those that it makes different.
+
 `python -m tests.made.digests` writes the files anew. `python -m tests.made.digests lab 'ConfigMap dns/powerdns'` shows
 what one of their lines stands for; the whole difference to another commit is what `make lab-preview` and the comment on
 a pull request show.
@@ -29,22 +32,47 @@ from checks.model.objects import Object
 from checks.model.platform import ROOT, Platform
 from checks.program import Change, recorded_with_settings
 from lab import programs
+from tests import sites
+from tests.unit.settings import fixtures
 
 FOLDER = Path(__file__).parent
-_PLAIN = ROOT / "tests" / "unit" / "settings" / "base.yaml"
+VARIED = FOLDER / "variants.yaml"
 _NOT_MADE = ("sourcePosition", "stackTrace")
 """Fields of a registration: where in the program it was made."""
 
 
-def _plain(settings: dict[str, Any]) -> None:
-    """A site that says no more than it has to, with applications."""
-    settings.clear()
-    settings.update(yaml.safe_load(_PLAIN.read_text()))
-    settings["gitops"] = {"seed": "https://git.example.org/homelab.git"}
+def _instead(of: Mapping[str, Any]) -> Change:
+    """Takes these settings in place of the lab's."""
+
+    def change(settings: dict[str, Any]) -> None:
+        settings.clear()
+        settings.update(of)
+
+    return change
 
 
-SETTINGS: Mapping[str, Change | None] = {"lab": None, "plain": _plain}
+SETTINGS: Mapping[str, Change | None] = {
+    "lab": None,
+    # A site that says no more than it has to, with applications.
+    "plain": _instead(fixtures.BASE | {"gitops": {"seed": "https://git.example.org/homelab.git"}}),
+}
 """By the name of its file, how each set of settings is made of the lab's."""
+
+_ACCEPTED = (
+    *("chart-mirror-registry", "edge-with-everything", "edge-without-a-tailnet", "extensions-off", "host-entries"),
+    *("kernel-arguments", "longhorn-v2-with-workers", "oldest-supported-kubernetes"),
+    *("registry-mirrors", "rotated-secret", "snapshots-as-root", "tailscale", "users"),
+)
+"""Those of `tests/unit/settings/accepted/` by which components become different."""
+
+FIRST = "defaults"
+
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    FIRST: fixtures.BASE,
+    **{name: fixtures.changed(fixtures.read(fixtures.HERE / "accepted" / f"{name}.yaml")) for name in _ACCEPTED},
+    **{f"site-{name}": sites.settings(name) for name in sites.SITES},
+}
+"""The settings of each variant, that of `FIRST` without any that need not be given."""
 
 
 @cache
@@ -84,6 +112,26 @@ def _object(thing: Object) -> dict[str, Any]:
     return {"manager": str(thing.manager), "content": thing.content}
 
 
+@cache
+def varied(name: str) -> Mapping[str, str]:
+    """The lines of a variant: a digest of all that is made by each component that is in no other."""
+    here = _by_component(recorded_with_settings("lab", change=_instead(VARIANTS[name]))[0])
+    first = {} if name == FIRST else varied(FIRST)
+    changed = {line: digest for line, digest in here.items() if first.get(line) != digest}
+    return changed | {line: "none" for line in first if line not in here}
+
+
+def _by_component(graph: Graph) -> dict[str, str]:
+    [stack] = graph.of_type("pulumi:pulumi:Stack")
+    found: dict[str, dict[str, Any]] = {}
+    for node in graph.resources(custom=None):
+        outermost = node
+        while outermost.parent not in ("", stack.urn):
+            outermost = graph[outermost.parent]
+        found.setdefault(f"{outermost.type} {outermost.name}", {})[node.urn] = _resource(node)
+    return {outermost: _digest(inside) for outermost, inside in sorted(found.items())}
+
+
 def digests(name: str) -> dict[str, str]:
     """The lines of a file."""
     return {line: _digest(what) for line, what in sorted(made(name).items())}
@@ -93,9 +141,9 @@ def _digest(what: Any) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
-def kept(name: str) -> dict[str, str]:
+def kept(name: str) -> dict[str, Any]:
     """The lines of a file as they are in the repository."""
-    found: dict[str, str] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
+    found: dict[str, Any] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
     return found
 
 
@@ -107,6 +155,7 @@ def main(arguments: list[str]) -> int:
         return 0
     for name in SETTINGS:
         (FOLDER / f"{name}.yaml").write_text(yaml.safe_dump(digests(name), width=1000))
+    VARIED.write_text(yaml.safe_dump({name: dict(varied(name)) for name in VARIANTS}, width=1000))
     return 0
 
 
