@@ -26,9 +26,17 @@ _NOT_NEEDED = {"debconf", "dpkg", "perl", "perl-base", "adduser", "init-system-h
 """What only the packages' own scripts use."""
 
 
-@functools.cache
+STATUS = Path("/var/lib/dpkg/status")
+"""What dpkg writes anew with each package that it installs or removes."""
+
+
 def _installed() -> dict[str, tuple[str, str]]:
     """Version and dependencies of every package of this machine, also under the names that it provides."""
+    return _installed_at(STATUS.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1)
+def _installed_at(_: int) -> dict[str, tuple[str, str]]:
     form = "${db:Status-Status}\t${Package}\t${Version}\t${Depends}, ${Pre-Depends}\t${Provides}\n"
     text = subprocess.run(["dpkg-query", "-W", "-f", form], capture_output=True, text=True, check=True).stdout
     found: dict[str, tuple[str, str]] = {}

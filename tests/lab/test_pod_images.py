@@ -296,3 +296,19 @@ def test_a_workload_is_called_real_played_or_absent_after_its_pods(
     }
     monkeypatch.setattr(workloads, "_list", lambda _kubectl, _config, kinds: found.get(kinds, [_deployment("a")]))
     assert workloads.table(Path("kubectl"), Path("kubeconfig")) == [("Deployment n/a", said)]
+
+
+def test_a_package_that_is_installed_between_two_images_is_known_to_the_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine that makes its images for the first time: each recipe installs its own packages."""
+    status, query = tmp_path / "status", tmp_path / "dpkg-query"
+    query.write_text(f"#!/bin/sh\ncat {status}\n")
+    query.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(debian_image, "STATUS", status, raising=False)
+    status.write_text("installed\tfirst\t1\t, \t\n")
+    assert debian_image.closure(["first"]) == {"first": "1"}
+    status.write_text("installed\tfirst\t1\t, \t\ninstalled\tsecond\t2\tfirst, \t\n")
+    os.utime(status, ns=(0, status.stat().st_mtime_ns + 1))
+    assert debian_image.closure(["second"]) == {"first": "1", "second": "2"}
