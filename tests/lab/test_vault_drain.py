@@ -31,14 +31,19 @@ def until(holds: Callable[[], bool], what: str) -> None:
         time.sleep(0.3)
 
 
-def given(lab: LiveLab, verb: str, manifest: object, *more: str) -> None:
-    """Have kubectl apply or replace something."""
+def said_of(lab: LiveLab, verb: str, manifest: object, *more: str) -> Any:
+    """What kubectl says that is to do something with a manifest."""
     path = lab.session.directory / "manifest.json"
     path.write_text(json.dumps(manifest))
     try:
-        done = lab.run("kubectl", verb, "-f", str(path), *more)
+        return lab.run("kubectl", verb, "-f", str(path), *more)
     finally:
         path.unlink()
+
+
+def given(lab: LiveLab, verb: str, manifest: object, *more: str) -> None:
+    """Have kubectl apply or replace something."""
+    done = said_of(lab, verb, manifest, *more)
     assert done.returncode == 0, done.stdout
 
 
@@ -86,15 +91,8 @@ def servers(lab: LiveLab) -> Iterator[LiveLab]:
 def evicted(lab: LiveLab, node: str) -> Any:
     """What the API says at once to a single try to evict the server of a node; a drain tries on and on."""
     [name] = [pod["metadata"]["name"] for pod in pods(lab) if pod["spec"].get("nodeName") == node]
-    path = lab.session.directory / "eviction.json"
-    metadata = {"name": name, "namespace": NAMESPACE}
-    path.write_text(json.dumps({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}))
-    try:
-        return lab.run(
-            "kubectl", "create", "-f", str(path), "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/eviction"
-        )
-    finally:
-        path.unlink()
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": NAMESPACE}}
+    return said_of(lab, "create", eviction, "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/eviction")
 
 
 @contextmanager
