@@ -80,7 +80,9 @@ class Player:
         if any(annotations.get(each) != value for each, value in outcome.annotations.items()):
             self._api.request("PATCH", path, {"metadata": {"annotations": dict(outcome.annotations)}})
         if outcome.spec:
-            self._api.request("PATCH", path, {"spec": dict(outcome.spec)})
+            # Refused if it has changed since the rule looked: a list in it would undo that.
+            seen = {name: value for name, value in item["metadata"].items() if name == "resourceVersion"}
+            self._api.request("PATCH", path, {"metadata": seen, "spec": dict(outcome.spec)})
         now, wanted = item.get("status") or {}, dict(outcome.status)
         if not wanted or _within(wanted, now) or self._answers.get(name) == (wanted, now):
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lab.operators import cert_manager, databases, external_secrets, flux, metallb, pods, reflector, vault
+from lab.operators import cert_manager, databases, external_secrets, flux, metallb, pods, reflector, reloader, vault
 from lab.operators.world import Kind, Rule
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -13,6 +13,7 @@ RULES: Final[tuple[Rule, ...]] = (
     *vault.RULES,
     *external_secrets.RULES,
     *reflector.RULES,
+    *reloader.RULES,
     *databases.RULES,
     *pods.RULES,
     *flux.RULES,
@@ -24,7 +25,9 @@ CORE: Final = (
     Kind("Namespace", "v1", "namespaces", namespaced=False),
     pods.POD,
     metallb.SERVICE,
-    Kind("Deployment", "apps/v1", "deployments"),
+    reloader.DEPLOYMENT,
+    reloader.STATEFUL_SET,
+    reloader.DAEMON_SET,
     Kind("StorageClass", "storage.k8s.io/v1", "storageclasses", namespaced=False),
     Kind("Role", "rbac.authorization.k8s.io/v1", "roles"),
     Kind("RoleBinding", "rbac.authorization.k8s.io/v1", "rolebindings"),

@@ -39,13 +39,17 @@ class World:
 
     def __init__(self, objects: Iterable[Object] = (), real: Collection[str] = ()) -> None:
         self._kinds: dict[str, dict[tuple[str, str], Object]] = {}
+        self._ages: dict[tuple[str, str, str], int] = {}
+        self._newest = 0
         self._real = frozenset(real)
         for item in objects:
             self.put(item)
 
     def put(self, item: Object) -> None:
         """Take an object as it is from now on."""
-        self._kinds.setdefault(item["kind"], {})[key(item)] = item
+        kind = self._kinds.setdefault(item["kind"], {})
+        self._note(kind.get(key(item)), item)
+        kind[key(item)] = item
 
     def drop(self, item: Object) -> None:
         """Forget an object."""
@@ -53,7 +57,24 @@ class World:
 
     def replace(self, kind: str, items: Iterable[Object]) -> None:
         """Take all objects of a kind, and forget those that are not among them."""
+        known = self._kinds.get(kind)
         self._kinds[kind] = {key(item): item for item in items}
+        for place, item in self._kinds[kind].items():
+            if known is None:
+                self._ages[kind, *place] = 0
+            else:
+                self._note(known.get(place), item)
+
+    def _note(self, before: Object | None, item: Object) -> None:
+        """Remember in which order objects came, and their data changed."""
+        same = before is not None and before["metadata"].get("uid") == item["metadata"].get("uid")
+        if not same or _data(before) != _data(item):
+            self._newest += 1
+            self._ages[item["kind"], *key(item)] = self._newest
+
+    def younger(self, item: Object, other: Object) -> bool:
+        """Whether an object came, or its data changed, after the other one. All that is listed first is of one age."""
+        return self._ages[item["kind"], *key(item)] > self._ages[other["kind"], *key(other)]
 
     def all(self, kind: str) -> list[Object]:
         """Every object of a kind that is not being deleted, oldest first."""
@@ -132,6 +153,10 @@ def repository(image: str) -> str:
 def key(item: Object) -> tuple[str, str]:
     """Namespace and name."""
     return item["metadata"].get("namespace") or "", item["metadata"]["name"]
+
+
+def _data(item: Object | None) -> Any:
+    return (item or {}).get("data") or {}
 
 
 def deleted(item: Object) -> bool:

@@ -83,8 +83,13 @@ class PodsCluster:
     @contextlib.contextmanager
     def watching(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """`kubectl get --watch`, as `started` runs a program."""
-        until_input_ends = '"$@" & cat; kill $!'
-        with self.started("sh", "-c", until_input_ends, "sh", _kubectl(), "get", "--watch", *arguments) as running:
+        with self.until_input_ends(_kubectl(), "get", "--watch", *arguments) as running:
+            yield running
+
+    @contextlib.contextmanager
+    def until_input_ends(self, *command: str) -> Iterator[subprocess.Popen[str]]:
+        """As `started`, a program that would not end with its input."""
+        with self.started("sh", "-c", '"$@" & cat; kill $!', "sh", *command) as running:
             yield running
 
     def get(self, *arguments: str) -> dict[str, Any]:
