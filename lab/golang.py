@@ -29,6 +29,9 @@ LAB = Path(__file__).resolve().parent
 UNUSED_SECONDS = 14 * 24 * 3600
 """Age at which a binary that another one has superseded is removed from the cache."""
 
+COMPILER_FLAGS = "-dwarf=false"
+"""The linker drops what debuggers want; not to make it takes an eighth off the time of a build (Go 1.26)."""
+
 OLDEST_GO = (1, 21)
 """The first Go that by itself fetches the newer toolchain that a go.mod asks for."""
 
@@ -39,7 +42,8 @@ class GoBinary:
 
     `directory` is the module's, relative to lab/. `module` is the required module whose version names the binary;
     None for our own sources, which are named by a digest of what they consist of. In `ldflags`, {version} is that
-    version. Files below `replaced/` in the directory stand in for the module's own of the same paths.
+    version. Files below `replaced/` in the directory stand in for the module's own of the same paths. Not `optimized`:
+    functions are not inlined, which takes a quarter off the time of a build, and is for what does little.
     """
 
     name: str
@@ -47,6 +51,7 @@ class GoBinary:
     package: str
     module: str | None = None
     ldflags: str = "-s -w"
+    optimized: bool = True
 
     def sources(self) -> Path:
         """The module's directory."""
@@ -70,11 +75,15 @@ class GoBinary:
         """The flags with the version filled in."""
         return self.ldflags.replace("{version}", self.version())
 
+    def compiler_flags(self) -> str:
+        """The flags for every package."""
+        return COMPILER_FLAGS if self.optimized else f"{COMPILER_FLAGS} -l"
+
     def key(self) -> str:
         """The name of its directory in the cache: equal keys mean equal binaries."""
         if self.module is None:
-            return f"{self.name}-{self.version()}"
-        recipe = hashlib.sha256(f"{self.package} {self.linker_flags()}".encode())
+            return f"{self.name}-{self.version()}{'' if self.optimized else '-l'}"
+        recipe = hashlib.sha256(f"{self.package} {self.linker_flags()} {self.compiler_flags()}".encode())
         recipe.update((self.sources() / "go.sum").read_bytes())
         if self.replaced().is_dir():
             recipe.update(_digest_of_tree(self.replaced()).encode())
@@ -137,7 +146,8 @@ def _compile(go: str, binary: GoBinary, target: Path, log: Path) -> None:
     environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
     with tempfile.TemporaryDirectory(prefix="homelab-module-") as scratch:
         changed = _changed_module(go, binary, Path(scratch)) if binary.replaced().is_dir() else []
-        flags = [*changed, "-buildvcs=false", "-trimpath", f"-ldflags={binary.linker_flags()}"]
+        flags = [*changed, "-buildvcs=false", "-trimpath"]
+        flags += [f"-gcflags=all={binary.compiler_flags()}", f"-ldflags={binary.linker_flags()}"]
         command = [go, "build", "-mod=readonly", *flags, "-o", str(target / binary.name), binary.package]
         with log.open("wb") as output:
             output.write(f"$ {' '.join(command)}\n".encode())

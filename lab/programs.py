@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -252,18 +252,6 @@ _TOOLS = [
     Tool(GoBinary("manifests", "manifests", ".")),
 ]
 
-TOOLS = {tool.binary.name: tool for tool in _TOOLS}
-"""Every program, in the order in which they are built."""
-
-PREVIEW = ("pulumi",)
-"""What a preview needs besides the provider plugins."""
-
-PODS = (
-    *("kubelet", "kube-proxy", "network-policies", "csi-volumes", "containerd", "containerd-shim-runc-v2"),
-    "coredns",
-)
-"""What a lab with real pods needs besides."""
-
 TESTS = (
     "helm",
     "sealed-secrets-controller",
@@ -297,6 +285,27 @@ TESTS = (
 
 CHECKS = ("helm", "manifests")
 """What the offline checks need."""
+
+
+def _sooner_built(tool: Tool) -> Tool:
+    """The tool; one that only tests run, for a moment each, is not worth the time of a better build."""
+    name = tool.binary.name
+    if name not in TESTS or name in CHECKS:
+        return tool
+    return replace(tool, binary=replace(tool.binary, optimized=False))
+
+
+TOOLS = {tool.binary.name: _sooner_built(tool) for tool in _TOOLS}
+"""Every program, in the order in which they are built."""
+
+PREVIEW = ("pulumi",)
+"""What a preview needs besides the provider plugins."""
+
+PODS = (
+    *("kubelet", "kube-proxy", "network-policies", "csi-volumes", "containerd", "containerd-shim-runc-v2"),
+    "coredns",
+)
+"""What a lab with real pods needs besides."""
 
 REAL_CONTROLLERS = ("source-controller", "kustomize-controller")
 """The controllers of Flux that can be had."""

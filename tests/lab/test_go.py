@@ -43,9 +43,10 @@ def test_the_lab_has_go_modules_with_tests() -> None:
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
 def test_the_go_tests_pass(module: Path, tools: Path) -> None:
     # The flags with which the lab's programs are built, so that nothing is compiled twice.
+    flags = ("-mod=readonly", "-buildvcs=false", "-trimpath", f"-gcflags=all={golang.COMPILER_FLAGS}")
     environment = os.environ | {"LAB_BIN": str(tools), "CGO_ENABLED": "0", "GOWORK": "off"}
     result = subprocess.run(
-        [golang.find_go(), "test", "-mod=readonly", "-buildvcs=false", "-trimpath", "./..."],
+        [golang.find_go(), "test", *flags, "./..."],
         cwd=module,
         env=environment,
         stdout=subprocess.PIPE,

@@ -7,11 +7,12 @@ import subprocess
 import threading
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lab import golang
+from lab import golang, programs
 from lab.errors import LabError
 from lab.golang import GoBinary
 
@@ -41,6 +42,13 @@ def test_changed_sources_make_another_binary(hello: GoBinary) -> None:
     before = hello.key()
     (hello.sources() / "main.go").write_text(HELLO.replace("hello", "bye"))
     assert hello.key() != before
+
+
+def test_what_only_tests_run_is_built_in_less_time_and_is_another_binary() -> None:
+    known = {name: tool.binary for name, tool in programs.TOOLS.items()}
+    quick = {name for name, binary in known.items() if not binary.optimized}
+    assert quick == set(programs.TESTS) - set(programs.CHECKS)
+    assert all(known[name].key() != replace(known[name], optimized=True).key() for name in quick)
 
 
 def test_a_changed_test_does_not_make_another_binary(hello: GoBinary) -> None:

@@ -31,7 +31,8 @@ def workloads(lab: LiveLab) -> dict[str, Item]:
 
 def asked(workload: Item) -> list[str]:
     """The Secrets for which a workload restarts."""
-    return (workload["metadata"].get("annotations") or {}).get(ASKS, "").split(",")
+    annotations: dict[str, str] = workload["metadata"].get("annotations") or {}
+    return annotations.get(ASKS, "").split(",")
 
 
 def told(workload: Item, name: str) -> set[str]:
