@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,7 @@ def recorded(stack: str = "lab", *, change: Change | None = None, known: bool = 
     """The graph of `stack`, whose settings `change` may edit first (keys without `homelab:`).
 
     known: answer as providers do in a second preview; otherwise outputs are unknown, as in a first preview.
+    Equal settings give the same object as long as it is among the last few: nobody changes a graph.
     """
     return recorded_with_settings(stack, change=change, known=known)[0]
 
@@ -112,13 +114,21 @@ def recorded_with_settings(
     keys += ["homelab:tailscaleAuthKey", *(["homelab:edgeSshKey", "homelab:edgeTsigKey"] if "edge" in settings else [])]
     over_ssh = (settings.get("gitops") or {}).get("seed", "").startswith("ssh://")
     keys += ["homelab:gitDeployKey", "homelab:gitPushKey"] if over_ssh else []
-    graph = record(
+    secrets = {key: PLANTED[key] for key in keys}
+    configured = {**others, **{f"homelab:{key}": json.dumps(value) for key, value in settings.items()}}
+    return _recorded(stack, json.dumps([configured, secrets]), known), settings
+
+
+@lru_cache(maxsize=8)
+def _recorded(stack: str, given: str, known: bool) -> Graph:
+    """given: the configuration and its secrets, in JSON."""
+    config, secrets = json.loads(given)
+    return record(
         ROOT,
         project="homelab",
         stack=stack,
-        config={**others, **{f"homelab:{key}": json.dumps(value) for key, value in settings.items()}},
-        secrets={key: PLANTED[key] for key in keys},
+        config=config,
+        secrets=secrets,
         fakes=_FAKES if known else {},
         invokes=_INVOKES if known else {},
     )
-    return graph, settings
