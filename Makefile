@@ -13,7 +13,7 @@ OF_STACK = --stack '$(STACK)' $(OF_FILE)
 # Passed through the environment, unexpanded, so that quotes and dollar signs in a command arrive as typed.
 override CMD := $(value CMD)
 override ARGS := $(value ARGS)
-export ARGS CMD LAB_ID PODS
+export ARGS CMD LAB_ID LONG PODS
 
 .DEFAULT_GOAL := help
 .PHONY: help venv tools lab lab-preview lab-shell lab-down preview rehearse deployed delegation certificates rotate give recover check charts test mutants bench seal sealing-key sealed-bootstrap enrol
@@ -26,7 +26,7 @@ venv: .venv/.installed
 .venv/.installed: requirements-dev.txt lab/bootstrap.sh
 	@PYTHON='$(PYTHON)' sh lab/bootstrap.sh
 
-tools: venv ## build the lab's tools that are neither on PATH nor in the cache
+tools: venv ## build the tools of lab and tests that are neither on PATH nor in the cache (LONG=1: those of the long tests too)
 	@$(LAB) tools
 
 lab: venv ## start the lab: the whole platform on this machine, touching nothing real (LAB_ID=name for a second lab; PODS=real, as root: with pods that run)

@@ -1,5 +1,5 @@
 """`python -m lab COMMAND`: what the Makefile's recipes run. LAB_ID in the environment names the lab, CMD a command,
-ARGS what `check`, `charts` and `capacity` are given."""
+ARGS what `check`, `charts` and `capacity` are given, LONG that `tools` is for the long tests too."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _run(command: str, stack: str, file: Path | None, plan: Path | None) -> int:
     lab = Session(os.environ.get("LAB_ID") or commands.STACK, commands.STACK)
     match command:
         case "tools":
-            return commands.tools()
+            return commands.tools(long=bool(os.environ.get("LONG")))
         case "check":
             return commands.check(os.environ.get("ARGS") or "")
         case "charts":

@@ -33,11 +33,12 @@ from lab.session import CHECKOUT, Session
 STACK = "lab"
 
 
-def tools() -> int:
-    """Build whatever is missing."""
+def tools(*, long: bool) -> int:
+    """Build whatever is missing for the lab and the tests. long: for the long tests too."""
     progress = Progress()
     with progress.stage("tools"):
-        programs.ensure((*programs.LAB, *programs.GITOPS, *programs.TESTS))
+        wanted = (*programs.LAB, *programs.GITOPS, *programs.TESTS)
+        programs.ensure(name for name in wanted if long or name not in programs.LONG_TESTS)
         if os.geteuid() == 0:
             programs.ensure(programs.PODS)
         flux.objects()

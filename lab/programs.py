@@ -283,6 +283,9 @@ TESTS = (
 )
 """What only the tests and checks need: the lab's provider plugin has Helm in it, and its pods are played."""
 
+LONG_TESTS = ("gitea", "prometheus", "prometheus-operator", "bazel-remote", "github-mcp-server", "rclone", "otelcol")
+"""Those of them that only the long tests need: servers of applications."""
+
 CHECKS = ("helm", "manifests")
 """What the offline checks need."""
 

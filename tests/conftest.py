@@ -20,7 +20,12 @@ for _name in [name for name in os.environ if name.startswith("PULUMI_")]:
     del os.environ[_name]
 
 
-SHARED = {"first_up": "the lab", "cluster_lab": "the cluster's lab", "pods_cluster": "the cluster with real pods"}
+SHARED = {
+    "first_up": "the lab",
+    "pods_cluster": "the cluster with real pods",
+    "vault_cluster": "the cluster with Vault in real pods",
+    "cluster_lab": "the cluster's lab",
+}
 """Fixtures of which there is one for all modules, and what the modules are called that share it."""
 
 

@@ -35,7 +35,7 @@ class FirstUp:
     secrets: dict[str, str]
 
 
-WHOLE, OF_MACHINES, OF_PODS = SHARED
+WHOLE, OF_PODS, OF_VAULT, OF_MACHINES = SHARED
 _FAILED = pytest.StashKey[set[str]]()
 
 LABS = {WHOLE: LiveLab("pytest"), OF_MACHINES: LiveLab("pytest-cluster", CLUSTER)}
@@ -44,19 +44,12 @@ LABS = {WHOLE: LiveLab("pytest"), OF_MACHINES: LiveLab("pytest-cluster", CLUSTER
 WORKERS = 3
 """Of the cluster with real pods: each server of Vault wants one of its own."""
 
-IMAGES = (
-    *names_in_pods.IMAGES,
-    *certificates_in_pods.IMAGES,
-    *vault_in_pods.IMAGES,
-    *secrets_in_pods.IMAGES,
-    *postgres_in_pods.IMAGES,
-    *flux_in_pods.IMAGES,
-    "sealed-secrets",
-)
-"""That it has for all its tests."""
+NAMES = (*names_in_pods.IMAGES, *flux_in_pods.IMAGES, "sealed-secrets")
+VAULT = (*certificates_in_pods.IMAGES, *vault_in_pods.IMAGES, *secrets_in_pods.IMAGES, *postgres_in_pods.IMAGES)
+"""The images of each cluster with real pods. There are two, so that two workers share the time that they take."""
 
-_OPEN = contextlib.ExitStack()
-"""Ends the cluster with real pods."""
+_OPEN = {OF_PODS: contextlib.ExitStack(), OF_VAULT: contextlib.ExitStack()}
+"""Ends the clusters with real pods."""
 
 
 def end(lab: LiveLab) -> None:
@@ -98,8 +91,15 @@ def cluster_lab() -> Iterator[LiveLab]:
 @pytest.fixture(scope="session")
 def pods_cluster() -> Iterator[PodsCluster]:
     """A cluster of workers that run pods. Every test leaves its nodes free for pods."""
-    with _OPEN:
-        yield _OPEN.enter_context(cluster_with_pods(IMAGES, workers=WORKERS))
+    with _OPEN[OF_PODS] as opened:
+        yield opened.enter_context(cluster_with_pods(NAMES, workers=WORKERS))
+
+
+@pytest.fixture(scope="session")
+def vault_cluster() -> Iterator[PodsCluster]:
+    """Another one, for Vault and those who read from it."""
+    with _OPEN[OF_VAULT] as opened:
+        yield opened.enter_context(cluster_with_pods(VAULT, workers=WORKERS))
 
 
 @pytest.fixture(scope="session")
@@ -110,10 +110,10 @@ def powerdns_in_pods(pods_cluster: PodsCluster) -> PodsCluster:
 
 
 @pytest.fixture(scope="session")
-def certificates_pods(pods_cluster: PodsCluster) -> PodsCluster:
-    """The same with cert-manager and the program's own authority."""
-    certificates_in_pods.bring_up(pods_cluster, pods_cluster.directory)
-    return pods_cluster
+def certificates_pods(vault_cluster: PodsCluster) -> PodsCluster:
+    """That one with cert-manager and the program's own authority."""
+    certificates_in_pods.bring_up(vault_cluster, vault_cluster.directory)
+    return vault_cluster
 
 
 @pytest.fixture(scope="session")
@@ -191,7 +191,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
                 if name in LABS:
                     end(LABS[name])
                 else:
-                    _OPEN.close()
+                    _OPEN[name].close()
 
 
 def _group(item: pytest.Item) -> str:

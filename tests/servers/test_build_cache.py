@@ -18,6 +18,8 @@ from tests.servers import memory
 from tests.servers.processes import free_port, free_ports, server
 from tests.servers.services import PASSWORD, answers, container, listens, requested
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def bazel() -> Path:

@@ -25,6 +25,8 @@ from tests.servers import memory
 from tests.servers.processes import eventually, free_ports, server
 from tests.servers.services import answers
 
+pytestmark = pytest.mark.long
+
 COLLECTOR: dict[str, Any] = yaml.safe_load((GITOPS / "opentelemetry/collector/collector.yaml").read_text())["spec"]
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 """What Tempo is called for (https://opentelemetry.io/docs/specs/otlp/#otlpgrpc)."""

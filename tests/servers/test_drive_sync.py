@@ -15,6 +15,8 @@ from checks.gitops.tree import GITOPS
 from lab.programs import ensure
 from tests.servers.services import container, plain
 
+pytestmark = pytest.mark.long
+
 
 class Drive:
     """sync.sh with the release's settings, a directory in place of Drive, and the real rclone."""

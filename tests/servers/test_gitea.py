@@ -33,6 +33,8 @@ from tests.servers.processes import eventually
 from tests.servers.sshd import Sshd, sshd
 from tests.serving import serving
 
+pytestmark = pytest.mark.long
+
 PEOPLE = {
     **{name: ["gitea-admins"] for name in ("ann", "fay")},
     **{name: ["gitea-users"] for name in ("bob", "dan", "eve")},

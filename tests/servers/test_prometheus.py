@@ -42,6 +42,8 @@ from tests.servers.monitoring_inside import (
 )
 from tests.servers.names import module
 
+pytestmark = pytest.mark.long
+
 Manifest = dict[str, Any]
 
 GROUP = "monitoring.coreos.com"

@@ -24,6 +24,8 @@ from tests.servers.processes import eventually, free_port, free_ports, run, serv
 from tests.servers.services import answers, asked, container, listens, plain, requested
 from tests.serving import serving
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def github(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
