@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pulumi
+import pulumi_random as random
 import pytest
 
 from checks.graph import UNKNOWN, Graph, Secret, record
+from checks.graph.recorder import Fake
 from tests.checks.programs import COUNT, FAKES, INVOKES, TOKEN, custom, returning_nothing, sample
 
 
@@ -31,6 +33,14 @@ def test_a_secret_from_the_configuration_stays_secret(bare: Graph) -> None:
 
 def test_what_the_provider_calls_secret_is_secret_while_unknown(bare: Graph) -> None:
     assert bare["first-secret"].inputs["stringData"] == Secret(UNKNOWN)
+
+
+@pytest.mark.parametrize(("fakes", "value"), [({"one": {"result": "planted"}}, "planted"), ({}, UNKNOWN)])
+def test_what_a_provider_calls_secret_is_one_wherever_it_goes(fakes: dict[str, Fake], value: object) -> None:
+    def program() -> None:
+        pulumi.export("made", random.RandomPassword("one", length=32).result)
+
+    assert record(program, fakes=fakes).stack.outputs["made"] == Secret(value)
 
 
 def test_a_faked_secret_reaches_what_is_made_from_it(faked: Graph) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 
+import pytest
+from pulumi import RunError
+
+from checks import before
 from checks.rules import fast
 from checks.rules.all import RULES
+from checks.rules.rule import Finding
 from tests.conftest import ROOT
 
 NOT_BEFORE_A_PREVIEW = (
@@ -32,3 +38,23 @@ def test_a_program_loads_no_more_than_it_needs_for_a_preview() -> None:
     loaded = done.stdout.split()
     assert "checks.rules.network" in loaded
     assert [name for name in loaded if name.startswith(NOT_BEFORE_A_PREVIEW)] == []
+
+
+def test_what_a_rule_refuses_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK's registrations wait for the end of the program, and would go on after its error."""
+    fault = Finding("a-rule", "Namespace one", "metadata", "is wrong", "program.py:1", "right it")
+    monkeypatch.setattr(before, "findings", lambda *_: [fault])
+    registered = []
+
+    async def rpc_wrapper() -> None:
+        registered.append("Namespace one")
+
+    async def program() -> None:
+        seen = before.Seen()
+        task = asyncio.ensure_future(rpc_wrapper())
+        with pytest.raises(RunError, match="nothing was created, because it would not work"):
+            before.refuse(seen, {})
+        await asyncio.wait([task])
+
+    asyncio.run(program())
+    assert registered == []

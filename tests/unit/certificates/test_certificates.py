@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from components.certificates.cert_manager import CertManager, CertManagerArgs
 from components.certificates.certificate import Certificate, CertificateArgs
 from components.certificates.cluster_ca import ClusterCa, ClusterCaArgs
 from components.kit.chart import ChartSource
+from components.kit.readiness import READY
 from components.kit.references import IssuerReference
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
@@ -36,12 +38,12 @@ def authority(opts: pulumi.ResourceOptions, common_name: str = "lab cluster CA")
     return ClusterCa("cluster-ca", ClusterCaArgs(cert_manager=manager, common_name=common_name), opts)
 
 
-def vault(opts: pulumi.ResourceOptions, **changes: Any) -> Certificate:
+def vault(opts: pulumi.ResourceOptions, *, awaited: bool = True, **changes: Any) -> Certificate:
     known: dict[str, Any] = {
         "namespace": "vault",
         "secret_name": "vault-tls",
         "dns_names": ["instance.vault.svc", "*.vault.svc"],
-        "issuer": authority(opts).issuer,
+        "issuer": replace(authority(opts).issuer, awaited=awaited),
     }
     return Certificate("vault-tls", CertificateArgs(**known | changes), opts)
 
@@ -106,6 +108,13 @@ def test_a_certificate_comes_after_its_issuer() -> None:
     graph = alone(vault)
     assert graph.depends(f"{CERTIFICATE} vault-tls", "kubernetes:cert-manager.io/v1:ClusterIssuer cluster-ca")
     assert vault_spec()["issuerRef"] == {"name": "cluster-ca", "kind": "ClusterIssuer", "group": "cert-manager.io"}
+
+
+@pytest.mark.parametrize("awaited", [True, False])
+def test_an_up_waits_for_a_certificate_unless_the_world_outside_decides_on_it(awaited: bool) -> None:
+    graph = alone(lambda opts: vault(opts, awaited=awaited))
+    annotations = graph[f"{CERTIFICATE} vault-tls"].inputs["metadata"].get("annotations") or {}
+    assert (annotations.items() >= READY.items()) is awaited
 
 
 def test_a_certificate_hands_out_its_secret() -> None:

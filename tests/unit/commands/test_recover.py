@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from stacks.commands.recover import Findings, to_read
-from stacks.commands.recover_cluster import Record
+from stacks.commands.recover import Findings, examine, to_read
+from stacks.commands.recover_cluster import Cluster, Record
 from stacks.commands.recover_state import RELEASE, changing, kubeconfig, mended, pending, stuck, unread
 from stacks.commands.stack import CommandError
 
@@ -201,3 +201,44 @@ def test_the_kubeconfig_is_the_providers_own() -> None:
 def test_a_state_without_a_kubeconfig_is_refused() -> None:
     with pytest.raises(CommandError, match="no kubeconfig for pulumi:providers:kubernetes kubernetes; nothing was"):
         kubeconfig({"resources": []}, PROVIDER)
+
+
+class Played:
+    """A cluster in which Helm has these records, and everything else is there."""
+
+    def __init__(self, *records: Record) -> None:
+        self.helm = list(records)
+
+    def __enter__(self) -> Played:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def records(self) -> list[Record]:
+        return self.helm
+
+    def find(self, manifest: dict[str, Any], _: str | None) -> str:
+        return f"{manifest['metadata']['namespace']}/{manifest['metadata']['name']}"
+
+
+def examined(monkeypatch: pytest.MonkeyPatch, deployment: dict[str, Any], *records: Record) -> Findings:
+    """What a cluster with these records says of a state."""
+    monkeypatch.setattr(Cluster, "of", lambda *_: Played(*records))
+    provider = {"urn": PROVIDER, "type": "pulumi:providers:kubernetes", "inputs": {"kubeconfig": "{}"}}
+    return examine({**deployment, "resources": [provider, *deployment["resources"]]}, {})
+
+
+def test_an_upgrade_that_was_cut_off_is_found_where_nothing_was_being_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed, cut_off = release(id="vault-system/vault"), record("pending-upgrade", 2)
+    deployment = state(operation(installed, "updating"), resources=[installed])
+    found = examined(monkeypatch, deployment, record("deployed"), cut_off)
+    assert found.hindering == [(PROVIDER, cut_off)]
+
+
+def test_what_was_made_before_the_end_is_found_in_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = examined(monkeypatch, state(operation(ingress()), operation(release())), record("deployed"))
+    assert found.ids == {
+        urn(INGRESS, "vault-entry"): "vault/entry",
+        urn(RELEASE, "vault-operator"): "vault-system/vault",
+    }

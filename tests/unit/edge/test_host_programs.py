@@ -62,6 +62,23 @@ def test_a_zone_that_the_host_serves_itself_is_never_overwritten(tmp_path: Path,
     assert api.writes == []
 
 
+def test_a_host_that_is_to_follow_another_zone_lets_go_of_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would answer for the old name for ever, with what the zone held last."""
+    api = Zones()
+    monkeypatch.setattr(powerdns, "host_settings", lambda _: {})
+    monkeypatch.setattr(powerdns, "run", lambda _: "")
+    monkeypatch.setattr(powerdns, "Api", lambda *_: api)
+    about = {"record": str(tmp_path / "record.json"), "owner": "cluster.example.org", "host": "192.0.2.9"}
+    wanted = {**settings(tmp_path), **about}
+    powerdns.install({**wanted, "zone": ZONE})
+    api.writes.clear()
+    powerdns.install({**wanted, "zone": {**ZONE, "name": "other.example.org."}})
+    deleted = [path for method, path, _ in api.writes if method == "DELETE"]
+    assert deleted == ["/zones/cluster.example.org."]
+
+
 def test_one_host_serves_one_cluster(tmp_path: Path) -> None:
     record(tmp_path).save(owner="cluster.example.org")
     with pytest.raises(HostError, match=r"serves cluster\.example\.org already, and can serve one cluster"):

@@ -39,8 +39,10 @@ def test_a_registry_is_asked_by_the_charts_full_name() -> None:
     assert release(None, OCI_PIN)["chart"] == "oci://registry.example.org/charts/demo"
 
 
-def test_a_url_as_mirror_replaces_the_repository() -> None:
-    assert release("https://mirror.example.org", OCI_PIN)["repositoryOpts"] == {"repo": "https://mirror.example.org"}
+@pytest.mark.parametrize("scheme", ["https", "http"])
+def test_a_url_as_mirror_replaces_the_repository(scheme: str) -> None:
+    mirror = f"{scheme}://mirror.example.org"
+    assert release(mirror, OCI_PIN)["repositoryOpts"] == {"repo": mirror}
 
 
 def test_a_registry_as_mirror_replaces_the_repository() -> None:

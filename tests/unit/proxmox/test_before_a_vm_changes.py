@@ -95,6 +95,16 @@ def test_what_an_earlier_update_left_undone_is_finished_and_the_node_ends_in_pea
     ]
 
 
+def test_a_change_that_is_the_providers_own_is_left_to_it() -> None:
+    """Finished here, it would restart the node once before it may be restarted, and once more in its turn."""
+    api = Api(CONFIG)
+    old = {"nodeName": "pve1", "cpu": {"cores": 2}, "memory": {"dedicated": 4096}}
+    new = {"nodeName": "pve1", "cpu": {"cores": 4}, "memory": {"dedicated": 8192}}
+    args = pulumi.ResourceHookArgs("urn", "1", "worker-0", "t", new_inputs=new, old_outputs=old)
+    vm_update.prepare(cast(ProxmoxApi, api), PLANNED, args)
+    assert api.changed == []
+
+
 def test_a_vm_that_is_off_stays_off_while_it_is_finished() -> None:
     assert prepared(Api(CONFIG, runs=False), cpu={"cores": 4}) == [("/config", {"cores": 4})]
 

@@ -123,7 +123,7 @@ def test_that_no_api_server_answers_is_told_of_each(api: Callable[..., Kubernete
         api(a=None, b=None).items("/api/v1/nodes")
 
 
-@pytest.mark.parametrize("status", [401, 403, 409, 500])
+@pytest.mark.parametrize("status", [400, 401, 403, 409, 500])
 def test_a_refusal_is_an_error_with_its_reason(api: Callable[..., KubernetesApi], status: int) -> None:
     with pytest.raises(KubernetesError, match=f"{status}: not yours"):
         asyncio.run(api(a=refusing(status)).apply(MAP, manager="talos", force=False))

@@ -1,14 +1,16 @@
-"""Which kubelets are waited for before the next one is replaced, against nodes that are played."""
+"""In which order a changed version of Kubernetes reaches what runs, against nodes that are played."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+import yaml
 
-from components.talos import waiting
+from components.talos import images, waiting
 from components.talos.api import TalosCredentials, TalosError
 from components.talos.kubernetes_api import KubernetesApi
 from components.talos.kubernetes_upgrade import KubernetesUpgrade
@@ -69,3 +71,22 @@ def test_a_kubelet_does_not_wait_for_itself(monkeypatch: pytest.MonkeyPatch) -> 
     made = upgrade(api, {"controlplane-0": NEW, "worker-0": NEW, "worker-1": OLD}, monkeypatch)
     asyncio.run(made.earlier_kubelets_run("worker-0"))
     assert "worker-0" not in api.asked
+
+
+def test_no_part_of_a_control_plane_is_newer_than_any_api_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks whichever API server answers: https://kubernetes.io/releases/version-skew-policy/"""
+    replaced: list[tuple[str, str]] = []
+
+    async def noted(_: object, name: str, part: str, __: str) -> None:
+        replaced.append((part, name))
+
+    async def outdated(_: object) -> list[str]:
+        return []
+
+    monkeypatch.setattr(KubernetesUpgrade, "_replace", noted)
+    monkeypatch.setattr(KubernetesUpgrade, "_outdated", outdated)
+    names = ["cp-1", "cp-2", "cp-3"]
+    made = replace(upgrade(Api({}), {}, monkeypatch), controlplanes=dict.fromkeys(names, "192.0.2.1"))
+    wanted = {key: {"image": NEW} for key in ("apiServer", "controllerManager", "scheduler")}
+    asyncio.run(made.control_planes(yaml.safe_dump({"cluster": wanted})))
+    assert replaced == [(part, name) for part in images.STATIC_PODS for name in names]

@@ -24,9 +24,13 @@ class Calls:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **answers: messages.Message) -> None:
         self.asked: list[tuple[str, Any]] = []
+        self.seconds = 0.0
 
-        async def call(_: object, method: str, request: Any, *__: object, **___: object) -> messages.Message:
+        async def call(
+            _: object, method: str, request: Any, __: object, timeout: float = api.RPC_TIMEOUT, **___: object
+        ) -> messages.Message:
             self.asked.append((method, request))
+            self.seconds = timeout
             return answers.get(method, messages.Empty())
 
         monkeypatch.setattr(api, "_tls", lambda _: None)
@@ -59,6 +63,23 @@ def test_a_configuration_of_static_pods_never_reboots_a_node(monkeypatch: pytest
     calls.run("apply", "machine: {}")
     [(_, request)] = calls.asked
     assert (request.dry_run, request.mode) == (False, messages.MODE_NO_REBOOT)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("pull", ("registry.k8s.io/kube-apiserver:v1.36.3", api.ImageNamespace.CRI)),
+        ("upgrade", ("factory.talos.dev/installer/schematic:v1.13.9",)),
+        ("leave_etcd", ()),
+    ],
+)
+def test_a_call_that_returns_when_the_work_is_done_is_given_minutes(
+    monkeypatch: pytest.MonkeyPatch, method: str, arguments: tuple[object, ...]
+) -> None:
+    calls = Calls(monkeypatch)
+    calls.run(method, *arguments)
+    # Talos itself tries for five minutes to leave etcd, and an image comes over a home's connection.
+    assert calls.seconds > 300
 
 
 def test_a_member_that_only_learns_has_no_vote(monkeypatch: pytest.MonkeyPatch) -> None:
