@@ -43,6 +43,12 @@ def database() -> dict[str, str]:
     return labels("StatefulSet", "powerdns-database")
 
 
+def test_an_update_of_the_database_takes_its_own_tables_along() -> None:
+    """The image's start does that only where it is told to (docker_mariadb_upgrade in docker-entrypoint.sh)."""
+    given = {one["name"]: one.get("value") for one in container("powerdns-database")["env"]}
+    assert given.get("MARIADB_AUTO_UPGRADE")
+
+
 def test_the_service_of_names_and_that_of_the_api_lead_to_servers_and_the_other_to_the_database() -> None:
     for name, wanted, other in (
         ("powerdns", server(), database()),

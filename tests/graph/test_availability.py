@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from checks.graph import Graph, reveal
+from checks.model import records
+from checks.model.platform import ROOT
 from components.kit.scheduling import HOSTNAME
 from tests.graph.test_conventions import graph_of
 
@@ -72,6 +74,18 @@ def test_a_lost_node_takes_one_of_two_pods(graph: Graph, workload: str) -> None:
     assert (spread["topologyKey"], spread["whenUnsatisfiable"], spread["maxSkew"]) == (HOSTNAME, "DoNotSchedule", 1)
     count = next(tree[key] for key in ("replicaCount", "replicas") if key in tree)
     assert count == 2
+
+
+@pytest.mark.parametrize("workload", SPREAD)
+def test_a_workload_is_kept_apart_from_its_own_pods_and_no_others(graph: Graph, workload: str) -> None:
+    """Of labels that its pods do not have, none is ever counted, and all may be on one node."""
+    release, place = SPREAD[workload]
+    [spread] = value(graph, release, place)["topologySpreadConstraints"]
+    counted = spread["labelSelector"]["matchLabels"].items()
+    chart = str(graph[f"{RELEASE} {release}"].inputs["chart"]).rpartition("/")[2]
+    for made in records.read(ROOT / "charts" / "records")[chart].made:
+        templates = [one["spec"]["template"] for one in made.objects if one["kind"] == "Deployment"]
+        assert len([one for one in templates if counted <= one["metadata"]["labels"].items()]) == 1
 
 
 def test_the_webhook_of_challenges_is_on_two_nodes_if_it_can_be(graph: Graph) -> None:

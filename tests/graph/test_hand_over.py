@@ -62,6 +62,12 @@ def test_applications_come_after(graph: Graph, first: str) -> None:
     assert graph.depends(ROOT, first, transitive=True)
 
 
+def test_what_fails_at_first_is_tried_again_while_an_up_still_waits(graph: Graph) -> None:
+    spec, awaited = graph[ROOT].inputs["spec"], graph[ROOT].option("customTimeouts").create
+    again = spec.get("retryInterval", spec["interval"])
+    assert 3 * int(again.removesuffix("m")) < int(awaited.removesuffix("m"))
+
+
 def test_what_flux_made_stays_when_the_root_is_deleted(graph: Graph) -> None:
     spec = graph[ROOT].inputs["spec"]
     assert (spec["deletionPolicy"], spec["prune"]) == ("Orphan", True)

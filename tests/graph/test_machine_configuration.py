@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
@@ -15,7 +16,10 @@ import pytest
 import yaml
 
 from checks.graph import Graph, reveal
+from checks.model.machines import Talos
+from checks.model.platform import Platform
 from checks.program import recorded
+from checks.rules.all import RULES
 from tests.graph.test_conventions import graph_of
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
@@ -243,3 +247,27 @@ def test_the_approver_comes_before_kubelets_ask_where_a_stack_says_so() -> None:
     assert f"{RELEASE} kubelet-certificates" in [f"{node.type} {node.name}" for node in later.of_type(RELEASE)]
     for node in NODES:
         assert ROTATION not in configuration(later, node)["machine"]["kubelet"]["extraArgs"]
+
+
+FREE = {"extraArgs", "nodeAnnotations", "nodeLabels", "sysctls"}
+"""Maps whose keys are not Talos's to know."""
+
+
+def _misspelt(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each field of maps within maps, and the whole with that field misspelt."""
+    for key, inner in value.items():
+        yield key, {f"{key}x": inner}
+        if isinstance(inner, dict) and key not in FREE:
+            yield from ((f"{key}.{name}", {key: whole}) for name, whole in _misspelt(inner))
+
+
+def test_a_field_that_is_misspelt_is_found_wherever_a_node_has_one(graph: Graph) -> None:
+    """A node refuses the whole of its configuration for it."""
+    wrong = [one for node in ("controlplane-0", "worker-0") for one in _misspelt(configuration(graph, node))]
+    platform = Platform("lab", graph, {})
+    unseen = []
+    for path, document in wrong:
+        platform.talos = Talos(patches=[document])
+        unseen += [path] if not list(RULES["talos-field"].findings(platform)) else []
+    assert len(wrong) > 40
+    assert sorted(set(unseen)) == []

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from checks.gitops.tree import GITOPS
+from checks.rules.capacity import quantity
 
 FOLDER = GITOPS / "drive-sync"
 RCLONE = '#!/bin/sh\n[ "$1" = obscure ] && { cat; exit; }\necho "$@" >>"$NOTES"\n'
@@ -56,3 +57,14 @@ def test_what_was_copied_is_compared_with_what_is_here(told: list[list[str]]) ->
 def test_nothing_of_the_copy_in_drive_is_ever_deleted(told: list[list[str]]) -> None:
     deleting = {"sync", "move", "delete", "purge", "deletefile", "cleanup"}
     assert [command for command in told if command[0] in deleting and "backup:" in command] == []
+
+
+SLOW = 20e6 / 8
+"""Bytes a second that the way up of a home's connection has at least."""
+
+
+def test_a_run_has_the_time_to_bring_up_all_that_the_volume_holds() -> None:
+    """One that is cut off begins the largest file anew each night, and never ends."""
+    values = RELEASE["spec"]["values"]
+    seconds = values["controllers"]["main"]["cronjob"]["activeDeadlineSeconds"]
+    assert seconds * SLOW >= quantity(values["persistence"]["data"]["size"])
