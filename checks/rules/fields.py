@@ -1,4 +1,4 @@
-"""Custom resources have the fields that their definition has."""
+"""Custom resources are of a version that is served, and have the fields that their definition has."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from checks.model.flux_tool import ask
-from checks.model.objects import Object, walk
+from checks.model.objects import Object, items, walk
 from checks.model.platform import Platform
 from checks.model.program import HIDDEN, LATER
 from checks.rules.rule import Finding, finding, rule, there
@@ -19,6 +19,24 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "number": (int, float),
     "scalar": (str, int, float, bool),
 }
+
+
+@rule(
+    "served-version",
+    title="A custom resource is of a version that its definition serves",
+    why="The API server answers as if there were no such kind: `no matches for kind`.",
+    remedy="Write it in a version that is served; its fields may have other names there.",
+)
+def versions(platform: Platform) -> Iterator[Finding]:
+    """Custom resources of a version that was given up, or is not there yet."""
+    for thing in platform.objects:
+        brought = platform.definitions.get((thing.group, thing.kind), [])
+        known = [one for definition in brought for one in items(definition.spec.get("versions"))]
+        served = {str(one.get("name")) for one in known if one.get("served", True)}
+        version = str(thing.content.get("apiVersion")).rpartition("/")[2]
+        if served and version not in served:
+            problem = f"is {version}, and its definition serves {', '.join(sorted(served))}"
+            yield finding(thing, "apiVersion", problem, thing.where)
 
 
 @rule(

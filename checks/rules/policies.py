@@ -169,6 +169,73 @@ def ports(platform: Platform) -> Iterator[Finding]:
                     yield finding(policy, f"spec.ingress[{number}].ports[{place}].port", problem, policy.where)
 
 
+@rule(
+    "policy-other-side",
+    title="What one side may call, the other side lets in",
+    why="Connections time out: whoever is called is closed, and opens another port, or opens it to others.",
+    remedy="Give the port of the pods, not that of their Service, or let the caller in there.",
+)
+def doors(platform: Platform) -> Iterator[Finding]:
+    """Ports in policies on calls that the pods called open to nobody of the caller's namespace."""
+    for policy in _policies(platform):
+        for number, entry in enumerate(items(policy.spec.get("egress"))):
+            for peer in items(entry.get("to")):
+                space = _namespace_of(peer, policy.namespace)
+                wanted = mapping(mapping(peer.get("podSelector")).get("matchLabels"))
+                opened = _opened(platform, space, wanted, policy.namespace) if space and wanted else None
+                for place, port in enumerate(items(entry.get("ports")) if opened is not None else ()):
+                    if not any(_fit(port, one) for one in opened or ()):
+                        ports = ", ".join(sorted({str(one.get("port")) for one in opened or ()})) or "none"
+                        shown = ", ".join(f"{key}={value}" for key, value in wanted.items())
+                        problem = (
+                            f"is {port.get('port')}, and pods {shown} in {space} open to {policy.namespace}: {ports}"
+                        )
+                        yield finding(policy, f"spec.egress[{number}].ports[{place}].port", problem, policy.where)
+
+
+def _opened(platform: Platform, space: str, labels: dict[str, Any], caller: str) -> list[dict[str, Any]] | None:
+    """What pods with these labels, and perhaps more, open to the namespace `caller`; None where they may open all."""
+    incoming = [
+        one
+        for one in platform.of_kind("networking.k8s.io", "NetworkPolicy")
+        if one.namespace == space and "Ingress" in (one.spec.get("policyTypes") or ["Ingress"])
+    ]
+    selectors = [mapping(one.spec.get("podSelector")) for one in incoming]
+    # What a chart gives itself is recorded by its name alone; of pods that a policy of ours is about, ours is the door.
+    unsure = platform.unknown_in(space) or any(one.release is not None and not one.release.own for one in incoming)
+    about = [mapping(selector.get("matchLabels")) for selector in selectors]
+    if unsure and not any(each and each.items() <= labels.items() for each in about):
+        return None
+    if not any(
+        not selector.get("matchExpressions") and mapping(selector.get("matchLabels")).items() <= labels.items()
+        for selector in selectors
+    ):
+        return None
+    opened: list[dict[str, Any]] = []
+    for one, selector in zip(incoming, selectors, strict=True):
+        if all(labels.get(key, value) == value for key, value in mapping(selector.get("matchLabels")).items()):
+            for entry in items(one.spec.get("ingress")):
+                callers = items(entry.get("from"))
+                if not callers or any(_namespace_of(peer, space) in (caller, None) for peer in callers):
+                    opened += items(entry.get("ports")) or [{}]
+    return opened
+
+
+def _namespace_of(peer: dict[str, Any], own: str) -> str | None:
+    """The one namespace of a peer's pods; empty for addresses, None where it may be any."""
+    if "ipBlock" in peer:
+        return ""
+    if "namespaceSelector" not in peer:
+        return own
+    return mapping(mapping(peer["namespaceSelector"]).get("matchLabels")).get(_NAME)
+
+
+def _fit(called: dict[str, Any], opened: dict[str, Any]) -> bool:
+    """Whether two ports may be one: what a name stands for, the container says."""
+    numbers = [str(one.get("port", "")) for one in (called, opened)]
+    return numbers[0] == numbers[1] or not all(map(str.isdigit, numbers)) or "endPort" in {*called, *opened}
+
+
 def _policies(platform: Platform) -> Iterator[Object]:
     """The policies that this repository writes, in namespaces whose pods are known."""
     for policy in platform.of_kind("networking.k8s.io", "NetworkPolicy"):

@@ -15,6 +15,7 @@ from checks.model.objects import Object, items, mapping
 from checks.model.platform import Platform
 from checks.model.pods import Pods
 from stacks import sso
+from stacks.application_secrets import SECRETS
 from stacks.applications import APPLICATIONS
 
 NAMESPACES = {row.namespace for row in APPLICATIONS}
@@ -220,6 +221,53 @@ def test_every_claim_names_its_class_and_whether_it_is_backed_up(everything: Pla
         assert claim["spec"].get("storageClassName"), whose
         labels = mapping(claim["metadata"].get("labels"))
         assert BACKUP in labels or re.search(r"homelab(/|~1)backup", elsewhere), whose
+
+
+WITHOUT_BACKUP = {
+    "build-cache": "each build fills it again",
+    "monitoring": "figures describe the past, and alerts are sent again",
+    "logs": "logs describe the past",
+}
+"""By namespace, why what its volumes hold may be lost."""
+
+
+def test_nothing_that_people_would_miss_is_left_out_of_the_backup(everything: Platform) -> None:
+    left_out = re.compile(r"homelab(/|~1)backup\W+false")
+    found = {
+        whose.split()[1].partition("/")[0]
+        for whose, claim, elsewhere in claims(everything)
+        if left_out.search(f"{yaml.safe_dump(mapping(claim['metadata'].get('labels')))}\n{elsewhere}")
+    }
+    assert found == set(WITHOUT_BACKUP)
+
+
+RESTARTED = ("Deployment", "StatefulSet", "DaemonSet")
+"""Kinds that Reloader restarts."""
+
+
+def test_a_workload_restarts_for_each_secret_that_a_restart_renews(everything: Platform) -> None:
+    """Else a rotation leaves it with the former value, and the other side no longer knows that."""
+    renewed = {
+        (namespace, name)
+        for name, row in SECRETS.items()
+        if row.uptake == "restart"
+        for namespace in (row.spec.namespace, *row.also_in)
+    }
+    read = {
+        (thing, need.name)
+        for thing, need in everything.needs
+        if thing.kind in RESTARTED
+        and thing.namespace in NAMESPACES
+        and thing.manager.system != "operator"
+        and need.kind == "Secret"
+        and (thing.namespace, need.name) in renewed
+    }
+    assert {thing.name for thing, _ in read} >= {"gitea", "harbor-core", "harbor-jobservice", "webhook-inbox"}
+    told = {
+        thing: re.split(r"[\s,:]+", f"{yaml.safe_dump(thing.annotations)}\n{postrendered(thing.kind, thing.name)}")
+        for thing, _ in read
+    }
+    assert sorted(f"{thing} reads {name}" for thing, name in read if name not in told[thing]) == []
 
 
 def test_every_database_of_an_application_is_backed_up(everything: Platform) -> None:

@@ -69,6 +69,11 @@ FAULTS: dict[str, Fault] = {
         "policy-port",
         ("NetworkPolicy gitea/gitea-ssh", "spec.ingress[0].ports[0].port", "sshd", "ssh"),
     ),
+    "a call of the Service's port, where the pods open another": Fault(
+        edited(POLICIES, ("port: 9292,", "port: 80,")),
+        "policy-other-side",
+        ("NetworkPolicy gitea/gitea-calls", "spec.egress[2].ports[0].port", "is 80", "flux-system", "9292"),
+    ),
     "a policy about a database that does not exist": Fault(
         edited(POLICIES, ("cnpg.io/cluster: gitea-postgres", "cnpg.io/cluster: gitea-pg")),
         "policy-pods",

@@ -63,6 +63,11 @@ FAULTS: dict[str, Fault] = {
         "solver-group",
         ("ClusterIssuer letsencrypt-prod-dns", "groupName", "acme.example.org", "acme.test-cluster"),
     ),
+    "a version that is served no longer": Fault(
+        at("ExternalSecret", "oidc-gitea", "apiVersion", value="external-secrets.io/v1beta1"),
+        "served-version",
+        ("ExternalSecret authentik/oidc-gitea", "apiVersion", "is v1beta1", "serves v1"),
+    ),
     "a resource without an order to its definition": Fault(
         no_order("IPAddressPool", "services-pool", "metallb", "MetalLb", "AddressPool"),
         "definition-first",
