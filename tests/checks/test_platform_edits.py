@@ -127,13 +127,6 @@ TREE: dict[str, Edit] = {
     "a network policy": document(
         "NetworkPolicy", "page", "spec: {podSelector: {}, policyTypes: [Ingress]}", "networking.k8s.io/v1"
     ),
-    "a policy on calls to pods that are open": document(
-        "NetworkPolicy",
-        "calls",
-        "spec: {podSelector: {matchLabels: {app: page}}, policyTypes: [Egress], egress: [{ports: [{port: 53}]}, "
-        "{to: [{podSelector: {matchLabels: {app: page}}}], ports: [{port: 8080}]}]}",
-        "networking.k8s.io/v1",
-    ),
     "a disruption budget": document(
         "PodDisruptionBudget", "page", "spec: {maxUnavailable: 1, selector: {matchLabels: {app: page}}}", "policy/v1"
     ),
