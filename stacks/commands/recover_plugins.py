@@ -32,16 +32,18 @@ def orphans(root: Path = ROOT) -> list[int]:
 
 def end_orphans(root: Path = ROOT) -> int:
     """End them, and tell how many there were. Raises CommandError if one stays."""
-    found = orphans(root)
-    for pid in found:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    ended: set[int] = set()
     deadline = time.monotonic() + END_SECONDS
+    # One whose Pulumi ends meanwhile is ended too.
     while left := orphans(root):
         if time.monotonic() > deadline:
             raise CommandError(f"plugins of a killed Pulumi cannot be ended: {', '.join(map(str, left))}; end them")
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        ended.update(left)
         time.sleep(0.05)
-    return len(found)
+    return len(ended)
 
 
 def _program(pid: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from stacks.commands import recover_plugins
 from stacks.commands.recover_plugins import end_orphans, orphans
 
 
@@ -59,3 +60,13 @@ def test_a_plugin_whose_pulumi_runs_is_left_alone(programs: Path, checkout: Path
         deadline = time.monotonic() + 5
         while end_orphans(checkout) == 0:  # now it has none
             assert time.monotonic() < deadline
+
+
+def test_a_plugin_whose_pulumi_ends_meanwhile_is_ended_too(
+    orphan: subprocess.Popen[bytes], programs: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with subprocess.Popen([programs / "pulumi-resource-idle", "60"], cwd=checkout) as later:
+        looks = iter([[orphan.pid], [later.pid], []])
+        monkeypatch.setattr(recover_plugins, "orphans", lambda _root: next(looks))
+        assert end_orphans(checkout) == 2
+        assert later.wait(5) == -9
