@@ -129,7 +129,14 @@ def test_a_cluster_without_machines_leaves_the_talosconfig(fresh: LiveLab) -> No
     assert "context: lab" in found["talosconfig"]
 
 
-@pytest.mark.parametrize("layer", ["network", "ingress", "edge", "storage", "secrets", "dns", "identity"])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        "network",
+        "edge",
+        *(pytest.param(each, marks=pytest.mark.long) for each in ("ingress", "storage", "secrets", "dns", "identity")),
+    ],
+)
 def test_a_failed_layer_leaves_the_credentials_of_the_cluster(fresh: LiveLab, layer: str) -> None:
     if layer == "edge":
         with refusing_edge_host(fresh):

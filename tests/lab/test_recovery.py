@@ -68,6 +68,7 @@ def test_an_object_that_only_the_cluster_knows_is_taken_back(whole_lab: LiveLab,
     converges(whole_lab)
 
 
+@pytest.mark.long
 def test_what_the_whole_platform_stands_on_is_taken_back_as_it_is(whole_lab: LiveLab) -> None:
     urn = killed(
         whole_lab, CERTIFICATE, "certificates", "--namespace=vault", "--field-selector=metadata.name=vault-entry"
@@ -93,6 +94,7 @@ def test_a_destroy_that_was_killed_is_recovered_and_ends(whole_lab: LiveLab) -> 
 
 
 @pytest.mark.usefixtures("cut_off_release")
+@pytest.mark.long
 def test_a_release_whose_installation_was_cut_off_is_installed_whole(whole_lab: LiveLab) -> None:
     recovered = whole_lab.recover()
     assert recovered.returncode == 0, recovered.stdout

@@ -23,6 +23,8 @@ from tests.servers.homeserver import (
 )
 from tests.servers.postgres import postgres
 
+pytestmark = pytest.mark.long
+
 WHOAMI = "/_matrix/client/v3/account/whoami"
 TYPES = {"array": list, "boolean": bool, "object": dict, "string": str}
 
