@@ -10,11 +10,12 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lab.golang import GoBinary, build, cached
+from lab.golang import GoBinary, build, cached, find_go
 from lab.session import outer_path
 
 KUBERNETES_LDFLAGS = (
@@ -323,19 +324,33 @@ LAB = tuple(name for name in TOOLS if name not in (*TESTS, *GITOPS, *PODS))
 """What every running lab needs."""
 
 
+BUILDS_AT_ONCE = 2
+"""A build waits for downloads, and its linker uses a single core: a second one fills the gaps."""
+
+
 def needed(config: Mapping[str, Any]) -> tuple[str, ...]:
     """What a lab of a stack's configuration needs."""
     return (*LAB, *(GITOPS if config.get("homelab:gitops") else ()))
 
 
 def ensure(names: Iterable[str]) -> dict[str, Found]:
-    """Find or build each named tool.
+    """Find each named tool, or build it.
 
     Raises:
-        LabError: if one can be neither found nor built.
+        LabError: if one can be neither found nor built; none is begun after that.
     """
-    found = {}
-    for name in names:
-        tool = TOOLS[name]
-        found[name] = tool.find() or Found(build(tool.binary), f"built, {tool.binary.version()}")
-    return found
+    found = {name: TOOLS[name].find() for name in names}
+    missing = [TOOLS[name].binary for name, there in found.items() if there is None]
+    if missing:
+        find_go()  # before the builds, which would both install it
+    with ThreadPoolExecutor(BUILDS_AT_ONCE) as pool:
+        try:
+            building = [pool.submit(build, binary) for binary in missing]
+            paths = [future.result() for future in as_completed(building)]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    built = {path.name: path for path in paths}
+    return {
+        name: there or Found(built[name], f"built, {TOOLS[name].binary.version()}") for name, there in found.items()
+    }

@@ -41,17 +41,23 @@ class Progress:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
 
 
+_running: dict[str, float] = {}
+"""What ticks now, and since when. Builds run side by side, and a terminal has one live line."""
+
+
 @contextlib.contextmanager
 def ticking(label: str) -> Iterator[None]:
     """Show that something long is alive: a live line on a terminal, else a line every LOG_INTERVAL seconds."""
     live = sys.stderr.isatty()
-    start = time.monotonic()
+    start = _running[label] = time.monotonic()
     stopped = threading.Event()
 
     def tick() -> None:
         while not stopped.wait(LIVE_INTERVAL if live else LOG_INTERVAL):
-            text = f"    {label} ... {time.monotonic() - start:.0f} s"
-            print(f"\r{text}" if live else text, end="" if live else "\n", file=sys.stderr, flush=True)
+            if not live:
+                say(f"    {label} ... {time.monotonic() - start:.0f} s")
+            elif label == next(iter(_running), label):
+                print(f"\r    {_live_line():<70}", end="", file=sys.stderr, flush=True)
 
     thread = threading.Thread(target=tick, daemon=True)
     thread.start()
@@ -62,5 +68,11 @@ def ticking(label: str) -> Iterator[None]:
     finally:
         stopped.set()
         thread.join()
+        _running.pop(label, None)
         line = f"    {label}: {outcome} in {time.monotonic() - start:.1f} s"
-        say(f"\r{line:<70}" if live else line)
+        say(f"\r{line:<74}" if live else line)
+
+
+def _live_line() -> str:
+    now = time.monotonic()
+    return ", ".join(f"{label} ... {now - since:.0f} s" for label, since in list(_running.items()))
