@@ -28,6 +28,9 @@ SHARED = {
 }
 """Fixtures of which there is one for all modules, and what the modules are called that share it."""
 
+LAST = ("test_recovery", "test_killed_ups", "test_platform_destroy")
+"""Modules that end the lab which they share: after all others, each where the one before has left it."""
+
 
 @pytest.hookimpl(tryfirst=True)  # the worker reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,7 +45,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.xdist_group(groups.get(item.path, item.path.stem)))
     order = list(SHARED.values())
-    items.sort(key=lambda item: order.index(groups[item.path]) if item.path in groups else len(order))
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        turn = LAST.index(item.path.stem) + 1 if item.path.stem in LAST else 0
+        return order.index(groups[item.path]) if item.path in groups else len(order), turn
+
+    items.sort(key=place)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The end of the whole program on a lab, at work and with a dead Kubernetes API, and beginnings that were cut off."""
+"""The end of the whole program on a lab, at work and with a Kubernetes API that is dead."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.lab.hand_over import applications, until
-from tests.lab.live import VMS, LiveLab
+from tests.lab.live import LiveLab
 from tests.lab.secrecy import command_lines, found_in, planted, programs
 
 
@@ -27,7 +27,7 @@ class Destroyed:
 AT_WORK = "at-work"
 
 
-@pytest.fixture(scope="module", params=[AT_WORK, "api-down", "api-hang"])
+@pytest.fixture(scope="module", params=[AT_WORK, pytest.param("api-down", marks=pytest.mark.long), "api-hang"])
 def destroyed(lab: LiveLab, foreign_vm: int, request: pytest.FixtureRequest) -> Destroyed:
     """A destroy of the lab's stack, with applications that Flux has deployed, beside somebody else's VM.
 
@@ -69,14 +69,3 @@ def test_no_secret_is_on_a_command_line_during_a_destroy(destroyed: Destroyed) -
     assert {"pulumi", "pulumi-resource-proxmoxve"} <= programs(destroyed.command_lines)
     leaking = [line[0] for line in destroyed.command_lines if found_in("\n".join(line), destroyed.secrets)]
     assert leaking == []
-
-
-def test_an_up_that_is_killed_at_five_points_converges(lab: LiveLab, foreign_vm: int) -> None:
-    for seconds in (3.0, 5.0, 8.0, 11.0, 14.0):
-        lab.up_killed_after(seconds)
-        lab.run("pulumi", "cancel", "--yes")
-    result = lab.command("up")
-    assert result.returncode == 0, result.stdout
-    assert set(lab.vms()) == {*VMS.values(), foreign_vm}
-    again = lab.up("--expect-no-changes")
-    assert again.returncode == 0, again.stdout

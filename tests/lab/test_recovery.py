@@ -83,16 +83,6 @@ def test_what_the_whole_platform_stands_on_is_taken_back_as_it_is(whole_lab: Liv
     assert whole_lab.run("kubectl", *uid).stdout == before
 
 
-def test_a_destroy_that_was_killed_is_recovered_and_ends(whole_lab: LiveLab) -> None:
-    whole_lab.destroy_killed_at("DELETE", "/qemu/2002")
-    assert "deleting" in whole_lab.pending().values(), "the kill came too late"
-    recovered = whole_lab.recover()
-    assert recovered.returncode == 0, recovered.stdout
-    ended = whole_lab.destroy()
-    assert ended.returncode == 0, ended.stdout
-    assert not whole_lab.vms().keys() & set(VMS.values())
-
-
 @pytest.mark.usefixtures("cut_off_release")
 @pytest.mark.long
 def test_a_release_whose_installation_was_cut_off_is_installed_whole(whole_lab: LiveLab) -> None:
@@ -138,3 +128,13 @@ def test_no_secret_is_on_a_command_line_or_printed_during_a_recovery(whole_lab: 
     assert {"pulumi", "kubectl"} <= programs(seen)
     assert found_in(recovered.stdout, secrets) == found_in("\n".join("\n".join(line) for line in seen), secrets) == []
     converges(whole_lab)
+
+
+def test_a_destroy_that_was_killed_is_recovered_and_ends(whole_lab: LiveLab) -> None:
+    whole_lab.destroy_killed_at("DELETE", "/qemu/2002")
+    assert "deleting" in whole_lab.pending().values(), "the kill came too late"
+    recovered = whole_lab.recover()
+    assert recovered.returncode == 0, recovered.stdout
+    ended = whole_lab.destroy()
+    assert ended.returncode == 0, ended.stdout
+    assert not whole_lab.vms().keys() & set(VMS.values())
