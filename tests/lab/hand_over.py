@@ -17,7 +17,7 @@ from components.gitops.hand_over import REPOSITORY
 from lab.git_server.server import NAME
 from tests.lab.live import LiveLab
 
-SECONDS = 90.0
+SECONDS = 270.0
 """By when a commit is deployed, on a machine that does much else."""
 
 

@@ -49,7 +49,7 @@ class LiveLab:
         self.main = main
         self.environment = self.session.environment()
 
-    def command(self, name: str, timeout: float = 400, **variables: str) -> subprocess.CompletedProcess[str]:
+    def command(self, name: str, timeout: float = 1200, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run `python -m lab <name>` as the Makefile does, with its variables; output of both streams in `stdout`."""
         environment = os.environ | STATE_AT_THE_END | variables | {"LAB_ID": self.session.name}
         return completed([sys.executable, "-m", "lab", name], environment, timeout)
@@ -91,7 +91,7 @@ class LiveLab:
         processes.stop_all(self.session)
         self.session.remove()
 
-    def run(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """Run a program in the lab's environment; output of both streams in `stdout`.
 
         Raises:
@@ -132,7 +132,7 @@ class LiveLab:
         options = ("--yes", "--skip-preview", "--non-interactive")
         return self._completed_in_time(["pulumi", "up", *options, *more], 300, STATE_AT_THE_END)
 
-    def destroy(self, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def destroy(self, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """`pulumi destroy` as a user types it."""
         options = ("--yes", "--skip-preview", "--non-interactive")
         return self._completed_in_time(["pulumi", "destroy", *options], timeout, STATE_AT_THE_END)
@@ -142,7 +142,7 @@ class LiveLab:
         with self._doomed():
             time.sleep(seconds)
 
-    def up_killed_once(self, holds: Callable[[], bool], timeout: float = 120) -> None:
+    def up_killed_once(self, holds: Callable[[], bool], timeout: float = 360) -> None:
         """`pulumi up` that dies so as soon as `holds` says so.
 
         Raises:
@@ -155,7 +155,7 @@ class LiveLab:
                     raise TimeoutError("nothing killed the up")
                 time.sleep(0.05)
 
-    def up_killed_at(self, *listing: str, timeout: float = 120) -> None:
+    def up_killed_at(self, *listing: str, timeout: float = 360) -> None:
         """`pulumi up` that dies so as soon as `kubectl get <listing>`, of which nothing is there, has something.
 
         Raises:
@@ -292,7 +292,7 @@ class LiveLab:
         """Number of the newest request to the simulated Proxmox."""
         return int(self.proxmox("GET", "/requests")["last"])
 
-    def wait_for_request(self, method: str, end: str, since: int, timeout: float = 60) -> None:
+    def wait_for_request(self, method: str, end: str, since: int, timeout: float = 180) -> None:
         """Until the simulated Proxmox has answered a request of that method whose path ends so.
 
         Raises:

@@ -23,7 +23,7 @@ from lab.pods import images, nodes
 from tests.conftest import ROOT
 from tests.lab.talos_site import stretch
 
-PATIENCE = 120.0
+PATIENCE = 360.0
 """Seconds that anything may take where no process waits for a core. With nothing else to do, it takes a few."""
 
 

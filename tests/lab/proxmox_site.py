@@ -125,7 +125,7 @@ class Site:
         """Start a task and return how it ended: `OK` or its error."""
         upid = self.api(method, path, values, token)
         node = upid.split(":")[1]
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             status = self.api("GET", f"/nodes/{node}/tasks/{urllib.parse.quote(upid)}/status")
             if status["status"] == "stopped":

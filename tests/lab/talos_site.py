@@ -325,7 +325,7 @@ class TalosSite:
     def _talosctl(self, *arguments: str) -> None:
         subprocess.run([self.talosctl, *arguments], check=True, capture_output=True, text=True)
 
-    def until(self, what: str, holds: Callable[[], bool], timeout: float = 90) -> None:
+    def until(self, what: str, holds: Callable[[], bool], timeout: float = 270) -> None:
         """Waits until something holds, while the simulator runs.
 
         timeout: seconds on a machine that has a core for each process; with less, it is longer in proportion.

@@ -14,6 +14,8 @@ from tests.adding_an_app import NAME, author, copy_of_the_repository, perform
 from tests.lab.hand_over import Repository, applications, applied, asked, git, until
 from tests.lab.live import LiveLab
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def repository(lab: LiveLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
@@ -51,7 +53,7 @@ def seconds(lab: LiveLab, repository: Repository) -> float:
     perform(repository.directory, run)
     repository.tell()
     head = git(repository.directory, "rev-parse", "HEAD")
-    return until(lambda: applied(lab, head, ROOT, NAME), 180)
+    return until(lambda: applied(lab, head, ROOT, NAME), 360)
 
 
 def there(lab: LiveLab, kind: str) -> dict[str, Any]:

@@ -9,10 +9,13 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 import yaml
 
 from components.kit.versions import VAULT_OPERATOR
 from tests.lab.live import LiveLab
+
+pytestmark = pytest.mark.long
 
 KIND = "vaults.vault.banzaicloud.com"
 CHANGED = "what the next version says of a Vault"

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from lab import bench
 from tests.lab.conftest import FirstUp
+
+pytestmark = pytest.mark.long
 
 BUSY = 2
 """How many times as long everything may take here as alone: two workers bring labs up at once, on the same processors.

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.lab.live import VMS, LiveLab
+
+pytestmark = pytest.mark.long
 
 MOMENTS = (3.0, 5.0, 8.0, 11.0, 14.0)
 """Seconds after which one is killed."""

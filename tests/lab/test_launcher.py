@@ -328,7 +328,7 @@ def test_a_labs_path_holds_exactly_what_is_used(lab: Session) -> None:
     assert {path.name: path.readlink() for path in lab.bin.iterdir()} == {"tool": Path("/bin/true")}
 
 
-def _until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def _until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not so within {seconds} s"

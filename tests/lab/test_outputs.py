@@ -18,6 +18,8 @@ import pytest
 
 from tests.lab.live import LiveLab
 
+pytestmark = pytest.mark.long
+
 KNOWN_BEFORE_ANYTHING = {"apiEndpoint", "delegation", "ingressAddress", "nodes", "signOn"}
 WITHOUT_A_CLUSTER = KNOWN_BEFORE_ANYTHING | {"talosconfig"}
 WITH_A_CLUSTER = WITHOUT_A_CLUSTER | {"kubeconfig"}
@@ -129,14 +131,7 @@ def test_a_cluster_without_machines_leaves_the_talosconfig(fresh: LiveLab) -> No
     assert "context: lab" in found["talosconfig"]
 
 
-@pytest.mark.parametrize(
-    "layer",
-    [
-        "network",
-        "edge",
-        *(pytest.param(each, marks=pytest.mark.long) for each in ("ingress", "storage", "secrets", "dns", "identity")),
-    ],
-)
+@pytest.mark.parametrize("layer", ["network", "edge", "ingress", "storage", "secrets", "dns", "identity"])
 def test_a_failed_layer_leaves_the_credentials_of_the_cluster(fresh: LiveLab, layer: str) -> None:
     if layer == "edge":
         with refusing_edge_host(fresh):

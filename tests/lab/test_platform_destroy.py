@@ -37,7 +37,7 @@ def destroyed(lab: LiveLab, foreign_vm: int, request: pytest.FixtureRequest) -> 
     assert ensured.returncode == 0, ensured.stdout
     # Of a cluster that was made anew, whose credentials are others.
     assert lab.prepare().returncode == 0
-    until(lambda: deployed(lab), 180)
+    until(lambda: deployed(lab), 360)
     secrets = planted(lab)
     if request.param != AT_WORK:
         lab.nodes("POST", "/faults", {"fault": request.param})

@@ -34,7 +34,7 @@ def started(site: Site, **values: Any) -> tuple[str, list[str]]:
     assert site.create(9001, **values) == "OK"
     upid = site.api("POST", "/nodes/pve1/qemu/9001/status/start", {})
     path = f"/nodes/pve1/tasks/{urllib.parse.quote(upid)}"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while (status := site.api("GET", f"{path}/status"))["status"] == "running":
         assert time.monotonic() < deadline, "the task does not end"
         time.sleep(0.005)

@@ -206,7 +206,7 @@ def test_a_configuration_with_an_unknown_key_names_it(tmp_path: Path) -> None:
 
 
 def _until(fulfilled: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not fulfilled():
         assert time.monotonic() < deadline, "waited 30 seconds in vain"
         time.sleep(0.01)

@@ -96,6 +96,7 @@ def test_a_release_whose_installation_was_cut_off_is_installed_whole(whole_lab: 
     assert listed.stdout == "deployed"
 
 
+@pytest.mark.long
 def test_an_object_that_was_never_made_is_made_by_the_next_up(whole_lab: LiveLab, cut_off_object: str) -> None:
     whole_lab.run("kubectl", "delete", "externalsecret", LATEST, "--namespace=vault")
     recovered = whole_lab.recover()
@@ -119,6 +120,7 @@ def test_a_dead_cluster_ends_a_recovery_that_loses_nothing(whole_lab: LiveLab) -
     converges(whole_lab)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("cut_off_release")
 def test_no_secret_is_on_a_command_line_or_printed_during_a_recovery(whole_lab: LiveLab) -> None:
     secrets = planted(whole_lab)

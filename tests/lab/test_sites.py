@@ -21,8 +21,7 @@ AT_ONCE = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
 SECONDS = 600
 """For one of them; on an idle machine it is one or two minutes."""
 
-DAILY = ("one-node", "vlan-and-another-bridge")
-"""Those that are rehearsed at each change; the others each night."""
+pytestmark = pytest.mark.long
 
 Rehearsals = dict[str, Future[subprocess.CompletedProcess[str]]]
 
@@ -43,9 +42,7 @@ def rehearsals(request: pytest.FixtureRequest) -> Iterator[Rehearsals]:
         pool.shutdown(cancel_futures=True)
 
 
-@pytest.mark.parametrize(
-    "site", [site if site in DAILY else pytest.param(site, marks=pytest.mark.long) for site in SITES]
-)
+@pytest.mark.parametrize("site", SITES)
 def test_a_site_comes_up_stays_and_goes_without_a_trace(rehearsals: Rehearsals, site: str) -> None:
     ended = rehearsals[site].result()
     assert ended.returncode == 0, ended.stdout

@@ -25,7 +25,7 @@ RESOURCE = "**::vault-instance"
 
 
 def until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 270
     while not holds():
         assert time.monotonic() < deadline, f"not in 90 seconds: {what}"
         time.sleep(0.3)
@@ -80,12 +80,12 @@ def servers(lab: LiveLab) -> Iterator[LiveLab]:
         wait_until_complete(lab)
         yield lab
     finally:
-        lab.run("kubectl", "-n", NAMESPACE, "delete", SERVERS[1], "--cascade=foreground", "--timeout=60s")
+        lab.run("kubectl", "-n", NAMESPACE, "delete", SERVERS[1], "--cascade=foreground", "--timeout=180s")
         claims = kubectl(lab, "-n", NAMESPACE, "get", "persistentvolumeclaims", "-l", SELECTOR)["items"]
-        lab.run("kubectl", "-n", NAMESPACE, "delete", "persistentvolumeclaims", "-l", SELECTOR, "--timeout=60s")
+        lab.run("kubectl", "-n", NAMESPACE, "delete", "persistentvolumeclaims", "-l", SELECTOR, "--timeout=180s")
         # Their class retains them.
         volumes = [claim["spec"]["volumeName"] for claim in claims if "volumeName" in claim["spec"]]
-        lab.run("kubectl", "delete", "persistentvolumes", "--timeout=60s", *volumes)
+        lab.run("kubectl", "delete", "persistentvolumes", "--timeout=180s", *volumes)
 
 
 def evicted(lab: LiveLab, node: str) -> Any:
@@ -122,7 +122,7 @@ def test_draining_any_one_node_leaves_a_quorum(servers: LiveLab, node: str) -> N
     before = nodes_of(servers, *SERVERS)
     after = [each for each in before if each != node]
     with cordoned(servers), watch.running():
-        drained = drain(servers, node, 90, f"--pod-selector={SELECTOR}")
+        drained = drain(servers, node, 270, f"--pod-selector={SELECTOR}")
         assert drained.returncode == 0, drained.stdout
         until(lambda: nodes_of(servers, *SERVERS) == after, f"{node} is without a server, and no other")
     wait_until_complete(servers)
@@ -132,7 +132,7 @@ def test_draining_any_one_node_leaves_a_quorum(servers: LiveLab, node: str) -> N
 def test_a_second_server_stays_while_the_first_one_is_away(servers: LiveLab) -> None:
     first, second, third = nodes_of(servers, *SERVERS)
     with cordoned(servers):
-        gone = drain(servers, first, 90, f"--pod-selector={SELECTOR}")
+        gone = drain(servers, first, 270, f"--pod-selector={SELECTOR}")
         assert gone.returncode == 0, gone.stdout
         until(lambda: nodes_of(servers, *SERVERS) == [second, third], f"{first} is without a server, and no other")
         stays = evicted(servers, second)
@@ -151,7 +151,7 @@ def test_sealed_servers_do_not_hold_up_a_drain(servers: LiveLab) -> None:
     node = pods(servers)[0]["spec"]["nodeName"]
     try:
         until(lambda: nodes_of(servers, *SERVERS) == [], "no server is ready")
-        drained = drain(servers, node, 90, f"--pod-selector={SELECTOR}")
+        drained = drain(servers, node, 270, f"--pod-selector={SELECTOR}")
         assert drained.returncode == 0, drained.stdout
     finally:
         servers.run("kubectl", "uncordon", node)

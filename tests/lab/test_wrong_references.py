@@ -114,7 +114,7 @@ def settled(lab: LiveLab, item: dict[str, Any]) -> dict[str, Any]:
     metadata = item["metadata"]
     place = ["-n", metadata["namespace"]] if "namespace" in metadata else []
     group = item["apiVersion"].partition("/")[0]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     found: list[dict[str, Any]] = []
     while not found and time.monotonic() < deadline:
         time.sleep(0.5)
@@ -135,7 +135,7 @@ def test_the_lab_gives_no_address_that_no_pool_has(lab: LiveLab, applied: Any) -
     service = made("v1", "Service", "no-pool", NAMESPACE, {"type": "LoadBalancer", "ports": [{"port": 80}]})
     service["metadata"]["annotations"] = {"metallb.io/loadBalancerIPs": "192.0.2.1"}
     applied([service])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     told: list[str] = []
     while not told and time.monotonic() < deadline:
         time.sleep(0.5)

@@ -70,7 +70,7 @@ class Server:
         return done.stdout
 
 
-def until(ready: Callable[[], bool], what: str, log: Path, seconds: float = 30) -> None:
+def until(ready: Callable[[], bool], what: str, log: Path, seconds: float = 90) -> None:
     """Wait for `ready`; the end of `log` explains why it did not come."""
     deadline = time.monotonic() + seconds
     while not ready():

@@ -39,7 +39,7 @@ def free_port(address: str = "") -> int:
     raise AssertionError("each port of this worker has a listener")
 
 
-def eventually(question: Callable[[], T | None], what: str, *, seconds: float = 20) -> T:
+def eventually(question: Callable[[], T | None], what: str, *, seconds: float = 60) -> T:
     """The first answer that is not None.
 
     Raises:

@@ -22,6 +22,8 @@ from tests.servers.powerdns_api import Api
 from tests.servers.powerdns_host import PowerDnsHost
 from tests.servers.processes import free_port
 
+pytestmark = pytest.mark.long
+
 CHART, PACKAGE, SECONDARY = "127.35.0.2", "127.35.0.3", "127.35.0.4"
 ZONE = "load.example.org"
 API_KEY = "planted-api-key"

@@ -39,6 +39,8 @@ import pathlib
 import pulumi
 import pulumi_kubernetes
 
+pytestmark = pytest.mark.long
+
 provider = pulumi_kubernetes.Provider(
     "kubernetes",
     kubeconfig=pulumi.Config().require_secret("kubeconfig"),

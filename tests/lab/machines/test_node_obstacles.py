@@ -11,6 +11,8 @@ import pytest
 
 from tests.lab.live import LiveLab, one_more_worker
 
+pytestmark = pytest.mark.long
+
 NAMESPACE, NODE, VM = "held", "worker-6", 2006
 LABELS = {"app": "held"}
 UP_SECONDS = 300
@@ -47,7 +49,7 @@ def kubectl(lab: LiveLab, *arguments: str) -> Any:
 
 
 def until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 270
     while not holds():
         assert time.monotonic() < deadline, f"not in 90 seconds: {what}"
         time.sleep(0.3)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from lab.hardware import PRIVILEGES
 from tests.lab.live import ROOT, LiveLab
 
@@ -51,6 +53,7 @@ def restricted_login(lab: LiveLab) -> Iterator[None]:
         api.delete(f"/access/roles/{ROLE}")
 
 
+@pytest.mark.long
 def test_the_documented_privileges_are_enough_for_a_whole_destroy_and_up(lab: LiveLab) -> None:
     with restricted_login(lab):
         gone = lab.destroy()

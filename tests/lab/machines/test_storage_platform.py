@@ -127,6 +127,7 @@ def test_retained_volumes_outlive_the_cluster_and_are_listed(lab: LiveLab) -> No
     assert FOREIGN not in destroyed.stdout
 
 
+@pytest.mark.long
 def test_a_purge_that_fails_half_way_is_finished_by_the_next_destroy(lab: LiveLab) -> None:
     with lab.changed(purge):
         brought_up = lab.up()
@@ -146,6 +147,7 @@ def test_a_purge_that_fails_half_way_is_finished_by_the_next_destroy(lab: LiveLa
     assert f"deleted pve2/volumes:{THIRD} (10.0 GiB)" in finished.stdout
 
 
+@pytest.mark.long
 def test_a_purge_leaves_what_an_earlier_cluster_left_and_what_belongs_to_others(lab: LiveLab) -> None:
     assert volumes(lab) == {FIRST, FOREIGN}
     assert lab.state() == {}
