@@ -15,6 +15,8 @@ from lab import programs
 from tests.adding_an_app import NAME, author, copy_of_the_repository, perform
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.long
+
 CACHE = ".mypy_cache"
 OF_EVERY_APPLICATION = (
     "tests/checks/test_application_folders.py",

@@ -105,6 +105,7 @@ def test_an_object_that_was_never_made_is_made_by_the_next_up(whole_lab: LiveLab
     converges(whole_lab)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("cut_off_object")
 def test_a_dead_cluster_ends_a_recovery_that_loses_nothing(whole_lab: LiveLab) -> None:
     before = whole_lab.pending()

@@ -7,8 +7,12 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from components.talos.images import KUBELET, STATIC_PODS
 from tests.lab.live import VMS, Change, LiveLab, one_more_worker
+
+pytestmark = pytest.mark.long
 
 CONTROL_PLANES = [name for name in VMS if name.startswith("controlplane-")]
 
