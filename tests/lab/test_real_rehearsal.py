@@ -15,6 +15,8 @@ from tests.lab.live import completed
 from tests.lab.pods_cluster import refuse_without_root
 from tests.lab.test_real_pods import traces, tunables
 
+pytestmark = pytest.mark.long
+
 REAL = (
     "Deployment kube-system/coredns",
     "Deployment powerdns/powerdns",
