@@ -130,7 +130,7 @@ class LiveLab:
     def up(self, *more: str) -> subprocess.CompletedProcess[str]:
         """`pulumi up` as a user types it."""
         options = ("--yes", "--skip-preview", "--non-interactive")
-        return self._completed_in_time(["pulumi", "up", *options, *more], 300, STATE_AT_THE_END)
+        return self._completed_in_time(["pulumi", "up", *options, *more], 900, STATE_AT_THE_END)
 
     def destroy(self, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """`pulumi destroy` as a user types it."""

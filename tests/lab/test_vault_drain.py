@@ -27,7 +27,7 @@ RESOURCE = "**::vault-instance"
 def until(holds: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + 270
     while not holds():
-        assert time.monotonic() < deadline, f"not in 90 seconds: {what}"
+        assert time.monotonic() < deadline, f"not in 270 seconds: {what}"
         time.sleep(0.3)
 
 

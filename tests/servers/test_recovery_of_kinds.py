@@ -32,14 +32,14 @@ from tests.servers.manifests import definitions
 from tests.servers.processes import eventually
 from tests.servers.slow_answers import SlowAnswers, slow_answers
 
+pytestmark = pytest.mark.long
+
 PROGRAM = """
 import json
 import pathlib
 
 import pulumi
 import pulumi_kubernetes
-
-pytestmark = pytest.mark.long
 
 provider = pulumi_kubernetes.Provider(
     "kubernetes",
