@@ -11,7 +11,7 @@ import pytest
 from lab import programs
 from lab.errors import LabError
 from lab.golang import GoBinary
-from lab.programs import BUILDS_AT_ONCE, Tool, ensure
+from lab.programs import Tool, ensure
 
 NAMES = tuple("abcdef")
 
@@ -23,7 +23,7 @@ def nothing_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_two_are_built_at_once_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    together, running, most = threading.Barrier(BUILDS_AT_ONCE, timeout=10), set[str](), list[int]()
+    together, running, most = threading.Barrier(2, timeout=10), set[str](), list[int]()
 
     def build(binary: GoBinary) -> Path:
         running.add(binary.name)
@@ -38,7 +38,7 @@ def test_two_are_built_at_once_and_no_more(monkeypatch: pytest.MonkeyPatch) -> N
     found = ensure(NAMES)
     assert {name: one.path for name, one in found.items()} == {name: Path("/built", name) for name in NAMES}
     assert list(found) == list(NAMES)
-    assert set(most) == {BUILDS_AT_ONCE}
+    assert set(most) == {2}
 
 
 def test_none_is_begun_after_one_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
